@@ -1,1 +1,30 @@
-//! placeholder
+//! Spaces, the environment contract, the ECS simulator and Agon's built-in environments.
+//!
+//! The main decision: environments live as entities of a [`bevy_ecs`] world, many to a world, and a whole world is
+//! stepped at once by a fixed, single-threaded schedule ([`simulator`]). What an agent sees of it is one batch
+//! interface, [`Simulator`], that fills buffers owned by the caller ([`StepBatch`]); what an environment author
+//! writes is either a plain struct ([`Env`]) or components and systems ([`EcsEnv`]). Autoreset, time limits, episode
+//! statistics, validation and snapshots are the simulator's work, so that both kinds share them.
+//!
+//! This crate knows nothing of networks or learning. It is the only one that names `bevy_ecs`.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod check;
+pub mod classic;
+pub mod contract;
+pub mod error;
+pub mod random;
+pub mod registry;
+pub mod simulator;
+pub mod spaces;
+pub mod verify;
+
+pub use batch::{Action, ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, ObsRow, StepBatch};
+pub use check::check_env;
+pub use contract::{Env, Step};
+pub use error::EnvError;
+pub use random::Pcg64;
+pub use registry::{EnvSpec, MakeOptions, Registry};
+pub use simulator::{Autoreset, EcsEnv, Simulator, SimulatorBuilder};
+pub use spaces::{Space, SpaceError, Value};

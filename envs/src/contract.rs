@@ -1,0 +1,104 @@
+//! The single-environment contract: a plain struct with `reset` and `step`.
+//!
+//! # Design discussion
+//!
+//! * An environment never resets itself, never counts its steps and never enforces a time limit: the simulator does.
+//!   So [`Step::truncated`] is only for ends that are the task's own but not its dynamics' (leaving the region a model is
+//!   valid in, say); a time limit belongs into the registry entry ([`crate::EnvSpec::max_episode_steps`]).
+//! * Observations are written into a row that the caller owns. `step` writes the observation *after* the step whatever
+//!   the outcome, so a truncated step cannot lack the final observation that a learner must bootstrap from.
+//! * All randomness comes from the generator that is handed in. The simulator owns it, seeds it and saves it.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::batch::{Action, ObsElement};
+use crate::{Pcg64, Space};
+
+/// One environment as a plain struct: all of its state is in its (serialisable) fields.
+///
+/// ```
+/// use agon_envs::{Action, Env, Pcg64, Space, Step};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Walk right to the tenth cell.
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Corridor { cell: u32 }
+///
+/// impl Env for Corridor {
+///     type Obs = f32;
+///     fn observation_space(&self) -> Space { Space::box_f32(&[0.0], &[10.0]).expect("valid bounds") }
+///     fn action_space(&self) -> Space { Space::discrete(2).expect("two actions") }
+///     fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [f32]) {
+///         self.cell = 0;
+///         obs[0] = 0.0;
+///     }
+///     fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+///         self.cell = if action.index() == 1 { self.cell + 1 } else { self.cell.saturating_sub(1) };
+///         obs[0] = self.cell as f32;
+///         if self.cell == 10 { Step::terminated(1.0) } else { Step::running(-0.01) }
+///     }
+/// }
+/// ```
+pub trait Env: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// Element of an observation row: `f32`, or `u8` for images.
+    type Obs: ObsElement;
+
+    /// Space of the observations; constant over the environment's life.
+    fn observation_space(&self) -> Space;
+
+    /// Space of the actions; constant over the environment's life.
+    fn action_space(&self) -> Space;
+
+    /// Starts an episode and writes its first observation.
+    ///
+    /// # Shapes
+    /// `obs`: `[O]`, the packed row of the observation space ([`Space::packed_len`]).
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [Self::Obs]);
+
+    /// Takes one step and writes the observation that follows it, also when the episode ends.
+    ///
+    /// `action` has been checked against [`Env::action_space`].
+    fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [Self::Obs]) -> Step;
+
+    /// Writes which actions are legal in the current state: `mask[i]` says whether action `i` of a discrete space may be
+    /// taken. Called only when [`Env::has_action_mask`] is true.
+    ///
+    /// # Shapes
+    /// `mask`: `[A]`, over all branches of the action space one after the other.
+    fn action_mask(&self, mask: &mut [bool]) {
+        mask.fill(true);
+    }
+
+    /// Whether some actions can be illegal in some states.
+    fn has_action_mask(&self) -> bool {
+        false
+    }
+}
+
+/// What one step gave, beside the observation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Reward of the action just taken.
+    pub reward: f64,
+    /// The dynamics reached an end: the value of what follows is zero.
+    pub terminated: bool,
+    /// The episode was cut although the task goes on: a learner bootstraps from the observation just written.
+    pub truncated: bool,
+}
+
+impl Step {
+    /// The episode goes on.
+    pub fn running(reward: f64) -> Self {
+        Self { reward, terminated: false, truncated: false }
+    }
+
+    /// The dynamics reached an end.
+    pub fn terminated(reward: f64) -> Self {
+        Self { reward, terminated: true, truncated: false }
+    }
+
+    /// The episode was cut; see the module's design discussion.
+    pub fn truncated(reward: f64) -> Self {
+        Self { reward, terminated: false, truncated: true }
+    }
+}

@@ -1,0 +1,110 @@
+//! The one error type of the crate.
+
+use crate::spaces::SpaceError;
+
+/// What can go wrong when an environment is made, stepped, saved or restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvError {
+    /// No environment is registered under the id.
+    #[error("unknown environment `{id}`{}", suggestion(.nearest))]
+    UnknownId {
+        /// The id asked for.
+        id: String,
+        /// The nearest registered ids, best first.
+        nearest: Vec<String>,
+    },
+    /// The id does not read `Name-vN`.
+    #[error("environment id must be `Name-vN` (letters, digits, `_`, `-`, `/`, then a version), got `{0}`")]
+    MalformedId(String),
+    /// An environment is already registered under the id.
+    #[error("environment `{0}` is registered already")]
+    DuplicateId(String),
+    /// The arguments do not fit the environment.
+    #[error("arguments of `{id}`: {message}")]
+    Arguments {
+        /// The environment.
+        id: String,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A setting of the simulator is out of range.
+    #[error("{field} must be {expected}, got {found}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What is allowed.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// The action space cannot be stepped in a batch.
+    #[error("an action space that can be stepped is Discrete, MultiDiscrete, MultiBinary or a float32 Box, got {0}")]
+    ActionSpace(String),
+    /// A batch of actions is of the wrong kind or size.
+    #[error("expected {expected} actions, got {found}")]
+    ActionShape {
+        /// Kind and number of values expected.
+        expected: String,
+        /// Kind and number of values found.
+        found: String,
+    },
+    /// One action is not in the action space.
+    #[error("action of environment {row} is not in {space}: got {found}")]
+    InvalidAction {
+        /// Row of the batch.
+        row: usize,
+        /// The action space.
+        space: String,
+        /// The offending value.
+        found: String,
+    },
+    /// A step after the end of an episode, with autoreset disabled.
+    #[error("environment {row} was stepped after its episode ended: reset it first (autoreset is disabled)")]
+    StepAfterEnd {
+        /// Row of the batch.
+        row: usize,
+    },
+    /// A step before the first reset.
+    #[error("the simulator was stepped before its first reset")]
+    StepBeforeReset,
+    /// The environment produced a number that is not finite.
+    #[error("environment {row} produced a {what} of {value}: rewards and observations must be numbers")]
+    NotANumber {
+        /// Row of the batch.
+        row: usize,
+        /// `reward` or `observation`.
+        what: &'static str,
+        /// The value.
+        value: f64,
+    },
+    /// A snapshot does not belong to this simulator, or is damaged.
+    #[error("snapshot cannot be restored: {0}")]
+    Snapshot(String),
+    /// The systems of an environment cannot be put in one order.
+    #[error("the environment's systems cannot be scheduled: {0}")]
+    Schedule(String),
+    /// A value is not in its space.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// The environment breaks the contract that [`crate::check_env`] checks.
+    #[error("`{id}` breaks the environment contract: {message}")]
+    Contract {
+        /// The environment.
+        id: String,
+        /// The rule, what was expected and found.
+        message: String,
+    },
+    /// A recorded trajectory cannot be read.
+    #[error("recording {path}: {message}")]
+    Recording {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!(": did you mean `{}`?", nearest.join("`, `")) }
+}

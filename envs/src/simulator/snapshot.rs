@@ -1,0 +1,98 @@
+//! Saving and restoring a world, column by column.
+
+use bevy_ecs::component::Mutable;
+use bevy_ecs::prelude::*;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::schedule::{MemberOf, Row};
+use crate::EnvError;
+
+/// How one component type is saved and restored.
+pub(super) struct ComponentIo {
+    pub(super) name: &'static str,
+    save: fn(&World, &[Entity]) -> Result<Vec<u8>, postcard::Error>,
+    load: fn(&mut World, &[Entity], &[u8]) -> Result<(), String>,
+}
+
+impl ComponentIo {
+    pub(super) fn of<C>() -> Self
+    where
+        C: Component<Mutability = Mutable> + Clone + Serialize + DeserializeOwned,
+    {
+        Self {
+            name: std::any::type_name::<C>(),
+            save: |world, entities| {
+                let column: Vec<Option<&C>> = entities.iter().map(|&entity| world.get::<C>(entity)).collect();
+                postcard::to_stdvec(&column)
+            },
+            load: |world, entities, bytes| {
+                let column: Vec<Option<C>> = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+                if column.len() != entities.len() {
+                    return Err(format!("expected {} values, got {}", entities.len(), column.len()));
+                }
+                for (&entity, value) in entities.iter().zip(column) {
+                    let mut entity = world.entity_mut(entity);
+                    match (entity.get_mut::<C>(), value) {
+                        (Some(mut old), Some(new)) => *old = new,
+                        (None, Some(new)) => {
+                            entity.insert(new);
+                        }
+                        (Some(_), None) => {
+                            entity.remove::<C>();
+                        }
+                        (None, None) => {}
+                    }
+                }
+                Ok(())
+            },
+        }
+    }
+}
+
+/// The saved columns of a set of entities, by component name.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Columns(Vec<(String, Vec<u8>)>);
+
+impl Columns {
+    pub(super) fn save(world: &World, entities: &[Entity], components: &[ComponentIo]) -> Result<Self, EnvError> {
+        let column = |io: &ComponentIo| match (io.save)(world, entities) {
+            Ok(bytes) => Ok((io.name.to_owned(), bytes)),
+            Err(error) => Err(EnvError::Snapshot(format!("component {}: {error}", io.name))),
+        };
+        Ok(Self(components.iter().map(column).collect::<Result<_, _>>()?))
+    }
+
+    pub(super) fn load(
+        &self,
+        world: &mut World,
+        entities: &[Entity],
+        components: &[ComponentIo],
+    ) -> Result<(), EnvError> {
+        let names = |found: &mut dyn Iterator<Item = &str>| found.collect::<Vec<_>>().join(", ");
+        if !self.0.iter().map(|(name, _)| name.as_str()).eq(components.iter().map(|io| io.name)) {
+            return Err(EnvError::Snapshot(format!(
+                "expected components [{}], found [{}]",
+                names(&mut components.iter().map(|io| io.name)),
+                names(&mut self.0.iter().map(|(name, _)| name.as_str())),
+            )));
+        }
+        for (io, (name, bytes)) in components.iter().zip(&self.0) {
+            (io.load)(world, entities, bytes)
+                .map_err(|message| EnvError::Snapshot(format!("component {name}: {message}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// The entities that belong to arenas, in the order in which queries meet them, with their arenas' rows.
+pub(super) fn members(world: &mut World) -> (Vec<Entity>, Vec<Row>) {
+    world.query::<(Entity, &MemberOf)>().iter(world).map(|(entity, member)| (entity, member.0)).unzip()
+}
+
+/// Replaces all members by fresh entities of the given rows, to be filled from columns.
+pub(super) fn respawn_members(world: &mut World, rows: &[Row]) -> Vec<Entity> {
+    for entity in members(world).0 {
+        world.despawn(entity);
+    }
+    rows.iter().map(|&row| world.spawn(MemberOf(row)).id()).collect()
+}
