@@ -1,1 +1,28 @@
-//! placeholder
+//! Returns, replay, policies and learners: one file an algorithm.
+//!
+//! The main decision: an algorithm is two things. A [`Policy`] acts; it is an immutable snapshot that worker threads
+//! share. A [`Learner`] consumes the experience that workers stream to it ([`Fragment`]), and publishes new policies. On-policy
+//! and off-policy algorithms fit the same two traits: replay belongs to the learner. Neither knows of threads, files or
+//! environments' insides, and the runtime that drives them knows no algorithm.
+//!
+//! Invariant: nothing here reads a clock or a global generator, and every sum over a minibatch runs over a fixed number
+//! of slices in a fixed order, so a learner's results do not depend on the number of threads.
+#![forbid(unsafe_code)]
+
+pub mod algorithms;
+pub mod dqn;
+pub mod error;
+pub mod fragment;
+pub mod learner;
+pub mod policy;
+pub mod ppo;
+pub mod replay;
+pub mod returns;
+pub mod schedule;
+mod slices;
+
+pub use algorithms::{AlgorithmSpec, Algorithms};
+pub use error::AgentError;
+pub use fragment::{Fragment, FragmentShape};
+pub use learner::{LearnReport, Learner, RunInfo};
+pub use policy::{ActInput, ActMode, ActOutput, Actor, Policy};

@@ -23,8 +23,8 @@ pub(super) enum SavedSpace {
 #[serde(transparent)]
 pub(super) struct Bounds(Vec<Bound>);
 
-/// A bound. Infinities are written as `None` (`null`), which formats without infinite numbers have too; which infinity
-/// it is follows from the side.
+/// A bound. Infinities are written as `None` (`null` in JSON, which has no infinite numbers); which infinity it is follows
+/// from the side.
 type Bound = Option<f32>;
 
 impl From<Space> for SavedSpace {

@@ -1,0 +1,159 @@
+//! Which algorithms there are: names, settings and how a learner is built from them.
+//!
+//! Like the environment registry, a value and not a global: a program adds its own algorithms to
+//! [`Algorithms::builtin`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::dqn::{Dqn, DqnConfig};
+use crate::learner::{Learner, RunInfo};
+use crate::ppo::{Ppo, PpoConfig};
+use crate::AgentError;
+
+type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
+type Build = dyn Fn(&toml::Table, &RunInfo) -> Result<Box<dyn Learner>, AgentError> + Send + Sync;
+
+/// One registered algorithm.
+#[derive(Clone)]
+pub struct AlgorithmSpec {
+    name: String,
+    summary: String,
+    resolve: Arc<Resolve>,
+    build: Arc<Build>,
+}
+
+impl std::fmt::Debug for AlgorithmSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlgorithmSpec").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl AlgorithmSpec {
+    /// An algorithm whose settings are `C` (use `#[serde(default, deny_unknown_fields)]`) and whose learner `build` makes.
+    pub fn new<C, L>(
+        name: &str,
+        summary: &str,
+        build: impl Fn(C, &RunInfo) -> Result<L, AgentError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        C: Serialize + DeserializeOwned,
+        L: Learner + 'static,
+    {
+        let resolve = |settings: &toml::Table| {
+            let config = read::<C>(settings)?;
+            toml::Table::try_from(&config).map_err(|error| AgentError::Config(error.to_string()))
+        };
+        let build = move |settings: &toml::Table, info: &RunInfo| {
+            Ok(Box::new(build(read(settings)?, info)?) as Box<dyn Learner>)
+        };
+        Self {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            resolve: Arc::new(resolve),
+            build: Arc::new(build),
+        }
+    }
+
+    /// The name, as given on the command line.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One sentence for listings.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// All settings: the given ones and the defaults of the others.
+    ///
+    /// # Errors
+    /// [`AgentError::Config`] for an unknown key or a wrong type.
+    pub fn resolve(&self, settings: &toml::Table) -> Result<toml::Table, AgentError> {
+        (self.resolve)(settings)
+    }
+
+    /// Builds the learner.
+    ///
+    /// # Errors
+    /// If a setting is unknown, of the wrong type or out of range, or the environment does not suit the algorithm.
+    pub fn build(&self, settings: &toml::Table, info: &RunInfo) -> Result<Box<dyn Learner>, AgentError> {
+        (self.build)(settings, info)
+    }
+}
+
+fn read<C: DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
+    serde_path_to_error::deserialize(settings.clone()).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.inner().to_string();
+        let message = message.trim_end();
+        // Unknown keys are reported at their table, named in the message.
+        AgentError::Config(if path == "." { format!("agent: {message}") } else { format!("agent.{path}: {message}") })
+    })
+}
+
+/// The known algorithms, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Algorithms {
+    specs: BTreeMap<String, AlgorithmSpec>,
+}
+
+impl Algorithms {
+    /// No algorithms.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The built-in algorithms.
+    ///
+    /// # Panics
+    /// Never: the names are distinct, which a test shows.
+    #[expect(clippy::expect_used, reason = "constant names, tested")]
+    pub fn builtin() -> Self {
+        let mut algorithms = Self::empty();
+        let ppo = AlgorithmSpec::new(
+            "ppo",
+            "Proximal policy optimisation with clipping (on-policy).",
+            |config: PpoConfig, info: &RunInfo| Ppo::new(config, info),
+        );
+        let dqn = AlgorithmSpec::new(
+            "dqn",
+            "Deep Q-learning with a replay buffer and a target network (off-policy).",
+            |config: DqnConfig, info: &RunInfo| Dqn::new(config, info),
+        );
+        for spec in [ppo, dqn] {
+            algorithms.register(spec).expect("built-in names are distinct");
+        }
+        algorithms
+    }
+
+    /// Adds an algorithm.
+    ///
+    /// # Errors
+    /// [`AgentError::DuplicateAlgorithm`] if the name is taken.
+    pub fn register(&mut self, spec: AlgorithmSpec) -> Result<(), AgentError> {
+        if self.specs.contains_key(&spec.name) {
+            return Err(AgentError::DuplicateAlgorithm(spec.name));
+        }
+        self.specs.insert(spec.name.clone(), spec);
+        Ok(())
+    }
+
+    /// The algorithm of a name.
+    ///
+    /// # Errors
+    /// [`AgentError::UnknownAlgorithm`] with the known ones.
+    pub fn get(&self, name: &str) -> Result<&AlgorithmSpec, AgentError> {
+        self.specs.get(name).ok_or_else(|| AgentError::UnknownAlgorithm {
+            name: name.to_owned(),
+            known: self.specs.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// All algorithms, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &AlgorithmSpec> {
+        self.specs.values()
+    }
+}

@@ -1,0 +1,427 @@
+//! DQN: deep Q-learning with a replay buffer and a target network.
+//!
+//! Each iteration adds its fragments to the replay buffer and then takes `gradient_steps` updates.
+//!
+//! # Source
+//! Mnih et al. (2015); van Hasselt et al. (2016) for `double`; CleanRL 1.0 `dqn.py` for names and metrics,
+//! Stable-Baselines3 2.x `dqn.py` for `gradient_steps` and gradient clipping.
+//!
+//! # Deviations
+//! 1. `target_network_frequency` counts gradient updates, not environment steps.
+//! 2. Truncated transitions bootstrap from their final observation.
+//! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
+
+use std::sync::Arc;
+
+use agon_envs::Pcg64;
+use agon_envs::spaces::Dtype;
+use agon_nn::losses::huber;
+use agon_nn::{
+    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch,
+    Tape, check_finite, clip_grad_norm,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ensure;
+use crate::learner::{LearnReport, Learner, RunInfo, input_len, single_discrete, stream};
+use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::replay::ReplayBuffer;
+use crate::schedule::LinearSchedule;
+use crate::slices::{for_each_slice, slice_range, sum_in_order};
+use crate::{AgentError, Fragment};
+
+/// DQN's settings. The defaults are CleanRL's for classic control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DqnConfig {
+    /// Transitions that the replay buffer holds; at least `batch_size`.
+    pub buffer_size: usize,
+    /// Environment steps before the first update.
+    pub learning_starts: u64,
+    /// Environment steps between rounds of updates; a multiple of `num_envs`.
+    pub train_frequency: usize,
+    /// Updates in a round; at least 1.
+    pub gradient_steps: usize,
+    /// Transitions of a minibatch; at least 1.
+    pub batch_size: usize,
+    /// Adam's step size; above 0.
+    pub learning_rate: f64,
+    /// Discount factor, 0 to 1.
+    pub gamma: f32,
+    /// Gradient updates between updates of the target network; at least 1.
+    pub target_network_frequency: u64,
+    /// How far the target network moves to the online network: 1 is a copy; above 0, at most 1.
+    pub tau: f32,
+    /// Whether the online network chooses the action that the target network values.
+    pub double: bool,
+    /// Where the Huber loss turns from squared to linear; above 0.
+    pub huber_delta: f32,
+    /// Largest norm of a gradient; above 0.
+    pub max_grad_norm: f32,
+    /// Probability of a random action at first.
+    pub start_e: f64,
+    /// Probability of a random action in the end.
+    pub end_e: f64,
+    /// Share of the run over which it falls linearly, 0 to 1.
+    pub exploration_fraction: f64,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+    /// Hidden layers of the Q network.
+    pub network: MlpConfig,
+}
+
+impl Default for DqnConfig {
+    fn default() -> Self {
+        Self {
+            buffer_size: 10_000,
+            learning_starts: 10_000,
+            train_frequency: 10,
+            gradient_steps: 1,
+            batch_size: 128,
+            learning_rate: 2.5e-4,
+            gamma: 0.99,
+            target_network_frequency: 50,
+            tau: 1.0,
+            double: false,
+            huber_delta: 1.0,
+            max_grad_norm: 10.0,
+            start_e: 1.0,
+            end_e: 0.05,
+            exploration_fraction: 0.5,
+            gradient_slices: 2,
+            network: MlpConfig { hidden: vec![120, 84], activation: Activation::Relu },
+        }
+    }
+}
+
+impl DqnConfig {
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
+    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+        ensure(self.batch_size > 0, "batch_size", "at least 1", self.batch_size)?;
+        ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
+        ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
+        ensure(self.gradient_steps > 0, "gradient_steps", "at least 1", self.gradient_steps)?;
+        ensure(self.learning_rate > 0.0, "learning_rate", "above 0", self.learning_rate)?;
+        ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
+        ensure(self.target_network_frequency > 0, "target_network_frequency", "at least 1", self.target_network_frequency)?;
+        ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
+        ensure(self.huber_delta > 0.0, "huber_delta", "above 0", self.huber_delta)?;
+        ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
+        ensure((0.0..=1.0).contains(&self.start_e), "start_e", "between 0 and 1", self.start_e)?;
+        ensure((0.0..=1.0).contains(&self.end_e), "end_e", "between 0 and 1", self.end_e)?;
+        ensure((0.0..=1.0).contains(&self.exploration_fraction), "exploration_fraction", "between 0 and 1", self.exploration_fraction)?;
+        ensure((1..=64).contains(&self.gradient_slices), "gradient_slices", "between 1 and 64", self.gradient_slices)?;
+        if self.train_frequency == 0 || !self.train_frequency.is_multiple_of(num_envs) {
+            return Err(AgentError::setting(
+                "train_frequency",
+                format!("a multiple of num_envs = {num_envs}"),
+                self.train_frequency,
+            ));
+        }
+        Ok(self.network.validate()?)
+    }
+}
+
+/// A snapshot of the Q network, with its exploration.
+struct DqnPolicy {
+    network: Mlp,
+    packed: PackedMlp,
+    num_actions: usize,
+    epsilon: LinearSchedule,
+}
+
+impl Policy for DqnPolicy {
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let Actor { rng, scratch, outputs, .. } = actor;
+        let epsilon = match input.mode {
+            ActMode::Explore => self.epsilon.at(input.env_steps),
+            ActMode::Deterministic => 0.0,
+        };
+        // Which rows explore is drawn first: if all do, the network need not run.
+        let actions = output.actions.indices_mut();
+        let mut greedy = false;
+        for action in actions.iter_mut() {
+            *action = EXPLOIT;
+            if epsilon > 0.0 && rng.random() < epsilon {
+                *action = rng.bounded(self.num_actions as u64 - 1) as u32;
+            }
+            greedy |= *action == EXPLOIT;
+        }
+        if !greedy {
+            return Ok(());
+        }
+        outputs.resize(input.num_envs * self.num_actions, 0.0);
+        self.network.infer(&self.packed, input.observations.as_f32(), input.num_envs, scratch, outputs)?;
+        for (action, q_values) in actions.iter_mut().zip(outputs.chunks_exact(self.num_actions)) {
+            if *action == EXPLOIT {
+                *action = best(q_values) as u32;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Marks a row whose action the network chooses.
+const EXPLOIT: u32 = u32::MAX;
+
+/// The action of the highest value; the first of equals.
+fn best(q_values: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (action, &value) in q_values.iter().enumerate() {
+        if value > best.1 {
+            best = (action, value);
+        }
+    }
+    best.0
+}
+
+/// Working memory of one gradient slice.
+#[derive(Debug, Default)]
+struct SliceWork {
+    scratch: Scratch,
+    next_observations: Vec<f32>,
+    next_values: Vec<f32>,
+    online_next_values: Vec<f32>,
+    q_grads: Vec<f32>,
+    grads: Vec<f32>,
+    loss: f64,
+    q_sum: f64,
+}
+
+/// The learner.
+pub struct Dqn {
+    config: DqnConfig,
+    network: Mlp,
+    num_actions: usize,
+    params: Params,
+    target: PackedMlp,
+    target_params: Params,
+    adam: Adam,
+    rng: Pcg64,
+    replay: ReplayBuffer,
+    updates: u64,
+    epsilon: LinearSchedule,
+    num_steps: usize,
+    slices: Vec<SliceWork>,
+    slots: Vec<u32>,
+}
+
+/// What is saved of a learner.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    params: Vec<f32>,
+    target_params: Vec<f32>,
+    adam: AdamState,
+    rng: Pcg64,
+    replay: ReplayBuffer,
+    updates: u64,
+}
+
+impl Dqn {
+    /// Builds the learner with networks initialised from the run's seed.
+    ///
+    /// # Errors
+    /// If a setting is out of range, the action space is not one `Discrete`, or the environment masks actions.
+    pub fn new(config: DqnConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info.num_envs)?;
+        let num_actions = single_discrete("dqn", &info.action_spec)?;
+        let observation_len = input_len("dqn", &info.observation_space)?;
+        if info.mask_len > 0 {
+            let (expected, found) = ("an environment without action masks", format!("{} masks", info.mask_len));
+            return Err(AgentError::Unsupported { algorithm: "dqn", expected, found });
+        }
+        let mut builder = LayoutBuilder::new();
+        // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
+        let init = Init::KaimingUniform { a: 5.0_f32.sqrt() };
+        let network = Mlp::new(&mut builder, "q_network", observation_len, &config.network, num_actions, init, init);
+        let params = builder.build(stream(info.seed, 0));
+        Ok(Self {
+            num_actions,
+            target: PackedMlp::new(&network, &params)?,
+            target_params: params.clone(),
+            adam: Adam::new(AdamConfig::default(), params.len())?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            replay: ReplayBuffer::new(config.buffer_size, observation_len, Dtype::F32),
+            updates: 0,
+            epsilon: LinearSchedule {
+                start: config.start_e,
+                end: config.end_e,
+                duration: config.exploration_fraction * info.total_timesteps as f64,
+            },
+            num_steps: config.train_frequency / info.num_envs,
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            slots: Vec::new(),
+            network,
+            params,
+            config,
+        })
+    }
+
+    /// One update on a freshly sampled minibatch; gives the sums of loss and Q values.
+    fn update(&mut self) -> Result<(f64, f64), AgentError> {
+        let batch_size = self.config.batch_size;
+        self.slots.clear();
+        self.replay.sample(batch_size, &mut self.rng, &mut self.slots);
+        let online = match self.config.double {
+            true => Some(PackedMlp::new(&self.network, &self.params)?),
+            false => None,
+        };
+        let minibatch = Minibatch {
+            replay: &self.replay,
+            network: &self.network,
+            params: &self.params,
+            online: online.as_ref(),
+            target: &self.target,
+            config: &self.config,
+            num_actions: self.num_actions,
+        };
+        let (slots, num_slices) = (&self.slots, self.slices.len());
+        for_each_slice(&mut self.slices, |slice, work| {
+            minibatch.backward(&slots[slice_range(batch_size, num_slices, slice)], work)
+        })?;
+        let Some((first, others)) = self.slices.split_first_mut() else { return Ok((0.0, 0.0)) };
+        sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
+        let loss = others.iter().fold(first.loss, |sum, work| sum + work.loss);
+        let q_sum = others.iter().fold(first.q_sum, |sum, work| sum + work.q_sum);
+        if !loss.is_finite() {
+            return Err(AgentError::NotFinite { what: "TD loss", value: loss, update: self.updates });
+        }
+        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm);
+        if !norm.is_finite() {
+            check_finite(self.params.layout(), &first.grads)?;
+        }
+        self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
+        self.updates += 1;
+        if self.updates.is_multiple_of(self.config.target_network_frequency) {
+            self.target_params.lerp_from(&self.params, self.config.tau)?;
+            self.target = PackedMlp::new(&self.network, &self.target_params)?;
+        }
+        Ok((loss, q_sum))
+    }
+}
+
+/// What the slices of an update share.
+struct Minibatch<'a> {
+    replay: &'a ReplayBuffer,
+    network: &'a Mlp,
+    params: &'a Params,
+    online: Option<&'a PackedMlp>,
+    target: &'a PackedMlp,
+    config: &'a DqnConfig,
+    num_actions: usize,
+}
+
+impl Minibatch<'_> {
+    /// Huber loss of `Q(s, a) − (r + γ (1 − terminated) max_a' Q_target(s', a'))`, and its gradient.
+    fn backward(&self, slots: &[u32], work: &mut SliceWork) -> Result<(), AgentError> {
+        let (rows, actions) = (slots.len(), self.num_actions);
+        work.grads.resize(self.params.len(), 0.0);
+        (work.loss, work.q_sum) = (0.0, 0.0);
+        if rows == 0 {
+            work.grads.fill(0.0);
+            return Ok(());
+        }
+        work.next_observations.resize(rows * self.network.inputs(), 0.0);
+        self.replay.next_observations(slots, &mut work.next_observations);
+        work.next_values.resize(rows * actions, 0.0);
+        self.network.infer(self.target, &work.next_observations, rows, &mut work.scratch, &mut work.next_values)?;
+        if let Some(online) = self.online {
+            work.online_next_values.resize(rows * actions, 0.0);
+            self.network.infer(online, &work.next_observations, rows, &mut work.scratch, &mut work.online_next_values)?;
+        }
+        let mut x = Matrix::zeros(rows, self.network.inputs())?;
+        self.replay.observations(slots, x.as_mut_slice());
+        let (q_values, tape) = self.network.forward(self.params, &x, Tape::new())?;
+
+        work.q_grads.clear();
+        work.q_grads.resize(rows * actions, 0.0);
+        let scale = 1.0 / self.config.batch_size as f32;
+        for (row, &slot) in slots.iter().enumerate() {
+            let range = row * actions..(row + 1) * actions;
+            let next_values = &work.next_values[range.clone()];
+            let chooser = if self.online.is_some() { &work.online_next_values[range] } else { next_values };
+            let next_value = if self.replay.terminated(slot) { 0.0 } else { next_values[best(chooser)] };
+            let target = self.replay.reward(slot) + self.config.gamma * next_value;
+            let chosen = row * actions + self.replay.action(slot) as usize;
+            let q_value = q_values.as_slice()[chosen];
+            let (loss, grad) = huber(q_value - target, self.config.huber_delta);
+            work.q_grads[chosen] = scale * grad;
+            work.loss += f64::from(loss);
+            work.q_sum += f64::from(q_value);
+        }
+        tape.backward(self.params, &[(&q_values, work.q_grads.as_slice())], &mut work.grads)?;
+        Ok(())
+    }
+}
+
+impl Learner for Dqn {
+    fn num_steps(&self) -> usize {
+        self.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &["charts/learning_rate", "charts/epsilon", "losses/td_loss", "losses/q_values"]
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(DqnPolicy {
+            network: self.network.clone(),
+            packed: PackedMlp::new(&self.network, &self.params)?,
+            num_actions: self.num_actions,
+            epsilon: self.epsilon,
+        }))
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.replay.extend(fragments);
+        let (mut loss, mut q_sum) = (f64::NAN, f64::NAN);
+        if env_steps > self.config.learning_starts {
+            (loss, q_sum) = (0.0, 0.0);
+            for _ in 0..self.config.gradient_steps {
+                let sums = self.update()?;
+                loss += sums.0;
+                q_sum += sums.1;
+            }
+        }
+        let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
+        let epsilon = self.epsilon.at(env_steps);
+        Ok(LearnReport { metrics: vec![self.config.learning_rate, epsilon, loss / rows, q_sum / rows] })
+    }
+
+    fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        crate::learner::encode(&Saved {
+            params: self.params.as_slice().to_vec(),
+            target_params: self.target_params.as_slice().to_vec(),
+            adam: self.adam.state().clone(),
+            rng: self.rng.clone(),
+            replay: self.replay.clone(),
+            updates: self.updates,
+        })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        let saved: Saved = crate::learner::decode(saved)?;
+        crate::learner::restore_params(&mut self.params, &saved.params)?;
+        crate::learner::restore_params(&mut self.target_params, &saved.target_params)?;
+        self.target = PackedMlp::new(&self.network, &self.target_params)?;
+        self.adam = Adam::from_state(*self.adam.config(), saved.adam)?;
+        self.rng = saved.rng;
+        self.replay = saved.replay;
+        self.updates = saved.updates;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The one error type of the crate.
+
+use agon_nn::NnError;
+
+/// What can go wrong in an algorithm.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// No algorithm is registered under the name.
+    #[error("unknown algorithm `{name}`, expected one of {known}")]
+    UnknownAlgorithm {
+        /// The name asked for.
+        name: String,
+        /// The registered names.
+        known: String,
+    },
+    /// An algorithm is already registered under the name.
+    #[error("algorithm `{0}` is registered already")]
+    DuplicateAlgorithm(String),
+    /// The configuration has an unknown key or a value of the wrong type.
+    #[error("{0}")]
+    Config(String),
+    /// A setting is out of range.
+    #[error("{field} must be {expected}, got {found}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What is allowed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// The algorithm cannot act in the environment.
+    #[error("{algorithm} needs {expected}, got {found}")]
+    Unsupported {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// What it can do.
+        expected: &'static str,
+        /// What the environment has.
+        found: String,
+    },
+    /// A loss or gradient became NaN or infinite.
+    #[error("{what} became {value} at update {update}: lower the learning rate, or look at the rewards and observations")]
+    NotFinite {
+        /// `policy loss`, `value loss`, …
+        what: &'static str,
+        /// The value.
+        value: f64,
+        /// Gradient updates taken before.
+        update: u64,
+    },
+    /// A saved learner does not fit this one, or is damaged.
+    #[error("saved learner cannot be restored: {0}")]
+    Restore(String),
+    /// A network operation failed.
+    #[error(transparent)]
+    Network(#[from] NnError),
+}
+
+impl AgentError {
+    /// A setting out of range.
+    pub fn setting(field: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
+        Self::Setting { field, expected: expected.into(), found: found.to_string() }
+    }
+}
+
+/// Checks that a setting holds, or names it with what is allowed and what was found.
+pub(crate) fn ensure(
+    holds: bool,
+    field: &'static str,
+    expected: &'static str,
+    found: impl ToString,
+) -> Result<(), AgentError> {
+    if holds { Ok(()) } else { Err(AgentError::setting(field, expected, found)) }
+}

@@ -1,0 +1,130 @@
+//! Experience as it streams from workers to the learner.
+
+use agon_envs::spaces::Dtype;
+use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
+
+/// The sizes of a fragment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FragmentShape {
+    /// Ticks, `T`.
+    pub num_steps: usize,
+    /// Environments of the shard, `N`.
+    pub num_envs: usize,
+    /// Length of an observation row, `O`.
+    pub observation_len: usize,
+    /// Element type of observations.
+    pub dtype: Dtype,
+    /// What actions look like; `W` values each.
+    pub action_spec: ActionSpec,
+    /// Numbers that the policy records with each action, `P`.
+    pub policy_data_width: usize,
+    /// Length of an action mask, `A`; zero without masks.
+    pub mask_len: usize,
+}
+
+/// `T` ticks of the `N` environments of one shard.
+///
+/// Step `(t, i)` is row `t * N + i` of every `[T, N]` buffer. `rewards[t]` follows `actions[t]` taken in
+/// `observations[t]`; where that step ended an episode, `observations[t + 1]` is the next episode's first observation
+/// and the episode's last one is in `final_observations`.
+#[derive(Clone, Debug)]
+pub struct Fragment {
+    /// The sizes below.
+    pub shape: FragmentShape,
+    /// Which shard it comes from.
+    pub shard: usize,
+    /// Version of the policy that acted.
+    pub policy_version: u64,
+    /// `[T + 1, N, O]`.
+    pub observations: ObsBuffer,
+    /// `[T, N, W]`.
+    pub actions: ActionBatch,
+    /// `[T, N, P]`: what the policy recorded, such as log-probabilities.
+    pub policy_data: Vec<f32>,
+    /// `[T, N]`.
+    pub rewards: Vec<f32>,
+    /// `[T, N]`; the dynamics reached an end: nothing follows.
+    pub terminated: Vec<bool>,
+    /// `[T, N]`; the episode was cut: bootstrap from its final observation.
+    pub truncated: Vec<bool>,
+    /// `[T + 1, N, A]`, or empty.
+    pub action_masks: Vec<bool>,
+    /// Rows `t * N + i` of the steps that ended an episode, increasing.
+    pub final_rows: Vec<u32>,
+    /// `[final_rows.len(), O]`.
+    pub final_observations: ObsBuffer,
+    /// Tick and statistics of the episodes that ended, in the order of `final_rows`.
+    pub episodes: Vec<(u32, EpisodeStats)>,
+}
+
+impl Fragment {
+    /// A fragment of zeros.
+    pub fn new(shape: &FragmentShape) -> Self {
+        let rows = shape.num_steps * shape.num_envs;
+        Self {
+            shard: 0,
+            policy_version: 0,
+            observations: ObsBuffer::zeros(shape.dtype, (rows + shape.num_envs) * shape.observation_len),
+            actions: ActionBatch::zeros(&shape.action_spec, rows),
+            policy_data: vec![0.0; rows * shape.policy_data_width],
+            rewards: vec![0.0; rows],
+            terminated: vec![false; rows],
+            truncated: vec![false; rows],
+            action_masks: vec![true; (rows + shape.num_envs) * shape.mask_len],
+            final_rows: Vec::new(),
+            final_observations: ObsBuffer::zeros(shape.dtype, 0),
+            episodes: Vec::new(),
+            shape: shape.clone(),
+        }
+    }
+
+    /// Number of steps, `T * N`.
+    pub fn rows(&self) -> usize {
+        self.shape.num_steps * self.shape.num_envs
+    }
+
+    /// Begins a new fragment with the observations that are acted in next.
+    pub fn begin(&mut self, now: &StepBatch) {
+        self.final_rows.clear();
+        self.final_observations.resize(0);
+        self.episodes.clear();
+        self.copy_observations(0, now);
+    }
+
+    /// Records tick `t`: what was done, and what it gave.
+    pub fn record(&mut self, t: usize, actions: &ActionBatch, policy_data: &[f32], out: &StepBatch) {
+        let num_envs = self.shape.num_envs;
+        let rows = t * num_envs..(t + 1) * num_envs;
+        let width = self.shape.action_spec.width();
+        self.actions.copy_range(rows.start * width, actions, 0, num_envs * width);
+        let data = self.shape.policy_data_width;
+        self.policy_data[rows.start * data..rows.end * data].copy_from_slice(policy_data);
+        for (to, &from) in self.rewards[rows.clone()].iter_mut().zip(&out.rewards) {
+            *to = from as f32;
+        }
+        self.terminated[rows.clone()].copy_from_slice(&out.terminated);
+        self.truncated[rows.clone()].copy_from_slice(&out.truncated);
+        self.final_rows.extend(out.episodes.iter().map(|episode| rows.start as u32 + episode.row));
+        self.final_observations.extend_from(&out.final_observations, 0, out.final_observations.len());
+        self.episodes.extend(out.episodes.iter().map(|episode| (t as u32, *episode)));
+        self.copy_observations(t + 1, out);
+    }
+
+    /// Where the observation that truly followed step `row` is: in `final_observations` or in `observations`.
+    pub fn next_observation(&self, row: usize) -> (&ObsBuffer, usize) {
+        let len = self.shape.observation_len;
+        if self.terminated[row] || self.truncated[row] {
+            if let Ok(i) = self.final_rows.binary_search(&(row as u32)) {
+                return (&self.final_observations, i * len);
+            }
+        }
+        (&self.observations, (row + self.shape.num_envs) * len)
+    }
+
+    fn copy_observations(&mut self, t: usize, out: &StepBatch) {
+        let len = self.shape.num_envs * self.shape.observation_len;
+        self.observations.copy_range(t * len, &out.observations, 0, len);
+        let masks = self.shape.num_envs * self.shape.mask_len;
+        self.action_masks[t * masks..(t + 1) * masks].copy_from_slice(&out.action_masks);
+    }
+}

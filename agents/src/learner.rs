@@ -1,0 +1,132 @@
+//! What learns: consumes fragments, publishes policies, saves itself.
+
+use std::sync::Arc;
+
+use agon_envs::random::SeedSequence;
+use agon_envs::spaces::Dtype;
+use agon_envs::{ActionSpec, Space};
+use agon_nn::Params;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{AgentError, Fragment, Policy};
+
+/// What an algorithm knows of its run when it is built.
+#[derive(Clone, Debug)]
+pub struct RunInfo {
+    /// Space of one environment's observations.
+    pub observation_space: Space,
+    /// Batch form of the action space.
+    pub action_spec: ActionSpec,
+    /// Length of an action mask; zero without masks.
+    pub mask_len: usize,
+    /// Environments of the whole run.
+    pub num_envs: usize,
+    /// Shards they are divided into; each iteration brings one fragment from each.
+    pub num_shards: usize,
+    /// Environment steps after which the run ends: what schedules go by.
+    pub total_timesteps: u64,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// What one call of [`Learner::learn`] did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LearnReport {
+    /// Values in the order of [`Learner::metric_names`]; NaN where there is none this time.
+    pub metrics: Vec<f64>,
+}
+
+/// Trains a policy from streamed experience.
+///
+/// # Design discussion
+///
+/// * `learn` always gets one fragment from each shard: in shard order in lockstep mode, in order of arrival in
+///   asynchronous mode. A learner that needs more keeps what it got.
+/// * A learner may use rayon; the runtime calls it inside a pool of the run's threads. Results must not depend on how
+///   many there are.
+/// * `save` and `restore` carry *everything* that decides what comes next: weights, optimizer, counters, replay,
+///   generators. A learner built from the same configuration and restored continues bit for bit.
+pub trait Learner: Send {
+    /// Ticks of a fragment, `T`.
+    fn num_steps(&self) -> usize;
+
+    /// Names of the metrics, CleanRL's where it has them (`losses/value_loss`).
+    fn metric_names(&self) -> &'static [&'static str];
+
+    /// A snapshot of the current policy.
+    ///
+    /// # Errors
+    /// If the network cannot be prepared for acting.
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError>;
+
+    /// Learns from one fragment of each shard. `env_steps` counts the steps of the run up to and with these fragments.
+    ///
+    /// # Errors
+    /// If a loss or gradient is not finite. The learner's state is then undefined.
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError>;
+
+    /// Gradient updates taken so far.
+    fn updates(&self) -> u64;
+
+    /// The current weights, for weight files.
+    fn params(&self) -> &Params;
+
+    /// The whole state.
+    ///
+    /// # Errors
+    /// If it cannot be serialised.
+    fn save(&self) -> Result<Vec<u8>, AgentError>;
+
+    /// Takes on a state saved by a learner of the same configuration.
+    ///
+    /// # Errors
+    /// [`AgentError::Restore`] if it belongs to another configuration or is damaged.
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError>;
+}
+
+/// An independent seed for one purpose of a run: `key` names the purpose.
+pub fn stream(seed: u64, key: u32) -> u64 {
+    SeedSequence::with_spawn_key(seed, &[key]).seed()
+}
+
+/// The number of choices of an action space that is one `Discrete`.
+pub(crate) fn single_discrete(algorithm: &'static str, spec: &ActionSpec) -> Result<usize, AgentError> {
+    match spec {
+        ActionSpec::Discrete { nvec } if nvec.len() == 1 => Ok(nvec[0] as usize),
+        other => {
+            let found = format!("{other:?}");
+            Err(AgentError::Unsupported { algorithm, expected: "a Discrete action space", found })
+        }
+    }
+}
+
+/// The length of observation rows that a network can take as they are.
+pub(crate) fn input_len(algorithm: &'static str, space: &Space) -> Result<usize, AgentError> {
+    match space {
+        Space::Box(bounds) if bounds.dtype() == Dtype::F32 => Ok(bounds.len()),
+        Space::MultiBinary { n } => Ok(*n),
+        other => {
+            let expected = "a float32 Box or a MultiBinary observation space";
+            Err(AgentError::Unsupported { algorithm, expected, found: other.to_string() })
+        }
+    }
+}
+
+/// A learner's saved state as bytes.
+pub(crate) fn encode(state: &impl Serialize) -> Result<Vec<u8>, AgentError> {
+    postcard::to_stdvec(state).map_err(|error| AgentError::Restore(error.to_string()))
+}
+
+/// A learner's saved state from bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
+    postcard::from_bytes(bytes).map_err(|error| AgentError::Restore(error.to_string()))
+}
+
+/// Copies saved weights into a network's.
+pub(crate) fn restore_params(params: &mut Params, saved: &[f32]) -> Result<(), AgentError> {
+    if params.len() != saved.len() {
+        return Err(AgentError::Restore(format!("expected {} weights, got {}", params.len(), saved.len())));
+    }
+    params.as_mut_slice().copy_from_slice(saved);
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What acts: an immutable snapshot of a network, and the state that each actor keeps for it.
+
+use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
+use agon_nn::Scratch;
+use agon_nn::losses::categorical;
+
+use crate::AgentError;
+
+/// How a policy chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActMode {
+    /// As in training: sampled, with exploration.
+    Explore,
+    /// The policy's best action.
+    Deterministic,
+}
+
+/// What a policy sees of one tick.
+#[derive(Clone, Copy, Debug)]
+pub struct ActInput<'a> {
+    /// `[N, O]`.
+    pub observations: &'a ObsBuffer,
+    /// Rows, `N`.
+    pub num_envs: usize,
+    /// `[N, A]`, or empty.
+    pub action_masks: &'a [bool],
+    /// Environment steps that the whole run has taken before this tick: what exploration schedules go by.
+    pub env_steps: u64,
+    /// How to choose.
+    pub mode: ActMode,
+}
+
+/// Where a policy writes.
+#[derive(Debug)]
+pub struct ActOutput<'a> {
+    /// `[N, W]`.
+    pub actions: &'a mut ActionBatch,
+    /// `[N, P]`: what the learner will need of this decision.
+    pub policy_data: &'a mut [f32],
+}
+
+/// The state of one actor: its random stream, and memory that is reused from tick to tick.
+#[derive(Debug)]
+pub struct Actor {
+    /// The stream that actions are sampled from. All that has to be saved.
+    pub rng: Pcg64,
+    /// Networks' working memory.
+    pub scratch: Scratch,
+    /// Networks' outputs.
+    pub outputs: Vec<f32>,
+    /// Anything else of a row's size.
+    pub buffer: Vec<f32>,
+}
+
+impl Actor {
+    /// An actor with its own stream.
+    pub fn new(rng: Pcg64) -> Self {
+        Self { rng, scratch: Scratch::default(), outputs: Vec::new(), buffer: Vec::new() }
+    }
+}
+
+/// Acts for a batch of environments. A snapshot: immutable, shared by all workers.
+pub trait Policy: Send + Sync {
+    /// Numbers recorded with each action, `P`.
+    fn data_width(&self) -> usize {
+        0
+    }
+
+    /// Chooses an action for each row.
+    ///
+    /// The result may depend on `actor.rng`, the observations and `env_steps`, and on nothing else.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError>;
+}
+
+/// Log-probabilities of rows of logits, over the legal actions where there are masks.
+///
+/// # Shapes
+/// `logits`, `out`: `[N, A]`; `masks`: `[N, A]` or empty.
+pub(crate) fn log_softmax(logits: &[f32], num_actions: usize, masks: &[bool], out: &mut [f32]) -> Result<(), AgentError> {
+    if masks.is_empty() {
+        categorical::log_softmax_rows(logits, num_actions, out)?;
+    } else {
+        categorical::masked_log_softmax_rows(logits, masks, num_actions, out)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,572 @@
+//! PPO: proximal policy optimisation with clipping.
+//!
+//! Each iteration takes one fragment of every shard, estimates advantages by GAE, and makes several passes of clipped
+//! minibatch updates. Policy and value function are two separate networks.
+//!
+//! # Source
+//! Schulman et al. (2017); CleanRL 1.0 `ppo.py`, whose names, defaults and metrics it keeps.
+//!
+//! # Deviations
+//! 1. Values are computed by the learner in one batch over the fragment, with the weights that acted, instead of tick by
+//!    tick; in asynchronous mode with the learner's newer weights.
+//! 2. Truncated steps bootstrap from their final observation; CleanRL merges them with termination.
+//! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
+
+pub mod loss;
+
+use std::sync::Arc;
+
+use agon_envs::Pcg64;
+use agon_nn::losses::categorical;
+use agon_nn::{
+    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch, Tape, check_finite,
+    clip_grad_norm,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ensure;
+use crate::learner::{LearnReport, Learner, RunInfo, input_len, single_discrete, stream};
+use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
+use crate::returns::{self, Trajectory};
+use crate::schedule::LinearSchedule;
+use crate::slices::{for_each_slice, slice_range, sum_in_order};
+use crate::{AgentError, Fragment};
+use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
+
+/// PPO's settings. The defaults are CleanRL's for classic control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PpoConfig {
+    /// Ticks of a rollout, in every environment; at least 1.
+    pub num_steps: usize,
+    /// Minibatches that a rollout is divided into; divides `num_envs * num_steps`.
+    pub num_minibatches: usize,
+    /// Passes over a rollout; at least 1.
+    pub update_epochs: usize,
+    /// Adam's step size; above 0.
+    pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero over the run.
+    pub anneal_lr: bool,
+    /// Discount factor, 0 to 1.
+    pub gamma: f32,
+    /// λ of generalised advantage estimation, 0 to 1.
+    pub gae_lambda: f32,
+    /// Whether advantages are normalised in each minibatch.
+    pub norm_adv: bool,
+    /// How far the probability ratio may move, ε; above 0.
+    pub clip_coef: f64,
+    /// Whether ε falls linearly to zero over the run (Stable-Baselines3's `clip_range` schedules).
+    pub anneal_clip_coef: bool,
+    /// Whether value estimates are clipped to ε around the old ones.
+    pub clip_vloss: bool,
+    /// Weight of the entropy bonus; at least 0.
+    pub ent_coef: f32,
+    /// Weight of the value loss, which is half the squared error (Stable-Baselines3's is the whole one); at least 0.
+    pub vf_coef: f32,
+    /// Largest norm of a gradient; above 0.
+    pub max_grad_norm: f32,
+    /// Ends the passes once the approximate KL divergence of a pass's last minibatch exceeds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_kl: Option<f64>,
+    /// Adam's ε.
+    pub adam_eps: f64,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+    /// Hidden layers of policy and value network.
+    pub network: MlpConfig,
+}
+
+impl Default for PpoConfig {
+    fn default() -> Self {
+        Self {
+            num_steps: 128,
+            num_minibatches: 4,
+            update_epochs: 4,
+            learning_rate: 2.5e-4,
+            anneal_lr: true,
+            gamma: 0.99,
+            gae_lambda: 0.95,
+            norm_adv: true,
+            clip_coef: 0.2,
+            anneal_clip_coef: false,
+            clip_vloss: true,
+            ent_coef: 0.01,
+            vf_coef: 0.5,
+            max_grad_norm: 0.5,
+            target_kl: None,
+            adam_eps: 1e-5,
+            gradient_slices: 2,
+            network: MlpConfig::default(),
+        }
+    }
+}
+
+impl PpoConfig {
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
+    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+        ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
+        ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
+        ensure(self.learning_rate > 0.0, "learning_rate", "above 0", self.learning_rate)?;
+        ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
+        ensure((0.0..=1.0).contains(&self.gae_lambda), "gae_lambda", "between 0 and 1", self.gae_lambda)?;
+        ensure(self.clip_coef > 0.0, "clip_coef", "above 0", self.clip_coef)?;
+        ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
+        ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
+        ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
+        ensure(self.target_kl.is_none_or(|kl| kl > 0.0), "target_kl", "above 0", format!("{:?}", self.target_kl))?;
+        ensure(self.adam_eps > 0.0, "adam_eps", "above 0", self.adam_eps)?;
+        ensure((1..=64).contains(&self.gradient_slices), "gradient_slices", "between 1 and 64", self.gradient_slices)?;
+        let batch_size = num_envs * self.num_steps;
+        if self.num_minibatches == 0 || !batch_size.is_multiple_of(self.num_minibatches) {
+            return Err(AgentError::setting(
+                "num_minibatches",
+                format!("a divisor of num_envs * num_steps = {batch_size}"),
+                self.num_minibatches,
+            ));
+        }
+        Ok(self.network.validate()?)
+    }
+}
+
+/// PPO's two networks, as one buffer of parameters named `actor.*` and `critic.*`.
+#[derive(Clone, Debug)]
+struct Networks {
+    actor: Mlp,
+    critic: Mlp,
+    num_actions: usize,
+}
+
+impl Networks {
+    /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
+    fn new(config: &MlpConfig, inputs: usize, num_actions: usize, seed: u64) -> (Self, Params) {
+        let mut builder = LayoutBuilder::new();
+        let orthogonal = |gain| Init::Orthogonal { gain };
+        let hidden = orthogonal(std::f32::consts::SQRT_2);
+        let actor = Mlp::new(&mut builder, "actor", inputs, config, num_actions, hidden, orthogonal(0.01));
+        let critic = Mlp::new(&mut builder, "critic", inputs, config, 1, hidden, orthogonal(1.0));
+        (Self { actor, critic, num_actions }, builder.build(seed))
+    }
+}
+
+/// A snapshot of the actor.
+struct PpoPolicy {
+    actor: Mlp,
+    packed: PackedMlp,
+    num_actions: usize,
+}
+
+impl Policy for PpoPolicy {
+    /// The log-probability of the action.
+    fn data_width(&self) -> usize {
+        1
+    }
+
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let Actor { rng, scratch, outputs, buffer } = actor;
+        outputs.resize(input.num_envs * self.num_actions, 0.0);
+        buffer.resize(outputs.len(), 0.0);
+        let observations = input.observations.as_f32();
+        self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
+        log_softmax(outputs, self.num_actions, input.action_masks, buffer)?;
+        let rows = buffer.chunks_exact(self.num_actions);
+        for ((log_probs, action), log_prob) in rows.zip(output.actions.indices_mut()).zip(output.policy_data) {
+            let chosen = match input.mode {
+                ActMode::Explore => categorical::sample_log_probs(log_probs, rng.random() as f32),
+                ActMode::Deterministic => categorical::mode(log_probs),
+            };
+            *action = chosen as u32;
+            *log_prob = log_probs[chosen];
+        }
+        Ok(())
+    }
+}
+
+/// A rollout of all shards, flattened: `B` rows in the order shard, tick, environment.
+#[derive(Debug, Default)]
+struct Rollout {
+    observations: Vec<f32>,
+    actions: Vec<u32>,
+    action_masks: Vec<bool>,
+    log_probs: Vec<f32>,
+    values: Vec<f32>,
+    advantages: Vec<f32>,
+    returns: Vec<f32>,
+}
+
+/// Working memory of one gradient slice.
+#[derive(Debug, Default)]
+struct SliceWork {
+    grads: Vec<f32>,
+    sums: LossSums,
+    gathered: Gathered,
+}
+
+/// The rows of one slice, gathered from the rollout.
+#[derive(Debug, Default)]
+struct Gathered {
+    actions: Vec<u32>,
+    action_masks: Vec<bool>,
+    log_probs: Vec<f32>,
+    values: Vec<f32>,
+    advantages: Vec<f32>,
+    returns: Vec<f32>,
+    probs: Vec<f32>,
+    logit_grads: Vec<f32>,
+    value_grads: Vec<f32>,
+}
+
+/// Working memory for one shard's values.
+#[derive(Debug, Default)]
+struct ShardWork {
+    scratch: Scratch,
+    values: Vec<f32>,
+    final_values: Vec<f32>,
+    next_values: Vec<f32>,
+    advantages: Vec<f32>,
+}
+
+/// The learner.
+pub struct Ppo {
+    config: PpoConfig,
+    networks: Networks,
+    params: Params,
+    adam: Adam,
+    rng: Pcg64,
+    updates: u64,
+    observation_len: usize,
+    mask_len: usize,
+    learning_rate: LinearSchedule,
+    clip_coef: LinearSchedule,
+    rollout: Rollout,
+    shards: Vec<ShardWork>,
+    slices: Vec<SliceWork>,
+    order: Vec<u32>,
+    normalised: Vec<f32>,
+}
+
+/// What is saved of a learner.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    params: Vec<f32>,
+    adam: AdamState,
+    rng: Pcg64,
+    updates: u64,
+}
+
+impl Ppo {
+    /// Builds the learner with networks initialised from the run's seed.
+    ///
+    /// # Errors
+    /// If a setting is out of range or the action space is not one `Discrete`.
+    pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info.num_envs)?;
+        let num_actions = single_discrete("ppo", &info.action_spec)?;
+        let observation_len = input_len("ppo", &info.observation_space)?;
+        let (networks, params) = Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0));
+        let adam = Adam::new(AdamConfig { eps: config.adam_eps, ..Default::default() }, params.len())?;
+        let duration = info.total_timesteps as f64;
+        let anneal = |start: f64, anneal: bool| LinearSchedule { start, end: if anneal { 0.0 } else { start }, duration };
+        Ok(Self {
+            learning_rate: anneal(config.learning_rate, config.anneal_lr),
+            clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
+            networks,
+            params,
+            adam,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            updates: 0,
+            observation_len,
+            mask_len: info.mask_len,
+            rollout: Rollout::default(),
+            shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            order: Vec::new(),
+            normalised: Vec::new(),
+            config,
+        })
+    }
+
+    /// Values, advantages and returns of every fragment, then everything flattened.
+    fn estimate(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
+        let packed = PackedMlp::new(&self.networks.critic, &self.params)?;
+        let (critic, config) = (&self.networks.critic, &self.config);
+        for_each_slice(&mut self.shards, |shard, work| {
+            work.estimate(&fragments[shard], critic, &packed, config)
+        })?;
+        let rollout = &mut self.rollout;
+        rollout.clear();
+        for (fragment, work) in fragments.iter().zip(&self.shards) {
+            let rows = fragment.rows();
+            rollout.observations.extend_from_slice(&fragment.observations.as_f32()[..rows * self.observation_len]);
+            rollout.actions.extend_from_slice(fragment.actions.indices());
+            rollout.action_masks.extend_from_slice(&fragment.action_masks[..rows * self.mask_len]);
+            rollout.log_probs.extend_from_slice(&fragment.policy_data);
+            rollout.values.extend_from_slice(&work.values[..rows]);
+            rollout.advantages.extend_from_slice(&work.advantages);
+        }
+        let returns = rollout.advantages.iter().zip(&rollout.values).map(|(advantage, value)| advantage + value);
+        rollout.returns.extend(returns);
+        Ok(())
+    }
+
+    /// One clipped update on the rows `order[minibatch]`.
+    fn update(&mut self, minibatch: std::ops::Range<usize>, learning_rate: f64, clip_coef: f64) -> Result<LossSums, AgentError> {
+        let rows = &self.order[minibatch];
+        let config = &self.config;
+        normalise(&self.rollout.advantages, rows, config.norm_adv, &mut self.normalised);
+        let coefficients = LossCoefficients {
+            clip_coef: clip_coef as f32,
+            clip_vloss: config.clip_vloss,
+            ent_coef: config.ent_coef,
+            vf_coef: config.vf_coef,
+        };
+        let (rollout, params, networks, normalised) = (&self.rollout, &self.params, &self.networks, &self.normalised);
+        let num_slices = self.slices.len();
+        for_each_slice(&mut self.slices, |slice, work| {
+            let part = slice_range(rows.len(), num_slices, slice);
+            work.grads.resize(params.len(), 0.0);
+            if part.is_empty() {
+                work.grads.fill(0.0);
+                work.sums = LossSums::default();
+                return Ok(());
+            }
+            let observations =
+                work.gathered.gather(rollout, &rows[part.clone()], &normalised[part], networks.num_actions)?;
+            work.backward(&observations, params, networks, &coefficients, 1.0 / rows.len() as f32)
+        })?;
+        let Some((first, others)) = self.slices.split_first_mut() else { return Ok(LossSums::default()) };
+        sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
+        let mut sums = first.sums;
+        others.iter().for_each(|work| sums.add(&work.sums));
+        for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
+            if !value.is_finite() {
+                return Err(AgentError::NotFinite { what, value, update: self.updates });
+            }
+        }
+        let norm = clip_grad_norm(&mut first.grads, config.max_grad_norm);
+        if !norm.is_finite() {
+            check_finite(self.params.layout(), &first.grads)?;
+        }
+        self.adam.step(&mut self.params, &first.grads, learning_rate as f32)?;
+        self.updates += 1;
+        Ok(sums)
+    }
+}
+
+impl Learner for Ppo {
+    fn num_steps(&self) -> usize {
+        self.config.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[
+            "charts/learning_rate",
+            "losses/value_loss",
+            "losses/policy_loss",
+            "losses/entropy",
+            "losses/old_approx_kl",
+            "losses/approx_kl",
+            "losses/clipfrac",
+            "losses/explained_variance",
+        ]
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(PpoPolicy {
+            actor: self.networks.actor.clone(),
+            packed: PackedMlp::new(&self.networks.actor, &self.params)?,
+            num_actions: self.networks.num_actions,
+        }))
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.estimate(fragments)?;
+        let batch_size = self.rollout.actions.len();
+        let minibatch_size = batch_size / self.config.num_minibatches;
+        // Schedules go by where the rollout began: the first update has the full step size.
+        let began = env_steps - batch_size as u64;
+        let (learning_rate, clip_coef) = (self.learning_rate.at(began), self.clip_coef.at(began));
+
+        self.order.clear();
+        self.order.extend(0..batch_size as u32);
+        let mut sums = LossSums::default();
+        let mut rows = 0;
+        'passes: for _ in 0..self.config.update_epochs {
+            self.rng.shuffle(&mut self.order);
+            for minibatch in 0..self.config.num_minibatches {
+                let start = minibatch * minibatch_size;
+                let last = self.update(start..start + minibatch_size, learning_rate, clip_coef)?;
+                sums.add(&last);
+                rows += minibatch_size;
+                let approx_kl = last.approx_kl / minibatch_size as f64;
+                let pass_ends = minibatch + 1 == self.config.num_minibatches;
+                if pass_ends && self.config.target_kl.is_some_and(|target| approx_kl > target) {
+                    break 'passes;
+                }
+            }
+        }
+        let mean = |sum: f64| sum / rows as f64;
+        Ok(LearnReport {
+            metrics: vec![
+                learning_rate,
+                mean(sums.value_loss),
+                mean(sums.policy_loss),
+                mean(sums.entropy),
+                mean(sums.old_approx_kl),
+                mean(sums.approx_kl),
+                mean(sums.clipfrac),
+                returns::explained_variance(&self.rollout.values, &self.rollout.returns),
+            ],
+        })
+    }
+
+    fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        crate::learner::encode(&Saved {
+            params: self.params.as_slice().to_vec(),
+            adam: self.adam.state().clone(),
+            rng: self.rng.clone(),
+            updates: self.updates,
+        })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        let saved: Saved = crate::learner::decode(saved)?;
+        crate::learner::restore_params(&mut self.params, &saved.params)?;
+        self.adam = Adam::from_state(*self.adam.config(), saved.adam)?;
+        self.rng = saved.rng;
+        self.updates = saved.updates;
+        Ok(())
+    }
+}
+
+impl Rollout {
+    fn clear(&mut self) {
+        self.observations.clear();
+        self.actions.clear();
+        self.action_masks.clear();
+        self.log_probs.clear();
+        self.values.clear();
+        self.advantages.clear();
+        self.returns.clear();
+    }
+}
+
+impl ShardWork {
+    /// Values of all observations and of the final ones, then advantages.
+    fn estimate(&mut self, fragment: &Fragment, critic: &Mlp, packed: &PackedMlp, config: &PpoConfig) -> Result<(), AgentError> {
+        let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
+        let finals = fragment.final_rows.len();
+        self.values.resize(rows + num_envs, 0.0);
+        self.final_values.resize(finals, 0.0);
+        self.advantages.resize(rows, 0.0);
+        critic.infer(packed, fragment.observations.as_f32(), rows + num_envs, &mut self.scratch, &mut self.values)?;
+        if finals > 0 {
+            let observations = fragment.final_observations.as_f32();
+            critic.infer(packed, observations, finals, &mut self.scratch, &mut self.final_values)?;
+        }
+        self.next_values.clear();
+        self.next_values.extend_from_slice(&self.values[num_envs..]);
+        for (&row, &value) in fragment.final_rows.iter().zip(&self.final_values) {
+            self.next_values[row as usize] = value;
+        }
+        let trajectory = Trajectory {
+            num_envs,
+            rewards: &fragment.rewards,
+            values: &self.values[..rows],
+            next_values: &self.next_values,
+            terminated: &fragment.terminated,
+            truncated: &fragment.truncated,
+        };
+        returns::gae(&trajectory, config.gamma, config.gae_lambda, &mut self.advantages);
+        Ok(())
+    }
+}
+
+impl Gathered {
+    /// Copies the given rows out of the rollout; gives their observations.
+    fn gather(
+        &mut self,
+        rollout: &Rollout,
+        rows: &[u32],
+        advantages: &[f32],
+        num_actions: usize,
+    ) -> Result<Matrix, AgentError> {
+        fn pick<T: Copy>(to: &mut Vec<T>, from: &[T], rows: &[u32], width: usize) {
+            to.clear();
+            to.extend(rows.iter().flat_map(|&row| &from[row as usize * width..(row as usize + 1) * width]));
+        }
+        let width = rollout.observations.len() / rollout.actions.len();
+        let mut observations = Matrix::zeros(rows.len(), width)?;
+        for (&row, out) in rows.iter().zip(observations.as_mut_slice().chunks_exact_mut(width)) {
+            out.copy_from_slice(&rollout.observations[row as usize * width..(row as usize + 1) * width]);
+        }
+        pick(&mut self.actions, &rollout.actions, rows, 1);
+        pick(&mut self.action_masks, &rollout.action_masks, rows, rollout.action_masks.len() / rollout.actions.len());
+        pick(&mut self.log_probs, &rollout.log_probs, rows, 1);
+        pick(&mut self.values, &rollout.values, rows, 1);
+        pick(&mut self.returns, &rollout.returns, rows, 1);
+        self.advantages.clear();
+        self.advantages.extend_from_slice(advantages);
+        self.probs.resize(rows.len() * num_actions, 0.0);
+        self.logit_grads.resize(rows.len() * num_actions, 0.0);
+        self.value_grads.resize(rows.len(), 0.0);
+        Ok(observations)
+    }
+}
+
+impl SliceWork {
+    fn backward(
+        &mut self,
+        observations: &Matrix,
+        params: &Params,
+        networks: &Networks,
+        coefficients: &LossCoefficients,
+        scale: f32,
+    ) -> Result<(), AgentError> {
+        let gathered = &mut self.gathered;
+        let (logits, tape) = networks.actor.forward(params, observations, Tape::new())?;
+        let (values, tape) = networks.critic.forward(params, observations, tape)?;
+        let input = LossInput {
+            num_actions: networks.num_actions,
+            logits: logits.as_slice(),
+            values: values.as_slice(),
+            actions: &gathered.actions,
+            old_log_probs: &gathered.log_probs,
+            advantages: &gathered.advantages,
+            returns: &gathered.returns,
+            old_values: &gathered.values,
+            action_masks: &gathered.action_masks,
+        };
+        let Gathered { probs, logit_grads, value_grads, .. } = gathered;
+        self.sums = ppo_loss(&input, coefficients, scale, probs, logit_grads, value_grads)?;
+        let outputs = [(&logits, gathered.logit_grads.as_slice()), (&values, gathered.value_grads.as_slice())];
+        tape.backward(params, &outputs, &mut self.grads)?;
+        Ok(())
+    }
+}
+
+/// Advantages of the given rows, normalised to mean 0 and deviation 1 if asked for and there is more than one.
+fn normalise(advantages: &[f32], rows: &[u32], normalise: bool, out: &mut Vec<f32>) {
+    out.clear();
+    out.extend(rows.iter().map(|&row| advantages[row as usize]));
+    if normalise && rows.len() > 1 {
+        let n = rows.len() as f64;
+        let mean = out.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
+        let variance = out.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let (mean, scale) = (mean as f32, 1.0 / (variance.sqrt() as f32 + 1e-8));
+        out.iter_mut().for_each(|a| *a = (*a - mean) * scale);
+    }
+}
+
+#[cfg(test)]
+mod tests;

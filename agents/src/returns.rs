@@ -1,0 +1,108 @@
+//! Returns and advantages as pure functions.
+//!
+//! All inputs are `[T, N]`, row-major. `rewards[t]` follows the action taken at `t`; `values[t]` is the value of the
+//! observation acted in at `t`, and `next_values[t]` the value of the observation that truly followed: the final
+//! observation where an episode ended at `t`. Termination means nothing follows, so its `next_values` is never read;
+//! truncation bootstraps from it. Either cuts the recursion.
+
+/// What return estimators read; see the [module](self) for shapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Trajectory<'a> {
+    /// Environments, `N`.
+    pub num_envs: usize,
+    /// `[T, N]`.
+    pub rewards: &'a [f32],
+    /// `[T, N]`.
+    pub values: &'a [f32],
+    /// `[T, N]`.
+    pub next_values: &'a [f32],
+    /// `[T, N]`.
+    pub terminated: &'a [bool],
+    /// `[T, N]`.
+    pub truncated: &'a [bool],
+}
+
+impl Trajectory<'_> {
+    fn check(&self, out: &[f32]) -> usize {
+        let rows = self.rewards.len();
+        let lengths = [self.values.len(), self.next_values.len(), self.terminated.len(), self.truncated.len(), out.len()];
+        assert!(lengths.iter().all(|&len| len == rows), "expected {rows} rows everywhere, got {lengths:?}");
+        assert!(self.num_envs > 0 && rows.is_multiple_of(self.num_envs), "{rows} rows of {} environments", self.num_envs);
+        rows
+    }
+}
+
+/// Generalised advantage estimation: `A_t = δ_t + γ λ c_t A_{t+1}` with `δ_t = r_t + γ (1 − terminated_t) V(s'_t) − V(s_t)`
+/// and `c_t = 0` where the episode ended at `t`, else 1.
+///
+/// # Shapes
+/// `advantages`: `[T, N]`. The λ-return is `advantages + values`.
+///
+/// # Panics
+/// If lengths disagree.
+///
+/// # Source
+/// Schulman et al. (2016), equation 16.
+pub fn gae(trajectory: &Trajectory<'_>, gamma: f32, gae_lambda: f32, advantages: &mut [f32]) {
+    let rows = trajectory.check(advantages);
+    let n = trajectory.num_envs;
+    for row in (0..rows).rev() {
+        let ended = trajectory.terminated[row] | trajectory.truncated[row];
+        let next_value = if trajectory.terminated[row] { 0.0 } else { trajectory.next_values[row] };
+        let delta = trajectory.rewards[row] + gamma * next_value - trajectory.values[row];
+        let following = if ended || row + n >= rows { 0.0 } else { advantages[row + n] };
+        advantages[row] = delta + gamma * gae_lambda * following;
+    }
+}
+
+/// n-step returns: up to `n` rewards, then the value of what followed, unless the episode terminated.
+///
+/// `G_t = Σ_{k<m} γ^k r_{t+k} + γ^m (1 − terminated) V(s')` with `m ≤ n` cut at the end of the episode or of the data.
+///
+/// # Shapes
+/// `returns`: `[T, N]`.
+///
+/// # Panics
+/// If lengths disagree or `n` is zero.
+///
+/// # Source
+/// Sutton and Barto (2018), equation 7.1.
+pub fn n_step(trajectory: &Trajectory<'_>, gamma: f32, n: usize, returns: &mut [f32]) {
+    assert!(n > 0, "n must be at least 1");
+    let rows = trajectory.check(returns);
+    for start in 0..rows {
+        let (mut sum, mut discount, mut row) = (0.0, 1.0, start);
+        for taken in 1..=n {
+            sum += discount * trajectory.rewards[row];
+            discount *= gamma;
+            if trajectory.terminated[row] {
+                break;
+            }
+            let last = taken == n || row + trajectory.num_envs >= rows;
+            if trajectory.truncated[row] || last {
+                sum += discount * trajectory.next_values[row];
+                break;
+            }
+            row += trajectory.num_envs;
+        }
+        returns[start] = sum;
+    }
+}
+
+/// `1 − Var(returns − values) / Var(returns)`: one if the values predict perfectly, NaN if returns do not vary.
+///
+/// # Source
+/// CleanRL 1.0 `ppo.py`.
+pub fn explained_variance(values: &[f32], returns: &[f32]) -> f64 {
+    let variance = |samples: &dyn Fn(usize) -> f64| {
+        let n = returns.len() as f64;
+        let mean = (0..returns.len()).map(samples).sum::<f64>() / n;
+        (0..returns.len()).map(|i| (samples(i) - mean).powi(2)).sum::<f64>() / n
+    };
+    let total = variance(&|i| f64::from(returns[i]));
+    let residual = variance(&|i| f64::from(returns[i]) - f64::from(values[i]));
+    if total == 0.0 { f64::NAN } else { 1.0 - residual / total }
+}
+
+#[cfg(test)]
+mod tests;

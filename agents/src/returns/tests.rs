@@ -1,0 +1,118 @@
+//! Hand-computed numbers, identities, and the reference's recordings.
+
+use std::path::PathBuf;
+
+use safetensors::SafeTensors;
+
+use super::*;
+
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn load(name: &str) -> Self {
+        let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/nn");
+        let folder = std::env::var_os("AGON_GOLDEN_NN").map_or(default, PathBuf::from);
+        Self(std::fs::read(folder.join(name)).unwrap())
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data().to_vec()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        let bytes = self.bytes(name);
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    }
+
+    fn flags(&self, name: &str) -> Vec<bool> {
+        self.bytes(name).iter().map(|&b| b != 0).collect()
+    }
+
+    /// Runs `estimate` on the recorded trajectory and compares with the recorded tensor.
+    fn compare(&self, expected: &str, estimate: impl Fn(&Trajectory<'_>, f32, &mut [f32])) {
+        let (rewards, values) = (self.floats("reward"), self.floats("value"));
+        let (next_values, expected) = (self.floats("value_next"), self.floats(expected));
+        let (terminated, truncated) = (self.flags("terminated"), self.flags("truncated"));
+        let trajectory = Trajectory {
+            num_envs: 3,
+            rewards: &rewards,
+            values: &values,
+            next_values: &next_values,
+            terminated: &terminated,
+            truncated: &truncated,
+        };
+        let mut out = vec![0.0; rewards.len()];
+        estimate(&trajectory, self.floats("gamma")[0], &mut out);
+        for (i, (got, want)) in out.iter().zip(&expected).enumerate() {
+            assert!((got - want).abs() <= 1e-5 + 1e-4 * want.abs(), "row {i}: expected {want}, got {got}");
+        }
+    }
+}
+
+#[test]
+fn gae_equals_the_reference() {
+    let golden = Golden::load("gae.safetensors");
+    let lambda = golden.floats("gae_lambda")[0];
+    golden.compare("advantage", |trajectory, gamma, out| gae(trajectory, gamma, lambda, out));
+    golden.compare("ret", |trajectory, gamma, out| {
+        gae(trajectory, gamma, lambda, out);
+        out.iter_mut().zip(trajectory.values).for_each(|(a, v)| *a += v);
+    });
+}
+
+#[test]
+fn n_step_equals_the_reference() {
+    let golden = Golden::load("n_step.safetensors");
+    golden.compare("ret", |trajectory, gamma, out| n_step(trajectory, gamma, 3, out));
+}
+
+const NEVER: [bool; 3] = [false; 3];
+
+fn one_env<'a>(terminated: &'a [bool], truncated: &'a [bool]) -> Trajectory<'a> {
+    Trajectory {
+        num_envs: 1,
+        rewards: &[1.0, 2.0, 3.0],
+        values: &[0.5, 0.25, 0.125],
+        next_values: &[0.25, 0.125, 10.0],
+        terminated,
+        truncated,
+    }
+}
+
+#[test]
+fn lambda_one_is_monte_carlo() {
+    let mut out = [0.0; 3];
+    gae(&one_env(&NEVER, &NEVER), 0.5, 1.0, &mut out);
+    // Returns with the bootstrap 10: 1 + 1 + 0.75 + 1.25 = 4, then 6 and 8.
+    assert_eq!(out, [4.0 - 0.5, 6.0 - 0.25, 8.0 - 0.125]);
+}
+
+#[test]
+fn truncation_bootstraps_from_final_observation() {
+    let mut out = [0.0; 3];
+    gae(&one_env(&NEVER, &[false, false, true]), 0.5, 0.9, &mut out);
+    assert_eq!(out[2], 3.0 + 0.5 * 10.0 - 0.125);
+    n_step(&one_env(&NEVER, &[false, true, false]), 0.5, 3, &mut out);
+    assert_eq!(out[0], 1.0 + 0.5 * 2.0 + 0.25 * 0.125);
+}
+
+#[test]
+fn termination_never_bootstraps() {
+    let mut out = [0.0; 3];
+    // A NaN where nothing follows must not leak.
+    let next_values = [0.25, f32::NAN, f32::NAN];
+    let terminated = [false, true, true];
+    let trajectory = Trajectory { next_values: &next_values, ..one_env(&terminated, &NEVER) };
+    gae(&trajectory, 0.5, 0.9, &mut out);
+    assert_eq!(out[2], 3.0 - 0.125);
+    assert_eq!(out[1], 2.0 - 0.25);
+    n_step(&trajectory, 0.5, 2, &mut out);
+    assert_eq!(out, [1.0 + 0.5 * 2.0, 2.0, 3.0]);
+}
+
+#[test]
+fn explained_variance_is_one_for_perfect_values() {
+    assert_eq!(explained_variance(&[1.0, 2.0, 4.0], &[1.0, 2.0, 4.0]), 1.0);
+    assert_eq!(explained_variance(&[2.0, 2.0, 2.0], &[1.0, 2.0, 3.0]), 0.0);
+    assert!(explained_variance(&[1.0], &[1.0]).is_nan());
+}

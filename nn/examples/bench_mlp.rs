@@ -1,0 +1,98 @@
+//! Times of inference, training steps and Adam on one core.
+//!
+//! `cargo run --release -p agon-nn --example bench_mlp [filter]`
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use agon_nn::{
+    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp,
+    Params, Scratch, Tape,
+};
+
+/// Runs `f` for about a quarter of a second; returns minimum and median microseconds.
+fn measure(mut f: impl FnMut()) -> (f64, f64) {
+    let mut times = Vec::new();
+    // Short functions are timed in groups, so that the clock does not show.
+    let start = Instant::now();
+    for _ in 0..10 {
+        f();
+    }
+    let group = (20e-6 * 10.0 / start.elapsed().as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(250) || times.len() < 20 {
+        let lap = Instant::now();
+        for _ in 0..group {
+            f();
+        }
+        times.push(lap.elapsed().as_secs_f64() * 1e6 / f64::from(group));
+    }
+    times.sort_by(f64::total_cmp);
+    (times[0], times[times.len() / 2])
+}
+
+fn report(filter: &str, name: &str, f: impl FnMut()) {
+    if name.contains(filter) {
+        let (minimum, median) = measure(f);
+        println!("{name:<44} {minimum:>9.2} {median:>9.2}");
+    }
+}
+
+fn network(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> (Mlp, Params) {
+    let mut builder = LayoutBuilder::new();
+    let config = MlpConfig { hidden: hidden.to_vec(), activation };
+    let mlp =
+        Mlp::new(&mut builder, "net", inputs, &config, outputs, Init::PYTORCH_LINEAR, Init::PYTORCH_LINEAR);
+    (mlp, builder.build(1))
+}
+
+fn bench(filter: &str, label: &str, hidden: &[usize], activation: Activation, batches: &[usize]) {
+    let (mlp, mut params) = network(4, hidden, 2, activation);
+    let packed = PackedMlp::new(&mlp, &params).unwrap();
+    let mut scratch = Scratch::new();
+    for &batch in batches {
+        let x: Vec<f32> = (0..4 * batch).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+        let mut out = vec![0.0; 2 * batch];
+        report(filter, &format!("{label} infer {batch}"), || {
+            mlp.infer(&packed, black_box(&x), batch, &mut scratch, black_box(&mut out)).unwrap();
+        });
+    }
+    let mut gradient = vec![0.0; params.len()];
+    let mut adam = Adam::new(AdamConfig::default(), params.len()).unwrap();
+    for &batch in batches {
+        let values: Vec<f32> = (0..4 * batch).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+        let dy: Vec<f32> = (0..2 * batch).map(|i| (i % 5) as f32 / 800.0).collect();
+        let mut x = Matrix::from_slice(batch, 4, &values).unwrap();
+        report(filter, &format!("{label} forward {batch}"), || {
+            black_box(mlp.forward(&params, &x, Tape::new()).unwrap());
+        });
+        report(filter, &format!("{label} forward+backward {batch}"), || {
+            let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+            tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
+        });
+        report(filter, &format!("{label} step {batch}"), || {
+            x.copy_from_slice(&values).unwrap();
+            let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+            tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
+            adam.step(&mut params, &gradient, 1e-4).unwrap();
+        });
+    }
+    report(filter, &format!("{label} adam {}", params.len()), || {
+        adam.step(&mut params, black_box(&gradient), 1e-4).unwrap();
+    });
+    let mut repacked = packed.clone();
+    report(filter, &format!("{label} pack"), || {
+        repacked.update(&mlp, black_box(&params)).unwrap();
+    });
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let filter = arguments.next().unwrap_or_default();
+    if let Some(set) = arguments.next() {
+        InstructionSet::select(set.parse().unwrap()).unwrap();
+    }
+    println!("{} {:>42} {:>9}", InstructionSet::current(), "minimum µs", "median µs");
+    bench(&filter, "4-64-64-2 tanh", &[64, 64], Activation::Tanh, &[1, 8, 64, 128, 256, 1024, 2048]);
+    bench(&filter, "4-256-256-2 relu", &[256, 256], Activation::Relu, &[1, 32, 64, 256]);
+}

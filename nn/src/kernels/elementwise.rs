@@ -1,0 +1,85 @@
+//! Vectorised functions over slices, in place.
+
+use pulp::{Simd, WithSimd};
+
+use super::math;
+use super::simd::{dispatch, first_lanes, load, max_or_nan, store};
+
+/// A function of one vector.
+pub(crate) trait Unary: Copy {
+    /// Applies the function to each lane.
+    fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s;
+}
+
+/// Applies a [`Unary`] to every value of a slice.
+pub(crate) struct MapInPlace<'a, F>(pub(crate) &'a mut [f32], pub(crate) F);
+
+impl<F: Unary> WithSimd for MapInPlace<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(values, function) = self;
+        let (full, rest) = (values.len() / S::F32_LANES * S::F32_LANES, values.len() % S::F32_LANES);
+        let ptr = values.as_mut_ptr();
+        let mut i = 0;
+        while i < full {
+            // SAFETY: i + F32_LANES <= full <= values.len().
+            unsafe { store::<S>(ptr.add(i), function.apply(simd, load::<S>(ptr.add(i)))) };
+            i += S::F32_LANES;
+        }
+        if rest > 0 {
+            let mask = first_lanes(simd, rest);
+            // SAFETY: the mask covers the `rest` values left from `full` on.
+            unsafe {
+                let x = simd.mask_load_ptr_f32s(mask, ptr.add(full));
+                simd.mask_store_ptr_f32s(mask, ptr.add(full), function.apply(simd, x));
+            }
+        }
+    }
+}
+
+macro_rules! in_place {
+    ($(#[$doc:meta])* $name:ident, $op:ident, $apply:expr) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $op;
+
+        impl Unary for $op {
+            #[inline(always)]
+            fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+                $apply(simd, x)
+            }
+        }
+
+        $(#[$doc])*
+        pub fn $name(values: &mut [f32]) {
+            dispatch(MapInPlace(values, $op));
+        }
+    };
+}
+
+in_place!(
+    /// Replaces each value by `e^x` (within 2 ulp).
+    exp, Exp, math::exp
+);
+in_place!(
+    /// Replaces each value by its natural logarithm (within 2 ulp); −∞ at zero, NaN below.
+    ln, Ln, math::ln
+);
+in_place!(
+    /// Replaces each value by `tanh x` (relative error below 1e-6).
+    tanh, Tanh, math::tanh
+);
+in_place!(
+    /// Replaces each value by `1 / (1 + e^−x)`.
+    sigmoid, Sigmoid, math::sigmoid
+);
+in_place!(
+    /// Replaces each value by `max(0, x)`; NaN stays NaN.
+    relu, Relu, relu_of
+);
+
+#[inline(always)]
+fn relu_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    max_or_nan(simd, simd.splat_f32s(0.0), x)
+}

@@ -1,0 +1,153 @@
+//! Batches of rows: what layers read and write.
+
+use dfdx::tensor::{Cpu, Tensor, ZerosTensor};
+
+use crate::device::device;
+use crate::error::NnError;
+use crate::kernels::view;
+
+/// A row-major `[rows, columns]` matrix: a dfdx tensor that remembers whether a tape needs its gradient.
+///
+/// Clones share the values until one is changed.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    tensor: Tensor<(usize, usize), f32, Cpu>,
+    tracked: bool,
+}
+
+impl Matrix {
+    /// All zeros.
+    ///
+    /// # Errors
+    /// [`NnError::Empty`] without rows or columns.
+    pub fn zeros(rows: usize, columns: usize) -> Result<Self, NnError> {
+        check_not_empty("matrix", rows, columns)?;
+        Ok(Self { tensor: device().try_zeros_like(&(rows, columns))?, tracked: false })
+    }
+
+    /// A copy of `values`, row after row.
+    ///
+    /// # Errors
+    /// [`NnError::Empty`] without rows or columns, [`NnError::Length`] unless there are `rows * columns` values.
+    pub fn from_slice(rows: usize, columns: usize, values: &[f32]) -> Result<Self, NnError> {
+        check_length("matrix", rows * columns, values.len())?;
+        let mut matrix = Self::zeros(rows, columns)?;
+        matrix.as_mut_slice().copy_from_slice(values);
+        Ok(matrix)
+    }
+
+    /// Takes over a tensor; copied if it is a transposed or broadcast view.
+    ///
+    /// # Errors
+    /// [`NnError::Empty`] without rows or columns.
+    pub fn from_tensor(tensor: Tensor<(usize, usize), f32, Cpu>) -> Result<Self, NnError> {
+        let (rows, columns) = *dfdx::shapes::HasShape::shape(&tensor);
+        check_not_empty("matrix", rows, columns)?;
+        if view::matrix(&tensor).is_none() {
+            return Self::from_slice(rows, columns, &tensor.as_vec());
+        }
+        Ok(Self { tensor, tracked: false })
+    }
+
+    pub(crate) fn output(tensor: Tensor<(usize, usize), f32, Cpu>) -> Self {
+        Self { tensor, tracked: true }
+    }
+
+    /// Asks tapes to compute the gradient of this input, see [`crate::InputGradients::get`].
+    ///
+    /// Outputs of layers are tracked anyway; other inputs are not, which saves the first layer a product.
+    #[must_use]
+    pub fn tracked(mut self) -> Self {
+        self.tracked = true;
+        self
+    }
+
+    /// Whether a tape computes this matrix' gradient.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.tracked
+    }
+
+    /// Number of rows: the batch size.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        dfdx::shapes::HasShape::shape(&self.tensor).0
+    }
+
+    /// Number of columns: the features of a row.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        dfdx::shapes::HasShape::shape(&self.tensor).1
+    }
+
+    /// The values, row after row.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        // Constructors let only contiguous tensors in.
+        view::matrix(&self.tensor).unwrap_or(&[])
+    }
+
+    /// The values, to change them; copied first if a clone or a tape shares them.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        view::matrix_mut(&mut self.tensor).unwrap_or(&mut [])
+    }
+
+    /// Overwrites the values.
+    ///
+    /// # Errors
+    /// [`NnError::Length`] unless there are `rows * columns` values.
+    pub fn copy_from_slice(&mut self, values: &[f32]) -> Result<(), NnError> {
+        check_length("matrix", self.rows() * self.columns(), values.len())?;
+        self.tensor.copy_from(values);
+        Ok(())
+    }
+
+    /// The dfdx tensor.
+    #[must_use]
+    pub fn tensor(&self) -> &Tensor<(usize, usize), f32, Cpu> {
+        &self.tensor
+    }
+}
+
+/// `got` must be `expected`.
+pub(crate) fn check_length(name: &'static str, expected: usize, got: usize) -> Result<(), NnError> {
+    if expected == got { Ok(()) } else { Err(NnError::Length { name, expected, got }) }
+}
+
+/// A matrix must have rows and columns.
+pub(crate) fn check_not_empty(name: &'static str, rows: usize, columns: usize) -> Result<(), NnError> {
+    if rows == 0 || columns == 0 { Err(NnError::Empty { name, rows, columns }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_sizes_are_refused() {
+        let error = Matrix::from_slice(2, 3, &[0.0; 5]).unwrap_err();
+        assert_eq!(error.to_string(), "matrix must hold 6 values, got 5");
+        let error = Matrix::zeros(0, 3).unwrap_err();
+        assert_eq!(error.to_string(), "matrix must not be empty, got shape [0, 3]");
+    }
+
+    #[test]
+    fn transposed_tensors_are_copied() {
+        use dfdx::shapes::Axes2;
+        use dfdx::tensor::TensorFromVec as _;
+        use dfdx::tensor_ops::PermuteTo as _;
+
+        let tensor = device().tensor_from_vec(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (2, 3));
+        let transposed = tensor.permute::<(usize, usize), Axes2<1, 0>>();
+        assert_eq!(Matrix::from_tensor(transposed).unwrap().as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn changing_a_clone_leaves_the_original() {
+        let original = Matrix::from_slice(1, 2, &[1.0, 2.0]).unwrap();
+        let mut clone = original.clone();
+        clone.copy_from_slice(&[3.0, 4.0]).unwrap();
+        assert_eq!((original.as_slice(), clone.as_slice()), ([1.0, 2.0].as_slice(), [3.0, 4.0].as_slice()));
+    }
+}

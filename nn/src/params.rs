@@ -1,0 +1,338 @@
+//! All parameters of a network in one flat buffer, and the names of its parts.
+//!
+//! One buffer means that an optimizer step, gradient clipping, a target network's update or a gradient sum over
+//! workers is one pass over one slice, and that a snapshot for the actors is a reference count: the values are
+//! copied only when somebody then changes them.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dfdx::tensor::{Cpu, Tensor, TensorFromVec};
+
+use crate::device::device;
+use crate::error::NnError;
+use crate::init::Init;
+use crate::kernels::{lerp, view};
+
+/// Where a parameter lies in the flat buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamRange {
+    range: Range<usize>,
+    shape: Vec<usize>,
+}
+
+impl ParamRange {
+    /// The indices of its values in the flat buffer.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Its shape in PyTorch's layout, row-major: `[out, in]` for a linear layer's weight.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of its values.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it has no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// Its values in a flat buffer: of parameters, or of their gradients.
+    ///
+    /// # Panics
+    /// If the buffer is too short: it belongs to another layout.
+    #[must_use]
+    #[inline]
+    pub fn of<'a>(&self, flat: &'a [f32]) -> &'a [f32] {
+        &flat[self.range.clone()]
+    }
+
+    /// Its values in a flat buffer, to change them.
+    ///
+    /// # Panics
+    /// If the buffer is too short: it belongs to another layout.
+    #[must_use]
+    #[inline]
+    pub fn of_mut<'a>(&self, flat: &'a mut [f32]) -> &'a mut [f32] {
+        &mut flat[self.range.clone()]
+    }
+}
+
+/// One named parameter of a [`Layout`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamSpec {
+    /// PyTorch's name, as in a state dict: `actor.0.weight`.
+    pub name: String,
+    /// Shape and place in the flat buffer.
+    pub range: ParamRange,
+}
+
+/// The names, shapes and places of all parameters of a network, in the order of the buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    specs: Vec<ParamSpec>,
+    len: usize,
+}
+
+impl Layout {
+    /// All parameters, in the order of the buffer; together they cover it without gaps.
+    #[must_use]
+    pub fn specs(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    /// The parameter of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&ParamSpec> {
+        self.specs.iter().find(|spec| spec.name == name)
+    }
+
+    /// The number of values of all parameters together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no parameters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A short description for error messages.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} parameters with {} values", self.specs.len(), self.len)
+    }
+}
+
+/// Collects the parameters of a network's layers; [`LayoutBuilder::build`] then makes and initialises the buffer.
+///
+/// # Example
+/// ```
+/// use agon_nn::{Init, LayoutBuilder};
+///
+/// let mut builder = LayoutBuilder::new();
+/// let weight = builder.add("head.weight", &[2, 4], Init::Orthogonal { gain: 0.01 });
+/// let params = builder.build(1);
+/// assert_eq!(params.get("head.weight"), Some(weight.of(params.as_slice())));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct LayoutBuilder {
+    layout: Layout,
+    inits: Vec<Init>,
+}
+
+impl LayoutBuilder {
+    /// Without parameters.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a parameter and says where it will lie.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
+        assert!(self.layout.find(name).is_none(), "parameter names must be unique, got {name} twice");
+        let start = self.layout.len;
+        let end = start + shape.iter().product::<usize>();
+        let range = ParamRange { range: start..end, shape: shape.to_vec() };
+        self.layout.specs.push(ParamSpec { name: name.to_owned(), range: range.clone() });
+        self.layout.len = end;
+        self.inits.push(init);
+        range
+    }
+
+    /// Makes the buffer, every parameter initialised from its own random stream of `seed`.
+    ///
+    /// The values depend on the seed, and on a parameter's position, shape and [`Init`]; not on the machine.
+    #[must_use]
+    pub fn build(self, seed: u64) -> Params {
+        let mut values = vec![0.0; self.layout.len];
+        for (index, (spec, init)) in self.layout.specs.iter().zip(&self.inits).enumerate() {
+            init.fill(seed, index as u64, spec.range.shape(), spec.range.of_mut(&mut values));
+        }
+        Params::from_values(Arc::new(self.layout), values)
+    }
+}
+
+/// Identity of a leaf of the tape; clones of [`Params`] share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ParamsId(u64);
+
+/// The parameters of a network: a rank-1 dfdx tensor with named parts.
+///
+/// A clone is cheap and shares the values until one of the two is changed (copy-on-write), which makes it a
+/// snapshot. On a tape a clone stands for the same leaf as its original.
+#[derive(Clone)]
+pub struct Params {
+    tensor: Tensor<(usize,), f32, Cpu>,
+    layout: Arc<Layout>,
+    id: ParamsId,
+}
+
+impl Params {
+    fn from_values(layout: Arc<Layout>, values: Vec<f32>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let len = values.len();
+        let tensor = device().tensor_from_vec(values, (len,));
+        Self { tensor, layout, id: ParamsId(NEXT.fetch_add(1, Ordering::Relaxed)) }
+    }
+
+    /// Names, shapes and places of the parameters.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// All values.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[f32] {
+        view::vector(&self.tensor)
+    }
+
+    /// All values, to change them; copied first if a clone shares them.
+    #[must_use]
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        view::vector_mut(&mut self.tensor)
+    }
+
+    /// The values of the parameter of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.layout.find(name).map(|spec| spec.range.of(self.as_slice()))
+    }
+
+    /// The number of values of all parameters together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layout.len
+    }
+
+    /// Whether there are no parameters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layout.is_empty()
+    }
+
+    /// The dfdx tensor that holds the values, shape `[len]`.
+    #[must_use]
+    pub fn tensor(&self) -> &Tensor<(usize,), f32, Cpu> {
+        &self.tensor
+    }
+
+    pub(crate) fn id(&self) -> ParamsId {
+        self.id
+    }
+
+    /// Takes over the values of `source`.
+    ///
+    /// # Errors
+    /// [`NnError::LayoutMismatch`] if the two have different layouts.
+    pub fn copy_from(&mut self, source: &Self) -> Result<(), NnError> {
+        self.check_layout(source)?;
+        self.as_mut_slice().copy_from_slice(source.as_slice());
+        Ok(())
+    }
+
+    /// Moves towards `source`: `self = tau · source + (1 − tau) · self` (Polyak averaging).
+    ///
+    /// # Errors
+    /// [`NnError::LayoutMismatch`] if the two have different layouts.
+    pub fn lerp_from(&mut self, source: &Self, tau: f32) -> Result<(), NnError> {
+        self.check_layout(source)?;
+        lerp(self.as_mut_slice(), source.as_slice(), tau);
+        Ok(())
+    }
+
+    fn check_layout(&self, other: &Self) -> Result<(), NnError> {
+        if Arc::ptr_eq(&self.layout, &other.layout) || self.layout == other.layout {
+            return Ok(());
+        }
+        Err(NnError::LayoutMismatch { expected: self.layout.describe(), got: other.layout.describe() })
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for spec in self.layout.specs() {
+            map.entry(&spec.name, &spec.range.shape());
+        }
+        map.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(seed: u64) -> Params {
+        let mut builder = LayoutBuilder::new();
+        builder.add("a", &[3, 2], Init::Normal { std: 1.0 });
+        builder.add("b", &[3], Init::Constant(0.5));
+        builder.build(seed)
+    }
+
+    #[test]
+    fn a_clone_is_a_snapshot() {
+        let mut original = params(1);
+        let snapshot = original.clone();
+        assert!(std::ptr::eq(original.as_slice(), snapshot.as_slice()));
+        original.as_mut_slice()[0] = 9.0;
+        assert_eq!(original.as_slice()[0], 9.0);
+        assert_ne!(snapshot.as_slice()[0], 9.0);
+        assert_eq!(original.as_slice()[1..], snapshot.as_slice()[1..]);
+    }
+
+    #[test]
+    fn the_seed_decides_the_values() {
+        assert_eq!(params(3).as_slice(), params(3).as_slice());
+        assert_ne!(params(3).as_slice(), params(4).as_slice());
+        assert_eq!(params(3).get("b"), Some([0.5; 3].as_slice()));
+        assert_eq!(params(3).get("c"), None);
+    }
+
+    #[test]
+    fn lerp_moves_by_tau() {
+        let (mut target, source) = (params(1), params(2));
+        let before = target.clone();
+        target.lerp_from(&source, 0.25).unwrap();
+        for ((now, old), new) in target.as_slice().iter().zip(before.as_slice()).zip(source.as_slice()) {
+            assert!((now - (0.25 * new + 0.75 * old)).abs() < 1e-6);
+        }
+        target.copy_from(&source).unwrap();
+        assert_eq!(target.as_slice(), source.as_slice());
+    }
+
+    #[test]
+    fn other_layouts_are_refused() {
+        let mut builder = LayoutBuilder::new();
+        builder.add("a", &[3, 2], Init::Zeros);
+        let error = builder.build(0).copy_from(&params(1)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "parameters must have the same layout, expected 1 parameters with 6 values, got 2 parameters with 9 values"
+        );
+    }
+
+    #[test]
+    fn parameters_can_be_shared_between_threads() {
+        fn check<T: Send + Sync>() {}
+        check::<Params>();
+    }
+}

@@ -1,0 +1,330 @@
+//! A run's configuration: what a TOML file, a preset and `--set` say together.
+//!
+//! Settings come in layers, later ones over earlier ones: the algorithm's defaults, a preset, a file, `--set`. The
+//! result is written to the run directory complete, so that it alone repeats the run.
+
+use std::path::Path;
+
+use agon_agents::Algorithms;
+use agon_envs::{MakeOptions, Registry};
+use agon_nn::InstructionSet;
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::error::AtPath;
+
+/// Everything that decides a run, and how it is run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Name of the algorithm.
+    pub algorithm: String,
+    /// Seed of networks, environments and exploration.
+    pub seed: u64,
+    /// Environment steps of the run, rounded up to whole iterations.
+    pub total_timesteps: u64,
+    /// Environments stepped together; a multiple of `runtime.num_shards`.
+    pub num_envs: usize,
+    /// The environment.
+    pub env: EnvConfig,
+    /// How the work is divided and saved.
+    pub runtime: RuntimeConfig,
+    /// The algorithm's own settings.
+    pub agent: toml::Table,
+    /// What made the run; written, never read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<MadeBy>,
+}
+
+/// Which environment, and how it is made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvConfig {
+    /// The registered id.
+    pub id: String,
+    /// Another time limit than the registered one, in steps; 0 for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_episode_steps: Option<u32>,
+    /// The environment's own arguments.
+    pub args: toml::Table,
+}
+
+impl EnvConfig {
+    /// How to make `num_envs` of it.
+    pub fn options(&self, num_envs: usize) -> MakeOptions {
+        let max_episode_steps = self.max_episode_steps.map(|limit| (limit > 0).then_some(limit));
+        MakeOptions { num_envs, args: self.args.clone(), max_episode_steps, ..Default::default() }
+    }
+}
+
+/// How fragments reach the learner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every iteration waits for all shards and learns in their order: reproducible.
+    #[default]
+    Lockstep,
+    /// Fragments are learned from as they come: fastest, not reproducible.
+    Async,
+}
+
+/// How the work is divided and saved. Only `num_shards` and `instruction_set` change results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// Worlds that the environments are divided into, each with its own random streams. Part of the result.
+    pub num_shards: usize,
+    /// Threads of workers and learner each; 0 for one a core. Never changes results in lockstep mode.
+    pub threads: usize,
+    /// How fragments reach the learner.
+    pub mode: Mode,
+    /// Environment steps between checkpoints; 0 for a tenth of the run.
+    pub checkpoint_every: u64,
+    /// `auto` for the best that the processor has, or `scalar`, `avx2`, `avx512`. Part of the result.
+    pub instruction_set: String,
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        let instruction_set = AUTO.to_owned();
+        Self { num_shards: 1, threads: 0, mode: Mode::Lockstep, checkpoint_every: 0, instruction_set }
+    }
+}
+
+/// The instruction set that stands for the best available one.
+const AUTO: &str = "auto";
+
+/// What made a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeBy {
+    /// Version of this crate.
+    pub version: String,
+    /// The command line.
+    pub command: String,
+    /// The instruction set that was used.
+    pub instruction_set: String,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            algorithm: "ppo".to_owned(),
+            seed: 1,
+            total_timesteps: 500_000,
+            num_envs: 4,
+            env: EnvConfig::default(),
+            runtime: RuntimeConfig::default(),
+            agent: toml::Table::new(),
+            made_by: None,
+        }
+    }
+}
+
+impl RunConfig {
+    /// Reads a configuration from a table.
+    ///
+    /// # Errors
+    /// [`RunError::Config`] naming the key, what was expected and what was found.
+    pub fn from_table(table: toml::Table) -> Result<Self, RunError> {
+        serde_path_to_error::deserialize(table).map_err(|error| {
+            let path = error.path().to_string();
+            let message = error.inner().to_string();
+            let message = message.trim_end();
+            RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
+        })
+    }
+
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is broken.
+    pub fn load(path: &Path) -> Result<Self, RunError> {
+        let named = |error| RunError::Config(format!("{}: {error}", path.display()));
+        Self::from_table(read_table(path)?).map_err(named)
+    }
+
+    /// Fills in the algorithm's defaults and checks everything that can be checked before a run starts.
+    ///
+    /// # Errors
+    /// Naming the key, what is allowed and what was found.
+    pub fn resolve(&mut self, registry: &Registry, algorithms: &Algorithms) -> Result<(), RunError> {
+        let wrong = |field: &str, expected: &str, found: &dyn std::fmt::Display| {
+            Err(RunError::Config(format!("{field} must be {expected}, got {found}")))
+        };
+        registry.get(&self.env.id)?;
+        self.agent = algorithms.get(&self.algorithm)?.resolve(&self.agent)?;
+        if self.total_timesteps == 0 {
+            return wrong("total_timesteps", "at least 1", &self.total_timesteps);
+        }
+        if self.num_envs == 0 {
+            return wrong("num_envs", "at least 1", &self.num_envs);
+        }
+        let shards = self.runtime.num_shards;
+        if shards == 0 || !self.num_envs.is_multiple_of(shards) {
+            let expected = format!("a divisor of num_envs = {}", self.num_envs);
+            return wrong("runtime.num_shards", &expected, &shards);
+        }
+        if self.runtime.threads > 1024 {
+            return wrong("runtime.threads", "at most 1024 (0 for one a core)", &self.runtime.threads);
+        }
+        self.instruction_set()?;
+        Ok(())
+    }
+
+    /// The instruction set that the run uses on this machine.
+    ///
+    /// # Errors
+    /// If the name is unknown or the processor lacks it.
+    pub fn instruction_set(&self) -> Result<InstructionSet, RunError> {
+        let name = &self.runtime.instruction_set;
+        if name == AUTO {
+            return Ok(InstructionSet::detect());
+        }
+        let named = |error| RunError::Config(format!("runtime.instruction_set: {error} (or `{AUTO}`)"));
+        let set: InstructionSet = name.parse().map_err(named)?;
+        if set.is_available() {
+            return Ok(set);
+        }
+        Err(RunError::Config(format!("runtime.instruction_set: this processor has no {set}, use `{AUTO}`")))
+    }
+
+    /// Threads that the run uses on this machine.
+    pub fn threads(&self) -> usize {
+        match self.runtime.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// Environment steps between checkpoints.
+    pub fn checkpoint_every(&self) -> u64 {
+        match self.runtime.checkpoint_every {
+            0 => (self.total_timesteps / 10).max(1),
+            steps => steps,
+        }
+    }
+
+    /// Environments of one shard.
+    pub fn shard_envs(&self) -> usize {
+        self.num_envs / self.runtime.num_shards
+    }
+}
+
+/// Reads a TOML file as a table.
+///
+/// # Errors
+/// If the file cannot be read or is no TOML; the error shows the line.
+pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
+    let text = std::fs::read_to_string(path).at("cannot read", path)?;
+    text.parse().map_err(|error| RunError::Config(format!("{}: {error}", path.display())))
+}
+
+/// Lays `over` onto `base`, table by table.
+pub fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Lays one `key.path=value` onto a table. The value is TOML; what is no TOML is a string.
+///
+/// # Errors
+/// [`RunError::Config`] if there is no `=`, an empty key, or a key inside something that is no table.
+pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
+    let wrong = |message: String| Err(RunError::Config(format!("--set {assignment}: {message}")));
+    let Some((path, text)) = assignment.split_once('=') else {
+        return wrong("expected key.path=value".to_owned());
+    };
+    let keys: Vec<&str> = path.trim().split('.').collect();
+    if keys.iter().any(|key| key.is_empty()) {
+        return wrong("expected a key before `=`".to_owned());
+    }
+    let value = format!("value = {text}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(text.trim().to_owned()));
+    let (last, parents) = keys.split_last().unwrap_or((&"", &[]));
+    let mut table = table;
+    for key in parents {
+        let entry = table.entry((*key).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let toml::Value::Table(inner) = entry else {
+            return wrong(format!("`{key}` is a value, not a table"));
+        };
+        table = inner;
+    }
+    table.insert((*last).to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(assignments: &[&str]) -> Result<RunConfig, RunError> {
+        let mut table: toml::Table = "env.id = 'CartPole-v1'".parse().unwrap();
+        for assignment in assignments {
+            set(&mut table, assignment)?;
+        }
+        let mut config = RunConfig::from_table(table)?;
+        config.resolve(&Registry::builtin(), &Algorithms::builtin())?;
+        Ok(config)
+    }
+
+    fn refusal(assignment: &str) -> String {
+        resolved(&[assignment]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn set_reaches_every_layer() {
+        let config = resolved(&[
+            "seed=7",
+            "runtime.num_shards = 2",
+            "agent.network.hidden=[32, 32]",
+            "agent.gamma=0.5",
+            "env.args.sutton_barto_reward=true",
+            "runtime.mode=async",
+        ])
+        .unwrap();
+        assert_eq!((config.seed, config.runtime.num_shards, config.runtime.mode), (7, 2, Mode::Async));
+        assert_eq!(config.agent["network"]["hidden"].as_array().unwrap().len(), 2);
+        assert_eq!(config.agent["num_steps"].as_integer(), Some(128), "defaults are filled in");
+    }
+
+    #[test]
+    fn wrong_settings_name_the_key_the_value_and_what_is_allowed() {
+        for (assignment, parts) in [
+            ("sead=1", vec!["sead", "seed"]),
+            ("agent.gama=1", vec!["gama", "gamma"]),
+            ("agent.network.hiden=[1]", vec!["hiden", "hidden"]),
+            ("seed=fast", vec!["seed", "fast"]),
+            ("agent.gamma=high", vec!["agent.gamma", "high"]),
+            ("num_envs=0", vec!["num_envs", "at least 1", "0"]),
+            ("runtime.num_shards=3", vec!["runtime.num_shards", "divisor", "4", "3"]),
+            ("runtime.mode=slow", vec!["runtime.mode", "slow", "lockstep"]),
+            ("runtime.instruction_set=mmx", vec!["runtime.instruction_set", "mmx", "avx2"]),
+            ("env.id=CartPol-v1", vec!["CartPol-v1", "CartPole-v1"]),
+            ("algorithm=pp", vec!["pp", "ppo"]),
+            ("seed", vec!["expected key.path=value"]),
+            ("seed.x.=1", vec!["expected a key"]),
+        ] {
+            let message = refusal(assignment);
+            for part in parts {
+                assert!(message.contains(part), "`{assignment}`: expected `{part}` in `{message}`");
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_config_reads_back_the_same() {
+        let config = resolved(&["seed=3"]).unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(RunConfig::from_table(text.parse().unwrap()).unwrap(), config);
+    }
+}

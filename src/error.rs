@@ -1,0 +1,87 @@
+//! The error type of runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use agon_agents::AgentError;
+use agon_envs::EnvError;
+use agon_nn::NnError;
+
+use crate::plot::PlotError;
+use crate::tensorboard::EventFileError;
+
+/// What can go wrong in a run or around it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A file cannot be read or written.
+    #[error("{action} {}", .path.display())]
+    Io {
+        /// `cannot write`, `cannot read`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The configuration is broken.
+    #[error("{0}")]
+    Config(String),
+    /// A directory is no run, or one in use.
+    #[error("{}: {message}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A checkpoint is damaged.
+    #[error("checkpoint {}: {message}", .path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A worker thread panicked.
+    #[error("the worker of shard {shard} panicked: {message}")]
+    WorkerPanic {
+        /// The shard it was stepping.
+        shard: usize,
+        /// The panic's message.
+        message: String,
+    },
+    /// The worker threads are gone without a word.
+    #[error("the worker threads ended before the run did")]
+    WorkersGone,
+    /// A thread or thread pool could not be started.
+    #[error("cannot start threads: {0}")]
+    Threads(String),
+    /// An environment failed.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// An algorithm failed.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] NnError),
+    /// A TensorBoard file cannot be written.
+    #[error(transparent)]
+    Events(#[from] EventFileError),
+    /// A plot failed.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+}
+
+/// Names the file in the error of an operation on it.
+pub(crate) trait AtPath<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, RunError>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, RunError> {
+        self.map_err(|source| RunError::Io { action, path: path.to_owned(), source })
+    }
+}

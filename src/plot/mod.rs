@@ -1,0 +1,225 @@
+//! Learning curves: from run directories to SVG and PNG.
+//!
+//! Runs of one algorithm with several seeds become one [`Curve`], drawn as the mean with Student's 95 % interval of the
+//! mean, so that a picture never shows a lucky seed as if it were the rule. Text is drawn with a font that is part of the
+//! program: the same data gives the same picture everywhere.
+
+mod data;
+mod draw;
+mod font;
+mod series;
+mod ticks;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use resvg::{tiny_skia, usvg};
+
+pub use data::{XAxis, load_curve, load_series};
+
+/// PNG files have this many pixels for each of [`PlotOptions::size`].
+const PNG_SCALE: f32 = 2.0;
+
+/// One line of a plot: the runs of one algorithm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Its name in the legend.
+    pub label: String,
+    /// One vector of (x, y) points for each seed, by increasing x. Points that are not finite are left out.
+    pub runs: Vec<Vec<(f64, f64)>>,
+}
+
+/// What a plot says and how it is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlotOptions {
+    /// Text above the plot; none if empty.
+    pub title: String,
+    /// Text below the x axis.
+    pub x_label: String,
+    /// Text beside the y axis.
+    pub y_label: String,
+    /// Window of the trailing moving average that each run is smoothed with, in points; 1 leaves runs as they are.
+    pub smooth: usize,
+    /// Width and height in pixels, at least 200 × 150.
+    pub size: (u32, u32),
+    /// A dashed horizontal line at this y, with its name in the legend, such as a score that counts as solved.
+    pub threshold: Option<(f64, String)>,
+}
+
+impl Default for PlotOptions {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            x_label: "environment steps".to_owned(),
+            y_label: "episodic return".to_owned(),
+            smooth: 1,
+            size: (960, 600),
+            threshold: None,
+        }
+    }
+}
+
+/// Why a plot could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlotError {
+    /// There is no curve, or a curve has no point to draw.
+    #[error("no data to plot{}", of_curve(label.as_deref()))]
+    NoData {
+        /// The curve without data; none if there are no curves.
+        label: Option<String>,
+    },
+    /// The runs of a curve have no common range of x to average over.
+    #[error(
+        "the runs of `{label}` have no common range of x, the last begins at {begin} and the first ends at {end}"
+    )]
+    NoOverlap {
+        /// The curve.
+        label: String,
+        /// The largest first x of its runs.
+        begin: f64,
+        /// The smallest last x of its runs.
+        end: f64,
+    },
+    /// An option is out of range.
+    #[error("{field} must be {bound}, got {value}")]
+    InvalidOption {
+        /// The field of [`PlotOptions`].
+        field: &'static str,
+        /// What it must be.
+        bound: &'static str,
+        /// What it is.
+        value: String,
+    },
+    /// The file name says neither SVG nor PNG.
+    #[error("a plot is saved as .svg or .png, got {}", path.display())]
+    UnknownFormat {
+        /// The file name.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried: `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file is not a table of comma-separated values.
+    #[error("cannot read {}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: csv::Error,
+    },
+    /// A field of a table is not a number.
+    #[error("{}:{line}: {column} must be a number, got `{value}`", path.display())]
+    BadNumber {
+        /// The file.
+        path: PathBuf,
+        /// The line in it.
+        line: u64,
+        /// The column.
+        column: String,
+        /// The text found.
+        value: String,
+    },
+    /// A directory is neither a run nor an experiment.
+    #[error("{} holds neither metrics.csv nor directories seed_1, seed_2, ...", path.display())]
+    NotARun {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A run has no metric of that name.
+    #[error("no metric `{metric}` in {}, there are: {}", dir.display(), available.join(", "))]
+    UnknownMetric {
+        /// The name asked for.
+        metric: String,
+        /// The run.
+        dir: PathBuf,
+        /// All metrics of the run.
+        available: Vec<String>,
+    },
+    /// The last part of a name fits several metrics.
+    #[error("metric `{metric}` could be any of: {}", candidates.join(", "))]
+    AmbiguousMetric {
+        /// The name asked for.
+        metric: String,
+        /// The metrics that end so.
+        candidates: Vec<String>,
+    },
+    /// The drawing library failed.
+    #[error("cannot draw the plot: {0}")]
+    Drawing(String),
+    /// An SVG text could not be read.
+    #[error("cannot read the SVG picture")]
+    Svg(#[source] usvg::Error),
+}
+
+/// Draws curves into an SVG picture, text as outlines, so that it looks the same everywhere.
+///
+/// # Errors
+/// If there is nothing to draw or an option is out of range.
+pub fn draw_svg(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
+    let with_text = draw::draw(curves, options)?;
+    let tree = parse(&with_text)?;
+    let writing = usvg::WriteOptions { coordinates_precision: 2, ..usvg::WriteOptions::default() };
+    Ok(tree.to_string(&writing))
+}
+
+/// Draws an SVG picture into a PNG file's bytes, `scale` pixels for each unit of the picture.
+///
+/// # Errors
+/// If the text is not SVG, or the picture would be empty or too large for an image.
+pub fn svg_to_png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
+    let tree = parse(svg)?;
+    let size = tree.size();
+    let invalid = || PlotError::InvalidOption {
+        field: "scale",
+        bound: "a positive number that gives an image of at most 2^31 bytes",
+        value: scale.to_string(),
+    };
+    let (width, height) = ((size.width() * scale).ceil(), (size.height() * scale).ceil());
+    if !(width >= 1.0 && height >= 1.0 && width * height < 2.0_f32.powi(29)) {
+        return Err(invalid());
+    }
+    let mut pixmap = tiny_skia::Pixmap::new(width as u32, height as u32).ok_or_else(invalid)?;
+    resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut pixmap.as_mut());
+    pixmap.encode_png().map_err(|error| PlotError::Drawing(error.to_string()))
+}
+
+/// Draws curves into a file: SVG or PNG, by the ending of its name.
+///
+/// # Errors
+/// As [`draw_svg`]; or if the name ends otherwise, or the file cannot be written.
+pub fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), PlotError> {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    let bytes = match extension.as_ref().and_then(|extension| extension.to_str()) {
+        Some("svg") => draw_svg(curves, options)?.into_bytes(),
+        Some("png") => svg_to_png(&draw_svg(curves, options)?, PNG_SCALE)?,
+        _ => return Err(PlotError::UnknownFormat { path: path.to_path_buf() }),
+    };
+    std::fs::write(path, bytes).map_err(|source| PlotError::Io {
+        action: "write",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn parse(svg: &str) -> Result<usvg::Tree, PlotError> {
+    let options = usvg::Options {
+        font_family: font::FAMILY.to_owned(),
+        fontdb: font::database(),
+        ..usvg::Options::default()
+    };
+    usvg::Tree::from_str(svg, &options).map_err(PlotError::Svg)
+}
+
+fn of_curve(label: Option<&str>) -> String {
+    label.map_or_else(String::new, |label| format!(": `{label}` has no finite points"))
+}
+
+#[cfg(test)]
+mod tests;

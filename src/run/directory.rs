@@ -1,0 +1,123 @@
+//! The run directory and what its files are called.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.toml` | the complete configuration, the version and the command |
+//! | `metrics.csv` | one row an iteration; decided by the configuration alone |
+//! | `episodes.csv` | one row an episode; decided by the configuration alone |
+//! | `timing.csv` | one row an iteration of what the clock decides: seconds, steps a second, policy lag, waiting |
+//! | `events.out.tfevents.*` | the same metrics for TensorBoard |
+//! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
+//! | `model.safetensors` | the final weights under PyTorch's names |
+//! | `curve.svg`, `curve.png` | the learning curve |
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::RunError;
+use crate::config::RunConfig;
+use crate::error::AtPath;
+
+/// The configuration's file name.
+pub const CONFIG: &str = "config.toml";
+
+/// A directory that holds one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+/// Keeps other processes off a run while it lives.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunDirectory {
+    /// Creates the directory of a new run and writes its configuration.
+    ///
+    /// # Errors
+    /// If it holds a run already or cannot be written.
+    pub fn create(path: &Path, config: &RunConfig) -> Result<Self, RunError> {
+        let directory = Self { path: path.to_owned() };
+        if directory.config_path().exists() {
+            return Err(directory.wrong("holds a run already: continue it with `agon resume`, or choose another --name or --out"));
+        }
+        fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
+        let text = toml::to_string(config).map_err(|error| RunError::Config(error.to_string()))?;
+        // Written last and atomically: where there is a configuration there is a run to resume.
+        write_atomically(&directory.config_path(), text.as_bytes())?;
+        Ok(directory)
+    }
+
+    /// Opens the directory of an existing run.
+    ///
+    /// # Errors
+    /// If it holds no run or its configuration is broken.
+    pub fn open(path: &Path) -> Result<(Self, RunConfig), RunError> {
+        let directory = Self { path: path.to_owned() };
+        if !directory.config_path().exists() {
+            return Err(directory.wrong("expected a run (a directory with a config.toml), found none"));
+        }
+        let config = RunConfig::load(&directory.config_path())?;
+        Ok((directory, config))
+    }
+
+    /// Keeps other processes from continuing the run at the same time.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub fn lock(&self) -> Result<RunLock, RunError> {
+        let path = self.path.join("run.lock");
+        let file = File::create(&path).at("cannot create", &path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(self.wrong("another process is running it")),
+            Err(TryLockError::Error(source)) => Err(RunError::Io { action: "cannot lock", path, source }),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join(CONFIG)
+    }
+
+    /// The checkpoints' directory.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The final weights.
+    pub fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// A file of the run.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn wrong(&self, message: &str) -> RunError {
+        RunError::Directory { path: self.path.clone(), message: message.to_owned() }
+    }
+}
+
+/// Writes a file so that a crash leaves either the old content or the new one: to a temporary name, synced, renamed.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    use std::io::Write;
+    let temporary = path.with_extension("tmp");
+    let mut file = File::create(&temporary).at("cannot create", &temporary)?;
+    file.write_all(bytes).at("cannot write", &temporary)?;
+    file.sync_all().at("cannot write", &temporary)?;
+    fs::rename(&temporary, path).at("cannot write", path)?;
+    // The rename itself is durable once the directory is.
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        File::open(parent).and_then(|directory| directory.sync_all()).at("cannot write", parent)?;
+    }
+    Ok(())
+}

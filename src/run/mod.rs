@@ -1,0 +1,7 @@
+//! A run on disk: its directory, logs and checkpoints.
+
+pub mod checkpoint;
+pub mod directory;
+pub mod log;
+
+pub use directory::RunDirectory;

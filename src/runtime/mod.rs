@@ -1,0 +1,557 @@
+//! The runtime: workers that act, a learner that learns, and everything between them and the disk.
+//!
+//! A run is a loop of *iterations*. In lockstep mode each one has every shard make one fragment with the newest policy,
+//! learns from them in shard order and publishes the next policy; nothing is in flight at its end, which is when
+//! checkpoints are taken. In asynchronous mode workers never wait for the learner unless their queue is full, and
+//! an iteration is any `num_shards` fragments. The runtime knows no algorithm and no environment.
+
+mod shard;
+mod worker;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+use agon_agents::{Algorithms, Fragment, Learner};
+use agon_envs::Registry;
+use agon_nn::{InstructionSet, weights};
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::RunError;
+use crate::config::{Mode, RunConfig};
+use crate::run::RunDirectory;
+use crate::run::checkpoint::{self, Best, RunState};
+use crate::run::log::{EpisodeRow, MetricsRow, RunLog, TimingRow};
+use shard::Shard;
+pub(crate) use shard::{SavedShard, evaluation_seed};
+use worker::{Command, Links, Message, Published};
+
+/// Episodes that the running mean return is taken over, as everywhere in the field.
+pub const RECENT_EPISODES: usize = 100;
+
+/// What a run is made of, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The known environments.
+    pub registry: Registry,
+    /// The known algorithms.
+    pub algorithms: Algorithms,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { registry: Registry::builtin(), algorithms: Algorithms::builtin() }
+    }
+}
+
+/// What an observer of a run is told after each iteration.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Environment steps so far.
+    pub env_steps: u64,
+    /// Environment steps of the whole run.
+    pub total_timesteps: u64,
+    /// Gradient updates so far.
+    pub updates: u64,
+    /// Mean return of the last [`RECENT_EPISODES`] episodes; NaN before the first has ended.
+    pub mean_return: f64,
+    /// Seconds of work so far, those before a resume included.
+    pub seconds: f64,
+    /// Environment steps a second since this process began.
+    pub steps_per_second: f64,
+    /// The learner's metrics.
+    pub metrics: &'a [(&'static str, f64)],
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Whether it ran to its end, rather than being asked to stop.
+    pub finished: bool,
+    /// Environment steps taken.
+    pub env_steps: u64,
+    /// Mean return of the last [`RECENT_EPISODES`] episodes; NaN if none has ended.
+    pub mean_return: f64,
+    /// Seconds of work, those before a resume included.
+    pub seconds: f64,
+}
+
+/// Watches a run; return false to have it checkpoint and stop.
+pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> bool + Send + 'a;
+
+/// Starts a new run in `path` and trains to its end.
+///
+/// # Errors
+/// If the configuration is broken, the directory holds a run already, or anything fails on the way; the last checkpoint
+/// then is whole and [`resume`] continues from it.
+pub fn train(setup: &Setup, mut config: RunConfig, path: &Path, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    // Everything that can be refused is refused before a directory exists.
+    let parts = Parts::new(setup, &config)?;
+    let run = RunDirectory::create(path, &config)?;
+    let _lock = run.lock()?;
+    drive(config, &run, parts, None, observer)
+}
+
+/// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
+///
+/// # Errors
+/// As [`train`], and if there is no run or every checkpoint is damaged.
+pub fn resume(setup: &Setup, path: &Path, threads: Option<usize>, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
+    let (run, mut config) = RunDirectory::open(path)?;
+    let _lock = run.lock()?;
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    if let Some(threads) = threads {
+        config.runtime.threads = threads;
+    }
+    // Bits are promised for an instruction set: go on with the one the run began with.
+    if let Some(made_by) = &config.made_by {
+        config.runtime.instruction_set.clone_from(&made_by.instruction_set);
+    }
+    let state = newest_state(&run)?;
+    let parts = Parts::new(setup, &config)?;
+    drive(config, &run, parts, state, observer)
+}
+
+/// The newest checkpoint that is whole. One that a crash or a bad disk damaged is passed over; if all are damaged, the
+/// newest one's error says how.
+fn newest_state(run: &RunDirectory) -> Result<Option<RunState>, RunError> {
+    let mut first_error = None;
+    for path in checkpoint::list(&run.checkpoints())? {
+        match checkpoint::load(&path) {
+            Ok(state) => return Ok(Some(state)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    first_error.map_or(Ok(None), Err)
+}
+
+/// The shards and the learner of a run, before any thread.
+struct Parts {
+    shards: Vec<Shard>,
+    learner: Box<dyn Learner>,
+}
+
+impl Parts {
+    fn new(setup: &Setup, config: &RunConfig) -> Result<Self, RunError> {
+        InstructionSet::select(config.instruction_set()?)?;
+        let spec = setup.registry.get(&config.env.id)?;
+        let shards: Vec<Shard> = (0..config.runtime.num_shards)
+            .map(|index| Shard::new(index, spec, config))
+            .collect::<Result<_, _>>()?;
+        let info = shards[0].run_info(config);
+        let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent, &info)?;
+        Ok(Self { shards, learner })
+    }
+}
+
+fn drive(
+    config: RunConfig,
+    run: &RunDirectory,
+    mut parts: Parts,
+    state: Option<RunState>,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome, RunError> {
+    let metric_names = parts.learner.metric_names();
+    let log = match &state {
+        Some(state) => RunLog::reopen(run, metric_names, &state.log_lengths)?,
+        None => RunLog::create(run, metric_names)?,
+    };
+    let mut counters = Counters::default();
+    if let Some(state) = state {
+        parts.learner.restore(&state.learner)?;
+        if state.shards.len() != parts.shards.len() {
+            let message = format!("expected {} shards, found {}", parts.shards.len(), state.shards.len());
+            return Err(RunError::Checkpoint { path: run.checkpoints(), message });
+        }
+        for (shard, saved) in parts.shards.iter_mut().zip(state.shards) {
+            shard.restore(saved)?;
+        }
+        counters = Counters {
+            iteration: state.iteration,
+            env_steps: state.env_steps,
+            episodes: state.episodes,
+            recent: state.recent,
+            best: state.best,
+            seconds_before: state.seconds,
+        };
+    }
+    let threads = config.threads();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("learner-{index}"))
+        .build()
+        .map_err(|error| RunError::Threads(error.to_string()))?;
+    thread::scope(|scope| {
+        let workers = Workers::start(scope, parts.shards, parts.learner.as_ref(), threads)?;
+        let learner = parts.learner;
+        let mut session =
+            Session { config: &config, run, learner, workers, log, counters, started: Instant::now(), metrics: Vec::new() };
+        // Inside the pool, so that a gradient's slices start without waking a thread from outside.
+        let outcome = pool.install(|| session.run(observer));
+        session.workers.end();
+        outcome
+    })
+}
+
+/// Where a run stands.
+#[derive(Debug, Default)]
+struct Counters {
+    iteration: u64,
+    env_steps: u64,
+    episodes: u64,
+    recent: VecDeque<(f64, u32)>,
+    best: Option<Best>,
+    seconds_before: f64,
+}
+
+impl Counters {
+    fn recent_means(&self) -> (f64, f64) {
+        let n = self.recent.len() as f64;
+        let sums = self.recent.iter().fold((0.0, 0.0), |(r, l), &(ret, len)| (r + ret, l + f64::from(len)));
+        (sums.0 / n, sums.1 / n)
+    }
+}
+
+/// The worker threads and the learner's ends of their channels.
+struct Workers {
+    commands: Vec<Sender<Command>>,
+    messages: Receiver<Message>,
+    empty: Sender<Fragment>,
+    policy: Arc<ArcSwap<Published>>,
+    blocked_ns: Arc<AtomicU64>,
+    num_shards: usize,
+    version: u64,
+}
+
+impl Workers {
+    /// Starts up to `threads` workers and deals the shards out to them.
+    fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        shards: Vec<Shard>,
+        learner: &dyn Learner,
+        threads: usize,
+    ) -> Result<Self, RunError> {
+        let num_shards = shards.len();
+        let policy = learner.policy()?;
+        // Two fragments a shard: one that is filled while another is learned from.
+        let (empty, empty_receiver) = bounded(2 * num_shards);
+        let shape = shards[0].fragment_shape(learner.num_steps(), &*policy);
+        for _ in 0..2 * num_shards {
+            empty.send(Fragment::new(&shape)).map_err(|_| RunError::WorkersGone)?;
+        }
+        // Room for every fragment, every saved shard and a failure of each.
+        let (message_sender, messages) = bounded(4 * num_shards);
+        let policy = Arc::new(ArcSwap::from_pointee(Published { version: 0, policy }));
+        let blocked_ns = Arc::new(AtomicU64::new(0));
+        let count = threads.clamp(1, num_shards);
+        let mut dealt: Vec<Vec<Shard>> = (0..count).map(|_| Vec::new()).collect();
+        for shard in shards {
+            dealt[shard.index % count].push(shard);
+        }
+        let mut commands = Vec::with_capacity(count);
+        for (index, shards) in dealt.into_iter().enumerate() {
+            let (sender, receiver) = unbounded();
+            commands.push(sender);
+            let links = Links {
+                commands: receiver,
+                messages: message_sender.clone(),
+                empty: empty_receiver.clone(),
+                policy: Arc::clone(&policy),
+                blocked_ns: Arc::clone(&blocked_ns),
+            };
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn_scoped(scope, move || worker::run(shards, &links))
+                .map_err(|error| RunError::Threads(error.to_string()))?;
+        }
+        Ok(Self { commands, messages, empty, policy, blocked_ns, num_shards, version: 0 })
+    }
+
+    fn command(&self, command: Command) -> Result<(), RunError> {
+        self.commands.iter().try_for_each(|worker| worker.send(command)).map_err(|_| self.failure())
+    }
+
+    /// Why the workers are gone, if they said.
+    fn failure(&self) -> RunError {
+        let mut messages = self.messages.try_iter();
+        let failed = messages.find_map(|message| if let Message::Failed(error) = message { Some(error) } else { None });
+        failed.unwrap_or(RunError::WorkersGone)
+    }
+
+    fn receive(&self) -> Result<Message, RunError> {
+        match self.messages.recv() {
+            Ok(Message::Failed(error)) => Err(error),
+            Ok(message) => Ok(message),
+            Err(_) => Err(RunError::WorkersGone),
+        }
+    }
+
+    /// One fragment of each shard in shard order, or as many in order of arrival.
+    fn fragments(&self, mode: Mode) -> Result<Vec<Fragment>, RunError> {
+        let mut fragments = Vec::with_capacity(self.num_shards);
+        while fragments.len() < self.num_shards {
+            if let Message::Fragment(fragment) = self.receive()? {
+                fragments.push(fragment);
+            }
+        }
+        if mode == Mode::Lockstep {
+            fragments.sort_by_key(|fragment| fragment.shard);
+        }
+        Ok(fragments)
+    }
+
+    fn publish(&mut self, learner: &dyn Learner) -> Result<(), RunError> {
+        self.version += 1;
+        self.policy.store(Arc::new(Published { version: self.version, policy: learner.policy()? }));
+        Ok(())
+    }
+
+    fn recycle(&self, fragments: Vec<Fragment>) {
+        for fragment in fragments {
+            // There are never more fragments than room for them; a failed send only means that the workers are gone.
+            let _ = self.empty.try_send(fragment);
+        }
+    }
+
+    /// The state of every shard. In asynchronous mode the fragments that were in flight come too.
+    fn save(&self) -> Result<(Vec<SavedShard>, Vec<Fragment>), RunError> {
+        self.command(Command::Save)?;
+        let (mut shards, mut in_flight) = (Vec::new(), Vec::new());
+        while shards.len() < self.num_shards {
+            match self.receive()? {
+                Message::Saved(index, saved) => shards.push((index, *saved)),
+                Message::Fragment(fragment) => in_flight.push(fragment),
+                Message::Failed(error) => return Err(error),
+            }
+        }
+        shards.sort_by_key(|(index, _)| *index);
+        Ok((shards.into_iter().map(|(_, saved)| saved).collect(), in_flight))
+    }
+
+    /// Lets go of every channel, so that workers that wait for one end.
+    fn end(&mut self) {
+        self.commands.clear();
+        self.empty = bounded(0).0;
+        self.messages = bounded(0).1;
+    }
+}
+
+/// A run under way.
+struct Session<'a> {
+    config: &'a RunConfig,
+    run: &'a RunDirectory,
+    learner: Box<dyn Learner>,
+    workers: Workers,
+    log: RunLog,
+    counters: Counters,
+    started: Instant,
+    metrics: Vec<(&'static str, f64)>,
+}
+
+/// What the clock said about one iteration.
+struct IterationTimes {
+    policy_lag: f64,
+    waited: f64,
+    learned: f64,
+}
+
+impl Session<'_> {
+    fn run(&mut self, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
+        let total = self.config.total_timesteps;
+        let steps_before = self.counters.env_steps;
+        let mut next_checkpoint = next_multiple(self.counters.env_steps, self.config.checkpoint_every());
+        let mode = self.config.runtime.mode;
+        let (go, idle) = match mode {
+            Mode::Lockstep => (Command::Collect, true),
+            Mode::Async => (Command::Run, false),
+        };
+        if self.counters.env_steps < total {
+            self.workers.command(go)?;
+        }
+        let mut goes_on = true;
+        while self.counters.env_steps < total && goes_on {
+            let waiting = Instant::now();
+            let fragments = self.workers.fragments(mode)?;
+            let waited = waiting.elapsed().as_secs_f64();
+            let learning = Instant::now();
+            let steps: usize = fragments.iter().map(Fragment::rows).sum();
+            let env_steps = self.counters.env_steps + steps as u64;
+            let report = self.learner.learn(&fragments, env_steps)?;
+            self.workers.publish(self.learner.as_ref())?;
+            let policy_lag = self.policy_lag(&fragments);
+            let times = IterationTimes { policy_lag, waited, learned: learning.elapsed().as_secs_f64() };
+
+            let ends = env_steps >= total;
+            let due = ends || env_steps >= next_checkpoint;
+            // While this iteration is written down, the workers already act in the next one.
+            if idle && !due {
+                self.workers.command(go)?;
+            }
+            self.record(&fragments, env_steps, &report.metrics, &times)?;
+            self.workers.recycle(fragments);
+            goes_on = observer(&self.progress(steps_before));
+            if due {
+                self.checkpoint()?;
+                next_checkpoint = next_multiple(env_steps, self.config.checkpoint_every());
+                if !ends && goes_on {
+                    self.workers.command(go)?;
+                }
+            } else if !goes_on {
+                // The iteration that has begun is finished first: nothing may be in flight.
+                self.stop_between_checkpoints(idle)?;
+            }
+        }
+        let finished = self.counters.env_steps >= total;
+        if finished {
+            self.export()?;
+        }
+        let mean_return = self.counters.recent_means().0;
+        Ok(Outcome { finished, env_steps: self.counters.env_steps, mean_return, seconds: self.seconds() })
+    }
+
+    /// Takes a checkpoint although the workers are acting.
+    fn stop_between_checkpoints(&mut self, idle: bool) -> Result<(), RunError> {
+        if idle {
+            // Lockstep workers have begun the next iteration: it is learned from like any other.
+            let fragments = self.workers.fragments(Mode::Lockstep)?;
+            let steps: usize = fragments.iter().map(Fragment::rows).sum();
+            let env_steps = self.counters.env_steps + steps as u64;
+            let report = self.learner.learn(&fragments, env_steps)?;
+            self.workers.publish(self.learner.as_ref())?;
+            let times = IterationTimes { policy_lag: 0.0, waited: 0.0, learned: 0.0 };
+            self.record(&fragments, env_steps, &report.metrics, &times)?;
+            self.workers.recycle(fragments);
+        }
+        self.checkpoint()
+    }
+
+    fn policy_lag(&self, fragments: &[Fragment]) -> f64 {
+        // The policy just published is not counted: a lockstep run has no lag.
+        let learned = self.workers.version - 1;
+        let lag: u64 = fragments.iter().map(|fragment| learned.saturating_sub(fragment.policy_version)).sum();
+        lag as f64 / fragments.len() as f64
+    }
+
+    /// Counts an iteration's episodes and writes its rows.
+    fn record(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        metrics: &[f64],
+        times: &IterationTimes,
+    ) -> Result<(), RunError> {
+        let num_envs = self.config.num_envs as u64;
+        let before = self.counters.env_steps;
+        let mut ended: Vec<_> = fragments
+            .iter()
+            .flat_map(|fragment| {
+                let first = fragment.shard * fragment.shape.num_envs;
+                fragment.episodes.iter().map(move |&(tick, stats)| (tick, first + stats.row as usize, stats))
+            })
+            .collect();
+        ended.sort_by_key(|&(tick, env, _)| (tick, env));
+        let counters = &mut self.counters;
+        for (tick, env, stats) in ended {
+            counters.episodes += 1;
+            if counters.recent.len() == RECENT_EPISODES {
+                counters.recent.pop_front();
+            }
+            counters.recent.push_back((stats.episode_return, stats.episode_length));
+            self.log.episode(&EpisodeRow {
+                episode: counters.episodes,
+                env_steps: before + (u64::from(tick) + 1) * num_envs,
+                env,
+                episode_return: stats.episode_return,
+                episode_length: stats.episode_length,
+            })?;
+        }
+        counters.iteration += 1;
+        counters.env_steps = env_steps;
+        let (mean_return, mean_length) = counters.recent_means();
+        let row = MetricsRow {
+            iteration: counters.iteration,
+            env_steps,
+            updates: self.learner.updates(),
+            episodes: counters.episodes,
+            mean_return,
+            mean_length,
+            learner: metrics,
+        };
+        self.metrics.clear();
+        self.metrics.extend(self.learner.metric_names().iter().copied().zip(metrics.iter().copied()));
+        let seconds = self.seconds();
+        let timing = TimingRow {
+            seconds,
+            steps_per_second: env_steps as f64 / seconds,
+            policy_lag: times.policy_lag,
+            learner_wait_s: times.waited,
+            worker_blocked_s: self.workers.blocked_ns.swap(0, Ordering::Relaxed) as f64 / 1e9,
+            learn_s: times.learned,
+        };
+        self.log.iteration(&row, &timing)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.counters.seconds_before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn progress(&self, steps_before: u64) -> Progress<'_> {
+        let taken = (self.counters.env_steps - steps_before) as f64;
+        Progress {
+            env_steps: self.counters.env_steps,
+            total_timesteps: self.config.total_timesteps,
+            updates: self.learner.updates(),
+            mean_return: self.counters.recent_means().0,
+            seconds: self.seconds(),
+            steps_per_second: taken / self.started.elapsed().as_secs_f64(),
+            metrics: &self.metrics,
+        }
+    }
+
+    /// Saves the whole state. The workers wait meanwhile, and go on only when told to.
+    fn checkpoint(&mut self) -> Result<(), RunError> {
+        let (shards, in_flight) = self.workers.save()?;
+        // Asynchronous workers filled these before they stopped. They are not part of the state: a resumed
+        // asynchronous run takes those steps again.
+        self.workers.recycle(in_flight);
+        let env_steps = self.counters.env_steps;
+        let mean_return = self.counters.recent_means().0;
+        if !mean_return.is_nan() && self.counters.best.is_none_or(|best| mean_return > best.mean_return) {
+            self.counters.best = Some(Best { env_steps, mean_return });
+        }
+        let state = RunState {
+            iteration: self.counters.iteration,
+            env_steps,
+            episodes: self.counters.episodes,
+            recent: self.counters.recent.clone(),
+            learner: self.learner.save()?,
+            shards,
+            log_lengths: self.log.lengths()?,
+            seconds: self.seconds(),
+            best: self.counters.best,
+        };
+        self.log.sync()?;
+        checkpoint::save(&self.run.checkpoints(), &state)?;
+        Ok(())
+    }
+
+    /// Writes the final weights.
+    fn export(&self) -> Result<(), RunError> {
+        let metadata = BTreeMap::from([
+            ("algorithm".to_owned(), self.config.algorithm.clone()),
+            ("env".to_owned(), self.config.env.id.clone()),
+        ]);
+        let bytes = weights::to_safetensors(self.learner.params(), &metadata)?;
+        crate::run::directory::write_atomically(&self.run.model(), &bytes)
+    }
+}
+
+/// The first multiple of `every` above `steps`.
+fn next_multiple(steps: u64, every: u64) -> u64 {
+    (steps / every + 1) * every
+}
