@@ -1,9 +1,37 @@
 //! Agon: reinforcement learning environments and agents in one native process.
+//!
+//! A user's own crate needs this crate alone: it re-exports what an environment ([`envs`]), an algorithm ([`agents`]) and a
+//! network ([`nn`]) are written with. [`runtime`] trains and resumes, [`experiment`] runs several seeds under one curve,
+//! [`evaluate`] and [`plot`] look at what came out, and [`cli`] is the `agon` program, to which a registry with
+//! environments and algorithms of one's own can be given.
+//!
+//! ```no_run
+//! use agon::{config::RunConfig, runtime::{self, Setup}};
+//!
+//! # fn main() -> Result<(), agon::RunError> {
+//! let mut config = RunConfig::default();
+//! config.env.id = "CartPole-v1".to_owned();
+//! let outcome = runtime::train(&Setup::default(), config, "results/mine".as_ref(), &mut |progress| {
+//!     progress.mean_return.is_nan() || progress.mean_return < 475.0 // stop once solved
+//! })?;
+//! println!("{:.1} after {} steps", outcome.mean_return, outcome.env_steps);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
+pub use agon_agents as agents;
+pub use agon_envs as envs;
+pub use agon_nn as nn;
+
+pub mod bench;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod evaluate;
+pub mod experiment;
 pub mod plot;
+pub mod presets;
 pub mod run;
 pub mod runtime;
 pub mod stats;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::AgentError;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
-use crate::AgentError;
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, &RunInfo) -> Result<Box<dyn Learner>, AgentError> + Send + Sync;
@@ -90,7 +90,11 @@ fn read<C: DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
         let message = error.inner().to_string();
         let message = message.trim_end();
         // Unknown keys are reported at their table, named in the message.
-        AgentError::Config(if path == "." { format!("agent: {message}") } else { format!("agent.{path}: {message}") })
+        AgentError::Config(if path == "." {
+            format!("agent: {message}")
+        } else {
+            format!("agent.{path}: {message}")
+        })
     })
 }
 

@@ -17,8 +17,8 @@ use agon_envs::Pcg64;
 use agon_envs::spaces::Dtype;
 use agon_nn::losses::huber;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch,
-    Tape, check_finite, clip_grad_norm,
+    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params,
+    Scratch, Tape, check_finite, clip_grad_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -106,14 +106,29 @@ impl DqnConfig {
         ensure(self.gradient_steps > 0, "gradient_steps", "at least 1", self.gradient_steps)?;
         ensure(self.learning_rate > 0.0, "learning_rate", "above 0", self.learning_rate)?;
         ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
-        ensure(self.target_network_frequency > 0, "target_network_frequency", "at least 1", self.target_network_frequency)?;
+        ensure(
+            self.target_network_frequency > 0,
+            "target_network_frequency",
+            "at least 1",
+            self.target_network_frequency,
+        )?;
         ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
         ensure(self.huber_delta > 0.0, "huber_delta", "above 0", self.huber_delta)?;
         ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
         ensure((0.0..=1.0).contains(&self.start_e), "start_e", "between 0 and 1", self.start_e)?;
         ensure((0.0..=1.0).contains(&self.end_e), "end_e", "between 0 and 1", self.end_e)?;
-        ensure((0.0..=1.0).contains(&self.exploration_fraction), "exploration_fraction", "between 0 and 1", self.exploration_fraction)?;
-        ensure((1..=64).contains(&self.gradient_slices), "gradient_slices", "between 1 and 64", self.gradient_slices)?;
+        ensure(
+            (0.0..=1.0).contains(&self.exploration_fraction),
+            "exploration_fraction",
+            "between 0 and 1",
+            self.exploration_fraction,
+        )?;
+        ensure(
+            (1..=64).contains(&self.gradient_slices),
+            "gradient_slices",
+            "between 1 and 64",
+            self.gradient_slices,
+        )?;
         if self.train_frequency == 0 || !self.train_frequency.is_multiple_of(num_envs) {
             return Err(AgentError::setting(
                 "train_frequency",
@@ -230,13 +245,15 @@ impl Dqn {
         let num_actions = single_discrete("dqn", &info.action_spec)?;
         let observation_len = input_len("dqn", &info.observation_space)?;
         if info.mask_len > 0 {
-            let (expected, found) = ("an environment without action masks", format!("{} masks", info.mask_len));
+            let (expected, found) =
+                ("an environment without action masks", format!("{} masks", info.mask_len));
             return Err(AgentError::Unsupported { algorithm: "dqn", expected, found });
         }
         let mut builder = LayoutBuilder::new();
         // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
         let init = Init::KaimingUniform { a: 5.0_f32.sqrt() };
-        let network = Mlp::new(&mut builder, "q_network", observation_len, &config.network, num_actions, init, init);
+        let network =
+            Mlp::new(&mut builder, "q_network", observation_len, &config.network, num_actions, init, init);
         let params = builder.build(stream(info.seed, 0));
         Ok(Self {
             num_actions,
@@ -327,10 +344,22 @@ impl Minibatch<'_> {
         work.next_observations.resize(rows * self.network.inputs(), 0.0);
         self.replay.next_observations(slots, &mut work.next_observations);
         work.next_values.resize(rows * actions, 0.0);
-        self.network.infer(self.target, &work.next_observations, rows, &mut work.scratch, &mut work.next_values)?;
+        self.network.infer(
+            self.target,
+            &work.next_observations,
+            rows,
+            &mut work.scratch,
+            &mut work.next_values,
+        )?;
         if let Some(online) = self.online {
             work.online_next_values.resize(rows * actions, 0.0);
-            self.network.infer(online, &work.next_observations, rows, &mut work.scratch, &mut work.online_next_values)?;
+            self.network.infer(
+                online,
+                &work.next_observations,
+                rows,
+                &mut work.scratch,
+                &mut work.online_next_values,
+            )?;
         }
         let mut x = Matrix::zeros(rows, self.network.inputs())?;
         self.replay.observations(slots, x.as_mut_slice());
@@ -388,15 +417,14 @@ impl Learner for Dqn {
         }
         let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
         let epsilon = self.epsilon.at(env_steps);
-        Ok(LearnReport { metrics: vec![self.config.learning_rate, epsilon, loss / rows, q_sum / rows] })
+        Ok(LearnReport {
+            updates: self.updates,
+            metrics: vec![self.config.learning_rate, epsilon, loss / rows, q_sum / rows],
+        })
     }
 
-    fn updates(&self) -> u64 {
-        self.updates
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
+    fn params(&self) -> Option<&Params> {
+        Some(&self.params)
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {

@@ -41,7 +41,9 @@ pub enum AgentError {
         found: String,
     },
     /// A loss or gradient became NaN or infinite.
-    #[error("{what} became {value} at update {update}: lower the learning rate, or look at the rewards and observations")]
+    #[error(
+        "{what} became {value} at update {update}: lower the learning rate, or look at the rewards and observations"
+    )]
     NotFinite {
         /// `policy loss`, `value loss`, …
         what: &'static str,

@@ -32,6 +32,8 @@ pub struct RunInfo {
 /// What one call of [`Learner::learn`] did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LearnReport {
+    /// Gradient updates taken since the run began.
+    pub updates: u64,
     /// Values in the order of [`Learner::metric_names`]; NaN where there is none this time.
     pub metrics: Vec<f64>,
 }
@@ -51,7 +53,9 @@ pub trait Learner: Send {
     fn num_steps(&self) -> usize;
 
     /// Names of the metrics, CleanRL's where it has them (`losses/value_loss`).
-    fn metric_names(&self) -> &'static [&'static str];
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// A snapshot of the current policy.
     ///
@@ -65,11 +69,10 @@ pub trait Learner: Send {
     /// If a loss or gradient is not finite. The learner's state is then undefined.
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError>;
 
-    /// Gradient updates taken so far.
-    fn updates(&self) -> u64;
-
-    /// The current weights, for weight files.
-    fn params(&self) -> &Params;
+    /// The current weights, for weight files; none if the learner has no network.
+    fn params(&self) -> Option<&Params> {
+        None
+    }
 
     /// The whole state.
     ///
@@ -113,17 +116,26 @@ pub(crate) fn input_len(algorithm: &'static str, space: &Space) -> Result<usize,
 }
 
 /// A learner's saved state as bytes.
-pub(crate) fn encode(state: &impl Serialize) -> Result<Vec<u8>, AgentError> {
+///
+/// # Errors
+/// If it cannot be serialised.
+pub fn encode(state: &impl Serialize) -> Result<Vec<u8>, AgentError> {
     postcard::to_stdvec(state).map_err(|error| AgentError::Restore(error.to_string()))
 }
 
 /// A learner's saved state from bytes.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
+///
+/// # Errors
+/// [`AgentError::Restore`] if they are of another type.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
     postcard::from_bytes(bytes).map_err(|error| AgentError::Restore(error.to_string()))
 }
 
 /// Copies saved weights into a network's.
-pub(crate) fn restore_params(params: &mut Params, saved: &[f32]) -> Result<(), AgentError> {
+///
+/// # Errors
+/// [`AgentError::Restore`] if their number differs.
+pub fn restore_params(params: &mut Params, saved: &[f32]) -> Result<(), AgentError> {
     if params.len() != saved.len() {
         return Err(AgentError::Restore(format!("expected {} weights, got {}", params.len(), saved.len())));
     }

@@ -79,7 +79,12 @@ pub trait Policy: Send + Sync {
 ///
 /// # Shapes
 /// `logits`, `out`: `[N, A]`; `masks`: `[N, A]` or empty.
-pub(crate) fn log_softmax(logits: &[f32], num_actions: usize, masks: &[bool], out: &mut [f32]) -> Result<(), AgentError> {
+pub(crate) fn log_softmax(
+    logits: &[f32],
+    num_actions: usize,
+    masks: &[bool],
+    out: &mut [f32],
+) -> Result<(), AgentError> {
     if masks.is_empty() {
         categorical::log_softmax_rows(logits, num_actions, out)?;
     } else {

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch, Tape, check_finite,
-    clip_grad_norm,
+    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch,
+    Tape, check_finite, clip_grad_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,9 +116,19 @@ impl PpoConfig {
         ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
         ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
         ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
-        ensure(self.target_kl.is_none_or(|kl| kl > 0.0), "target_kl", "above 0", format!("{:?}", self.target_kl))?;
+        ensure(
+            self.target_kl.is_none_or(|kl| kl > 0.0),
+            "target_kl",
+            "above 0",
+            format!("{:?}", self.target_kl),
+        )?;
         ensure(self.adam_eps > 0.0, "adam_eps", "above 0", self.adam_eps)?;
-        ensure((1..=64).contains(&self.gradient_slices), "gradient_slices", "between 1 and 64", self.gradient_slices)?;
+        ensure(
+            (1..=64).contains(&self.gradient_slices),
+            "gradient_slices",
+            "between 1 and 64",
+            self.gradient_slices,
+        )?;
         let batch_size = num_envs * self.num_steps;
         if self.num_minibatches == 0 || !batch_size.is_multiple_of(self.num_minibatches) {
             return Err(AgentError::setting(
@@ -172,7 +182,8 @@ impl Policy for PpoPolicy {
         self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
         log_softmax(outputs, self.num_actions, input.action_masks, buffer)?;
         let rows = buffer.chunks_exact(self.num_actions);
-        for ((log_probs, action), log_prob) in rows.zip(output.actions.indices_mut()).zip(output.policy_data) {
+        for ((log_probs, action), log_prob) in rows.zip(output.actions.indices_mut()).zip(output.policy_data)
+        {
             let chosen = match input.mode {
                 ActMode::Explore => categorical::sample_log_probs(log_probs, rng.random() as f32),
                 ActMode::Deterministic => categorical::mode(log_probs),
@@ -265,10 +276,15 @@ impl Ppo {
         config.validate(info.num_envs)?;
         let num_actions = single_discrete("ppo", &info.action_spec)?;
         let observation_len = input_len("ppo", &info.observation_space)?;
-        let (networks, params) = Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0));
+        let (networks, params) =
+            Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0));
         let adam = Adam::new(AdamConfig { eps: config.adam_eps, ..Default::default() }, params.len())?;
         let duration = info.total_timesteps as f64;
-        let anneal = |start: f64, anneal: bool| LinearSchedule { start, end: if anneal { 0.0 } else { start }, duration };
+        let anneal = |start: f64, anneal: bool| LinearSchedule {
+            start,
+            end: if anneal { 0.0 } else { start },
+            duration,
+        };
         Ok(Self {
             learning_rate: anneal(config.learning_rate, config.anneal_lr),
             clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
@@ -299,20 +315,28 @@ impl Ppo {
         rollout.clear();
         for (fragment, work) in fragments.iter().zip(&self.shards) {
             let rows = fragment.rows();
-            rollout.observations.extend_from_slice(&fragment.observations.as_f32()[..rows * self.observation_len]);
+            rollout
+                .observations
+                .extend_from_slice(&fragment.observations.as_f32()[..rows * self.observation_len]);
             rollout.actions.extend_from_slice(fragment.actions.indices());
             rollout.action_masks.extend_from_slice(&fragment.action_masks[..rows * self.mask_len]);
             rollout.log_probs.extend_from_slice(&fragment.policy_data);
             rollout.values.extend_from_slice(&work.values[..rows]);
             rollout.advantages.extend_from_slice(&work.advantages);
         }
-        let returns = rollout.advantages.iter().zip(&rollout.values).map(|(advantage, value)| advantage + value);
+        let returns =
+            rollout.advantages.iter().zip(&rollout.values).map(|(advantage, value)| advantage + value);
         rollout.returns.extend(returns);
         Ok(())
     }
 
     /// One clipped update on the rows `order[minibatch]`.
-    fn update(&mut self, minibatch: std::ops::Range<usize>, learning_rate: f64, clip_coef: f64) -> Result<LossSums, AgentError> {
+    fn update(
+        &mut self,
+        minibatch: std::ops::Range<usize>,
+        learning_rate: f64,
+        clip_coef: f64,
+    ) -> Result<LossSums, AgentError> {
         let rows = &self.order[minibatch];
         let config = &self.config;
         normalise(&self.rollout.advantages, rows, config.norm_adv, &mut self.normalised);
@@ -322,7 +346,8 @@ impl Ppo {
             ent_coef: config.ent_coef,
             vf_coef: config.vf_coef,
         };
-        let (rollout, params, networks, normalised) = (&self.rollout, &self.params, &self.networks, &self.normalised);
+        let (rollout, params, networks, normalised) =
+            (&self.rollout, &self.params, &self.networks, &self.normalised);
         let num_slices = self.slices.len();
         for_each_slice(&mut self.slices, |slice, work| {
             let part = slice_range(rows.len(), num_slices, slice);
@@ -332,8 +357,12 @@ impl Ppo {
                 work.sums = LossSums::default();
                 return Ok(());
             }
-            let observations =
-                work.gathered.gather(rollout, &rows[part.clone()], &normalised[part], networks.num_actions)?;
+            let observations = work.gathered.gather(
+                rollout,
+                &rows[part.clone()],
+                &normalised[part],
+                networks.num_actions,
+            )?;
             work.backward(&observations, params, networks, &coefficients, 1.0 / rows.len() as f32)
         })?;
         let Some((first, others)) = self.slices.split_first_mut() else { return Ok(LossSums::default()) };
@@ -409,6 +438,7 @@ impl Learner for Ppo {
         }
         let mean = |sum: f64| sum / rows as f64;
         Ok(LearnReport {
+            updates: self.updates,
             metrics: vec![
                 learning_rate,
                 mean(sums.value_loss),
@@ -422,12 +452,8 @@ impl Learner for Ppo {
         })
     }
 
-    fn updates(&self) -> u64 {
-        self.updates
-    }
-
-    fn params(&self) -> &Params {
-        &self.params
+    fn params(&self) -> Option<&Params> {
+        Some(&self.params)
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
@@ -463,13 +489,25 @@ impl Rollout {
 
 impl ShardWork {
     /// Values of all observations and of the final ones, then advantages.
-    fn estimate(&mut self, fragment: &Fragment, critic: &Mlp, packed: &PackedMlp, config: &PpoConfig) -> Result<(), AgentError> {
+    fn estimate(
+        &mut self,
+        fragment: &Fragment,
+        critic: &Mlp,
+        packed: &PackedMlp,
+        config: &PpoConfig,
+    ) -> Result<(), AgentError> {
         let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
         let finals = fragment.final_rows.len();
         self.values.resize(rows + num_envs, 0.0);
         self.final_values.resize(finals, 0.0);
         self.advantages.resize(rows, 0.0);
-        critic.infer(packed, fragment.observations.as_f32(), rows + num_envs, &mut self.scratch, &mut self.values)?;
+        critic.infer(
+            packed,
+            fragment.observations.as_f32(),
+            rows + num_envs,
+            &mut self.scratch,
+            &mut self.values,
+        )?;
         if finals > 0 {
             let observations = fragment.final_observations.as_f32();
             critic.infer(packed, observations, finals, &mut self.scratch, &mut self.final_values)?;
@@ -511,7 +549,12 @@ impl Gathered {
             out.copy_from_slice(&rollout.observations[row as usize * width..(row as usize + 1) * width]);
         }
         pick(&mut self.actions, &rollout.actions, rows, 1);
-        pick(&mut self.action_masks, &rollout.action_masks, rows, rollout.action_masks.len() / rollout.actions.len());
+        pick(
+            &mut self.action_masks,
+            &rollout.action_masks,
+            rows,
+            rollout.action_masks.len() / rollout.actions.len(),
+        );
         pick(&mut self.log_probs, &rollout.log_probs, rows, 1);
         pick(&mut self.values, &rollout.values, rows, 1);
         pick(&mut self.returns, &rollout.returns, rows, 1);
@@ -549,7 +592,8 @@ impl SliceWork {
         };
         let Gathered { probs, logit_grads, value_grads, .. } = gathered;
         self.sums = ppo_loss(&input, coefficients, scale, probs, logit_grads, value_grads)?;
-        let outputs = [(&logits, gathered.logit_grads.as_slice()), (&values, gathered.value_grads.as_slice())];
+        let outputs =
+            [(&logits, gathered.logit_grads.as_slice()), (&values, gathered.value_grads.as_slice())];
         tape.backward(params, &outputs, &mut self.grads)?;
         Ok(())
     }

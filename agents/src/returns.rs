@@ -25,9 +25,19 @@ pub struct Trajectory<'a> {
 impl Trajectory<'_> {
     fn check(&self, out: &[f32]) -> usize {
         let rows = self.rewards.len();
-        let lengths = [self.values.len(), self.next_values.len(), self.terminated.len(), self.truncated.len(), out.len()];
+        let lengths = [
+            self.values.len(),
+            self.next_values.len(),
+            self.terminated.len(),
+            self.truncated.len(),
+            out.len(),
+        ];
         assert!(lengths.iter().all(|&len| len == rows), "expected {rows} rows everywhere, got {lengths:?}");
-        assert!(self.num_envs > 0 && rows.is_multiple_of(self.num_envs), "{rows} rows of {} environments", self.num_envs);
+        assert!(
+            self.num_envs > 0 && rows.is_multiple_of(self.num_envs),
+            "{rows} rows of {} environments",
+            self.num_envs
+        );
         rows
     }
 }

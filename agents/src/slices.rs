@@ -14,7 +14,11 @@ pub(crate) fn for_each_slice<W: Send, E: Send>(
     if let [only] = workspaces {
         return work(0, only);
     }
-    workspaces.par_iter_mut().enumerate().with_max_len(1).try_for_each(|(slice, workspace)| work(slice, workspace))
+    workspaces
+        .par_iter_mut()
+        .enumerate()
+        .with_max_len(1)
+        .try_for_each(|(slice, workspace)| work(slice, workspace))
 }
 
 /// The rows of one of `slices` nearly equal parts of `rows`.
@@ -38,7 +42,8 @@ mod tests {
     #[test]
     fn slices_cover_all_rows_once() {
         for (rows, slices) in [(10, 3), (2, 4), (256, 2), (1, 1)] {
-            let covered: Vec<usize> = (0..slices).flat_map(|slice| slice_range(rows, slices, slice)).collect();
+            let covered: Vec<usize> =
+                (0..slices).flat_map(|slice| slice_range(rows, slices, slice)).collect();
             assert_eq!(covered, (0..rows).collect::<Vec<_>>());
         }
     }

@@ -3,7 +3,9 @@ use agon_envs::*;
 use std::time::Instant;
 fn main() {
     for n in [1usize, 8, 64, 1024, 4096] {
-        let mut sim = Registry::builtin().make("CartPole-v1", &MakeOptions { num_envs: n, ..Default::default() }).unwrap();
+        let mut sim = Registry::builtin()
+            .make("CartPole-v1", &MakeOptions { num_envs: n, ..Default::default() })
+            .unwrap();
         let mut out = sim.new_batch();
         sim.reset(0, &mut out).unwrap();
         let mut s = 0x9e3779b97f4a7c15u64;
@@ -15,9 +17,14 @@ fn main() {
             for _ in 0..ticks {
                 if let ActionBatch::Discrete(v) = &mut actions {
                     for c in v.chunks_mut(64) {
-                        s ^= s << 13; s ^= s >> 7; s ^= s << 17;
+                        s ^= s << 13;
+                        s ^= s >> 7;
+                        s ^= s << 17;
                         let mut b = s;
-                        for a in c { *a = (b & 1) as u32; b >>= 1; }
+                        for a in c {
+                            *a = (b & 1) as u32;
+                            b >>= 1;
+                        }
                     }
                 }
                 sim.step(&actions, &mut out).unwrap();
@@ -26,6 +33,11 @@ fn main() {
         }
         println!("{n}: {:.1} M steps/s", best / 1e6);
     }
-    let r = verify::verify_recording(&Registry::builtin(), std::path::Path::new("../tests/golden/env/CartPole-v1.csv.gz"), None).unwrap();
+    let r = verify::verify_recording(
+        &Registry::builtin(),
+        std::path::Path::new("../tests/golden/env/CartPole-v1.csv.gz"),
+        None,
+    )
+    .unwrap();
     println!("{r:?}");
 }

@@ -112,8 +112,12 @@ impl ObsBuffer {
     /// If a range is out of bounds or the element types differ: both are bugs of the caller.
     pub fn copy_range(&mut self, at: usize, source: &Self, from: usize, count: usize) {
         match (self, source) {
-            (Self::F32(to), Self::F32(source)) => to[at..at + count].copy_from_slice(&source[from..from + count]),
-            (Self::U8(to), Self::U8(source)) => to[at..at + count].copy_from_slice(&source[from..from + count]),
+            (Self::F32(to), Self::F32(source)) => {
+                to[at..at + count].copy_from_slice(&source[from..from + count])
+            }
+            (Self::U8(to), Self::U8(source)) => {
+                to[at..at + count].copy_from_slice(&source[from..from + count])
+            }
             (to, source) => panic!("observation buffers differ: {:?} and {:?}", to.dtype(), source.dtype()),
         }
     }

@@ -87,7 +87,12 @@ impl Check<'_> {
         Ok(trace)
     }
 
-    fn observation_in_space(&self, simulator: &Simulator, row: ObsRow<'_>, what: &str) -> Result<(), EnvError> {
+    fn observation_in_space(
+        &self,
+        simulator: &Simulator,
+        row: ObsRow<'_>,
+        what: &str,
+    ) -> Result<(), EnvError> {
         let mut packed = vec![0.0; row.len()];
         row.write_f32(&mut packed);
         simulator
@@ -105,7 +110,11 @@ impl Check<'_> {
         let mut episodes = 0;
         self.walk(&mut simulator, 1, STEPS, |out, _| {
             for row in 0..NUM_ENVS {
-                self.observation_in_space(&probe, out.observations.view(row * shape, shape), "an observation")?;
+                self.observation_in_space(
+                    &probe,
+                    out.observations.view(row * shape, shape),
+                    "an observation",
+                )?;
                 lengths[row] += 1;
                 let limited = self.spec.time_limit().is_some_and(|limit| lengths[row] >= limit);
                 let ended = out.terminated[row] || out.truncated[row];
@@ -169,7 +178,8 @@ impl Check<'_> {
             random_actions(&simulator, &out, &mut rng, &mut actions)?;
             simulator.step(&actions, &mut out)?;
             if !out.episodes.is_empty() {
-                let refused = matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 0 }));
+                let refused =
+                    matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 0 }));
                 self.ensure(refused, || "a step after the end was not refused".to_owned())?;
                 simulator.reset_rows(&[0], &mut out)?;
                 random_actions(&simulator, &out, &mut rng, &mut actions)?;

@@ -39,7 +39,9 @@ pub enum EnvError {
         found: String,
     },
     /// The action space cannot be stepped in a batch.
-    #[error("an action space that can be stepped is Discrete, MultiDiscrete, MultiBinary or a float32 Box, got {0}")]
+    #[error(
+        "an action space that can be stepped is Discrete, MultiDiscrete, MultiBinary or a float32 Box, got {0}"
+    )]
     ActionSpace(String),
     /// A batch of actions is of the wrong kind or size.
     #[error("expected {expected} actions, got {found}")]

@@ -141,7 +141,12 @@ pub struct MakeOptions {
 
 impl Default for MakeOptions {
     fn default() -> Self {
-        Self { num_envs: 1, args: toml::Table::new(), max_episode_steps: None, autoreset: Autoreset::default() }
+        Self {
+            num_envs: 1,
+            args: toml::Table::new(),
+            max_episode_steps: None,
+            autoreset: Autoreset::default(),
+        }
     }
 }
 

@@ -44,7 +44,11 @@ impl Verification {
 ///
 /// # Errors
 /// If the file cannot be read, has another format or belongs to no known environment.
-pub fn verify_recording(registry: &Registry, path: &Path, env: Option<&str>) -> Result<Verification, EnvError> {
+pub fn verify_recording(
+    registry: &Registry,
+    path: &Path,
+    env: Option<&str>,
+) -> Result<Verification, EnvError> {
     let wrong = |message: String| EnvError::Recording { path: path.display().to_string(), message };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let id = env.unwrap_or_else(|| name.split(".csv").next().unwrap_or_default());
@@ -118,7 +122,10 @@ impl Replay {
         let source = if ended { &self.out.final_observations } else { &self.out.observations };
         let len = self.simulator.observation_len();
         if record.len() != OBS_COLUMN + len {
-            return Err(format!("expected {len} observation columns, got {}", record.len().saturating_sub(OBS_COLUMN)));
+            return Err(format!(
+                "expected {len} observation columns, got {}",
+                record.len().saturating_sub(OBS_COLUMN)
+            ));
         }
         let mut observation = vec![0.0; len];
         source.view(0, len).write_f32(&mut observation);

@@ -1,13 +1,15 @@
-//! Times of inference, training steps and Adam on one core.
+//! Times of inference, training steps, Adam and categorical losses on one core.
 //!
-//! `cargo run --release -p agon-nn --example bench_mlp [filter]`
+//! `cargo run --release -p agon-nn --example bench_mlp [filter [instruction set]]`
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use agon_nn::losses::categorical;
 use agon_nn::{
     Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp,
-    Params, Scratch, Tape,
+    Params, Scratch, Tape, kernels,
 };
 
 /// Runs `f` for about a quarter of a second; returns minimum and median microseconds.
@@ -86,6 +88,33 @@ fn bench(filter: &str, label: &str, hidden: &[usize], activation: Activation, ba
     });
 }
 
+/// What a policy-gradient loss computes of a batch of logits.
+fn bench_categorical(filter: &str, n: usize) {
+    let batch = 2048;
+    let logits: Vec<f32> = (0..batch * n).map(|i| (i % 23) as f32 / 8.0 - 1.0).collect();
+    let (mut log_probs, mut probs) = (vec![0.0; batch * n], vec![0.0; batch * n]);
+    let (mut entropies, mut gradient) = (vec![0.0; batch], vec![0.0; batch * n]);
+    report(filter, &format!("categorical {batch} x {n} log_softmax"), || {
+        categorical::log_softmax_rows(black_box(&logits), n, &mut log_probs).unwrap();
+    });
+    report(filter, &format!("categorical {batch} x {n} loss"), || {
+        categorical::log_softmax_rows(black_box(&logits), n, &mut log_probs).unwrap();
+        probs.copy_from_slice(&log_probs);
+        kernels::exp(&mut probs);
+        categorical::entropy_rows(&log_probs, &probs, n, &mut entropies).unwrap();
+        gradient.fill(0.0);
+        for (row, &entropy) in entropies.iter().enumerate() {
+            let range = row * n..(row + 1) * n;
+            let (log_probs, probs) = (&log_probs[range.clone()], &probs[range.clone()]);
+            categorical::add_log_prob_gradient(probs, row % n, 0.1, &mut gradient[range.clone()]);
+            categorical::add_entropy_gradient(log_probs, probs, entropy, 0.01, &mut gradient[range]);
+        }
+    });
+    report(filter, &format!("categorical 1 x {n} sample"), || {
+        black_box(categorical::sample(black_box(&logits[..n]), 0.4));
+    });
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let filter = arguments.next().unwrap_or_default();
@@ -95,4 +124,7 @@ fn main() {
     println!("{} {:>42} {:>9}", InstructionSet::current(), "minimum µs", "median µs");
     bench(&filter, "4-64-64-2 tanh", &[64, 64], Activation::Tanh, &[1, 8, 64, 128, 256, 1024, 2048]);
     bench(&filter, "4-256-256-2 relu", &[256, 256], Activation::Relu, &[1, 32, 64, 256]);
+    for n in [2, 6, 18] {
+        bench_categorical(&filter, n);
+    }
 }

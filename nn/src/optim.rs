@@ -75,6 +75,10 @@ pub struct AdamState {
 ///
 /// # Source
 /// `torch.optim.Adam` (PyTorch 2.9), including the place of ε.
+///
+/// # Deviations
+/// 1. Running means below the smallest normal `f32` (1.2e-38) become zero. Those of a dead unit decay into denormals
+///    otherwise, stay there, and make a step take twice as long.
 #[derive(Debug, Clone)]
 pub struct Adam {
     config: AdamConfig,
@@ -151,7 +155,7 @@ impl Adam {
             .zip(grads.par_chunks(CHUNK))
             .zip(self.state.exp_avg.par_chunks_mut(CHUNK).zip(self.state.exp_avg_sq.par_chunks_mut(CHUNK)))
             .for_each(|((params, grads), (exp_avg, exp_avg_sq))| {
-                adam(scalars, params, grads, exp_avg, exp_avg_sq)
+                adam(scalars, params, grads, exp_avg, exp_avg_sq);
             });
         Ok(())
     }
@@ -256,6 +260,17 @@ mod tests {
         }
         assert_eq!(straight.as_slice(), resumed.as_slice());
         assert_eq!(adam.state(), other.state());
+    }
+
+    #[test]
+    fn means_of_dead_parameters_become_zero() {
+        let (mut params, mut adam) = (params(20), Adam::new(AdamConfig::default(), 20).unwrap());
+        adam.step(&mut params, &[1e-3; 20], 1e-3).unwrap();
+        for _ in 0..1000 {
+            adam.step(&mut params, &[0.0; 20], 1e-3).unwrap();
+        }
+        assert_eq!(adam.state().exp_avg, [0.0; 20]);
+        assert!(adam.state().exp_avg_sq.iter().all(|&v| v > 0.0));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Agreement with numbers recorded from PyTorch (`/tests/golden/nn`; `AGON_GOLDEN_NN` names another folder).
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::PathBuf;
 
 use agon_nn::losses::{categorical, huber, mse};
 use agon_nn::{
     Activation, Adam, AdamConfig, Init, LayoutBuilder, Linear, Matrix, Tape, check_finite, clip_grad_norm,
+    kernels,
 };
 use safetensors::SafeTensors;
 
@@ -154,11 +156,14 @@ fn check_log_prob(golden: &Golden, mask: Option<&[bool]>, sign: f32) {
         Some(mask) => categorical::masked_log_softmax_rows(&logits, mask, n, &mut log_probs).unwrap(),
         None => categorical::log_softmax_rows(&logits, n, &mut log_probs).unwrap(),
     }
+    let mut probs = log_probs.clone();
+    kernels::exp(&mut probs);
     let weight = sign / actions.len() as f32;
     let (mut mean, mut gradient) = (0.0, vec![0.0; logits.len()]);
-    for ((&action, row), gradient) in actions.iter().zip(log_probs.chunks(n)).zip(gradient.chunks_mut(n)) {
-        mean += weight * row[action];
-        categorical::add_log_prob_gradient(row, action, weight, gradient);
+    for (row, &action) in actions.iter().enumerate() {
+        let range = row * n..(row + 1) * n;
+        mean += weight * log_probs[range.start + action];
+        categorical::add_log_prob_gradient(&probs[range.clone()], action, weight, &mut gradient[range]);
     }
     golden.check("y", &[mean]);
     golden.check("dx.logits", &gradient);
@@ -183,11 +188,15 @@ fn categorical_entropy_agrees_with_pytorch() {
     let (rows, n) = (golden.shape("x.logits")[0], golden.shape("x.logits")[1]);
     let (mut log_probs, mut entropies) = (vec![0.0; logits.len()], vec![0.0; rows]);
     categorical::log_softmax_rows(&logits, n, &mut log_probs).unwrap();
-    categorical::entropy_rows(&log_probs, n, &mut entropies).unwrap();
+    let mut probs = vec![0.0; logits.len()];
+    categorical::softmax_rows(&logits, n, &mut probs).unwrap();
+    categorical::entropy_rows(&log_probs, &probs, n, &mut entropies).unwrap();
     let weight = 1.0 / rows as f32;
     let mut gradient = vec![0.0; logits.len()];
-    for ((row, &entropy), gradient) in log_probs.chunks(n).zip(&entropies).zip(gradient.chunks_mut(n)) {
-        categorical::add_entropy_gradient(row, entropy, weight, gradient);
+    for (row, &entropy) in entropies.iter().enumerate() {
+        let range = row * n..(row + 1) * n;
+        let (log_probs, probs) = (&log_probs[range.clone()], &probs[range.clone()]);
+        categorical::add_entropy_gradient(log_probs, probs, entropy, weight, &mut gradient[range]);
     }
     golden.check("y", &[weight * entropies.iter().sum::<f32>()]);
     golden.check("dx.logits", &gradient);

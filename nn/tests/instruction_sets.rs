@@ -1,6 +1,7 @@
 //! All instruction sets compute the same numbers, each the same bits every time.
 //!
 //! One test, because the choice of the set holds for the whole process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use agon_nn::losses::categorical;
 use agon_nn::{

@@ -69,14 +69,18 @@ pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
     if !header.starts_with(MAGIC) {
         return Err(wrong("expected a checkpoint of this version (AGONCKP1), found another file".to_owned()));
     }
-    let number = |range: std::ops::Range<usize>| header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte));
+    let number = |range: std::ops::Range<usize>| {
+        header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
+    };
     let (length, checksum) = (number(8..16), number(16..20));
     if payload.len() as u64 != length {
         return Err(wrong(format!("expected {length} bytes of content, found {}", payload.len())));
     }
     let found = u64::from(crc32fast::hash(payload));
     if found != checksum {
-        return Err(wrong(format!("expected checksum {checksum:08x}, found {found:08x}: the file is damaged")));
+        return Err(wrong(format!(
+            "expected checksum {checksum:08x}, found {found:08x}: the file is damaged"
+        )));
     }
     postcard::from_bytes(payload).map_err(|error| wrong(error.to_string()))
 }

@@ -41,7 +41,9 @@ impl RunDirectory {
     pub fn create(path: &Path, config: &RunConfig) -> Result<Self, RunError> {
         let directory = Self { path: path.to_owned() };
         if directory.config_path().exists() {
-            return Err(directory.wrong("holds a run already: continue it with `agon resume`, or choose another --name or --out"));
+            return Err(directory.wrong(
+                "holds a run already: continue it with `agon resume`, or choose another --name or --out",
+            ));
         }
         fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
         let text = toml::to_string(config).map_err(|error| RunError::Config(error.to_string()))?;

@@ -76,7 +76,10 @@ pub(crate) struct RunLog {
 
 impl RunLog {
     /// Starts the files of a new run.
-    pub(crate) fn create(run: &RunDirectory, metric_names: &'static [&'static str]) -> Result<Self, RunError> {
+    pub(crate) fn create(
+        run: &RunDirectory,
+        metric_names: &'static [&'static str],
+    ) -> Result<Self, RunError> {
         remove_events(run.path())?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let events_path = run.file(&format!("{EVENTS_PREFIX}{seconds}.agon"));
@@ -128,7 +131,8 @@ impl RunLog {
             }
         }
         self.metrics.line(format_args!("{line}"))?;
-        let TimingRow { seconds, steps_per_second, policy_lag, learner_wait_s, worker_blocked_s, learn_s } = *timing;
+        let TimingRow { seconds, steps_per_second, policy_lag, learner_wait_s, worker_blocked_s, learn_s } =
+            *timing;
         self.timing.line(format_args!(
             "{iteration},{env_steps},{seconds:.6},{steps_per_second:.1},{policy_lag:.3},{learner_wait_s:.6},{worker_blocked_s:.6},{learn_s:.6}"
         ))?;
@@ -162,7 +166,8 @@ impl RunLog {
     /// Flushes and gives the files' lengths, in the order that [`RunLog::reopen`] takes.
     pub(crate) fn lengths(&mut self) -> Result<Vec<u64>, RunError> {
         self.flush()?;
-        let paths: [&Path; 4] = [&self.metrics.path, &self.episodes.path, &self.timing.path, self.events.path()];
+        let paths: [&Path; 4] =
+            [&self.metrics.path, &self.episodes.path, &self.timing.path, self.events.path()];
         paths.iter().map(|path| Ok(path.metadata().at("cannot read", path)?.len())).collect()
     }
 
@@ -205,7 +210,8 @@ fn cut(path: &Path, length: u64) -> Result<File, RunError> {
     let mut file = OpenOptions::new().write(true).open(path).at("cannot open", path)?;
     let found = file.metadata().at("cannot read", path)?.len();
     if found < length {
-        let message = format!("expected at least the {length} bytes that the checkpoint noted, found {found}");
+        let message =
+            format!("expected at least the {length} bytes that the checkpoint noted, found {found}");
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
     file.set_len(length).at("cannot cut", path)?;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
-use agon_agents::{Algorithms, Fragment, Learner};
+use agon_agents::{Algorithms, Fragment, LearnReport, Learner, Policy};
 use agon_envs::Registry;
 use agon_nn::{InstructionSet, weights};
 use arc_swap::ArcSwap;
@@ -88,7 +88,12 @@ pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> bool + Send + 'a;
 /// # Errors
 /// If the configuration is broken, the directory holds a run already, or anything fails on the way; the last checkpoint
 /// then is whole and [`resume`] continues from it.
-pub fn train(setup: &Setup, mut config: RunConfig, path: &Path, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
+pub fn train(
+    setup: &Setup,
+    mut config: RunConfig,
+    path: &Path,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome, RunError> {
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
     let parts = Parts::new(setup, &config)?;
@@ -101,7 +106,12 @@ pub fn train(setup: &Setup, mut config: RunConfig, path: &Path, observer: &mut O
 ///
 /// # Errors
 /// As [`train`], and if there is no run or every checkpoint is damaged.
-pub fn resume(setup: &Setup, path: &Path, threads: Option<usize>, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
+pub fn resume(
+    setup: &Setup,
+    path: &Path,
+    threads: Option<usize>,
+    observer: &mut Observer<'_>,
+) -> Result<Outcome, RunError> {
     let (run, mut config) = RunDirectory::open(path)?;
     let _lock = run.lock()?;
     config.resolve(&setup.registry, &setup.algorithms)?;
@@ -115,6 +125,26 @@ pub fn resume(setup: &Setup, path: &Path, threads: Option<usize>, observer: &mut
     let state = newest_state(&run)?;
     let parts = Parts::new(setup, &config)?;
     drive(config, &run, parts, state, observer)
+}
+
+/// The policy of a run's newest or best checkpoint, and the environment steps it was trained for.
+pub(crate) fn load_policy(
+    setup: &Setup,
+    run: &RunDirectory,
+    config: &RunConfig,
+    best: bool,
+) -> Result<(Arc<dyn Policy>, u64), RunError> {
+    let none = || {
+        let message = "expected a checkpoint, found none: the run has not reached its first one".to_owned();
+        RunError::Directory { path: run.path().to_owned(), message }
+    };
+    let mut state = newest_state(run)?.ok_or_else(none)?;
+    if let Some(best) = state.best.filter(|_| best) {
+        state = checkpoint::load(&checkpoint::path_of(&run.checkpoints(), best.env_steps))?;
+    }
+    let mut learner = Parts::new(setup, config)?.learner;
+    learner.restore(&state.learner)?;
+    Ok((learner.policy()?, state.env_steps))
 }
 
 /// The newest checkpoint that is whole. One that a crash or a bad disk damaged is passed over; if all are damaged, the
@@ -189,8 +219,17 @@ fn drive(
     thread::scope(|scope| {
         let workers = Workers::start(scope, parts.shards, parts.learner.as_ref(), threads)?;
         let learner = parts.learner;
-        let mut session =
-            Session { config: &config, run, learner, workers, log, counters, started: Instant::now(), metrics: Vec::new() };
+        let mut session = Session {
+            config: &config,
+            run,
+            learner,
+            workers,
+            log,
+            counters,
+            started: Instant::now(),
+            updates: 0,
+            metrics: Vec::new(),
+        };
         // Inside the pool, so that a gradient's slices start without waking a thread from outside.
         let outcome = pool.install(|| session.run(observer));
         session.workers.end();
@@ -279,7 +318,8 @@ impl Workers {
     /// Why the workers are gone, if they said.
     fn failure(&self) -> RunError {
         let mut messages = self.messages.try_iter();
-        let failed = messages.find_map(|message| if let Message::Failed(error) = message { Some(error) } else { None });
+        let failed = messages
+            .find_map(|message| if let Message::Failed(error) = message { Some(error) } else { None });
         failed.unwrap_or(RunError::WorkersGone)
     }
 
@@ -350,6 +390,7 @@ struct Session<'a> {
     log: RunLog,
     counters: Counters,
     started: Instant,
+    updates: u64,
     metrics: Vec<(&'static str, f64)>,
 }
 
@@ -392,7 +433,7 @@ impl Session<'_> {
             if idle && !due {
                 self.workers.command(go)?;
             }
-            self.record(&fragments, env_steps, &report.metrics, &times)?;
+            self.record(&fragments, env_steps, &report, &times)?;
             self.workers.recycle(fragments);
             goes_on = observer(&self.progress(steps_before));
             if due {
@@ -424,7 +465,7 @@ impl Session<'_> {
             let report = self.learner.learn(&fragments, env_steps)?;
             self.workers.publish(self.learner.as_ref())?;
             let times = IterationTimes { policy_lag: 0.0, waited: 0.0, learned: 0.0 };
-            self.record(&fragments, env_steps, &report.metrics, &times)?;
+            self.record(&fragments, env_steps, &report, &times)?;
             self.workers.recycle(fragments);
         }
         self.checkpoint()
@@ -442,7 +483,7 @@ impl Session<'_> {
         &mut self,
         fragments: &[Fragment],
         env_steps: u64,
-        metrics: &[f64],
+        report: &LearnReport,
         times: &IterationTimes,
     ) -> Result<(), RunError> {
         let num_envs = self.config.num_envs as u64;
@@ -476,14 +517,15 @@ impl Session<'_> {
         let row = MetricsRow {
             iteration: counters.iteration,
             env_steps,
-            updates: self.learner.updates(),
+            updates: report.updates,
             episodes: counters.episodes,
             mean_return,
             mean_length,
-            learner: metrics,
+            learner: &report.metrics,
         };
+        self.updates = report.updates;
         self.metrics.clear();
-        self.metrics.extend(self.learner.metric_names().iter().copied().zip(metrics.iter().copied()));
+        self.metrics.extend(self.learner.metric_names().iter().copied().zip(report.metrics.iter().copied()));
         let seconds = self.seconds();
         let timing = TimingRow {
             seconds,
@@ -505,7 +547,7 @@ impl Session<'_> {
         Progress {
             env_steps: self.counters.env_steps,
             total_timesteps: self.config.total_timesteps,
-            updates: self.learner.updates(),
+            updates: self.updates,
             mean_return: self.counters.recent_means().0,
             seconds: self.seconds(),
             steps_per_second: taken / self.started.elapsed().as_secs_f64(),
@@ -540,13 +582,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Writes the final weights.
+    /// Writes the final weights, if the learner has a network.
     fn export(&self) -> Result<(), RunError> {
+        let Some(params) = self.learner.params() else { return Ok(()) };
         let metadata = BTreeMap::from([
             ("algorithm".to_owned(), self.config.algorithm.clone()),
             ("env".to_owned(), self.config.env.id.clone()),
         ]);
-        let bytes = weights::to_safetensors(self.learner.params(), &metadata)?;
+        let bytes = weights::to_safetensors(params, &metadata)?;
         crate::run::directory::write_atomically(&self.run.model(), &bytes)
     }
 }

@@ -80,7 +80,12 @@ impl Shard {
     }
 
     /// Acts for one fragment.
-    pub(super) fn collect(&mut self, policy: &dyn Policy, version: u64, fragment: &mut Fragment) -> Result<(), RunError> {
+    pub(super) fn collect(
+        &mut self,
+        policy: &dyn Policy,
+        version: u64,
+        fragment: &mut Fragment,
+    ) -> Result<(), RunError> {
         let num_envs = self.simulator.num_envs();
         let num_steps = fragment.shape.num_steps;
         let run_envs = self.run_envs as u64;

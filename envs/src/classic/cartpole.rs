@@ -39,9 +39,7 @@ use std::f64::consts::{FRAC_PI_4, PI};
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::simulator::{
-    Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder,
-};
+use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
 use crate::{Pcg64, Space};
 
 const GRAVITY: f64 = 9.8;
@@ -114,8 +112,7 @@ impl EcsEnv for CartPole {
     }
 }
 
-type Columns<'a> =
-    (&'a Row, &'a mut Position, &'a mut Velocity, &'a mut Angle, &'a mut AngularVelocity);
+type Columns<'a> = (&'a Row, &'a mut Position, &'a mut Velocity, &'a mut Angle, &'a mut AngularVelocity);
 
 /// Pushes every cart and advances the system by one Euler step.
 fn push(actions: Res<Actions>, mut carts: Query<Columns<'static>>) {
@@ -162,10 +159,9 @@ impl State<'_> {
         for i in 0..n {
             let force = if actions[i] == 1 { FORCE } else { -FORCE };
             let (sin, cos) = sin_cos(theta[i].0);
-            let temp =
-                (force + POLE_MASS_LENGTH * (theta_dot[i].0 * theta_dot[i].0) * sin) / TOTAL_MASS;
-            let theta_acc = (GRAVITY * sin - cos * temp)
-                / (LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
+            let temp = (force + POLE_MASS_LENGTH * (theta_dot[i].0 * theta_dot[i].0) * sin) / TOTAL_MASS;
+            let theta_acc =
+                (GRAVITY * sin - cos * temp) / (LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
             let x_acc = temp - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
             x[i].0 += TAU * x_dot[i].0;
             x_dot[i].0 += TAU * x_acc;

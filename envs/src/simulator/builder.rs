@@ -135,17 +135,15 @@ impl SimulatorBuilder {
 
     pub(super) fn finish(&mut self) -> Result<(), EnvError> {
         for schedule in [&mut self.step, &mut self.reset] {
-            schedule.initialize(&mut self.world).map_err(|error| EnvError::Schedule(error.to_string(schedule.graph(), &self.world)))?;
+            schedule
+                .initialize(&mut self.world)
+                .map_err(|error| EnvError::Schedule(error.to_string(schedule.graph(), &self.world)))?;
         }
         Ok(())
     }
 }
 
-fn despawn_members(
-    mut commands: Commands,
-    scope: Res<super::Scope>,
-    members: Query<(Entity, &MemberOf)>,
-) {
+fn despawn_members(mut commands: Commands, scope: Res<super::Scope>, members: Query<(Entity, &MemberOf)>) {
     for (entity, member) in &members {
         if scope.contains(member.0) {
             commands.entity(entity).despawn();

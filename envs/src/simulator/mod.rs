@@ -265,7 +265,11 @@ impl Simulator {
         }
         if let Some(row) = rows.iter().find(|&&row| row as usize >= self.num_envs()) {
             let found = row.to_string();
-            return Err(EnvError::Setting { field: "row", expected: "below the number of environments", found });
+            return Err(EnvError::Setting {
+                field: "row",
+                expected: "below the number of environments",
+                found,
+            });
         }
         self.fit(out);
         self.swap_buffers(out);
@@ -334,7 +338,8 @@ impl Simulator {
     /// # Errors
     /// [`EnvError::Snapshot`] if it belongs to another kind or size, or is damaged.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        let saved: Saved = postcard::from_bytes(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
+        let saved: Saved =
+            postcard::from_bytes(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
         if saved.num_envs != self.num_envs() as u64 {
             return Err(EnvError::Snapshot(format!(
                 "expected {} environments, found {}",
@@ -474,11 +479,8 @@ fn score(limit: Res<TimeLimit>, mut outcomes: ResMut<Outcomes>, mut episodes: Re
     let outcomes = &mut *outcomes;
     let Episodes { returns, lengths, waiting, ended, any_waiting } = &mut *episodes;
     let limit = limit.0.unwrap_or(u32::MAX);
-    let columns = returns
-        .iter_mut()
-        .zip(lengths.iter_mut())
-        .zip(&outcomes.rewards)
-        .zip(outcomes.truncated.iter_mut());
+    let columns =
+        returns.iter_mut().zip(lengths.iter_mut()).zip(&outcomes.rewards).zip(outcomes.truncated.iter_mut());
     for (((episode_return, length), reward), truncated) in columns {
         *episode_return += reward;
         *length += 1;

@@ -26,7 +26,8 @@ impl ComponentIo {
                 postcard::to_stdvec(&column)
             },
             load: |world, entities, bytes| {
-                let column: Vec<Option<C>> = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+                let column: Vec<Option<C>> =
+                    postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
                 if column.len() != entities.len() {
                     return Err(format!("expected {} values, got {}", entities.len(), column.len()));
                 }
@@ -54,7 +55,11 @@ impl ComponentIo {
 pub(super) struct Columns(Vec<(String, Vec<u8>)>);
 
 impl Columns {
-    pub(super) fn save(world: &World, entities: &[Entity], components: &[ComponentIo]) -> Result<Self, EnvError> {
+    pub(super) fn save(
+        world: &World,
+        entities: &[Entity],
+        components: &[ComponentIo],
+    ) -> Result<Self, EnvError> {
         let column = |io: &ComponentIo| match (io.save)(world, entities) {
             Ok(bytes) => Ok((io.name.to_owned(), bytes)),
             Err(error) => Err(EnvError::Snapshot(format!("component {}: {error}", io.name))),

@@ -139,7 +139,8 @@ fn every_builtin_and_both_ways_in_keep_the_contract() {
         check_env(spec).unwrap();
     }
     check_env(&counter(3)).unwrap();
-    check_env(&EnvSpec::ecs("Swarm-v0", |_: crate::registry::NoArguments| Ok(Swarm)).max_episode_steps(30)).unwrap();
+    check_env(&EnvSpec::ecs("Swarm-v0", |_: crate::registry::NoArguments| Ok(Swarm)).max_episode_steps(30))
+        .unwrap();
 }
 
 /// An arena that owns a random number of drifting members: it observes how many are left and the foremost.

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::elementwise::{MapInPlace, Unary};
-use super::simd::{dispatch, first_lanes, load, store};
+use super::simd::{dispatch, first_lanes, load, min_or_nan, store};
 
 /// The scalars of one Adam step, in the order in which the formula uses them.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +42,42 @@ impl AdamScalars {
         let m = simd.mul_add_e_f32s(simd.splat_f32s(self.one_minus_beta1), grad, kept);
         let kept = simd.mul_f32s(simd.splat_f32s(self.beta2), v);
         let v = simd.mul_add_e_f32s(simd.mul_f32s(simd.splat_f32s(self.one_minus_beta2), grad), grad, kept);
-        let root = simd.mul_f32s(simd.sqrt_f32s(v), simd.splat_f32s(self.inverse_sqrt_correction2));
+        let (m, v) = (without_denormals(simd, m), without_denormals(simd, v));
+        let root = simd.mul_f32s(square_root(simd, v), simd.splat_f32s(self.inverse_sqrt_correction2));
         let ratio = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(self.eps)));
         (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_step_size), ratio, param), m, v)
     }
+}
+
+/// Zero where `x` is denormal: a mean that decays stays denormal for ever, and such arithmetic is slow.
+#[inline(always)]
+fn without_denormals<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let denormal = simd.less_than_f32s(simd.abs_f32s(x), simd.splat_f32s(f32::MIN_POSITIVE));
+    simd.select_f32s(denormal, simd.splat_f32s(0.0), x)
+}
+
+/// `√x` for `x ≥ 0`, within 1 ulp; NaN for NaN, a huge number for infinity.
+///
+/// Processors divide and take roots in one slow unit. Goldschmidt's iteration runs beside the division instead.
+#[inline(always)]
+fn square_root<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    if S::IS_SCALAR {
+        return simd.sqrt_f32s(x);
+    }
+    let x = min_or_nan(simd, simd.splat_f32s(f32::MAX), x);
+    // Halving the exponent gives 1/√x within 3.5 %; one less in the exponent gives half of it.
+    let halved = simd.wrapping_dyn_shr_u32s(simd.transmute_u32s_f32s(x), simd.splat_u32s(1));
+    let inverse = simd.transmute_f32s_u32s(simd.sub_u32s(simd.splat_u32s(0x5f37_59df), halved));
+    let mut half = simd.transmute_f32s_u32s(simd.sub_u32s(simd.splat_u32s(0x5f37_59df - (1 << 23)), halved));
+    // √x and 1/(2√x) converge together, quadratically.
+    let mut root = simd.mul_f32s(x, inverse);
+    for _ in 0..2 {
+        let rest = simd.negate_mul_add_e_f32s(root, half, simd.splat_f32s(0.5));
+        root = simd.mul_add_e_f32s(root, rest, root);
+        half = simd.mul_add_e_f32s(half, rest, half);
+    }
+    let rest = simd.negate_mul_add_e_f32s(root, root, x);
+    simd.mul_add_e_f32s(rest, half, root)
 }
 
 /// One Adam step over equally long slices.
@@ -205,6 +237,40 @@ impl WithSimd for Lerp<'_> {
         }
         for (target, &source) in target_rest.iter_mut().zip(source_rest) {
             *target = weight * source + keep * *target;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::dispatch_to;
+    use super::*;
+    use crate::instruction_set::InstructionSet;
+
+    #[derive(Clone, Copy)]
+    struct Root;
+
+    impl Unary for Root {
+        #[inline(always)]
+        fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+            square_root(simd, x)
+        }
+    }
+
+    #[test]
+    fn square_roots_are_within_one_ulp() {
+        let normal = f32::MIN_POSITIVE.to_bits()..f32::INFINITY.to_bits();
+        let inputs: Vec<f32> = normal.step_by(1009).map(f32::from_bits).collect();
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            let mut roots = inputs.clone();
+            dispatch_to(set, MapInPlace(&mut roots, Root));
+            for (x, root) in inputs.iter().zip(roots) {
+                assert!(root.to_bits().abs_diff(x.sqrt().to_bits()) <= 1, "{set}: √{x}, got {root}");
+            }
+            let mut special = [0.0, f32::NAN, f32::INFINITY, 1e-45];
+            dispatch_to(set, MapInPlace(&mut special, Root));
+            assert_eq!(special[0], 0.0);
+            assert!(special[1].is_nan() && special[2] > 1e19 && special[3] < 1e-18, "{set}: {special:?}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The categorical distribution given by logits: `p = softmax(logits)`.
 //!
-//! Batch forms take rows of `n` logits and work in two steps: [`log_softmax_rows`] once, then everything else from
-//! the log-probabilities. The functions of one row compute the same bits as the batch forms, so that a policy ratio
-//! right after acting is exactly one.
+//! Batch forms take rows of `n` logits and work in steps: [`log_softmax_rows`], then [`exp`] of a copy
+//! for the probabilities, then entropies, draws and gradients from these two. The functions of one row compute
+//! the same log-probabilities, bit for bit, so that a policy ratio right after acting is exactly one.
 //!
 //! A mask has a flag for each logit, false where the action is not allowed. Masked actions have probability exactly
 //! zero, log-probability −∞ and no gradient, whatever their logits.
@@ -13,6 +13,9 @@ use crate::matrix::check_length;
 
 /// Values that are exponentiated together when rows are short.
 const CHUNK: usize = 256;
+
+/// As [`CHUNK`], for a few short rows.
+const SMALL_CHUNK: usize = 32;
 
 /// `out[b, a] = logits[b, a] − ln Σ exp(logits[b, ·])`.
 ///
@@ -53,6 +56,19 @@ pub fn masked_log_softmax_rows(
     Ok(())
 }
 
+/// `out[b, a] = exp(logits[b, a]) / Σ exp(logits[b, ·])`.
+///
+/// # Shapes
+/// `logits`, `out`: `[B, n]`.
+///
+/// # Errors
+/// As [`log_softmax_rows`].
+pub fn softmax_rows(logits: &[f32], n: usize, out: &mut [f32]) -> Result<(), NnError> {
+    log_softmax_rows(logits, n, out)?;
+    exp(out);
+    Ok(())
+}
+
 fn check_rows(logits: &[f32], n: usize, out: &[f32]) -> Result<(), NnError> {
     if n == 0 {
         return Err(NnError::Empty { name: "logits", rows: logits.len(), columns: 0 });
@@ -61,31 +77,34 @@ fn check_rows(logits: &[f32], n: usize, out: &[f32]) -> Result<(), NnError> {
     check_length("output", logits.len(), out.len())
 }
 
-/// Subtracts each row's log-sum-exp. Exponentials and logarithms of several rows are taken together.
+/// Subtracts each row's log-sum-exp.
 fn normalize_rows(n: usize, rows: &mut [f32]) {
-    let mut exponentials = [0.0; CHUNK];
-    let mut sums = [0.0; CHUNK];
-    let rows_per_chunk = (CHUNK / n).max(1);
+    if rows.len() <= SMALL_CHUNK {
+        normalize_chunks::<SMALL_CHUNK>(n, rows);
+    } else {
+        normalize_chunks::<CHUNK>(n, rows);
+    }
+}
+
+/// Takes the exponentials and logarithms of several rows together, up to `C` values.
+fn normalize_chunks<const C: usize>(n: usize, rows: &mut [f32]) {
+    let (mut exponentials, mut sums) = ([0.0; C], [0.0; C]);
+    let rows_per_chunk = (C / n).max(1);
     for chunk in rows.chunks_mut(rows_per_chunk * n) {
         let count = chunk.len() / n;
         for row in chunk.chunks_exact_mut(n) {
-            let max =
-                row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max });
+            // A NaN is passed over here and turns up in the sum.
+            let max = row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max { x } else { max });
             row.iter_mut().for_each(|x| *x -= max);
         }
         sums[..count].fill(0.0);
-        for (index, part) in chunk.chunks(CHUNK).enumerate() {
+        for part in chunk.chunks(C) {
             let exponentials = &mut exponentials[..part.len()];
             exponentials.copy_from_slice(part);
             exp(exponentials);
-            if n > CHUNK {
-                // One long row, part after part.
-                sums[0] += exponentials.iter().sum::<f32>();
-            } else {
-                debug_assert_eq!(index, 0, "short rows come in one part");
-                for (sum, row) in sums.iter_mut().zip(exponentials.chunks_exact(n)) {
-                    *sum = row.iter().sum();
-                }
+            // Whole short rows, or a part of one long row.
+            for (sum, row) in sums.iter_mut().zip(exponentials.chunks(n)) {
+                *sum += row.iter().sum::<f32>();
             }
         }
         ln(&mut sums[..count]);
@@ -95,26 +114,24 @@ fn normalize_rows(n: usize, rows: &mut [f32]) {
     }
 }
 
-/// `out[b] = −Σ p ln p` of each row, from log-probabilities.
+/// `out[b] = −Σ p ln p` of each row.
 ///
 /// # Shapes
-/// `log_probs`: `[B, n]`, `out`: `[B]`.
+/// `log_probs`, `probs`: `[B, n]`, `out`: `[B]`.
 ///
 /// # Errors
-/// [`NnError::Length`] unless `out` has a value for each row of `n`.
-pub fn entropy_rows(log_probs: &[f32], n: usize, out: &mut [f32]) -> Result<(), NnError> {
+/// [`NnError::Length`] unless `out` has a value for each row of `n`, and both others have the same length.
+pub fn entropy_rows(log_probs: &[f32], probs: &[f32], n: usize, out: &mut [f32]) -> Result<(), NnError> {
     check_length("log_probs", out.len() * n, log_probs.len())?;
-    let mut probs = [0.0; CHUNK];
-    for (row, entropy) in log_probs.chunks_exact(n).zip(out) {
-        *entropy = 0.0;
-        for part in row.chunks(CHUNK) {
-            let probs = &mut probs[..part.len()];
-            probs.copy_from_slice(part);
-            exp(probs);
-            *entropy -= part.iter().zip(&*probs).map(|(&log_prob, &prob)| plogp(prob, log_prob)).sum::<f32>();
-        }
+    check_length("probs", log_probs.len(), probs.len())?;
+    for ((log_probs, probs), entropy) in log_probs.chunks_exact(n).zip(probs.chunks_exact(n)).zip(out) {
+        *entropy = entropy_of(log_probs, probs);
     }
     Ok(())
+}
+
+fn entropy_of(log_probs: &[f32], probs: &[f32]) -> f32 {
+    -probs.iter().zip(log_probs).map(|(&prob, &log_prob)| plogp(prob, log_prob)).sum::<f32>()
 }
 
 /// `p ln p`, zero for `p = 0`.
@@ -126,9 +143,12 @@ fn plogp(prob: f32, log_prob: f32) -> f32 {
 ///
 /// # Panics
 /// If the slices differ in length or `action` is out of range.
-pub fn add_log_prob_gradient(log_probs: &[f32], action: usize, weight: f32, gradient: &mut [f32]) {
-    assert_eq!(log_probs.len(), gradient.len(), "a gradient for each logit");
-    for_each_prob(log_probs, |a, prob| gradient[a] -= weight * prob);
+#[inline]
+pub fn add_log_prob_gradient(probs: &[f32], action: usize, weight: f32, gradient: &mut [f32]) {
+    assert_eq!(probs.len(), gradient.len(), "a gradient for each logit");
+    for (gradient, prob) in gradient.iter_mut().zip(probs) {
+        *gradient -= weight * prob;
+    }
     gradient[action] += weight;
 }
 
@@ -136,20 +156,17 @@ pub fn add_log_prob_gradient(log_probs: &[f32], action: usize, weight: f32, grad
 ///
 /// # Panics
 /// If the slices differ in length.
-pub fn add_entropy_gradient(log_probs: &[f32], entropy: f32, weight: f32, gradient: &mut [f32]) {
-    assert_eq!(log_probs.len(), gradient.len(), "a gradient for each logit");
-    for_each_prob(log_probs, |a, prob| {
-        gradient[a] -= weight * (plogp(prob, log_probs[a]) + prob * entropy);
-    });
-}
-
-fn for_each_prob(log_probs: &[f32], mut f: impl FnMut(usize, f32)) {
-    let mut probs = [0.0; CHUNK];
-    for (index, part) in log_probs.chunks(CHUNK).enumerate() {
-        let probs = &mut probs[..part.len()];
-        probs.copy_from_slice(part);
-        exp(probs);
-        probs.iter().enumerate().for_each(|(a, &prob)| f(index * CHUNK + a, prob));
+#[inline]
+pub fn add_entropy_gradient(
+    log_probs: &[f32],
+    probs: &[f32],
+    entropy: f32,
+    weight: f32,
+    gradient: &mut [f32],
+) {
+    assert!(probs.len() == gradient.len() && log_probs.len() == gradient.len(), "a gradient for each logit");
+    for ((gradient, &prob), &log_prob) in gradient.iter_mut().zip(probs).zip(log_probs) {
+        *gradient -= weight * (plogp(prob, log_prob) + prob * entropy);
     }
 }
 
@@ -159,7 +176,7 @@ fn for_each_prob(log_probs: &[f32], mut f: impl FnMut(usize, f32)) {
 /// If `action` is out of range.
 #[must_use]
 pub fn log_prob(logits: &[f32], action: usize) -> f32 {
-    with_row(logits, None, |log_probs| log_probs[action])
+    with_row(logits, None, |row| row[action])
 }
 
 /// As [`log_prob`], over the allowed actions only; −∞ for a masked action.
@@ -168,13 +185,13 @@ pub fn log_prob(logits: &[f32], action: usize) -> f32 {
 /// If `action` is out of range, or the mask has another length.
 #[must_use]
 pub fn masked_log_prob(logits: &[f32], mask: &[bool], action: usize) -> f32 {
-    with_row(logits, Some(mask), |log_probs| log_probs[action])
+    with_row(logits, Some(mask), |row| row[action])
 }
 
 /// `−Σ p ln p` of one row of logits.
 #[must_use]
 pub fn entropy(logits: &[f32]) -> f32 {
-    with_row(logits, None, entropy_of)
+    with_row(logits, None, entropy_of_row)
 }
 
 /// As [`entropy`], over the allowed actions only.
@@ -183,13 +200,7 @@ pub fn entropy(logits: &[f32]) -> f32 {
 /// If the mask has another length.
 #[must_use]
 pub fn masked_entropy(logits: &[f32], mask: &[bool]) -> f32 {
-    with_row(logits, Some(mask), entropy_of)
-}
-
-fn entropy_of(log_probs: &[f32]) -> f32 {
-    let mut entropy = 0.0;
-    for_each_prob(log_probs, |a, prob| entropy += plogp(prob, log_probs[a]));
-    -entropy
+    with_row(logits, Some(mask), entropy_of_row)
 }
 
 /// Draws an action by inverting the distribution function at `u`, uniform in `0..1`.
@@ -197,7 +208,7 @@ fn entropy_of(log_probs: &[f32]) -> f32 {
 /// The smallest action whose cumulative probability exceeds `u`.
 #[must_use]
 pub fn sample(logits: &[f32], u: f32) -> usize {
-    with_row(logits, None, |log_probs| invert(log_probs, u))
+    with_row(logits, None, |row| sample_row(row, u))
 }
 
 /// As [`sample`], over the allowed actions only.
@@ -206,28 +217,49 @@ pub fn sample(logits: &[f32], u: f32) -> usize {
 /// If the mask has another length.
 #[must_use]
 pub fn masked_sample(logits: &[f32], mask: &[bool], u: f32) -> usize {
-    with_row(logits, Some(mask), |log_probs| invert(log_probs, u))
+    with_row(logits, Some(mask), |row| sample_row(row, u))
+}
+
+/// Draws an action from a row of probabilities; see [`sample`].
+#[must_use]
+#[inline]
+pub fn sample_probs(probs: &[f32], u: f32) -> usize {
+    let (mut cumulative, mut last) = (0.0, 0);
+    for (action, &prob) in probs.iter().enumerate() {
+        if prob > 0.0 {
+            cumulative += prob;
+            last = action;
+            if cumulative > u {
+                return action;
+            }
+        }
+    }
+    // Rounding may leave the sum just below u: then the last possible action.
+    last
 }
 
 /// Draws an action from a row of log-probabilities; see [`sample`].
 #[must_use]
 pub fn sample_log_probs(log_probs: &[f32], u: f32) -> usize {
-    invert(log_probs, u)
+    with_copy(log_probs, |row| sample_row(row, u))
 }
 
-fn invert(log_probs: &[f32], u: f32) -> usize {
-    let (mut cumulative, mut chosen, mut last) = (0.0, None, 0);
-    for_each_prob(log_probs, |a, prob| {
-        if prob > 0.0 {
-            cumulative += prob;
-            last = a;
-            if chosen.is_none() && cumulative > u {
-                chosen = Some(a);
-            }
-        }
+/// Draws from log-probabilities, which become probabilities.
+fn sample_row(row: &mut [f32], u: f32) -> usize {
+    exp(row);
+    sample_probs(row, u)
+}
+
+/// The entropy of one row of log-probabilities.
+fn entropy_of_row(row: &mut [f32]) -> f32 {
+    let mut probs = [0.0; SMALL_CHUNK];
+    let parts = row.chunks(SMALL_CHUNK).map(|part| {
+        let probs = &mut probs[..part.len()];
+        probs.copy_from_slice(part);
+        exp(probs);
+        entropy_of(part, probs)
     });
-    // Rounding may leave the sum just below u: then the last possible action.
-    chosen.unwrap_or(last)
+    parts.sum()
 }
 
 /// The most probable action; the first among equals.
@@ -248,30 +280,36 @@ fn best(mut candidates: impl Iterator<Item = (usize, f32)>) -> usize {
     candidates.fold(first, |best, next| if next.1 > best.1 { next } else { best }).0
 }
 
-/// Log-probabilities of one row on the stack, or on the heap if it is long.
-fn with_row<T>(logits: &[f32], mask: Option<&[bool]>, f: impl FnOnce(&[f32]) -> T) -> T {
-    let mut short = [0.0; CHUNK];
-    let mut long = Vec::new();
-    let row = match short.get_mut(..logits.len()) {
-        Some(row) => row,
-        None => {
-            long.resize(logits.len(), 0.0);
-            &mut long
-        }
-    };
-    row.copy_from_slice(logits);
-    if let Some(mask) = mask {
-        assert_eq!(mask.len(), logits.len(), "a mask for each logit");
-        for (x, &allowed) in row.iter_mut().zip(mask) {
-            if !allowed {
-                *x = f32::NEG_INFINITY;
+/// Gives `f` the log-probabilities of one row of logits.
+fn with_row<T>(logits: &[f32], mask: Option<&[bool]>, f: impl FnOnce(&mut [f32]) -> T) -> T {
+    with_copy(logits, |row| {
+        if let Some(mask) = mask {
+            assert_eq!(mask.len(), row.len(), "a mask for each logit");
+            for (x, &allowed) in row.iter_mut().zip(mask) {
+                if !allowed {
+                    *x = f32::NEG_INFINITY;
+                }
             }
         }
-    }
-    if !row.is_empty() {
-        normalize_rows(row.len(), row);
-    }
-    f(row)
+        if !row.is_empty() {
+            normalize_rows(row.len(), row);
+        }
+        f(row)
+    })
+}
+
+/// Gives `f` a copy of the values: on the stack, or on the heap if there are many.
+fn with_copy<T>(values: &[f32], f: impl FnOnce(&mut [f32]) -> T) -> T {
+    let (mut short, mut long);
+    let copy = if values.len() <= SMALL_CHUNK {
+        short = [0.0; SMALL_CHUNK];
+        &mut short[..values.len()]
+    } else {
+        long = vec![0.0; values.len()];
+        &mut long[..]
+    };
+    copy.copy_from_slice(values);
+    f(copy)
 }
 
 #[cfg(test)]

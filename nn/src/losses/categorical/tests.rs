@@ -24,8 +24,9 @@ fn rows_have_the_same_bits_alone_and_in_a_batch() {
         let logits: Vec<f32> = (0..n * 300).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect();
         let mut batch = vec![0.0; logits.len()];
         log_softmax_rows(&logits, n, &mut batch).unwrap();
-        let mut entropies = vec![0.0; 300];
-        entropy_rows(&batch, n, &mut entropies).unwrap();
+        let (mut probs, mut entropies) = (vec![0.0; logits.len()], vec![0.0; 300]);
+        softmax_rows(&logits, n, &mut probs).unwrap();
+        entropy_rows(&batch, &probs, n, &mut entropies).unwrap();
         for (row, (logits, batch)) in logits.chunks(n).zip(batch.chunks(n)).enumerate() {
             for action in [0, n / 2, n - 1] {
                 assert_eq!(log_prob(logits, action).to_bits(), batch[action].to_bits(), "n {n} row {row}");
@@ -76,20 +77,23 @@ fn masked_actions_are_never_drawn_and_have_no_gradient() {
     }
     let mut log_probs = [0.0; 4];
     masked_log_softmax_rows(&LOGITS, &mask, 4, &mut log_probs).unwrap();
-    let mut gradient = [0.0; 4];
-    add_log_prob_gradient(&log_probs, 0, 1.0, &mut gradient);
-    add_entropy_gradient(&log_probs, masked_entropy(&LOGITS, &mask), 1.0, &mut gradient);
+    let (mut probs, mut gradient) = (log_probs, [0.0; 4]);
+    exp(&mut probs);
+    assert_eq!(probs[1..3], [0.0, 0.0]);
+    add_log_prob_gradient(&probs, 0, 1.0, &mut gradient);
+    add_entropy_gradient(&log_probs, &probs, masked_entropy(&LOGITS, &mask), 1.0, &mut gradient);
     assert_eq!(gradient[1..3], [0.0, 0.0]);
     assert!(gradient.iter().all(|x| x.is_finite()));
 }
 
 #[test]
 fn gradients_agree_with_finite_differences() {
-    let mut log_probs = [0.0; 4];
+    let (mut log_probs, mut probs) = ([0.0; 4], [0.0; 4]);
     log_softmax_rows(&LOGITS, 4, &mut log_probs).unwrap();
+    softmax_rows(&LOGITS, 4, &mut probs).unwrap();
     let (mut of_log_prob, mut of_entropy) = ([0.0; 4], [0.0; 4]);
-    add_log_prob_gradient(&log_probs, 3, 2.0, &mut of_log_prob);
-    add_entropy_gradient(&log_probs, entropy(&LOGITS), 2.0, &mut of_entropy);
+    add_log_prob_gradient(&probs, 3, 2.0, &mut of_log_prob);
+    add_entropy_gradient(&log_probs, &probs, entropy(&LOGITS), 2.0, &mut of_entropy);
     let value = |logits: &[f32]| {
         let p = softmax(logits);
         (2.0 * p[3].ln(), -2.0 * p.iter().map(|p| p * p.ln()).sum::<f64>())

@@ -1,0 +1,234 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Train, resume, evaluate and plot reinforcement learning agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agon",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon envs list"
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Train an agent.
+    Train(TrainArgs),
+    /// Continue a run exactly where its last checkpoint left it.
+    Resume(ResumeArgs),
+    /// Play episodes with a trained agent and print its returns.
+    Eval(EvalArgs),
+    /// Draw learning curves of runs and experiments.
+    Plot(PlotArgs),
+    /// List, describe, check and verify environments.
+    #[command(subcommand)]
+    Envs(EnvsCommand),
+    /// List the presets and where their numbers come from.
+    Presets {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure speed on this machine.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set agent.network.hidden=[128,128]\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
+)]
+pub(super) struct TrainArgs {
+    /// The algorithm, such as `ppo` or `dqn`.
+    pub(super) algorithm: String,
+    /// The environment's id; `agon envs list` shows them.
+    pub(super) env: String,
+    /// A preset; `agon presets` lists them. `none` for the algorithm's bare defaults.
+    #[arg(long, value_name = "NAME")]
+    pub(super) preset: Option<String>,
+    /// A TOML file of settings, like a run's config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// One setting, such as `agent.gamma=0.98`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// The seed; the first one with --seeds.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Train this many seeds under one curve with a confidence band.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(super) seeds: Option<u64>,
+    /// Threads; 0 for one a core. Never changes results.
+    #[arg(long)]
+    pub(super) threads: Option<usize>,
+    /// Environment steps to train for.
+    #[arg(long, value_name = "N")]
+    pub(super) total_timesteps: Option<u64>,
+    /// Environment steps between checkpoints.
+    #[arg(long, value_name = "N")]
+    pub(super) checkpoint_every: Option<u64>,
+    /// Learn from experience as it comes, without waiting: fastest, not reproducible.
+    #[arg(long = "async")]
+    pub(super) asynchronous: bool,
+    /// Directory that runs are put in.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(super) out: PathBuf,
+    /// Name of the run's directory; by default made of algorithm, environment and seed.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Print a summary as JSON, and no progress.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// The run's directory.
+    pub(super) run: PathBuf,
+    /// Threads; 0 for one a core. Never changes results.
+    #[arg(long)]
+    pub(super) threads: Option<usize>,
+    /// Print a summary as JSON, and no progress.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvalArgs {
+    /// The run's directory.
+    pub(super) run: PathBuf,
+    /// Episodes to play.
+    #[arg(long, default_value_t = 100)]
+    pub(super) episodes: usize,
+    /// Seed of environments and sampling; by default one that training never used.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Act as in training instead of taking the best action.
+    #[arg(long)]
+    pub(super) stochastic: bool,
+    /// Take the checkpoint with the best mean return instead of the newest.
+    #[arg(long)]
+    pub(super) best: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10"
+)]
+pub(super) struct PlotArgs {
+    /// Directories of runs or experiments; each is a curve.
+    #[arg(required = true)]
+    pub(super) runs: Vec<PathBuf>,
+    /// What the x axis counts.
+    #[arg(long, value_enum, default_value = "steps")]
+    pub(super) x: XAxisArg,
+    /// The metric: a column of metrics.csv or timing.csv, or its last part.
+    #[arg(long, default_value = crate::experiment::RETURN_METRIC)]
+    pub(super) y: String,
+    /// The picture; .svg or .png.
+    #[arg(long, value_name = "FILE", default_value = "curve.svg")]
+    pub(super) out: PathBuf,
+    /// Points of the trailing moving average.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) smooth: usize,
+    /// Title above the plot.
+    #[arg(long, default_value = "")]
+    pub(super) title: String,
+}
+
+/// What the x axis counts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum XAxisArg {
+    /// Environment steps.
+    Steps,
+    /// Seconds of work.
+    Seconds,
+    /// Gradient updates.
+    Updates,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EnvsCommand {
+    /// List the environments.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Describe an environment.
+    Info {
+        /// The environment's id.
+        id: String,
+    },
+    /// Check that environments keep the contract.
+    Check {
+        /// The environments' ids; all if none is given.
+        ids: Vec<String>,
+    },
+    /// Replay recorded reference trajectories and compare.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Recordings, `Name-vN.csv` or `Name-vN.csv.gz`.
+    #[arg(required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Largest difference of an observation or reward that passes.
+    #[arg(long, default_value_t = 1e-5)]
+    pub(super) tolerance: f64,
+    /// The environment, if not the file's name.
+    #[arg(long)]
+    pub(super) env: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchCommand {
+    /// Simulation: steps a second with random actions on one core.
+    Env {
+        /// Environments' ids; all if none is given.
+        ids: Vec<String>,
+        /// Batch sizes.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 1024, 4096])]
+        num_envs: Vec<usize>,
+        /// Seconds for each measurement.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Training: steps a second and time until solved, over several seeds.
+    Train {
+        /// Presets; all if none is given.
+        presets: Vec<String>,
+        /// Seeds of each, run one after the other with all threads.
+        #[arg(long, default_value_t = 5)]
+        seeds: u64,
+        /// Threads; 0 for one a core.
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,119 @@
+//! The command line.
+//!
+//! [`main`] takes the known environments and algorithms, so a program with its own ones gets the whole command line in
+//! one line. This module alone writes to the terminal and turns errors into text and exit codes: 0 for success, 1 for a
+//! failure, 2 for wrong usage, 130 for a run that was interrupted.
+
+mod args;
+mod bench;
+mod envs;
+mod plot;
+mod progress;
+mod runs;
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::RunError;
+use crate::runtime::Setup;
+use args::{Cli, Command, EnvsCommand};
+
+/// How a command ended without an error.
+pub(crate) enum Ending {
+    /// It did what it was asked to.
+    Success,
+    /// It did, and found what it looked for to be wrong.
+    Failure,
+    /// It was interrupted and can be continued.
+    Interrupted,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main(setup: &Setup) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" too, and go to standard output with code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(setup, cli) {
+        Ok(Ending::Success) => ExitCode::SUCCESS,
+        Ok(Ending::Failure) => ExitCode::FAILURE,
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        // A reader that went away, such as `head`, is no failure.
+        Err(RunError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = if matches!(error, RunError::Config(_)) { 2 } else { 1 };
+            let _ = writeln!(io::stderr(), "error: {}", chain(&error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
+    match cli.command {
+        Command::Train(args) => runs::train(setup, &args),
+        Command::Resume(args) => runs::resume(setup, &args),
+        Command::Eval(args) => runs::eval(setup, &args),
+        Command::Plot(args) => plot::plot(&args),
+        Command::Envs(EnvsCommand::List { json }) => envs::list(setup, json),
+        Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
+        Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
+        Command::Envs(EnvsCommand::Verify(args)) => envs::verify(setup, &args),
+        Command::Presets { json } => runs::presets(json),
+        Command::Bench(command) => bench::bench(setup, &command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "agon", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
+        }
+    }
+}
+
+/// The whole chain of an error: what failed, and why.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Prints to standard output.
+pub(crate) fn say(text: impl std::fmt::Display) -> Result<Ending, RunError> {
+    writeln!(io::stdout(), "{text}").map_err(|source| RunError::Io {
+        action: "cannot write",
+        path: "standard output".into(),
+        source,
+    })?;
+    Ok(Ending::Success)
+}
+
+/// Prints a value as JSON.
+pub(crate) fn say_json(value: &impl serde::Serialize) -> Result<Ending, RunError> {
+    say(serde_json::to_string_pretty(value).map_err(|error| RunError::Config(error.to_string()))?)
+}
+
+/// A table with a header, columns padded to their widest cell.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(header[column].chars().count())
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("| {} |", padded.join(" | "))
+    };
+    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    let mut lines = vec![line(&mut header.iter().copied()), format!("|-{}-|", rule.join("-|-"))];
+    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.join("\n")
+}

@@ -1,0 +1,134 @@
+//! How a run shows itself: bars on a terminal, plain lines elsewhere; and Ctrl-C.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::RunError;
+use crate::runtime::{Observer, Progress};
+
+/// Set by the first Ctrl-C; the second one ends the process.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Between log lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+/// Between updates of a bar: drawing must not slow a run that takes a second.
+const DRAW_EVERY: Duration = Duration::from_millis(50);
+
+/// Has Ctrl-C stop runs at their next iteration.
+pub(super) fn handle_interrupts() -> Result<(), RunError> {
+    let handler = || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        let _ = writeln!(io::stderr(), "\nstopping at a checkpoint; press Ctrl-C again to stop at once");
+    };
+    match ctrlc::set_handler(handler) {
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        Err(error) => Err(RunError::Threads(format!("Ctrl-C handler: {error}"))),
+    }
+}
+
+/// Makes the observers of runs.
+pub(super) struct Display {
+    bars: MultiProgress,
+    style: Style,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Silent,
+    Bars,
+    Lines,
+}
+
+impl Display {
+    pub(super) fn new(silent: bool) -> Self {
+        let style = match (silent, io::stderr().is_terminal()) {
+            (true, _) => Style::Silent,
+            (false, true) => Style::Bars,
+            (false, false) => Style::Lines,
+        };
+        Self { bars: MultiProgress::new(), style }
+    }
+
+    /// The observer of one run.
+    pub(super) fn observer(&self, name: String) -> Box<Observer<'static>> {
+        match self.style {
+            Style::Silent => Box::new(|_| !INTERRUPTED.load(Ordering::Relaxed)),
+            Style::Lines => line_observer(name),
+            Style::Bars => bar_observer(self.bars.add(ProgressBar::new(0)), name),
+        }
+    }
+}
+
+fn bar_observer(bar: ProgressBar, name: String) -> Box<Observer<'static>> {
+    let template = "{prefix:.bold} {bar:24.cyan/blue} {human_pos}/{human_len} steps  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_prefix(name);
+    let mut drawn: Option<Instant> = None;
+    Box::new(move |progress| {
+        let ends = progress.env_steps >= progress.total_timesteps;
+        if ends || drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
+            drawn = Some(Instant::now());
+            bar.set_length(progress.total_timesteps);
+            bar.set_position(progress.env_steps.min(progress.total_timesteps));
+            bar.set_message(message(progress));
+            if ends {
+                bar.finish();
+            }
+        }
+        !INTERRUPTED.load(Ordering::Relaxed)
+    })
+}
+
+fn line_observer(name: String) -> Box<Observer<'static>> {
+    let mut said: Option<Instant> = None;
+    Box::new(move |progress| {
+        let ends = progress.env_steps >= progress.total_timesteps;
+        if ends || said.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            said = Some(Instant::now());
+            let (steps, total) = (progress.env_steps, progress.total_timesteps);
+            let _ = writeln!(io::stderr(), "{name}: {steps}/{total} steps  {}", message(progress));
+        }
+        !INTERRUPTED.load(Ordering::Relaxed)
+    })
+}
+
+/// Speed, return, losses and the time that is left.
+fn message(progress: &Progress<'_>) -> String {
+    let left = progress.total_timesteps.saturating_sub(progress.env_steps) as f64 / progress.steps_per_second;
+    let losses = progress.metrics.iter().filter(|(name, value)| name.ends_with("_loss") && !value.is_nan());
+    let losses: Vec<String> =
+        losses.map(|(name, value)| format!("{} {value:.3}", name.trim_start_matches("losses/"))).collect();
+    let mean_return =
+        if progress.mean_return.is_nan() { "–".to_owned() } else { format!("{:.1}", progress.mean_return) };
+    format!(
+        "{} steps/s  return {mean_return}  {}  {} left",
+        human(progress.steps_per_second),
+        losses.join("  "),
+        duration(left)
+    )
+}
+
+/// A number with a unit prefix.
+pub(super) fn human(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.2}M", v / 1e6),
+        v if v >= 1e3 => format!("{:.1}k", v / 1e3),
+        v => format!("{v:.0}"),
+    }
+}
+
+/// Seconds in hours, minutes and seconds.
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..60 => format!("{seconds:.1}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
+    }
+}

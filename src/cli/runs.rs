@@ -1,0 +1,201 @@
+//! `train`, `resume`, `eval` and `presets`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{EvalArgs, ResumeArgs, TrainArgs};
+use super::progress::{self, Display, duration, human};
+use super::{Ending, say, say_json, table};
+use crate::RunError;
+use crate::config::{self, MadeBy, Mode, RunConfig};
+use crate::evaluate::{EvalOptions, evaluate};
+use crate::experiment::{self, SeedRun};
+use crate::presets::{self, Preset};
+use crate::run::RunDirectory;
+use crate::runtime::{self, Outcome, Setup};
+
+/// What a training command prints with `--json`.
+#[derive(Serialize)]
+struct Summary<'a> {
+    run: &'a Path,
+    seed: u64,
+    finished: bool,
+    env_steps: u64,
+    mean_return: Option<f64>,
+    seconds: f64,
+    steps_per_second: f64,
+}
+
+pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
+    let mut config = configure(args)?;
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    config.made_by = Some(MadeBy {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        instruction_set: config.instruction_set()?.to_string(),
+    });
+    let seeds = args.seeds.unwrap_or(1);
+    let name = args.name.clone().unwrap_or_else(|| default_name(&config, seeds));
+    let path = args.out.join(name);
+    let runs = experiment::seed_runs(&path, config.seed, seeds);
+    progress::handle_interrupts()?;
+    let display = Display::new(args.json);
+    let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
+    let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
+    let runs: Vec<(SeedRun, Outcome)> = runs.into_iter().zip(outcomes).collect();
+    report(&runs, &path, args.json)
+}
+
+/// Lays the layers of settings over each other.
+fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
+    let preset = match args.preset.as_deref() {
+        Some("none") => None,
+        Some(name) => Some(fitting(presets::get(name)?, &args.algorithm)?),
+        None => presets::default_for(&args.algorithm, &args.env)?,
+    };
+    let mut table = preset.map(|preset| preset.config).unwrap_or_default();
+    if let Some(path) = &args.config {
+        let mut file = config::read_table(path)?;
+        // A run's config.toml says what made it; the new run says so itself.
+        file.remove("made_by");
+        config::merge(&mut table, file);
+    }
+    for assignment in &args.set {
+        config::set(&mut table, assignment)?;
+    }
+    let mut config = RunConfig::from_table(table)?;
+    config.algorithm.clone_from(&args.algorithm);
+    config.env.id.clone_from(&args.env);
+    if args.asynchronous {
+        config.runtime.mode = Mode::Async;
+    }
+    let RunConfig { seed, total_timesteps, runtime, .. } = &mut config;
+    *seed = args.seed.unwrap_or(*seed);
+    *total_timesteps = args.total_timesteps.unwrap_or(*total_timesteps);
+    runtime.threads = args.threads.unwrap_or(runtime.threads);
+    runtime.checkpoint_every = args.checkpoint_every.unwrap_or(runtime.checkpoint_every);
+    Ok(config)
+}
+
+fn fitting(preset: Preset, algorithm: &str) -> Result<Preset, RunError> {
+    if preset.algorithm() == algorithm {
+        return Ok(preset);
+    }
+    Err(RunError::Config(format!(
+        "preset {} is for {}, got algorithm {algorithm}",
+        preset.name,
+        preset.algorithm()
+    )))
+}
+
+fn default_name(config: &RunConfig, seeds: u64) -> String {
+    let env = config.env.id.replace('/', "_");
+    match seeds {
+        1 => format!("{}_{env}_{}", config.algorithm, config.seed),
+        _ => format!("{}_{env}_seeds_{}-{}", config.algorithm, config.seed, config.seed + seeds - 1),
+    }
+}
+
+pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunError> {
+    let (_, config) = RunDirectory::open(&args.run)?;
+    progress::handle_interrupts()?;
+    let display = Display::new(args.json);
+    let mut observer = display.observer(format!("{} seed {}", config.env.id, config.seed));
+    let outcome = runtime::resume(setup, &args.run, args.threads, &mut *observer)?;
+    experiment::draw_curve(setup, &args.run, &config)?;
+    let run = SeedRun { seed: config.seed, path: args.run.clone() };
+    report(&[(run, outcome)], &args.run, args.json)
+}
+
+fn report(runs: &[(SeedRun, Outcome)], path: &Path, json: bool) -> Result<Ending, RunError> {
+    let finished = runs.iter().all(|(_, outcome)| outcome.finished);
+    let ending = if finished { Ending::Success } else { Ending::Interrupted };
+    if json {
+        let summaries: Vec<Summary<'_>> = runs
+            .iter()
+            .map(|(run, outcome)| Summary {
+                run: &run.path,
+                seed: run.seed,
+                finished: outcome.finished,
+                env_steps: outcome.env_steps,
+                mean_return: Some(outcome.mean_return).filter(|mean| !mean.is_nan()),
+                seconds: outcome.seconds,
+                steps_per_second: outcome.env_steps as f64 / outcome.seconds,
+            })
+            .collect();
+        say_json(&summaries)?;
+        return Ok(ending);
+    }
+    for (run, outcome) in runs {
+        let rate = human(outcome.env_steps as f64 / outcome.seconds);
+        let mean = if outcome.mean_return.is_nan() {
+            "–".to_owned()
+        } else {
+            format!("{:.1}", outcome.mean_return)
+        };
+        let word = if outcome.finished { "finished" } else { "stopped" };
+        say(format_args!(
+            "seed {}: {word} after {} steps in {}, {rate} steps/s, mean return of the last 100 episodes {mean}",
+            run.seed,
+            outcome.env_steps,
+            duration(outcome.seconds),
+        ))?;
+        if !outcome.finished {
+            say(format_args!("continue with: agon resume {}", run.path.display()))?;
+        }
+    }
+    say(format_args!("run: {}", path.display()))?;
+    let curve = path.join("curve.svg");
+    if curve.exists() {
+        say(format_args!("learning curve: {} (and curve.png)", curve.display()))?;
+    }
+    Ok(ending)
+}
+
+pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    let options = EvalOptions {
+        episodes: args.episodes,
+        seed: args.seed,
+        stochastic: args.stochastic,
+        best: args.best,
+    };
+    let evaluation = evaluate(setup, &args.run, &options)?;
+    if args.json {
+        return say_json(&evaluation);
+    }
+    say(format_args!(
+        "{} episodes after {} steps of training: mean return {:.2}, standard deviation {:.2}, minimum {:.2}, maximum {:.2}",
+        evaluation.episodes,
+        evaluation.env_steps,
+        evaluation.mean_return,
+        evaluation.std_return,
+        evaluation.min_return,
+        evaluation.max_return
+    ))
+}
+
+pub(super) fn presets(json: bool) -> Result<Ending, RunError> {
+    let presets = presets::all()?;
+    if json {
+        let named: toml::Table = presets
+            .into_iter()
+            .map(|preset| (preset.name.to_owned(), toml::Value::Table(preset.config)))
+            .collect();
+        return say_json(&named);
+    }
+    let rows: Vec<Vec<String>> = presets
+        .iter()
+        .map(|preset| {
+            let name = format!("{}{}", preset.name, if preset.default { " (default)" } else { "" });
+            vec![
+                name,
+                preset.algorithm().into(),
+                preset.env().into(),
+                preset.summary.clone(),
+                preset.source.clone(),
+            ]
+        })
+        .collect();
+    say(table(&["preset", "algorithm", "environment", "summary", "source"], &rows))
+}

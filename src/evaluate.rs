@@ -1,0 +1,127 @@
+//! Evaluation: a run's policy in environments and with seeds that training never saw.
+
+use std::path::Path;
+
+use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use agon_envs::random::SeedSequence;
+use agon_envs::{ActionBatch, Pcg64};
+use serde::Serialize;
+
+use crate::config::RunConfig;
+use crate::run::RunDirectory;
+use crate::runtime::{self, Setup};
+use crate::{RunError, stats};
+
+/// Environments that episodes are spread over.
+const MAX_ENVS: usize = 64;
+
+/// How to evaluate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvalOptions {
+    /// Episodes; at least 1.
+    pub episodes: usize,
+    /// Seed of environments and sampling; by default one derived from the run's.
+    pub seed: Option<u64>,
+    /// Whether the policy acts as in training instead of taking its best action.
+    pub stochastic: bool,
+    /// Whether to take the checkpoint with the best mean return instead of the newest.
+    pub best: bool,
+}
+
+impl Default for EvalOptions {
+    fn default() -> Self {
+        Self { episodes: 100, seed: None, stochastic: false, best: false }
+    }
+}
+
+/// What an evaluation gave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Environment steps that the policy was trained for.
+    pub env_steps: u64,
+    /// Number of episodes.
+    pub episodes: usize,
+    /// Mean return.
+    pub mean_return: f64,
+    /// Standard deviation of the returns.
+    pub std_return: f64,
+    /// Lowest return.
+    pub min_return: f64,
+    /// Highest return.
+    pub max_return: f64,
+    /// Mean episode length in steps.
+    pub mean_length: f64,
+    /// Return of every episode.
+    pub returns: Vec<f64>,
+}
+
+/// Evaluates the policy of a run.
+///
+/// # Errors
+/// If the run has no whole checkpoint, the options are out of range, or the environment fails.
+pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Evaluation, RunError> {
+    if options.episodes == 0 {
+        return Err(RunError::Config("episodes must be at least 1, got 0".to_owned()));
+    }
+    let (run, mut config) = RunDirectory::open(path)?;
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    let (policy, env_steps) = runtime::load_policy(setup, &run, &config, options.best)?;
+    let seed = options.seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
+    let mode = if options.stochastic { ActMode::Explore } else { ActMode::Deterministic };
+    let episodes = run_episodes(setup, &config, &*policy, options.episodes, seed, mode, env_steps)?;
+    let returns: Vec<f64> = episodes.iter().map(|&(episode_return, _)| episode_return).collect();
+    let lengths: Vec<f64> = episodes.iter().map(|&(_, length)| f64::from(length)).collect();
+    Ok(Evaluation {
+        env_steps,
+        episodes: returns.len(),
+        mean_return: stats::mean(&returns),
+        std_return: if returns.len() > 1 { stats::sample_std(&returns) } else { 0.0 },
+        min_return: returns.iter().copied().fold(f64::INFINITY, f64::min),
+        max_return: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        mean_length: stats::mean(&lengths),
+        returns,
+    })
+}
+
+/// Return and length of `count` episodes.
+///
+/// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
+fn run_episodes(
+    setup: &Setup,
+    config: &RunConfig,
+    policy: &dyn Policy,
+    count: usize,
+    seed: u64,
+    mode: ActMode,
+    env_steps: u64,
+) -> Result<Vec<(f64, u32)>, RunError> {
+    let num_envs = count.min(MAX_ENVS);
+    let mut quotas: Vec<usize> = (0..num_envs).map(|i| (count - i).div_ceil(num_envs)).collect();
+    let mut simulator = setup.registry.make(&config.env.id, &config.env.options(num_envs))?;
+    let mut now = simulator.new_batch();
+    simulator.reset(seed, &mut now)?;
+    let mut actor = Actor::new(Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1])));
+    let mut actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
+    let mut policy_data = vec![0.0; num_envs * policy.data_width()];
+    let mut episodes = Vec::with_capacity(count);
+    while episodes.len() < count {
+        let input = ActInput {
+            observations: &now.observations,
+            num_envs,
+            action_masks: &now.action_masks,
+            env_steps,
+            mode,
+        };
+        let output = ActOutput { actions: &mut actions, policy_data: &mut policy_data };
+        policy.act(&input, &mut actor, output)?;
+        simulator.step(&actions, &mut now)?;
+        for ended in &now.episodes {
+            let quota = &mut quotas[ended.row as usize];
+            if *quota > 0 {
+                *quota -= 1;
+                episodes.push((ended.episode_return, ended.episode_length));
+            }
+        }
+    }
+    Ok(episodes)
+}

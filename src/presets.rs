@@ -1,0 +1,108 @@
+//! Presets: settings with a source, kept as TOML files in `src/presets/`.
+//!
+//! To add one, write the file and name it in the list below.
+
+use serde::Deserialize;
+
+use crate::RunError;
+
+/// The preset files: name and text.
+const FILES: [(&str, &str); 3] = [
+    ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),
+    ("ppo-cartpole", include_str!("presets/ppo-cartpole.toml")),
+    ("ppo-cartpole-throughput", include_str!("presets/ppo-cartpole-throughput.toml")),
+];
+
+/// Settings for an algorithm in an environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preset {
+    /// The name, as given on the command line.
+    pub name: &'static str,
+    /// One sentence for listings.
+    pub summary: String,
+    /// Where the numbers come from.
+    pub source: String,
+    /// Whether it is used where none is named.
+    pub default: bool,
+    /// A partial configuration.
+    pub config: toml::Table,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PresetFile {
+    summary: String,
+    source: String,
+    default: bool,
+    config: toml::Table,
+}
+
+impl Preset {
+    /// Name of the algorithm it is for.
+    pub fn algorithm(&self) -> &str {
+        self.config.get("algorithm").and_then(toml::Value::as_str).unwrap_or_default()
+    }
+
+    /// Id of the environment it is for.
+    pub fn env(&self) -> &str {
+        let id = self.config.get("env").and_then(|env| env.get("id"));
+        id.and_then(toml::Value::as_str).unwrap_or_default()
+    }
+}
+
+/// All presets, by name.
+///
+/// # Errors
+/// If a preset file is broken, which a test rules out.
+pub fn all() -> Result<Vec<Preset>, RunError> {
+    let read = |(name, text): (&'static str, &str)| {
+        let file: PresetFile =
+            toml::from_str(text).map_err(|error| RunError::Config(format!("preset {name}: {error}")))?;
+        let PresetFile { summary, source, default, config } = file;
+        Ok(Preset { name, summary, source, default, config })
+    };
+    FILES.into_iter().map(read).collect()
+}
+
+/// The preset of a name.
+///
+/// # Errors
+/// If there is none; the error lists those there are.
+pub fn get(name: &str) -> Result<Preset, RunError> {
+    let presets = all()?;
+    let known = presets.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
+    let unknown = || RunError::Config(format!("unknown preset `{name}`, expected one of {known}"));
+    presets.into_iter().find(|preset| preset.name == name).ok_or_else(unknown)
+}
+
+/// The preset that is used for an algorithm in an environment where none is named.
+///
+/// # Errors
+/// As [`all`].
+pub fn default_for(algorithm: &str, env: &str) -> Result<Option<Preset>, RunError> {
+    let fits = |preset: &Preset| preset.default && preset.algorithm() == algorithm && preset.env() == env;
+    Ok(all()?.into_iter().find(fits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RunConfig;
+    use crate::runtime::Setup;
+
+    #[test]
+    fn every_preset_is_a_valid_configuration() {
+        let setup = Setup::default();
+        for preset in all().unwrap() {
+            let mut config = RunConfig::from_table(preset.config.clone()).unwrap();
+            config.resolve(&setup.registry, &setup.algorithms).unwrap();
+            assert!(!preset.summary.is_empty() && !preset.source.is_empty(), "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn unknown_presets_list_the_known_ones() {
+        let message = get("ppo-cartpol").unwrap_err().to_string();
+        assert!(message.contains("ppo-cartpol`") && message.contains("dqn-cartpole"), "{message}");
+    }
+}
