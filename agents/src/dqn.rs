@@ -47,17 +47,17 @@ pub struct DqnConfig {
     /// Adam's step size; above 0.
     pub learning_rate: f64,
     /// Discount factor, 0 to 1.
-    pub gamma: f32,
+    pub gamma: f64,
     /// Gradient updates between updates of the target network; at least 1.
     pub target_network_frequency: u64,
     /// How far the target network moves to the online network: 1 is a copy; above 0, at most 1.
-    pub tau: f32,
+    pub tau: f64,
     /// Whether the online network chooses the action that the target network values.
     pub double: bool,
     /// Where the Huber loss turns from squared to linear; above 0.
-    pub huber_delta: f32,
+    pub huber_delta: f64,
     /// Largest norm of a gradient; above 0.
-    pub max_grad_norm: f32,
+    pub max_grad_norm: f64,
     /// Probability of a random action at first.
     pub start_e: f64,
     /// Probability of a random action in the end.
@@ -306,14 +306,14 @@ impl Dqn {
         if !loss.is_finite() {
             return Err(AgentError::NotFinite { what: "TD loss", value: loss, update: self.updates });
         }
-        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm);
+        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm as f32);
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
         self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
         self.updates += 1;
         if self.updates.is_multiple_of(self.config.target_network_frequency) {
-            self.target_params.lerp_from(&self.params, self.config.tau)?;
+            self.target_params.lerp_from(&self.params, self.config.tau as f32)?;
             self.target = PackedMlp::new(&self.network, &self.target_params)?;
         }
         Ok((loss, q_sum))
@@ -373,10 +373,10 @@ impl Minibatch<'_> {
             let next_values = &work.next_values[range.clone()];
             let chooser = if self.online.is_some() { &work.online_next_values[range] } else { next_values };
             let next_value = if self.replay.terminated(slot) { 0.0 } else { next_values[best(chooser)] };
-            let target = self.replay.reward(slot) + self.config.gamma * next_value;
+            let target = self.replay.reward(slot) + self.config.gamma as f32 * next_value;
             let chosen = row * actions + self.replay.action(slot) as usize;
             let q_value = q_values.as_slice()[chosen];
-            let (loss, grad) = huber(q_value - target, self.config.huber_delta);
+            let (loss, grad) = huber(q_value - target, self.config.huber_delta as f32);
             work.q_grads[chosen] = scale * grad;
             work.loss += f64::from(loss);
             work.q_sum += f64::from(q_value);

@@ -20,6 +20,8 @@ pub mod replay;
 pub mod returns;
 pub mod schedule;
 mod slices;
+#[cfg(test)]
+mod test_support;
 
 pub use algorithms::{AlgorithmSpec, Algorithms};
 pub use error::AgentError;

@@ -48,9 +48,9 @@ pub struct PpoConfig {
     /// Whether the step size falls linearly to zero over the run.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
-    pub gamma: f32,
+    pub gamma: f64,
     /// λ of generalised advantage estimation, 0 to 1.
-    pub gae_lambda: f32,
+    pub gae_lambda: f64,
     /// Whether advantages are normalised in each minibatch.
     pub norm_adv: bool,
     /// How far the probability ratio may move, ε; above 0.
@@ -60,11 +60,11 @@ pub struct PpoConfig {
     /// Whether value estimates are clipped to ε around the old ones.
     pub clip_vloss: bool,
     /// Weight of the entropy bonus; at least 0.
-    pub ent_coef: f32,
+    pub ent_coef: f64,
     /// Weight of the value loss, which is half the squared error (Stable-Baselines3's is the whole one); at least 0.
-    pub vf_coef: f32,
+    pub vf_coef: f64,
     /// Largest norm of a gradient; above 0.
-    pub max_grad_norm: f32,
+    pub max_grad_norm: f64,
     /// Ends the passes once the approximate KL divergence of a pass's last minibatch exceeds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_kl: Option<f64>,
@@ -343,8 +343,8 @@ impl Ppo {
         let coefficients = LossCoefficients {
             clip_coef: clip_coef as f32,
             clip_vloss: config.clip_vloss,
-            ent_coef: config.ent_coef,
-            vf_coef: config.vf_coef,
+            ent_coef: config.ent_coef as f32,
+            vf_coef: config.vf_coef as f32,
         };
         let (rollout, params, networks, normalised) =
             (&self.rollout, &self.params, &self.networks, &self.normalised);
@@ -374,7 +374,7 @@ impl Ppo {
                 return Err(AgentError::NotFinite { what, value, update: self.updates });
             }
         }
-        let norm = clip_grad_norm(&mut first.grads, config.max_grad_norm);
+        let norm = clip_grad_norm(&mut first.grads, config.max_grad_norm as f32);
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
@@ -525,7 +525,7 @@ impl ShardWork {
             terminated: &fragment.terminated,
             truncated: &fragment.truncated,
         };
-        returns::gae(&trajectory, config.gamma, config.gae_lambda, &mut self.advantages);
+        returns::gae(&trajectory, config.gamma as f32, config.gae_lambda as f32, &mut self.advantages);
         Ok(())
     }
 }

@@ -79,7 +79,14 @@ fn bench(filter: &str, label: &str, hidden: &[usize], activation: Activation, ba
             adam.step(&mut params, &gradient, 1e-4).unwrap();
         });
     }
+    for (index, x) in gradient.iter_mut().enumerate() {
+        *x = (index * 7919 % 1001) as f32 * 1e-5 - 5e-3;
+    }
     report(filter, &format!("{label} adam {}", params.len()), || {
+        adam.step(&mut params, black_box(&gradient), 1e-4).unwrap();
+    });
+    gradient.iter_mut().step_by(2).for_each(|x| *x = 0.0);
+    report(filter, &format!("{label} adam {}, half dead", params.len()), || {
         adam.step(&mut params, black_box(&gradient), 1e-4).unwrap();
     });
     let mut repacked = packed.clone();

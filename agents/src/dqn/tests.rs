@@ -1,1 +1,439 @@
+//! Learning on tasks whose answer is known; targets, exploration and the target network by hand; parity; settings.
 
+use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
+
+use super::*;
+use crate::FragmentShape;
+use crate::test_support::{
+    Bandit, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
+    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, spec_of,
+};
+
+const GAMMA: f64 = 0.9;
+
+// --- Learning.
+
+fn small() -> DqnConfig {
+    DqnConfig {
+        buffer_size: 1000,
+        learning_starts: 100,
+        train_frequency: 8,
+        gradient_steps: 2,
+        batch_size: 32,
+        learning_rate: 1e-2,
+        gamma: GAMMA,
+        target_network_frequency: 10,
+        network: MlpConfig { hidden: vec![16], activation: Activation::Tanh },
+        ..DqnConfig::default()
+    }
+}
+
+fn trial(spec: &EnvSpec, config: &DqnConfig, iterations: u64, seed: u64) -> Trial<Dqn> {
+    let total_timesteps = iterations * config.train_frequency as u64;
+    let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
+    Trial::new(spec, sizes, |info| Dqn::new(config.clone(), info))
+}
+
+/// The action values of the four one-hot states, `[4, A]`.
+fn q_values(dqn: &Dqn) -> Vec<f32> {
+    let packed = PackedMlp::new(&dqn.network, &dqn.params).unwrap();
+    let mut out = vec![0.0; 4 * dqn.num_actions];
+    dqn.network.infer(&packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn the_better_arm_of_a_bandit_is_learned() {
+    for (seed, double) in [(0, false), (1, true), (2, false)] {
+        let mut trial = trial(&spec_of(Bandit), &DqnConfig { double, ..small() }, 100, seed);
+        trial.run();
+        assert_eq!(trial.evaluate(20), 1.0, "seed {seed}");
+        let last = &trial.episode_returns[trial.episode_returns.len() - 200..];
+        let mean = last.iter().sum::<f64>() / 200.0;
+        assert!(mean >= 0.9, "seed {seed}: the last episodes pay {mean}");
+    }
+}
+
+#[test]
+fn identity_is_learned() {
+    for (seed, double) in [(0, false), (1, true), (2, false)] {
+        let spec = spec_of(Identity::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &DqnConfig { double, gamma: 0.5, ..small() }, 300, seed);
+        trial.run();
+        let accuracy = trial.evaluate(200);
+        assert!(accuracy >= 0.95, "seed {seed}: {accuracy}");
+    }
+}
+
+fn assert_values(wheel: &Wheel, seed: u64) {
+    let expected = wheel.values(GAMMA);
+    let mut trial = trial(&spec_of(wheel.clone()).max_episode_steps(3), &small(), 500, seed);
+    trial.run();
+    for (state, got) in q_values(&trial.learner).chunks_exact(2).enumerate() {
+        for &got in got {
+            let want = expected[state];
+            assert!(
+                (f64::from(got) - want).abs() <= 0.1 * want,
+                "seed {seed}: {state}: expected {want}, got {got}"
+            );
+        }
+    }
+}
+
+#[test]
+fn truncation_bootstraps_so_that_a_constant_reward_is_worth_one_over_one_minus_gamma() {
+    let wheel = Wheel { rewards: [1.0; 4], state: 0 };
+    assert!((wheel.values(0.9)[0] - 10.0).abs() < 1e-9);
+    for seed in 0..3 {
+        assert_values(&wheel, seed);
+    }
+}
+
+#[test]
+fn truncation_bootstraps_from_the_final_observation_and_not_from_the_next_episode() {
+    for seed in 0..3 {
+        assert_values(&Wheel { rewards: [0.0, 0.0, 0.0, 6.0], state: 0 }, seed);
+    }
+}
+
+#[test]
+fn termination_does_not_bootstrap() {
+    let expected = 1.0 + GAMMA + GAMMA.powi(2) + GAMMA.powi(3);
+    for seed in 0..3 {
+        let mut trial = trial(&spec_of(FourSteps::default()), &small(), 300, seed);
+        trial.run();
+        for got in &q_values(&trial.learner)[..2] {
+            let close = (f64::from(*got) - expected).abs() <= 0.1 * expected;
+            assert!(close, "seed {seed}: expected {expected}, got {got}");
+        }
+    }
+}
+
+// --- Exploration.
+
+/// Acts once for `rows` rows; gives the actions and the generator after.
+fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: ActMode) -> (Vec<u32>, Pcg64) {
+    let policy = dqn.policy().unwrap();
+    let observations = ObsBuffer::F32(observations);
+    let input = ActInput { observations: &observations, num_envs: rows, action_masks: &[], env_steps, mode };
+    let mut actions = ActionBatch::Discrete(vec![9; rows]);
+    let mut actor = Actor::new(Pcg64::seed_from(2));
+    policy.act(&input, &mut actor, ActOutput { actions: &mut actions, policy_data: &mut [] }).unwrap();
+    (actions.indices().to_vec(), actor.rng)
+}
+
+/// ε falls from 1 to 0 over the first 800 of 1600 steps.
+fn exploring() -> Dqn {
+    let config = DqnConfig { start_e: 1.0, end_e: 0.0, exploration_fraction: 0.5, ..small() };
+    trial(&spec_of(Identity::default()), &config, 200, 0).learner
+}
+
+#[test]
+fn at_epsilon_one_every_action_is_random_and_the_network_is_not_asked() {
+    // Without observations the network would refuse to run.
+    let (actions, _) = act(&exploring(), vec![], 4000, 0, ActMode::Explore);
+    let counts = [0, 1, 2, 3].map(|action| actions.iter().filter(|&&a| a == action).count());
+    // 1000 each with a deviation of 27; five of them.
+    assert!(counts.iter().all(|&count| count.abs_diff(1000) < 137), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), 4000);
+}
+
+#[test]
+fn at_epsilon_zero_every_action_is_greedy_and_nothing_is_drawn() {
+    let dqn = exploring();
+    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q) as u32).collect();
+    let observations = FOUR_STATES.repeat(50);
+    for (env_steps, mode) in [(800, ActMode::Explore), (5000, ActMode::Explore), (0, ActMode::Deterministic)]
+    {
+        let (actions, rng) = act(&dqn, observations.clone(), 200, env_steps, mode);
+        assert_eq!(actions, greedy.repeat(50));
+        assert_eq!(rng, Pcg64::seed_from(2));
+    }
+}
+
+#[test]
+fn half_way_half_of_the_actions_are_random() {
+    let dqn = exploring();
+    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q) as u32).collect();
+    let (actions, _) = act(&dqn, FOUR_STATES.repeat(1000), 4000, 400, ActMode::Explore);
+    let other = actions.iter().zip(greedy.repeat(1000)).filter(|(a, g)| **a != *g).count();
+    // A random action is another one in 3 of 4 cases: 1500 with a deviation of 31; five of them.
+    assert!(other.abs_diff(1500) < 155, "{other} of 4000");
+}
+
+#[test]
+fn epsilon_is_reported_as_scheduled() {
+    let config = DqnConfig { learning_starts: u64::MAX, end_e: 0.2, ..small() };
+    let mut trial = trial(&spec_of(Bandit), &config, 4, 0);
+    // Of 32 steps the first 16 explore less and less.
+    let epsilons: Vec<f64> = (0..4).map(|_| trial.iterate().unwrap().metrics[1]).collect();
+    let expected = [0.6, 0.2, 0.2, 0.2];
+    assert!(epsilons.iter().zip(expected).all(|(e, want)| (e - want).abs() < 1e-12), "{epsilons:?}");
+}
+
+#[test]
+fn equal_values_are_broken_by_the_first_action() {
+    assert_eq!(best(&[1.0, 3.0, 3.0]), 1);
+    assert_eq!(best(&[f32::NEG_INFINITY, f32::NEG_INFINITY]), 0);
+}
+
+// --- Updates.
+
+/// One step of one environment, with a reward of 0.5 for action 0.
+fn transition(terminated: bool) -> Fragment {
+    let mut fragment = Fragment::new(&FragmentShape {
+        num_steps: 1,
+        num_envs: 1,
+        observation_len: 4,
+        dtype: Dtype::F32,
+        action_spec: ActionSpec::Discrete { nvec: vec![2] },
+        policy_data_width: 0,
+        mask_len: 0,
+    });
+    fragment.rewards[0] = 0.5;
+    fragment.terminated[0] = terminated;
+    fragment
+}
+
+fn info() -> RunInfo {
+    RunInfo {
+        observation_space: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
+        action_spec: ActionSpec::Discrete { nvec: vec![2] },
+        mask_len: 0,
+        num_envs: 1,
+        num_shards: 1,
+        total_timesteps: 1000,
+        seed: 0,
+    }
+}
+
+/// A linear Q network that learns from each single step.
+fn linear() -> DqnConfig {
+    DqnConfig {
+        learning_starts: 0,
+        train_frequency: 1,
+        gradient_steps: 1,
+        gamma: 0.5,
+        huber_delta: 100.0,
+        network: MlpConfig { hidden: vec![], activation: Activation::Tanh },
+        ..small()
+    }
+}
+
+/// A learner whose networks give the same action values everywhere.
+fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
+    let mut dqn = Dqn::new(config, &info()).unwrap();
+    for (params, values) in [(&mut dqn.params, online), (&mut dqn.target_params, target)] {
+        let bias = params.layout().find("q_network.0.bias").unwrap().range.range();
+        params.as_mut_slice().fill(0.0);
+        params.as_mut_slice()[bias].copy_from_slice(&values);
+    }
+    dqn.target = PackedMlp::new(&dqn.network, &dqn.target_params).unwrap();
+    dqn
+}
+
+#[test]
+fn the_double_target_is_the_target_networks_value_of_the_online_choice() {
+    // Online [1, 2] prefers action 1; the target network [5, 3] gives it 3, and 5 to its own choice.
+    for (double, terminated, target) in [
+        (false, false, 0.5 + 0.5 * 5.0),
+        (true, false, 0.5 + 0.5 * 3.0),
+        (false, true, 0.5),
+        (true, true, 0.5),
+    ] {
+        let mut dqn = with_values(DqnConfig { double, ..linear() }, [1.0, 2.0], [5.0, 3.0]);
+        let report = dqn.learn(&[transition(terminated)], 1).unwrap();
+        let error: f64 = 1.0 - target;
+        assert!(
+            (report.metrics[2] - 0.5 * error * error).abs() < 1e-6,
+            "double {double}: {}",
+            report.metrics[2]
+        );
+        assert!((report.metrics[3] - 1.0).abs() < 1e-6, "double {double}: {}", report.metrics[3]);
+        // The update moves the value of action 0 towards the target, and that of action 1 not at all.
+        let bias = dqn.params.get("q_network.0.bias").unwrap();
+        assert!((f64::from(bias[0]) - 1.0) * error < 0.0 && bias[1] == 2.0, "{bias:?}");
+    }
+}
+
+#[test]
+fn the_loss_is_linear_beyond_huber_delta() {
+    let mut dqn = with_values(DqnConfig { huber_delta: 1.0, ..linear() }, [1.0, 2.0], [5.0, 3.0]);
+    // An error of 2: 1 · (2 − 1/2).
+    assert!((dqn.learn(&[transition(false)], 1).unwrap().metrics[2] - 1.5).abs() < 1e-6);
+}
+
+#[test]
+fn the_target_network_is_copied_exactly_every_so_many_updates() {
+    let mut dqn = with_values(DqnConfig { target_network_frequency: 3, ..linear() }, [1.0, 2.0], [5.0, 3.0]);
+    let mut expected = dqn.target_params.as_slice().to_vec();
+    for update in 1..=7 {
+        assert_eq!(dqn.learn(&[transition(false)], update).unwrap().updates, update);
+        if update % 3 == 0 {
+            assert_ne!(dqn.params.as_slice(), expected);
+            expected = dqn.params.as_slice().to_vec();
+        }
+        assert_eq!(dqn.target_params.as_slice(), expected, "after update {update}");
+        // The packed form that targets are computed with is the same network.
+        let mut packed = [0.0; 2];
+        dqn.network.infer(&dqn.target, &[0.0; 4], 1, &mut Scratch::default(), &mut packed).unwrap();
+        assert_eq!(packed, dqn.target_params.get("q_network.0.bias").unwrap(), "after update {update}");
+    }
+}
+
+#[test]
+fn tau_moves_the_target_network_part_of_the_way() {
+    let config = DqnConfig { target_network_frequency: 1, tau: 0.25, ..linear() };
+    let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
+    dqn.learn(&[transition(false)], 1).unwrap();
+    let (online, target) = (dqn.params.as_slice(), dqn.target_params.as_slice());
+    let before = with_values(linear(), [1.0, 2.0], [5.0, 3.0]).target_params;
+    for ((new, now), old) in online.iter().zip(target).zip(before.as_slice()) {
+        assert!((now - (0.25 * new + 0.75 * old)).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn nothing_is_learned_before_learning_starts() {
+    let mut dqn = Dqn::new(DqnConfig { learning_starts: 3, gradient_steps: 2, ..linear() }, &info()).unwrap();
+    let first = dqn.params.as_slice().to_vec();
+    for step in 1..=3 {
+        let report = dqn.learn(&[transition(false)], step).unwrap();
+        assert!(report.metrics[2].is_nan() && report.metrics[3].is_nan(), "{:?}", report.metrics);
+    }
+    assert!(dqn.updates == 0 && dqn.params.as_slice() == first && dqn.replay.len() == 3);
+    assert!(dqn.learn(&[transition(false)], 4).unwrap().metrics[2].is_finite());
+    assert_eq!(dqn.updates, 2);
+}
+
+// --- Parity.
+
+/// Enough weights for Adam to take several threads.
+fn sliced() -> DqnConfig {
+    DqnConfig {
+        buffer_size: 40,
+        learning_starts: 10,
+        gradient_slices: 5,
+        double: true,
+        network: MlpConfig { hidden: vec![256, 128], activation: Activation::Relu },
+        ..small()
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_result() {
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    assert_threads_do_not_matter(|seed| trial(&spec, &sliced(), 10, seed));
+}
+
+#[test]
+fn a_restored_learner_continues_bit_for_bit() {
+    // The replay buffer is full when it is saved, and its oldest transitions are replaced after.
+    let config = DqnConfig { buffer_size: 20, batch_size: 16, ..sliced() };
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    assert_continues_after_restore(trial(&spec, &config, 10, 1), |info| Dqn::new(config.clone(), info));
+}
+
+#[test]
+fn damaged_states_are_refused() {
+    let mut trial = trial(&spec_of(Bandit), &small(), 20, 0);
+    trial.run();
+    assert_refuses_damage(&mut trial.learner);
+}
+
+#[test]
+fn states_of_another_network_are_refused() {
+    let bandit = trial(&spec_of(Bandit), &small(), 1, 0).learner;
+    let mut identity = trial(&spec_of(Identity::default()), &small(), 1, 0).learner;
+    let error = identity.restore(&bandit.save().unwrap()).unwrap_err();
+    let (expected, got) = (identity.params.len(), bandit.params.len());
+    assert_eq!(
+        error.to_string(),
+        format!("saved learner cannot be restored: expected {expected} weights, got {got}")
+    );
+}
+
+// Fails: `Dqn::restore` does not compare the length of Adam's state with that of the weights.
+#[test]
+fn states_of_another_optimizer_are_refused() {
+    let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
+    let mut saved: Saved = crate::learner::decode(&learner.save().unwrap()).unwrap();
+    saved.adam.exp_avg.pop();
+    saved.adam.exp_avg_sq.pop();
+    let error = learner.restore(&crate::learner::encode(&saved).unwrap());
+    assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
+}
+
+// Fails: `Dqn::restore` takes on the saved replay buffer's capacity whatever `buffer_size` says.
+#[test]
+fn states_with_another_replay_buffer_are_refused() {
+    let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
+    let larger = trial(&spec_of(Bandit), &DqnConfig { buffer_size: 2000, ..small() }, 1, 0).learner;
+    let error = learner.restore(&larger.save().unwrap());
+    assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
+}
+
+// --- Settings.
+
+fn refusal(config: DqnConfig, info: &RunInfo) -> String {
+    Dqn::new(config, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let cases: [(fn(&mut DqnConfig), &str); 25] = [
+        (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
+        (|c| c.buffer_size = 127, "buffer_size must be at least batch_size, got 127"),
+        (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),
+        (|c| c.gradient_steps = 0, "gradient_steps must be at least 1, got 0"),
+        (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
+        (|c| c.learning_rate = f64::NAN, "learning_rate must be above 0, got NaN"),
+        (|c| c.gamma = 1.5, "gamma must be between 0 and 1, got 1.5"),
+        (|c| c.gamma = f64::NAN, "gamma must be between 0 and 1, got NaN"),
+        (|c| c.target_network_frequency = 0, "target_network_frequency must be at least 1, got 0"),
+        (|c| c.tau = 0.0, "tau must be above 0 and at most 1, got 0"),
+        (|c| c.tau = 1.5, "tau must be above 0 and at most 1, got 1.5"),
+        (|c| c.tau = f64::NAN, "tau must be above 0 and at most 1, got NaN"),
+        (|c| c.huber_delta = 0.0, "huber_delta must be above 0, got 0"),
+        (|c| c.max_grad_norm = -1.0, "max_grad_norm must be above 0, got -1"),
+        (|c| c.start_e = 1.5, "start_e must be between 0 and 1, got 1.5"),
+        (|c| c.start_e = f64::NAN, "start_e must be between 0 and 1, got NaN"),
+        (|c| c.end_e = -0.5, "end_e must be between 0 and 1, got -0.5"),
+        (|c| c.exploration_fraction = 2.0, "exploration_fraction must be between 0 and 1, got 2"),
+        (|c| c.exploration_fraction = -1.0, "exploration_fraction must be between 0 and 1, got -1"),
+        (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
+        (|c| c.gradient_slices = 65, "gradient_slices must be between 1 and 64, got 65"),
+        (|c| c.train_frequency = 0, "train_frequency must be a multiple of num_envs = 4, got 0"),
+        (|c| c.train_frequency = 10, "train_frequency must be a multiple of num_envs = 4, got 10"),
+        (|c| c.train_frequency = 2, "train_frequency must be a multiple of num_envs = 4, got 2"),
+        (|c| c.network.hidden = vec![0], "hidden must be widths of at least 1, got [0]"),
+    ];
+    let (valid, info) =
+        (DqnConfig { train_frequency: 8, ..DqnConfig::default() }, RunInfo { num_envs: 4, ..info() });
+    assert!(Dqn::new(valid.clone(), &info).is_ok());
+    for (spoil, expected) in cases {
+        let mut config = valid.clone();
+        spoil(&mut config);
+        assert_eq!(refusal(config, &info), expected);
+    }
+}
+
+#[test]
+fn unsupported_spaces_are_refused() {
+    let continuous = ActionSpec::of(&Space::box_uniform(-1.0, 1.0, &[2]).unwrap()).unwrap();
+    for spec in [continuous, ActionSpec::Discrete { nvec: vec![2, 3] }] {
+        let message = refusal(linear(), &RunInfo { action_spec: spec, ..info() });
+        assert!(message.starts_with("dqn needs a Discrete action space, got "), "{message}");
+    }
+    let message = refusal(linear(), &RunInfo { observation_space: Space::discrete(5).unwrap(), ..info() });
+    assert_eq!(message, "dqn needs a float32 Box or a MultiBinary observation space, got Discrete(5)");
+    let message = refusal(linear(), &RunInfo { mask_len: 2, ..info() });
+    assert_eq!(message, "dqn needs an environment without action masks, got 2 masks");
+}
+
+#[test]
+fn a_lost_reward_stops_learning_with_an_error() {
+    // All 8 transitions of the first iteration are drawn 64 times over.
+    let config = DqnConfig { learning_starts: 0, batch_size: 64, ..small() };
+    assert_stops_at_a_lost_reward(|| trial(&spec_of(Bandit), &config, 1, 0));
+}

@@ -18,6 +18,8 @@ pub(crate) struct AdamScalars {
     pub(crate) eps: f32,
     /// `−learning rate / (1 − β₁ᵗ)`.
     pub(crate) negative_step_size: f32,
+    /// Whether running means that have become denormal are set to zero.
+    pub(crate) flush: bool,
 }
 
 impl AdamScalars {
@@ -42,7 +44,8 @@ impl AdamScalars {
         let m = simd.mul_add_e_f32s(simd.splat_f32s(self.one_minus_beta1), grad, kept);
         let kept = simd.mul_f32s(simd.splat_f32s(self.beta2), v);
         let v = simd.mul_add_e_f32s(simd.mul_f32s(simd.splat_f32s(self.one_minus_beta2), grad), grad, kept);
-        let (m, v) = (without_denormals(simd, m), without_denormals(simd, v));
+        let (m, v) =
+            if self.flush { (without_denormals(simd, m), without_denormals(simd, v)) } else { (m, v) };
         let root = simd.mul_f32s(square_root(simd, v), simd.splat_f32s(self.inverse_sqrt_correction2));
         let ratio = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(self.eps)));
         (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_step_size), ratio, param), m, v)

@@ -1,0 +1,397 @@
+//! Tiny environments whose answers can be computed, a driver that trains a learner on them, and what every learner
+//! must keep.
+//!
+//! The driver does what a runtime's shard does, without threads and files: the crate must not depend on the runtime.
+
+use std::path::PathBuf;
+
+use agon_envs::random::SeedSequence;
+use agon_envs::registry::NoArguments;
+use agon_envs::{Action, ActionBatch, Env, EnvSpec, MakeOptions, Pcg64, Simulator, Space, Step, StepBatch};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{ActInput, ActMode, ActOutput, Actor};
+use crate::{AgentError, Fragment, FragmentShape, LearnReport, Learner, Policy, RunInfo};
+
+/// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Bandit;
+
+impl Env for Bandit {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0], &[1.0]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [f32]) {
+        obs[0] = 1.0;
+    }
+
+    fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        obs[0] = 1.0;
+        Step::terminated(action.index() as f64)
+    }
+}
+
+/// Four states in random order: the action that equals the state pays 1, the others nothing.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    state: usize,
+}
+
+impl Identity {
+    fn draw(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        self.state = rng.bounded(3) as usize;
+        one_hot(self.state, obs);
+    }
+}
+
+impl Env for Identity {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::MultiBinary { n: 4 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(4).unwrap()
+    }
+
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        self.draw(rng, obs);
+    }
+
+    fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        let reward = if action.index() == self.state { 1.0 } else { 0.0 };
+        self.draw(rng, obs);
+        Step::running(reward)
+    }
+}
+
+/// A ring of four states that turns by one each step whatever is done, and starts anywhere; leaving state `s` pays
+/// `rewards[s]`. It never ends by itself.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Wheel {
+    pub(crate) rewards: [f64; 4],
+    pub(crate) state: usize,
+}
+
+impl Wheel {
+    /// `V(s) = (Σ_{k<4} γ^k rewards[s + k]) / (1 − γ⁴)`: the value of never stopping.
+    pub(crate) fn values(&self, gamma: f64) -> [f64; 4] {
+        [0, 1, 2, 3].map(|state| {
+            let turn = (0..4).map(|k| gamma.powi(k as i32) * self.rewards[(state + k) % 4]).sum::<f64>();
+            turn / (1.0 - gamma.powi(4))
+        })
+    }
+}
+
+impl Env for Wheel {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        self.state = rng.bounded(3) as usize;
+        one_hot(self.state, obs);
+    }
+
+    fn step(&mut self, _action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        let reward = self.rewards[self.state];
+        self.state = (self.state + 1) % 4;
+        one_hot(self.state, obs);
+        Step::running(reward)
+    }
+}
+
+/// Pays 1 a step and terminates at the fourth. The final observation looks like the first one, so that a bootstrap from
+/// it would be seen.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct FourSteps {
+    taken: usize,
+}
+
+impl Env for FourSteps {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [f32]) {
+        self.taken = 0;
+        one_hot(0, obs);
+    }
+
+    fn step(&mut self, _action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        self.taken += 1;
+        one_hot(self.taken % 4, obs);
+        if self.taken == 4 { Step::terminated(1.0) } else { Step::running(1.0) }
+    }
+}
+
+fn one_hot(state: usize, obs: &mut [f32]) {
+    obs.fill(0.0);
+    obs[state] = 1.0;
+}
+
+/// The four one-hot states, `[4, 4]`.
+pub(crate) const FOUR_STATES: [f32; 16] =
+    [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+
+/// A plain struct as a registry entry, without a time limit.
+pub(crate) fn spec_of(env: impl Env) -> EnvSpec {
+    EnvSpec::single("Test-v0", move |_: NoArguments| Ok(env.clone()))
+}
+
+/// The sizes of a trial.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TrialConfig {
+    /// Environments of all shards together.
+    pub(crate) num_envs: usize,
+    pub(crate) num_shards: usize,
+    pub(crate) total_timesteps: u64,
+    pub(crate) seed: u64,
+}
+
+/// A learner in training on some shards of one environment.
+pub(crate) struct Trial<L> {
+    pub(crate) learner: L,
+    pub(crate) info: RunInfo,
+    /// Steps taken so far.
+    pub(crate) env_steps: u64,
+    /// Returns of the training episodes that ended, in order.
+    pub(crate) episode_returns: Vec<f64>,
+    spec: EnvSpec,
+    shards: Vec<Shard>,
+}
+
+struct Shard {
+    simulator: Simulator,
+    actor: Actor,
+    now: StepBatch,
+    actions: ActionBatch,
+    policy_data: Vec<f32>,
+}
+
+impl Shard {
+    fn new(spec: &EnvSpec, num_envs: usize, seed: u64, index: u32) -> Self {
+        let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() }).unwrap();
+        let mut now = simulator.new_batch();
+        let rng = |key: &[u32]| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, key));
+        let rngs = (0..num_envs as u32).map(|row| rng(&[16, index, row])).collect();
+        simulator.reset_with(rngs, &mut now).unwrap();
+        let actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
+        Self { simulator, actor: Actor::new(rng(&[17, index])), now, actions, policy_data: Vec::new() }
+    }
+
+    fn tick(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) {
+        let num_envs = self.simulator.num_envs();
+        self.policy_data.resize(num_envs * policy.data_width(), 0.0);
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_envs,
+            action_masks: &self.now.action_masks,
+            env_steps,
+            mode,
+        };
+        let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
+        policy.act(&input, &mut self.actor, output).unwrap();
+        self.simulator.step(&self.actions, &mut self.now).unwrap();
+    }
+
+    fn new_fragment(&self, index: usize, num_steps: usize, policy: &dyn Policy) -> Fragment {
+        let mut fragment = Fragment::new(&FragmentShape {
+            num_steps,
+            num_envs: self.simulator.num_envs(),
+            observation_len: self.simulator.observation_len(),
+            dtype: self.now.observations.dtype(),
+            action_spec: self.simulator.action_spec().clone(),
+            policy_data_width: policy.data_width(),
+            mask_len: self.simulator.mask_len(),
+        });
+        fragment.shard = index;
+        fragment.begin(&self.now);
+        fragment
+    }
+}
+
+impl<L: Learner> Trial<L> {
+    pub(crate) fn new(
+        spec: &EnvSpec,
+        config: TrialConfig,
+        build: impl FnOnce(&RunInfo) -> Result<L, AgentError>,
+    ) -> Self {
+        let TrialConfig { num_envs, num_shards, total_timesteps, seed } = config;
+        let shard = |index| Shard::new(spec, num_envs / num_shards, seed, index as u32);
+        let shards: Vec<Shard> = (0..num_shards).map(shard).collect();
+        let simulator = &shards[0].simulator;
+        let info = RunInfo {
+            observation_space: simulator.observation_space().clone(),
+            action_spec: simulator.action_spec().clone(),
+            mask_len: simulator.mask_len(),
+            num_envs,
+            num_shards,
+            total_timesteps,
+            seed,
+        };
+        let learner = build(&info).unwrap();
+        Self { learner, info, env_steps: 0, episode_returns: Vec::new(), spec: spec.clone(), shards }
+    }
+
+    /// One fragment of each shard, acted by the current policy.
+    pub(crate) fn collect(&mut self) -> Vec<Fragment> {
+        let policy = self.learner.policy().unwrap();
+        let (num_steps, run_envs) = (self.learner.num_steps(), self.info.num_envs as u64);
+        let mut fragments = Vec::new();
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            let mut fragment = shard.new_fragment(index, num_steps, &*policy);
+            for t in 0..num_steps {
+                shard.tick(&*policy, self.env_steps + t as u64 * run_envs, ActMode::Explore);
+                fragment.record(t, &shard.actions, &shard.policy_data, &shard.now);
+            }
+            self.episode_returns.extend(fragment.episodes.iter().map(|(_, stats)| stats.episode_return));
+            fragments.push(fragment);
+        }
+        self.env_steps += num_steps as u64 * run_envs;
+        fragments
+    }
+
+    /// One iteration: acts, then learns.
+    pub(crate) fn iterate(&mut self) -> Result<LearnReport, AgentError> {
+        let fragments = self.collect();
+        self.learner.learn(&fragments, self.env_steps)
+    }
+
+    /// Trains to the end of the run.
+    pub(crate) fn run(&mut self) {
+        while self.env_steps < self.info.total_timesteps {
+            self.iterate().unwrap();
+        }
+    }
+
+    /// Mean reward of `num_steps` steps of the deterministic policy in environments of its own.
+    pub(crate) fn evaluate(&self, num_steps: usize) -> f64 {
+        let policy = self.learner.policy().unwrap();
+        let mut shard = Shard::new(&self.spec, 1, self.info.seed, u32::MAX);
+        let mut total = 0.0;
+        for _ in 0..num_steps {
+            shard.tick(&*policy, self.env_steps, ActMode::Deterministic);
+            total += shard.now.rewards[0];
+        }
+        total / num_steps as f64
+    }
+}
+
+/// Everything that a learner knows is the same after a few iterations in pools of 1, 2 and 4 threads.
+pub(crate) fn assert_threads_do_not_matter<L: Learner>(make: impl Fn(u64) -> Trial<L> + Sync) {
+    let train = |threads: usize, seed: u64| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut trial = make(seed);
+            let updates = (0..4).map(|_| trial.iterate().unwrap().updates).last();
+            assert!(updates > Some(0));
+            trial.learner.save().unwrap()
+        })
+    };
+    let one = train(1, 3);
+    assert!(one == train(2, 3), "2 threads differ from 1");
+    assert!(one == train(4, 3), "4 threads differ from 1");
+    assert!(one != train(1, 4), "the seed makes no difference");
+}
+
+/// A learner that is saved, built again, restored and continued ends like one that was never interrupted.
+pub(crate) fn assert_continues_after_restore<L: Learner>(
+    mut trial: Trial<L>,
+    rebuild: impl Fn(&RunInfo) -> Result<L, AgentError>,
+) {
+    (0..3).for_each(|_| drop(trial.iterate().unwrap()));
+    let saved = trial.learner.save().unwrap();
+    // Another seed: whatever is not restored will show.
+    let mut resumed = rebuild(&RunInfo { seed: trial.info.seed + 1, ..trial.info.clone() }).unwrap();
+    assert!(weights(&resumed) != weights(&trial.learner));
+    resumed.restore(&saved).unwrap();
+    assert!(resumed.save().unwrap() == saved, "what is restored is saved again");
+    for _ in 0..3 {
+        let fragments = trial.collect();
+        let expected = trial.learner.learn(&fragments, trial.env_steps).unwrap();
+        let got = resumed.learn(&fragments, trial.env_steps).unwrap();
+        let bits = |report: &LearnReport| report.metrics.iter().map(|m| m.to_bits()).collect::<Vec<_>>();
+        assert_eq!((got.updates, bits(&got)), (expected.updates, bits(&expected)));
+    }
+    assert!(weights(&resumed) == weights(&trial.learner), "weights differ");
+    assert!(resumed.save().unwrap() == trial.learner.save().unwrap(), "states differ");
+}
+
+fn weights(learner: &impl Learner) -> &[f32] {
+    learner.params().unwrap().as_slice()
+}
+
+/// Neither a part of a state nor noise is taken for a state.
+pub(crate) fn assert_refuses_damage<L: Learner>(learner: &mut L) {
+    let saved = learner.save().unwrap();
+    for len in [0, 1, saved.len() / 2, saved.len() - 1] {
+        let error = learner.restore(&saved[..len]).unwrap_err();
+        assert!(matches!(error, AgentError::Restore(_)), "{len} bytes: {error}");
+        assert!(error.to_string().starts_with("saved learner cannot be restored: "), "{error}");
+    }
+    let mut rng = Pcg64::seed_from(5);
+    let noise: Vec<u8> = (0..saved.len()).map(|_| rng.bounded(255) as u8).collect();
+    assert!(matches!(learner.restore(&noise), Err(AgentError::Restore(_))));
+}
+
+/// A reward that is no number, or too large for `f32`, stops learning with an error that names what was lost.
+pub(crate) fn assert_stops_at_a_lost_reward<L: Learner>(make: impl Fn() -> Trial<L>) {
+    for reward in [f32::NAN, f32::INFINITY] {
+        let mut trial = make();
+        let mut fragments = trial.collect();
+        fragments.iter_mut().for_each(|fragment| fragment.rewards[1] = reward);
+        let error = trial.learner.learn(&fragments, trial.env_steps).unwrap_err();
+        let named = matches!(
+            error,
+            AgentError::NotFinite { .. } | AgentError::Network(agon_nn::NnError::NotFinite { .. })
+        );
+        assert!(named, "a reward of {reward} gave: {error}");
+    }
+}
+
+/// One recording of the reference (`tests/golden/generate_nn.py`).
+pub(crate) struct Golden(Vec<u8>);
+
+impl Golden {
+    pub(crate) fn load(name: &str) -> Self {
+        let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/nn");
+        let folder = std::env::var_os("AGON_GOLDEN_NN").map_or(default, PathBuf::from);
+        Self(std::fs::read(folder.join(name)).unwrap())
+    }
+
+    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
+        self.values(name, f32::from_le_bytes)
+    }
+
+    pub(crate) fn indices(&self, name: &str) -> Vec<u32> {
+        self.values(name, |bytes| u32::try_from(i64::from_le_bytes(bytes)).unwrap())
+    }
+
+    fn values<const BYTES: usize, T>(&self, name: &str, read: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        let data = tensors.tensor(name).unwrap().data();
+        data.chunks_exact(BYTES).map(|chunk| read(chunk.try_into().unwrap())).collect()
+    }
+}

@@ -1,0 +1,58 @@
+//! What the integration tests share: small runs of each algorithm.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use agon::config::{self, RunConfig};
+
+/// Settings of a PPO run of a few thousand steps in four shards.
+pub const PPO: [&str; 7] = [
+    "num_envs=16",
+    "runtime.num_shards=4",
+    "total_timesteps=16384",
+    "agent.num_steps=32",
+    "agent.gradient_slices=4",
+    "agent.network.hidden=[32,32]",
+    "runtime.checkpoint_every=2048",
+];
+
+/// Settings of a DQN run of a few thousand steps in two shards.
+pub const DQN: [&str; 10] = [
+    "num_envs=2",
+    "runtime.num_shards=2",
+    "total_timesteps=6000",
+    "agent.learning_starts=500",
+    "agent.train_frequency=50",
+    "agent.gradient_steps=20",
+    "agent.batch_size=32",
+    "agent.buffer_size=2000",
+    "agent.network.hidden=[32,32]",
+    "runtime.checkpoint_every=1000",
+];
+
+/// A run's configuration from settings.
+#[allow(dead_code, reason = "not every test program uses it")]
+pub fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
+    let mut table = toml::Table::new();
+    let fixed = [format!("algorithm={algorithm}"), "env.id=CartPole-v1".to_owned()];
+    for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
+        config::set(&mut table, setting).unwrap();
+    }
+    RunConfig::from_table(table).unwrap()
+}
+
+/// The `agon` program, in a directory.
+#[allow(dead_code, reason = "not every test program uses it")]
+pub fn agon(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agon"));
+    command.current_dir(directory).args(arguments);
+    command
+}
+
+/// Runs the program and gives its output as text.
+#[allow(dead_code, reason = "not every test program uses it")]
+pub fn run(directory: &Path, arguments: &[&str]) -> (Output, String) {
+    let output = agon(directory, arguments).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}

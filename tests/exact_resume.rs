@@ -1,0 +1,69 @@
+//! Kill a run with SIGKILL at random moments, resume it to its end, and find the same bytes as without.
+//!
+//! `AGON_KILLS` says at how many moments (3 by default); `results/reference/exact_resume.md` shows 20.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use agon::envs::Pcg64;
+
+/// Everything that a run's configuration decides.
+const FILES: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
+
+fn contents(run: &Path) -> Vec<Vec<u8>> {
+    FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))).collect()
+}
+
+fn survives_kills(algorithm: &str, settings: &[&str]) {
+    let kills: u32 = std::env::var("AGON_KILLS").map_or(3, |text| text.parse().expect("AGON_KILLS is a number"));
+    let directory = tempfile::tempdir().unwrap();
+    let assignments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let train = |name: &'static str| {
+        let mut arguments = vec!["train", algorithm, "CartPole-v1", "--preset", "none", "--name", name];
+        arguments.extend(&assignments);
+        common::agon(directory.path(), &arguments)
+    };
+    let started = Instant::now();
+    assert!(train("whole").stderr(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
+    let duration = started.elapsed();
+    let expected = contents(&directory.path().join("results/whole"));
+
+    let mut rng = Pcg64::seed_from(2026);
+    let mut interrupted = 0;
+    for kill in 0..kills {
+        let run = directory.path().join("results/killed");
+        let _ = fs::remove_dir_all(&run);
+        let mut child = train("killed").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let moment = duration.mul_f64(rng.uniform(0.02, 0.98));
+        thread::sleep(moment);
+        child.kill().unwrap();
+        interrupted += u32::from(!child.wait().unwrap().success());
+        if run.join("config.toml").exists() {
+            let (output, text) = common::run(directory.path(), &["resume", "results/killed"]);
+            assert!(output.status.success(), "kill {kill} after {moment:?}: {text}");
+        } else {
+            // Killed before there was a run: there is nothing to resume, and nothing in the way of starting it.
+            assert!(train("killed").output().unwrap().status.success());
+        }
+        for ((name, expected), found) in FILES.iter().zip(&expected).zip(contents(&run)) {
+            assert!(*expected == found, "kill {kill} after {moment:?}: {name} differs from the uninterrupted run's");
+        }
+    }
+    println!("{algorithm}: {kills} of {kills} resumed runs have the same bytes, {interrupted} were killed under way");
+    assert!(interrupted > 0, "no kill came before the end");
+}
+
+#[test]
+fn ppo_resumes_to_the_same_bytes_after_sigkill() {
+    survives_kills("ppo", &common::PPO);
+}
+
+#[test]
+fn dqn_resumes_to_the_same_bytes_after_sigkill() {
+    survives_kills("dqn", &common::DQN);
+}

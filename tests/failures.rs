@@ -1,0 +1,134 @@
+//! What goes wrong in a run ends it with a clear error, and loses nothing.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use agon::RunError;
+use agon::envs::registry::NoArguments;
+use agon::envs::{Action, Env, EnvSpec, Pcg64, Space, Step};
+use agon::runtime::{self, Setup};
+use serde::{Deserialize, Serialize};
+
+/// Breaks in its own way after some steps.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Breaks {
+    steps: u32,
+    how: How,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum How {
+    Panic,
+    NanReward,
+    NanObservation,
+}
+
+impl Env for Breaks {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_uniform(-1.0, 1.0, &[2]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, _: &mut Pcg64, obs: &mut [f32]) {
+        obs.fill(0.0);
+    }
+
+    fn step(&mut self, _: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        self.steps += 1;
+        obs.fill(rng.random() as f32);
+        let breaks = self.steps > 600;
+        match self.how {
+            How::Panic => assert!(!breaks, "the wheel came off"),
+            How::NanReward if breaks => return Step::running(f64::NAN),
+            How::NanObservation if breaks => obs.fill(f32::NAN),
+            _ => {}
+        }
+        Step::running(1.0)
+    }
+}
+
+/// Trains until it breaks; gives the error and whether the run can still be resumed up to the breaking point.
+fn break_run(how: How) -> RunError {
+    let mut setup = Setup::default();
+    let make = move |_: NoArguments| Ok(Breaks { steps: 0, how });
+    setup.registry.register(EnvSpec::single("Breaks-v0", make).max_episode_steps(50)).unwrap();
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.env.id = "Breaks-v0".to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let error = runtime::train(&setup, config, &run, &mut |_| true).unwrap_err();
+    let checkpoints = fs::read_dir(run.join("checkpoints")).unwrap().count();
+    assert!(checkpoints > 0, "the last checkpoint is kept");
+    // It is whole: the run goes on from it, and breaks at the same place.
+    let again = runtime::resume(&setup, &run, None, &mut |_| true).unwrap_err();
+    assert_eq!(again.to_string(), error.to_string());
+    error
+}
+
+#[test]
+fn a_worker_that_panics_stops_the_run_with_its_message() {
+    let message = break_run(How::Panic).to_string();
+    assert!(message.contains("panicked") && message.contains("the wheel came off"), "{message}");
+}
+
+#[test]
+fn a_reward_that_is_not_a_number_stops_the_run() {
+    let message = break_run(How::NanReward).to_string();
+    assert!(message.contains("produced a reward of NaN"), "{message}");
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_stops_the_run() {
+    let message = break_run(How::NanObservation).to_string();
+    assert!(message.contains("loss became NaN at update"), "{message}");
+}
+
+#[test]
+fn a_full_disk_stops_the_run_with_the_file_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let config = common::config_of("ppo", &common::PPO);
+    let mut iterations = 0;
+    runtime::train(&setup, config, &run, &mut |_| {
+        iterations += 1;
+        iterations < 6
+    })
+    .unwrap();
+    // Every write to this file fails as on a full disk. Its length is zero, so a fresh run's is used.
+    let fresh = directory.path().join("fresh");
+    fs::create_dir_all(fresh.join("checkpoints")).unwrap();
+    symlink("/dev/full", fresh.join("metrics.csv")).unwrap();
+    let error = runtime::train(&setup, common::config_of("ppo", &common::PPO), &fresh, &mut |_| true).unwrap_err();
+    let RunError::Io { path, source, .. } = &error else { panic!("expected an I/O error, got {error}") };
+    assert!(path.ends_with("metrics.csv"), "{}", path.display());
+    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
+    // The other run is untouched by all this.
+    assert!(runtime::resume(&setup, &run, None, &mut |_| true).unwrap().finished);
+}
+
+#[test]
+fn a_run_in_use_is_not_touched_by_a_second_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let mut refused = None;
+    let inner = run.clone();
+    let inner_setup = setup.clone();
+    runtime::train(&setup, common::config_of("ppo", &common::PPO), &run, &mut |_| {
+        if refused.is_none() {
+            refused = Some(runtime::resume(&inner_setup, &inner, None, &mut |_| true));
+        }
+        true
+    })
+    .unwrap();
+    let message = refused.unwrap().unwrap_err().to_string();
+    assert!(message.contains("another process is running it"), "{message}");
+}

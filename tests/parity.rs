@@ -1,0 +1,117 @@
+//! The same seed gives the same bytes: for any number of threads, and train after train.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use agon::RunError;
+use agon::runtime::{self, Setup};
+
+const FILES: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
+
+fn train(algorithm: &str, settings: &[&str], threads: usize, seed: u64) -> Vec<Vec<u8>> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = common::config_of(algorithm, settings);
+    config.runtime.threads = threads;
+    config.seed = seed;
+    let run = directory.path().join("run");
+    let outcome = runtime::train(&Setup::default(), config, &run, &mut |_| true).unwrap();
+    assert!(outcome.finished);
+    FILES.iter().map(|name| fs::read(run.join(name)).unwrap()).collect()
+}
+
+fn threads_change_nothing(algorithm: &str, settings: &[&str]) {
+    let one = train(algorithm, settings, 1, 7);
+    for threads in [1, 2, 4] {
+        let found = train(algorithm, settings, threads, 7);
+        for ((name, expected), found) in FILES.iter().zip(&one).zip(found) {
+            assert!(*expected == found, "{algorithm}, {threads} threads: {name} differs");
+        }
+    }
+    assert_ne!(one, train(algorithm, settings, 2, 8), "another seed gives another run");
+}
+
+#[test]
+fn ppo_is_the_same_for_any_number_of_threads() {
+    threads_change_nothing("ppo", &common::PPO);
+}
+
+#[test]
+fn dqn_is_the_same_for_any_number_of_threads() {
+    threads_change_nothing("dqn", &common::DQN);
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_resumes_to_the_same_bytes() {
+    let whole = train("ppo", &common::PPO, 2, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let config = common::config_of("ppo", &common::PPO);
+    let mut iterations = 0;
+    let stopped = runtime::train(&setup, config, &run, &mut |_| {
+        iterations += 1;
+        iterations < 11
+    });
+    assert!(!stopped.unwrap().finished);
+    let resumed = runtime::resume(&setup, &run, Some(1), &mut |_| true).unwrap();
+    assert!(resumed.finished);
+    for ((name, expected), found) in FILES.iter().zip(&whole).zip(files(&run)) {
+        assert!(*expected == found, "{name} differs");
+    }
+    // Resuming a finished run changes nothing.
+    assert!(runtime::resume(&setup, &run, None, &mut |_| true).unwrap().finished);
+    assert_eq!(files(&run), whole);
+}
+
+fn files(run: &Path) -> Vec<Vec<u8>> {
+    FILES.iter().map(|name| fs::read(run.join(name)).unwrap()).collect()
+}
+
+#[test]
+fn asynchronous_runs_end_and_resume() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.runtime.mode = agon::config::Mode::Async;
+    config.runtime.threads = 3;
+    let mut stop_at = 8;
+    let stopped = runtime::train(&setup, config, &run, &mut |_| {
+        stop_at -= 1;
+        stop_at > 0
+    });
+    let stopped = stopped.unwrap();
+    assert!(!stopped.finished);
+    let resumed = runtime::resume(&setup, &run, None, &mut |_| true).unwrap();
+    assert!(resumed.finished && resumed.env_steps >= 16_384 && resumed.env_steps > stopped.env_steps);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_and_a_run_without_a_whole_one_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.runtime.checkpoint_every = 4096;
+    runtime::train(&setup, config, &run, &mut |_| true).unwrap();
+    let whole = files(&run);
+    let mut checkpoints: Vec<_> =
+        fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    checkpoints.sort();
+    let damage = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        fs::write(path, bytes).unwrap();
+    };
+    damage(checkpoints.last().unwrap());
+    runtime::resume(&setup, &run, None, &mut |_| true).unwrap();
+    assert_eq!(files(&run), whole, "the run went on from the checkpoint before");
+    for path in fs::read_dir(run.join("checkpoints")).unwrap() {
+        damage(&path.unwrap().path());
+    }
+    let error = runtime::resume(&setup, &run, None, &mut |_| true).unwrap_err();
+    assert!(matches!(error, RunError::Checkpoint { .. }) && error.to_string().contains("damaged"), "{error}");
+}
