@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use agon_agents::Algorithms;
+pub use agon_agents::algorithms::merge;
 use agon_envs::{MakeOptions, Registry};
 use agon_nn::InstructionSet;
 use serde::{Deserialize, Serialize};
@@ -218,18 +219,6 @@ impl RunConfig {
 pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
     let text = std::fs::read_to_string(path).at("cannot read", path)?;
     text.parse().map_err(|error| RunError::Config(format!("{}: {error}", path.display())))
-}
-
-/// Lays `over` onto `base`, table by table.
-pub fn merge(base: &mut toml::Table, over: toml::Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
-    }
 }
 
 /// Lays one `key.path=value` onto a table. The value is TOML; what is no TOML is a string.

@@ -32,14 +32,15 @@ impl std::fmt::Debug for AlgorithmSpec {
 }
 
 impl AlgorithmSpec {
-    /// An algorithm whose settings are `C` (use `#[serde(default, deny_unknown_fields)]`) and whose learner `build` makes.
+    /// An algorithm whose settings are `C` (use `#[serde(deny_unknown_fields)]`; missing keys
+    /// come from `C::default()`) and whose learner `build` makes.
     pub fn new<C, L>(
         name: &str,
         summary: &str,
         build: impl Fn(C, &RunInfo) -> Result<L, AgentError> + Send + Sync + 'static,
     ) -> Self
     where
-        C: Serialize + DeserializeOwned,
+        C: Default + Serialize + DeserializeOwned,
         L: Learner + 'static,
     {
         let resolve = |settings: &toml::Table| {
@@ -84,8 +85,11 @@ impl AlgorithmSpec {
     }
 }
 
-fn read<C: DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
-    serde_path_to_error::deserialize(settings.clone()).map_err(|error| {
+/// Reads settings laid over the defaults, so that a nested table may name some of its keys only.
+fn read<C: Default + Serialize + DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
+    let mut table = toml::Table::try_from(C::default()).map_err(|error| AgentError::Config(error.to_string()))?;
+    merge(&mut table, settings.clone());
+    serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
         let message = message.trim_end();
@@ -96,6 +100,18 @@ fn read<C: DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
             format!("agent.{path}: {message}")
         })
     })
+}
+
+/// Lays `over` onto `base`, table by table.
+pub fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
 }
 
 /// The known algorithms, by name.

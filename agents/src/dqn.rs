@@ -7,7 +7,8 @@
 //! Stable-Baselines3 2.x `dqn.py` for `gradient_steps` and gradient clipping.
 //!
 //! # Deviations
-//! 1. `target_network_frequency` counts gradient updates, not environment steps.
+//! 1. The target network is updated before a round of gradient updates, not after it (as in Stable-Baselines3, where it
+//!    happens while acting). With a `target_network_frequency` below `train_frequency` that is once a round.
 //! 2. Truncated transitions bootstrap from their final observation.
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
@@ -48,7 +49,7 @@ pub struct DqnConfig {
     pub learning_rate: f64,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
-    /// Gradient updates between updates of the target network; at least 1.
+    /// Environment steps between updates of the target network; at least 1.
     pub target_network_frequency: u64,
     /// How far the target network moves to the online network: 1 is a copy; above 0, at most 1.
     pub tau: f64,
@@ -80,7 +81,7 @@ impl Default for DqnConfig {
             batch_size: 128,
             learning_rate: 2.5e-4,
             gamma: 0.99,
-            target_network_frequency: 50,
+            target_network_frequency: 500,
             tau: 1.0,
             double: false,
             huber_delta: 1.0,
@@ -251,7 +252,7 @@ impl Dqn {
         }
         let mut builder = LayoutBuilder::new();
         // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
-        let init = Init::KaimingUniform { a: 5.0_f32.sqrt() };
+        let init = Init::PYTORCH_LINEAR;
         let network =
             Mlp::new(&mut builder, "q_network", observation_len, &config.network, num_actions, init, init);
         let params = builder.build(stream(info.seed, 0));
@@ -312,11 +313,17 @@ impl Dqn {
         }
         self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
         self.updates += 1;
-        if self.updates.is_multiple_of(self.config.target_network_frequency) {
+        Ok((loss, q_sum))
+    }
+
+    /// Moves the target network to the online one if a multiple of `target_network_frequency` was passed.
+    fn update_target(&mut self, steps_before: u64, env_steps: u64) -> Result<(), AgentError> {
+        let frequency = self.config.target_network_frequency;
+        if env_steps / frequency > steps_before / frequency {
             self.target_params.lerp_from(&self.params, self.config.tau as f32)?;
             self.target = PackedMlp::new(&self.network, &self.target_params)?;
         }
-        Ok((loss, q_sum))
+        Ok(())
     }
 }
 
@@ -407,6 +414,8 @@ impl Learner for Dqn {
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.replay.extend(fragments);
         let (mut loss, mut q_sum) = (f64::NAN, f64::NAN);
+        let steps: usize = fragments.iter().map(Fragment::rows).sum();
+        self.update_target(env_steps - steps as u64, env_steps)?;
         if env_steps > self.config.learning_starts {
             (loss, q_sum) = (0.0, 0.0);
             for _ in 0..self.config.gradient_steps {

@@ -585,10 +585,9 @@ impl Session<'_> {
     /// Writes the final weights, if the learner has a network.
     fn export(&self) -> Result<(), RunError> {
         let Some(params) = self.learner.params() else { return Ok(()) };
-        let metadata = BTreeMap::from([
-            ("algorithm".to_owned(), self.config.algorithm.clone()),
-            ("env".to_owned(), self.config.env.id.clone()),
-        ]);
+        // One entry: the file's bytes must not depend on the order of a hash map.
+        let what = format!("{} on {}", self.config.algorithm, self.config.env.id);
+        let metadata = BTreeMap::from([("agon".to_owned(), what)]);
         let bytes = weights::to_safetensors(params, &metadata)?;
         crate::run::directory::write_atomically(&self.run.model(), &bytes)
     }

@@ -65,9 +65,10 @@ fn identity_is_learned() {
     }
 }
 
-fn assert_values(wheel: &Wheel, seed: u64) {
-    let expected = wheel.values(GAMMA);
-    let mut trial = trial(&spec_of(wheel.clone()).max_episode_steps(3), &small(), 500, seed);
+fn assert_values(wheel: &Wheel, gamma: f64, max_episode_steps: u32, seed: u64) {
+    let expected = wheel.values(gamma);
+    let spec = spec_of(wheel.clone()).max_episode_steps(max_episode_steps);
+    let mut trial = trial(&spec, &DqnConfig { gamma, ..small() }, 500, seed);
     trial.run();
     for (state, got) in q_values(&trial.learner).chunks_exact(2).enumerate() {
         for &got in got {
@@ -85,14 +86,17 @@ fn truncation_bootstraps_so_that_a_constant_reward_is_worth_one_over_one_minus_g
     let wheel = Wheel { rewards: [1.0; 4], state: 0 };
     assert!((wheel.values(0.9)[0] - 10.0).abs() < 1e-9);
     for seed in 0..3 {
-        assert_values(&wheel, seed);
+        assert_values(&wheel, GAMMA, 3, seed);
     }
 }
 
 #[test]
 fn truncation_bootstraps_from_the_final_observation_and_not_from_the_next_episode() {
+    // Every step is truncated. Values double from state to state, 1.07 to 8.53; with the next episode's first
+    // observation instead, which may be any state, they were 2, 2, 2 and 10.
+    let wheel = Wheel { rewards: [0.0, 0.0, 0.0, 8.0], state: 0 };
     for seed in 0..3 {
-        assert_values(&Wheel { rewards: [0.0, 0.0, 0.0, 6.0], state: 0 }, seed);
+        assert_values(&wheel, 0.5, 1, seed);
     }
 }
 
@@ -326,6 +330,18 @@ fn threads_do_not_change_the_result() {
     assert_threads_do_not_matter(|seed| trial(&spec, &sliced(), 10, seed));
 }
 
+// Fails: dfdx 0.13's allocation cache, which `agon_nn`'s device turns on, is not safe between threads
+// (`TensorCache::try_pop` looks under one lock and takes under another). Ignored only because the poisoned lock aborts
+// the process and with it all other tests.
+#[test]
+#[ignore = "aborts the process until the allocation cache is safe between threads"]
+fn slices_may_run_on_many_threads_for_long() {
+    let config = DqnConfig { gradient_slices: 8, gradient_steps: 3000, learning_starts: 0, ..small() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    let report = pool.install(|| trial(&spec_of(Identity::default()), &config, 1, 0).iterate().unwrap());
+    assert_eq!(report.updates, 3000);
+}
+
 #[test]
 fn a_restored_learner_continues_bit_for_bit() {
     // The replay buffer is full when it is saved, and its oldest transitions are replaced after.
@@ -379,9 +395,12 @@ fn refusal(config: DqnConfig, info: &RunInfo) -> String {
     Dqn::new(config, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
 }
 
+/// Spoils a setting; the message that refuses it.
+type Case = (fn(&mut DqnConfig), &'static str);
+
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [(fn(&mut DqnConfig), &str); 25] = [
+    let cases: [Case; 25] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
         (|c| c.buffer_size = 127, "buffer_size must be at least batch_size, got 127"),
         (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),

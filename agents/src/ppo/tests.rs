@@ -273,9 +273,10 @@ fn for_values() -> PpoConfig {
     PpoConfig { clip_vloss: false, max_grad_norm: 10.0, ..small() }
 }
 
-fn assert_values(wheel: &Wheel, seed: u64) {
-    let expected = wheel.values(GAMMA);
-    let mut trial = trial(&spec_of(wheel.clone()).max_episode_steps(3), &for_values(), 120, seed);
+fn assert_values(wheel: &Wheel, gamma: f64, max_episode_steps: u32, seed: u64) {
+    let expected = wheel.values(gamma);
+    let spec = spec_of(wheel.clone()).max_episode_steps(max_episode_steps);
+    let mut trial = trial(&spec, &PpoConfig { gamma, ..for_values() }, 120, seed);
     trial.run();
     for (state, (got, want)) in values(&trial.learner).into_iter().zip(expected).enumerate() {
         assert!(
@@ -290,15 +291,17 @@ fn truncation_bootstraps_so_that_a_constant_reward_is_worth_one_over_one_minus_g
     let wheel = Wheel { rewards: [1.0; 4], state: 0 };
     assert!((wheel.values(0.9)[0] - 10.0).abs() < 1e-9);
     for seed in 0..3 {
-        assert_values(&wheel, seed);
+        assert_values(&wheel, GAMMA, 3, seed);
     }
 }
 
 #[test]
 fn truncation_bootstraps_from_the_final_observation_and_not_from_the_next_episode() {
-    // Values from 4 to 19: a state's neighbour on the wheel is not its like.
+    // Every step is truncated. Values double from state to state, 1.07 to 8.53; with the next episode's first
+    // observation instead, which may be any state, they were 2, 2, 2 and 10.
+    let wheel = Wheel { rewards: [0.0, 0.0, 0.0, 8.0], state: 0 };
     for seed in 0..3 {
-        assert_values(&Wheel { rewards: [0.0, 0.0, 0.0, 6.0], state: 0 }, seed);
+        assert_values(&wheel, 0.5, 1, seed);
     }
 }
 
@@ -410,9 +413,12 @@ fn refusal(config: PpoConfig, info: &RunInfo) -> String {
     Ppo::new(config, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
 }
 
+/// Spoils a setting; the message that refuses it.
+type Case = (fn(&mut PpoConfig), &'static str);
+
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [(fn(&mut PpoConfig), &str); 25] = [
+    let cases: [Case; 25] = [
         (|c| c.num_steps = 0, "num_steps must be at least 1, got 0"),
         (|c| c.update_epochs = 0, "update_epochs must be at least 1, got 0"),
         (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
