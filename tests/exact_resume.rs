@@ -16,11 +16,15 @@ use agon::envs::Pcg64;
 const FILES: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
 
 fn contents(run: &Path) -> Vec<Vec<u8>> {
-    FILES.iter().map(|name| fs::read(run.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))).collect()
+    FILES
+        .iter()
+        .map(|name| fs::read(run.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")))
+        .collect()
 }
 
 fn survives_kills(algorithm: &str, settings: &[&str]) {
-    let kills: u32 = std::env::var("AGON_KILLS").map_or(3, |text| text.parse().expect("AGON_KILLS is a number"));
+    let kills: u32 =
+        std::env::var("AGON_KILLS").map_or(3, |text| text.parse().expect("AGON_KILLS is a number"));
     let directory = tempfile::tempdir().unwrap();
     let assignments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let train = |name: &'static str| {
@@ -51,10 +55,15 @@ fn survives_kills(algorithm: &str, settings: &[&str]) {
             assert!(train("killed").output().unwrap().status.success());
         }
         for ((name, expected), found) in FILES.iter().zip(&expected).zip(contents(&run)) {
-            assert!(*expected == found, "kill {kill} after {moment:?}: {name} differs from the uninterrupted run's");
+            assert!(
+                *expected == found,
+                "kill {kill} after {moment:?}: {name} differs from the uninterrupted run's"
+            );
         }
     }
-    println!("{algorithm}: {kills} of {kills} resumed runs have the same bytes, {interrupted} were killed under way");
+    println!(
+        "{algorithm}: {kills} of {kills} resumed runs have the same bytes, {interrupted} were killed under way"
+    );
     assert!(interrupted > 0, "no kill came before the end");
 }
 

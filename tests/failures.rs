@@ -108,7 +108,8 @@ fn a_full_disk_stops_the_run_with_the_file_named() {
     let fresh = directory.path().join("fresh");
     fs::create_dir_all(fresh.join("checkpoints")).unwrap();
     symlink("/dev/full", fresh.join("metrics.csv")).unwrap();
-    let error = runtime::train(&setup, common::config_of("ppo", &common::PPO), &fresh, &mut |_| true).unwrap_err();
+    let error =
+        runtime::train(&setup, common::config_of("ppo", &common::PPO), &fresh, &mut |_| true).unwrap_err();
     let RunError::Io { path, source, .. } = &error else { panic!("expected an I/O error, got {error}") };
     assert!(path.ends_with("metrics.csv"), "{}", path.display());
     assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);

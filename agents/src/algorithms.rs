@@ -87,7 +87,8 @@ impl AlgorithmSpec {
 
 /// Reads settings laid over the defaults, so that a nested table may name some of its keys only.
 fn read<C: Default + Serialize + DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
-    let mut table = toml::Table::try_from(C::default()).map_err(|error| AgentError::Config(error.to_string()))?;
+    let mut table =
+        toml::Table::try_from(C::default()).map_err(|error| AgentError::Config(error.to_string()))?;
     merge(&mut table, settings.clone());
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();

@@ -53,6 +53,7 @@ pub fn agon(directory: &Path, arguments: &[&str]) -> Command {
 #[allow(dead_code, reason = "not every test program uses it")]
 pub fn run(directory: &Path, arguments: &[&str]) -> (Output, String) {
     let output = agon(directory, arguments).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output, text)
 }

@@ -1,0 +1,82 @@
+//! `ARCHITECTURE.md` tells the truth: the paths it names exist, and the crates import each other only as it draws.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(directory: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(directory)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{directory} has sources");
+    found
+}
+
+/// Source lines that contain `word`, comments left out, in any file that `looked_at` accepts.
+fn mentions(directory: &str, word: &str, looked_at: impl Fn(&Path) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in sources(directory).into_iter().filter(|path| looked_at(path)) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        found.extend(
+            code.filter(|line| line.contains(word)).map(|line| format!("{}: {line}", path.display())),
+        );
+    }
+    found
+}
+
+#[test]
+fn every_path_in_the_map_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2).filter(|word| word.contains('/') && !word.contains(' '));
+    let missing: Vec<&str> = named.filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}, which do not exist");
+    assert!(text.lines().count() <= 150, "the map fits on 150 lines");
+}
+
+#[test]
+fn crates_depend_on_each_other_as_drawn() {
+    for (directory, forbidden) in [
+        ("envs", ["agon_nn", "agon_agents", "agon::", "dfdx"].as_slice()),
+        ("nn", ["agon_envs", "agon_agents", "agon::", "bevy_ecs"].as_slice()),
+        ("agents", ["agon::", "bevy_ecs"].as_slice()),
+        ("src", ["bevy_ecs", "dfdx"].as_slice()),
+    ] {
+        for word in forbidden {
+            let found =
+                mentions(directory, word, |path| path.components().any(|part| part.as_os_str() == "src"));
+            assert!(found.is_empty(), "{directory} must not know {word}: {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_the_kernels_only() {
+    let elsewhere = |path: &Path| !path.to_string_lossy().contains("nn/src/kernels");
+    for directory in ["envs", "nn", "agents", "src"] {
+        let found = mentions(directory, "unsafe ", elsewhere);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn nothing_below_the_runtime_reads_a_clock() {
+    for directory in ["envs/src", "nn/src", "agents/src"] {
+        for word in ["Instant::now", "SystemTime", "thread::spawn", "println!"] {
+            let found = mentions(directory, word, |_| true);
+            assert!(found.is_empty(), "{found:#?}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The `agon` program as a user meets it: what it prints, what it writes, how it exits.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::run;
+
+/// Trains PPO for a moment into `results/NAME`.
+fn train(directory: &Path, name: &str, more: &[&str]) -> String {
+    let mut arguments = vec!["train", "ppo", "CartPole-v1", "--total-timesteps", "4096", "--name", name];
+    arguments.extend(more);
+    let (output, text) = run(directory, &arguments);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn training_writes_a_whole_run_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = train(directory.path(), "one", &[]);
+    assert!(text.contains("learning curve: results/one/curve.svg"), "{text}");
+    assert!(text.contains("steps/s"), "{text}");
+    let path = directory.path().join("results/one");
+    for name in [
+        "config.toml",
+        "metrics.csv",
+        "episodes.csv",
+        "timing.csv",
+        "model.safetensors",
+        "curve.svg",
+        "curve.png",
+    ] {
+        assert!(path.join(name).metadata().unwrap().len() > 0, "{name}");
+    }
+    let events = fs::read_dir(&path).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("events.out.tfevents.")
+    });
+    assert_eq!(events.count(), 1);
+    let config = fs::read_to_string(path.join("config.toml")).unwrap();
+    for part in ["gae_lambda = 0.8", "[made_by]", "version = ", "command = ", "instruction_set = "] {
+        assert!(config.contains(part), "expected `{part}` in {config}");
+    }
+    let metrics = fs::read_to_string(path.join("metrics.csv")).unwrap();
+    let header = metrics.lines().next().unwrap();
+    for name in ["global_step", "charts/episodic_return", "losses/policy_loss", "losses/explained_variance"] {
+        assert!(header.split(',').any(|column| column == name), "{header}");
+    }
+    assert_eq!(metrics.lines().count(), 1 + 4096 / 256, "a row an iteration");
+    let rows: Vec<usize> = metrics.lines().map(|line| line.split(',').count()).collect();
+    assert!(rows.iter().all(|&columns| columns == rows[0]), "every row has the header's columns");
+}
+
+#[test]
+fn a_run_is_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "one", &[]);
+    let before = fs::read(directory.path().join("results/one/metrics.csv")).unwrap();
+    let (output, text) = run(directory.path(), &["train", "ppo", "CartPole-v1", "--name", "one"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("holds a run already") && text.contains("agon resume"), "{text}");
+    assert_eq!(fs::read(directory.path().join("results/one/metrics.csv")).unwrap(), before);
+}
+
+#[test]
+fn a_written_config_repeats_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "one", &["--seed", "5", "--set", "agent.gamma=0.9"]);
+    train(directory.path(), "two", &["--preset", "none", "--config", "results/one/config.toml"]);
+    for name in ["metrics.csv", "model.safetensors"] {
+        let read = |run: &str| fs::read(directory.path().join("results").join(run).join(name)).unwrap();
+        assert!(read("one") == read("two"), "{name} differs");
+    }
+}
+
+#[test]
+fn several_seeds_share_a_curve_and_are_each_a_run() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "many", &["--seeds", "3"]);
+    train(directory.path(), "alone", &["--seed", "2"]);
+    let path = directory.path().join("results/many");
+    assert!(path.join("curve.svg").exists());
+    let read = |path: &Path| fs::read(path.join("metrics.csv")).unwrap();
+    assert_eq!(
+        read(&path.join("seed_2")),
+        read(&directory.path().join("results/alone")),
+        "seeds do not touch each other"
+    );
+    assert_ne!(read(&path.join("seed_1")), read(&path.join("seed_2")));
+    let arguments = ["plot", "results/many", "results/alone", "--x", "seconds", "--out", "both.png"];
+    let (output, text) = run(directory.path(), &arguments);
+    assert!(output.status.success(), "{text}");
+    assert!(fs::read(directory.path().join("both.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn evaluation_repeats_itself_and_reports_every_statistic() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "one", &[]);
+    let evaluate = || run(directory.path(), &["eval", "results/one", "--episodes", "7", "--json"]).1;
+    let first = evaluate();
+    assert_eq!(first, evaluate());
+    let report: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let returns: Vec<f64> =
+        report["returns"].as_array().unwrap().iter().map(|r| r.as_f64().unwrap()).collect();
+    assert_eq!(returns.len(), 7);
+    let mean = returns.iter().sum::<f64>() / 7.0;
+    assert!((report["mean_return"].as_f64().unwrap() - mean).abs() < 1e-9);
+    assert_eq!(report["min_return"].as_f64().unwrap(), returns.iter().copied().fold(f64::INFINITY, f64::min));
+    let (output, text) = run(directory.path(), &["eval", "results/one", "--episodes", "0"]);
+    assert_eq!(
+        (output.status.code(), text.contains("episodes must be at least 1")),
+        (Some(2), true),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (vec!["train", "ppo", "CartPole-v1", "--set", "agent.gama=1"], "unknown field `gama`"),
+        (vec!["train", "ppo", "CartPole-v1", "--set", "agent.clip_coef=wide"], "agent.clip_coef"),
+        (vec!["train", "ppo", "CartPole-v1", "--preset", "nope"], "expected one of"),
+        (vec!["train", "dqn", "CartPole-v1", "--preset", "ppo-cartpole"], "is for ppo"),
+        (vec!["train", "ppo", "CartPole-v1", "--seeds", "0"], "--seeds"),
+        (vec!["train"], "Usage"),
+        (vec!["fly"], "unrecognized subcommand"),
+    ] {
+        let (output, text) = run(directory.path(), &arguments);
+        assert!(text.contains(expected), "{arguments:?}: expected `{expected}` in {text}");
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}");
+    }
+    assert!(!directory.path().join("results").exists(), "nothing was written");
+}
+
+#[test]
+fn verification_fails_for_another_trajectory() {
+    let directory = tempfile::tempdir().unwrap();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/env/CartPole-v1.csv.gz");
+    let (output, text) = run(directory.path(), &["envs", "verify", golden, "--tolerance", "1e-6"]);
+    assert!(output.status.success() && text.contains("CartPole-v1: ok (2400 steps"), "{text}");
+
+    let recording = "seed,step,action,reward,terminated,truncated,obs\n\
+        0,0,,,,,0.013696168549358845,-0.023021329194307327,-0.04590264707803726,-0.04834723472595215\n\
+        0,1,0,1.0,0,0,0.013235742226243019,-0.21745604276657104,-0.04686959087848663,0.3295069843530655\n";
+    fs::write(directory.path().join("CartPole-v1.csv"), recording).unwrap();
+    let (output, text) = run(directory.path(), &["envs", "verify", "CartPole-v1.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("DIFFERS") && text.contains("seed 0, step 1, observation[3]"), "{text}");
+    fs::write(directory.path().join("CartPole-v1.csv"), "a,b\n1,2\n").unwrap();
+    let (output, text) = run(directory.path(), &["envs", "verify", "CartPole-v1.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("expected the columns seed,step,action"), "{text}");
+}
+
+#[test]
+fn listings_name_what_there_is() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (vec!["envs", "list"], "CartPole-v1"),
+        (vec!["envs", "info", "CartPole-v1"], "Discrete(2)"),
+        (vec!["envs", "check"], "CartPole-v1: ok"),
+        (vec!["presets"], "ppo-cartpole"),
+        (vec!["completions", "bash"], "complete"),
+        (vec!["train", "--help"], "Examples:"),
+        (vec!["bench", "env", "--seconds", "0.05", "--num-envs", "8"], "CartPole-v1"),
+    ] {
+        let (output, text) = run(directory.path(), &arguments);
+        assert!(output.status.success() && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_at_a_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["train", "ppo", "CartPole-v1", "--total-timesteps", "10000000", "--name", "long"];
+    let child = common::agon(directory.path(), &arguments)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let metrics = directory.path().join("results/long/metrics.csv");
+    while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let interrupt =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("continue with: agon resume results/long"), "{text}");
+    let checkpoints = fs::read_dir(directory.path().join("results/long/checkpoints")).unwrap().count();
+    assert_eq!(checkpoints, 1);
+}
