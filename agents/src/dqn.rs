@@ -23,8 +23,11 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::ensure;
-use crate::learner::{LearnReport, Learner, RunInfo, input_len, single_discrete, stream};
+use crate::error::{ensure, positive};
+use crate::learner::{
+    LearnReport, Learner, RunInfo, decode, encode, input_len, restored_adam, restored_params,
+    single_discrete, stream,
+};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::ReplayBuffer;
 use crate::schedule::LinearSchedule;
@@ -105,7 +108,7 @@ impl DqnConfig {
         ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
         ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
         ensure(self.gradient_steps > 0, "gradient_steps", "at least 1", self.gradient_steps)?;
-        ensure(self.learning_rate > 0.0, "learning_rate", "above 0", self.learning_rate)?;
+        ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
         ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
         ensure(
             self.target_network_frequency > 0,
@@ -114,8 +117,8 @@ impl DqnConfig {
             self.target_network_frequency,
         )?;
         ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
-        ensure(self.huber_delta > 0.0, "huber_delta", "above 0", self.huber_delta)?;
-        ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
+        ensure(positive(self.huber_delta), "huber_delta", "above 0", self.huber_delta)?;
+        ensure(positive(self.max_grad_norm), "max_grad_norm", "above 0", self.max_grad_norm)?;
         ensure((0.0..=1.0).contains(&self.start_e), "start_e", "between 0 and 1", self.start_e)?;
         ensure((0.0..=1.0).contains(&self.end_e), "end_e", "between 0 and 1", self.end_e)?;
         ensure(
@@ -437,7 +440,7 @@ impl Learner for Dqn {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        crate::learner::encode(&Saved {
+        encode(&Saved {
             params: self.params.as_slice().to_vec(),
             target_params: self.target_params.as_slice().to_vec(),
             adam: self.adam.state().clone(),
@@ -448,11 +451,17 @@ impl Learner for Dqn {
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        let saved: Saved = crate::learner::decode(saved)?;
-        crate::learner::restore_params(&mut self.params, &saved.params)?;
-        crate::learner::restore_params(&mut self.target_params, &saved.target_params)?;
-        self.target = PackedMlp::new(&self.network, &self.target_params)?;
-        self.adam = Adam::from_state(*self.adam.config(), saved.adam)?;
+        let saved: Saved = decode(saved)?;
+        // Everything is checked before anything is taken on.
+        let params = restored_params(&self.params, &saved.params)?;
+        let target_params = restored_params(&self.params, &saved.target_params)?;
+        let adam = restored_adam(&self.adam, saved.adam, &params)?;
+        if !saved.replay.is_like(&self.replay) {
+            let message = format!("expected a replay buffer of {} transitions", self.config.buffer_size);
+            return Err(AgentError::Restore(message));
+        }
+        self.target = PackedMlp::new(&self.network, &target_params)?;
+        (self.params, self.target_params, self.adam) = (params, target_params, adam);
         self.rng = saved.rng;
         self.replay = saved.replay;
         self.updates = saved.updates;

@@ -76,3 +76,8 @@ pub(crate) fn ensure(
 ) -> Result<(), AgentError> {
     if holds { Ok(()) } else { Err(AgentError::setting(field, expected, found)) }
 }
+
+/// Whether a number is above zero and finite.
+pub(crate) fn positive(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agon_envs::random::SeedSequence;
 use agon_envs::spaces::Dtype;
 use agon_envs::{ActionSpec, Space};
-use agon_nn::Params;
+use agon_nn::{Adam, AdamState, Params};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{AgentError, Fragment, Policy};
@@ -128,17 +128,40 @@ pub fn encode(state: &impl Serialize) -> Result<Vec<u8>, AgentError> {
 /// # Errors
 /// [`AgentError::Restore`] if they are of another type.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
-    postcard::from_bytes(bytes).map_err(|error| AgentError::Restore(error.to_string()))
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Ok(state),
+        Ok((_, rest)) => {
+            Err(AgentError::Restore(format!("expected the end, found {} more bytes", rest.len())))
+        }
+        Err(error) => Err(AgentError::Restore(error.to_string())),
+    }
 }
 
-/// Copies saved weights into a network's.
+/// A network with saved weights.
 ///
 /// # Errors
-/// [`AgentError::Restore`] if their number differs.
-pub fn restore_params(params: &mut Params, saved: &[f32]) -> Result<(), AgentError> {
-    if params.len() != saved.len() {
-        return Err(AgentError::Restore(format!("expected {} weights, got {}", params.len(), saved.len())));
-    }
+/// [`AgentError::Restore`] if their number differs from the network's.
+pub fn restored_params(network: &Params, saved: &[f32]) -> Result<Params, AgentError> {
+    expect_len("weights", network.len(), saved.len())?;
+    let mut params = network.clone();
     params.as_mut_slice().copy_from_slice(saved);
-    Ok(())
+    Ok(params)
+}
+
+/// An optimizer with a saved state.
+///
+/// # Errors
+/// [`AgentError::Restore`] if it belongs to a network of another size.
+pub fn restored_adam(adam: &Adam, saved: AdamState, params: &Params) -> Result<Adam, AgentError> {
+    expect_len("first moments", params.len(), saved.exp_avg.len())?;
+    expect_len("second moments", params.len(), saved.exp_avg_sq.len())?;
+    Ok(Adam::from_state(*adam.config(), saved)?)
+}
+
+fn expect_len(what: &str, expected: usize, found: usize) -> Result<(), AgentError> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(AgentError::Restore(format!("expected {expected} {what}, got {found}")))
+    }
 }

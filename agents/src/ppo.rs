@@ -24,8 +24,11 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::ensure;
-use crate::learner::{LearnReport, Learner, RunInfo, input_len, single_discrete, stream};
+use crate::error::{ensure, positive};
+use crate::learner::{
+    LearnReport, Learner, RunInfo, decode, encode, input_len, restored_adam, restored_params,
+    single_discrete, stream,
+};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
 use crate::returns::{self, Trajectory};
 use crate::schedule::LinearSchedule;
@@ -109,20 +112,20 @@ impl PpoConfig {
     pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
         ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
         ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
-        ensure(self.learning_rate > 0.0, "learning_rate", "above 0", self.learning_rate)?;
+        ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
         ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
         ensure((0.0..=1.0).contains(&self.gae_lambda), "gae_lambda", "between 0 and 1", self.gae_lambda)?;
-        ensure(self.clip_coef > 0.0, "clip_coef", "above 0", self.clip_coef)?;
+        ensure(positive(self.clip_coef), "clip_coef", "above 0", self.clip_coef)?;
         ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
         ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
-        ensure(self.max_grad_norm > 0.0, "max_grad_norm", "above 0", self.max_grad_norm)?;
+        ensure(positive(self.max_grad_norm), "max_grad_norm", "above 0", self.max_grad_norm)?;
         ensure(
             self.target_kl.is_none_or(|kl| kl > 0.0),
             "target_kl",
             "above 0",
-            format!("{:?}", self.target_kl),
+            self.target_kl.unwrap_or_default(),
         )?;
-        ensure(self.adam_eps > 0.0, "adam_eps", "above 0", self.adam_eps)?;
+        ensure(positive(self.adam_eps), "adam_eps", "above 0", self.adam_eps)?;
         ensure(
             (1..=64).contains(&self.gradient_slices),
             "gradient_slices",
@@ -457,7 +460,7 @@ impl Learner for Ppo {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        crate::learner::encode(&Saved {
+        encode(&Saved {
             params: self.params.as_slice().to_vec(),
             adam: self.adam.state().clone(),
             rng: self.rng.clone(),
@@ -466,9 +469,11 @@ impl Learner for Ppo {
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        let saved: Saved = crate::learner::decode(saved)?;
-        crate::learner::restore_params(&mut self.params, &saved.params)?;
-        self.adam = Adam::from_state(*self.adam.config(), saved.adam)?;
+        let saved: Saved = decode(saved)?;
+        // Everything is checked before anything is taken on.
+        let params = restored_params(&self.params, &saved.params)?;
+        let adam = restored_adam(&self.adam, saved.adam, &params)?;
+        (self.params, self.adam) = (params, adam);
         self.rng = saved.rng;
         self.updates = saved.updates;
         Ok(())

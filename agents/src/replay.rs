@@ -43,6 +43,20 @@ impl ReplayBuffer {
         }
     }
 
+    /// Whether another buffer has this one's sizes, and its columns agree.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let rows = self.actions.len();
+        let columns = [self.rewards.len(), self.terminated.len()];
+        let observations = [&self.observations, &self.next_observations];
+        self.capacity == other.capacity
+            && self.observation_len == other.observation_len
+            && rows as u64 == self.added.min(self.capacity as u64)
+            && columns.iter().all(|&len| len == rows)
+            && observations.iter().all(|buffer| {
+                buffer.len() == rows * self.observation_len && buffer.dtype() == other.observations.dtype()
+            })
+    }
+
     /// Transitions held.
     pub fn len(&self) -> usize {
         self.actions.len()
