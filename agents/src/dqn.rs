@@ -31,7 +31,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::ReplayBuffer;
 use crate::schedule::LinearSchedule;
-use crate::slices::{for_each_slice, slice_range, sum_in_order};
+use crate::slices::{alternate, slice_range, sum_in_order};
 use crate::{AgentError, Fragment};
 
 /// DQN's settings. The defaults are CleanRL's for classic control.
@@ -216,6 +216,8 @@ pub struct Dqn {
     network: Mlp,
     num_actions: usize,
     params: Params,
+    /// The online network as of this update, if it chooses the target's action.
+    online: Option<PackedMlp>,
     target: PackedMlp,
     target_params: Params,
     adam: Adam,
@@ -261,6 +263,7 @@ impl Dqn {
         let params = builder.build(stream(info.seed, 0));
         Ok(Self {
             num_actions,
+            online: None,
             target: PackedMlp::new(&network, &params)?,
             target_params: params.clone(),
             adam: Adam::new(AdamConfig::default(), params.len())?,
@@ -281,29 +284,19 @@ impl Dqn {
         })
     }
 
-    /// One update on a freshly sampled minibatch; gives the sums of loss and Q values.
-    fn update(&mut self) -> Result<(f64, f64), AgentError> {
-        let batch_size = self.config.batch_size;
+    /// Samples the next minibatch.
+    fn begin_update(&mut self) -> Result<(), AgentError> {
         self.slots.clear();
-        self.replay.sample(batch_size, &mut self.rng, &mut self.slots);
-        let online = match self.config.double {
-            true => Some(PackedMlp::new(&self.network, &self.params)?),
-            false => None,
-        };
-        let minibatch = Minibatch {
-            replay: &self.replay,
-            network: &self.network,
-            params: &self.params,
-            online: online.as_ref(),
-            target: &self.target,
-            config: &self.config,
-            num_actions: self.num_actions,
-        };
-        let (slots, num_slices) = (&self.slots, self.slices.len());
-        for_each_slice(&mut self.slices, |slice, work| {
-            minibatch.backward(&slots[slice_range(batch_size, num_slices, slice)], work)
-        })?;
-        let Some((first, others)) = self.slices.split_first_mut() else { return Ok((0.0, 0.0)) };
+        self.replay.sample(self.config.batch_size, &mut self.rng, &mut self.slots);
+        if self.config.double {
+            self.online = Some(PackedMlp::new(&self.network, &self.params)?);
+        }
+        Ok(())
+    }
+
+    /// Sums the slices' gradients and takes the step; gives the sums of loss and Q values.
+    fn finish_update(&mut self, slices: &mut [&mut SliceWork]) -> Result<(f64, f64), AgentError> {
+        let Some((first, others)) = slices.split_first_mut() else { return Ok((0.0, 0.0)) };
         sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
         let loss = others.iter().fold(first.loss, |sum, work| sum + work.loss);
         let q_sum = others.iter().fold(first.q_sum, |sum, work| sum + work.q_sum);
@@ -314,9 +307,31 @@ impl Dqn {
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
-        self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
+        self.adam.step(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
         self.updates += 1;
         Ok((loss, q_sum))
+    }
+
+    /// A round of updates; gives the sums of loss and Q values.
+    fn train(&mut self) -> Result<(f64, f64), AgentError> {
+        let (mut begun, mut loss, mut q_sum) = (0, 0.0, 0.0);
+        let mut slices = std::mem::take(&mut self.slices);
+        let serial = |dqn: &mut Self, slices: &mut [&mut SliceWork]| {
+            if begun > 0 {
+                let sums = dqn.finish_update(slices)?;
+                loss += sums.0;
+                q_sum += sums.1;
+            }
+            if begun == dqn.config.gradient_steps {
+                return Ok(false);
+            }
+            begun += 1;
+            dqn.begin_update()?;
+            Ok(true)
+        };
+        let outcome = alternate(self, &mut slices, serial, Self::backward);
+        self.slices = slices;
+        outcome.map(|()| (loss, q_sum))
     }
 
     /// Moves the target network to the online one if a multiple of `target_network_frequency` was passed.
@@ -328,22 +343,10 @@ impl Dqn {
         }
         Ok(())
     }
-}
 
-/// What the slices of an update share.
-struct Minibatch<'a> {
-    replay: &'a ReplayBuffer,
-    network: &'a Mlp,
-    params: &'a Params,
-    online: Option<&'a PackedMlp>,
-    target: &'a PackedMlp,
-    config: &'a DqnConfig,
-    num_actions: usize,
-}
-
-impl Minibatch<'_> {
     /// Huber loss of `Q(s, a) − (r + γ (1 − terminated) max_a' Q_target(s', a'))`, and its gradient.
-    fn backward(&self, slots: &[u32], work: &mut SliceWork) -> Result<(), AgentError> {
+    fn backward(&self, slice: usize, work: &mut SliceWork) -> Result<(), AgentError> {
+        let slots = &self.slots[slice_range(self.slots.len(), self.config.gradient_slices, slice)];
         let (rows, actions) = (slots.len(), self.num_actions);
         work.grads.resize(self.params.len(), 0.0);
         (work.loss, work.q_sum) = (0.0, 0.0);
@@ -355,13 +358,13 @@ impl Minibatch<'_> {
         self.replay.next_observations(slots, &mut work.next_observations);
         work.next_values.resize(rows * actions, 0.0);
         self.network.infer(
-            self.target,
+            &self.target,
             &work.next_observations,
             rows,
             &mut work.scratch,
             &mut work.next_values,
         )?;
-        if let Some(online) = self.online {
+        if let Some(online) = &self.online {
             work.online_next_values.resize(rows * actions, 0.0);
             self.network.infer(
                 online,
@@ -373,7 +376,7 @@ impl Minibatch<'_> {
         }
         let mut x = Matrix::zeros(rows, self.network.inputs())?;
         self.replay.observations(slots, x.as_mut_slice());
-        let (q_values, tape) = self.network.forward(self.params, &x, Tape::new())?;
+        let (q_values, tape) = self.network.forward(&self.params, &x, Tape::new())?;
 
         work.q_grads.clear();
         work.q_grads.resize(rows * actions, 0.0);
@@ -391,7 +394,7 @@ impl Minibatch<'_> {
             work.loss += f64::from(loss);
             work.q_sum += f64::from(q_value);
         }
-        tape.backward(self.params, &[(&q_values, work.q_grads.as_slice())], &mut work.grads)?;
+        tape.backward(&self.params, &[(&q_values, work.q_grads.as_slice())], &mut work.grads)?;
         Ok(())
     }
 }
@@ -420,12 +423,7 @@ impl Learner for Dqn {
         let steps: usize = fragments.iter().map(Fragment::rows).sum();
         self.update_target(env_steps - steps as u64, env_steps)?;
         if env_steps > self.config.learning_starts {
-            (loss, q_sum) = (0.0, 0.0);
-            for _ in 0..self.config.gradient_steps {
-                let sums = self.update()?;
-                loss += sums.0;
-                q_sum += sums.1;
-            }
+            (loss, q_sum) = self.train()?;
         }
         let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
         let epsilon = self.epsilon.at(env_steps);

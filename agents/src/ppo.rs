@@ -14,6 +14,7 @@
 
 pub mod loss;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
@@ -32,7 +33,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
 use crate::returns::{self, Trajectory};
 use crate::schedule::LinearSchedule;
-use crate::slices::{for_each_slice, slice_range, sum_in_order};
+use crate::slices::{alternate, for_each_slice, slice_range, sum_in_order};
 use crate::{AgentError, Fragment};
 use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
 
@@ -257,8 +258,13 @@ pub struct Ppo {
     rollout: Rollout,
     shards: Vec<ShardWork>,
     slices: Vec<SliceWork>,
+    /// Rows of the rollout in the order of this pass.
     order: Vec<u32>,
+    /// The part of `order` that is the current minibatch.
+    minibatch: Range<usize>,
+    /// Advantages of the current minibatch.
     normalised: Vec<f32>,
+    coefficients: LossCoefficients,
 }
 
 /// What is saved of a learner.
@@ -302,7 +308,14 @@ impl Ppo {
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
             slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
             order: Vec::new(),
+            minibatch: 0..0,
             normalised: Vec::new(),
+            coefficients: LossCoefficients {
+                clip_coef: config.clip_coef as f32,
+                clip_vloss: config.clip_vloss,
+                ent_coef: config.ent_coef as f32,
+                vf_coef: config.vf_coef as f32,
+            },
             config,
         })
     }
@@ -333,42 +346,49 @@ impl Ppo {
         Ok(())
     }
 
-    /// One clipped update on the rows `order[minibatch]`.
-    fn update(
+    /// Chooses the rows of the next minibatch; false after the last pass.
+    fn begin_update(&mut self, passes: &mut Passes) -> bool {
+        if passes.minibatch == self.config.num_minibatches {
+            (passes.pass, passes.minibatch) = (passes.pass + 1, 0);
+        }
+        if passes.pass == self.config.update_epochs {
+            return false;
+        }
+        if passes.minibatch == 0 {
+            self.rng.shuffle(&mut self.order);
+        }
+        let size = self.order.len() / self.config.num_minibatches;
+        self.minibatch = passes.minibatch * size..(passes.minibatch + 1) * size;
+        passes.minibatch += 1;
+        let rows = &self.order[self.minibatch.clone()];
+        normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
+        true
+    }
+
+    /// Loss and gradient of one slice of the minibatch.
+    fn backward(&self, slice: usize, work: &mut SliceWork) -> Result<(), AgentError> {
+        let rows = &self.order[self.minibatch.clone()];
+        let part = slice_range(rows.len(), self.config.gradient_slices, slice);
+        work.grads.resize(self.params.len(), 0.0);
+        if part.is_empty() {
+            work.grads.fill(0.0);
+            work.sums = LossSums::default();
+            return Ok(());
+        }
+        let scale = 1.0 / rows.len() as f32;
+        let advantages = &self.normalised[part.clone()];
+        let observations =
+            work.gathered.gather(&self.rollout, &rows[part], advantages, self.networks.num_actions)?;
+        work.backward(&observations, &self.params, &self.networks, &self.coefficients, scale)
+    }
+
+    /// Sums the slices' gradients and takes the step.
+    fn finish_update(
         &mut self,
-        minibatch: std::ops::Range<usize>,
+        slices: &mut [&mut SliceWork],
         learning_rate: f64,
-        clip_coef: f64,
     ) -> Result<LossSums, AgentError> {
-        let rows = &self.order[minibatch];
-        let config = &self.config;
-        normalise(&self.rollout.advantages, rows, config.norm_adv, &mut self.normalised);
-        let coefficients = LossCoefficients {
-            clip_coef: clip_coef as f32,
-            clip_vloss: config.clip_vloss,
-            ent_coef: config.ent_coef as f32,
-            vf_coef: config.vf_coef as f32,
-        };
-        let (rollout, params, networks, normalised) =
-            (&self.rollout, &self.params, &self.networks, &self.normalised);
-        let num_slices = self.slices.len();
-        for_each_slice(&mut self.slices, |slice, work| {
-            let part = slice_range(rows.len(), num_slices, slice);
-            work.grads.resize(params.len(), 0.0);
-            if part.is_empty() {
-                work.grads.fill(0.0);
-                work.sums = LossSums::default();
-                return Ok(());
-            }
-            let observations = work.gathered.gather(
-                rollout,
-                &rows[part.clone()],
-                &normalised[part],
-                networks.num_actions,
-            )?;
-            work.backward(&observations, params, networks, &coefficients, 1.0 / rows.len() as f32)
-        })?;
-        let Some((first, others)) = self.slices.split_first_mut() else { return Ok(LossSums::default()) };
+        let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
         sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
         let mut sums = first.sums;
         others.iter().for_each(|work| sums.add(&work.sums));
@@ -377,7 +397,7 @@ impl Ppo {
                 return Err(AgentError::NotFinite { what, value, update: self.updates });
             }
         }
-        let norm = clip_grad_norm(&mut first.grads, config.max_grad_norm as f32);
+        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm as f32);
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
@@ -385,6 +405,17 @@ impl Ppo {
         self.updates += 1;
         Ok(sums)
     }
+}
+
+/// Where the passes over a rollout stand, and what they have seen.
+#[derive(Debug, Default)]
+struct Passes {
+    pass: usize,
+    /// Minibatches begun in this pass.
+    minibatch: usize,
+    /// Updates finished.
+    updates: usize,
+    sums: LossSums,
 }
 
 impl Learner for Ppo {
@@ -419,26 +450,32 @@ impl Learner for Ppo {
         let minibatch_size = batch_size / self.config.num_minibatches;
         // Schedules go by where the rollout began: the first update has the full step size.
         let began = env_steps - batch_size as u64;
-        let (learning_rate, clip_coef) = (self.learning_rate.at(began), self.clip_coef.at(began));
-
+        let learning_rate = self.learning_rate.at(began);
+        self.coefficients.clip_coef = self.clip_coef.at(began) as f32;
         self.order.clear();
         self.order.extend(0..batch_size as u32);
-        let mut sums = LossSums::default();
-        let mut rows = 0;
-        'passes: for _ in 0..self.config.update_epochs {
-            self.rng.shuffle(&mut self.order);
-            for minibatch in 0..self.config.num_minibatches {
-                let start = minibatch * minibatch_size;
-                let last = self.update(start..start + minibatch_size, learning_rate, clip_coef)?;
-                sums.add(&last);
-                rows += minibatch_size;
-                let approx_kl = last.approx_kl / minibatch_size as f64;
-                let pass_ends = minibatch + 1 == self.config.num_minibatches;
-                if pass_ends && self.config.target_kl.is_some_and(|target| approx_kl > target) {
-                    break 'passes;
+
+        let mut passes = Passes::default();
+        let mut slices = std::mem::take(&mut self.slices);
+        let serial = |ppo: &mut Self, slices: &mut [&mut SliceWork]| {
+            if passes.minibatch > 0 {
+                let sums = ppo.finish_update(slices, learning_rate)?;
+                passes.updates += 1;
+                passes.sums.add(&sums);
+                let approx_kl = sums.approx_kl / minibatch_size as f64;
+                let pass_ends = passes.minibatch == ppo.config.num_minibatches;
+                if pass_ends && ppo.config.target_kl.is_some_and(|target| approx_kl > target) {
+                    return Ok(false);
                 }
             }
-        }
+            Ok(ppo.begin_update(&mut passes))
+        };
+        let outcome = alternate(self, &mut slices, serial, Self::backward);
+        self.slices = slices;
+        outcome?;
+
+        let Passes { sums, updates, .. } = passes;
+        let rows = updates * minibatch_size;
         let mean = |sum: f64| sum / rows as f64;
         Ok(LearnReport {
             updates: self.updates,
