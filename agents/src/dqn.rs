@@ -31,7 +31,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::ReplayBuffer;
 use crate::schedule::LinearSchedule;
-use crate::slices::{alternate, slice_range, sum_in_order};
+use crate::slices::{awake, for_each_slice, slice_range, sum_in_order};
 use crate::{AgentError, Fragment};
 
 /// DQN's settings. The defaults are CleanRL's for classic control.
@@ -295,9 +295,10 @@ impl Dqn {
     }
 
     /// Sums the slices' gradients and takes the step; gives the sums of loss and Q values.
-    fn finish_update(&mut self, slices: &mut [&mut SliceWork]) -> Result<(f64, f64), AgentError> {
+    fn finish_update(&mut self, slices: &mut [SliceWork]) -> Result<(f64, f64), AgentError> {
         let Some((first, others)) = slices.split_first_mut() else { return Ok((0.0, 0.0)) };
-        sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
+        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+        sum_in_order(&mut first.grads, &gradients);
         let loss = others.iter().fold(first.loss, |sum, work| sum + work.loss);
         let q_sum = others.iter().fold(first.q_sum, |sum, work| sum + work.q_sum);
         if !loss.is_finite() {
@@ -307,31 +308,22 @@ impl Dqn {
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
-        self.adam.step(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
+        self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
         self.updates += 1;
         Ok((loss, q_sum))
     }
 
     /// A round of updates; gives the sums of loss and Q values.
-    fn train(&mut self) -> Result<(f64, f64), AgentError> {
-        let (mut begun, mut loss, mut q_sum) = (0, 0.0, 0.0);
-        let mut slices = std::mem::take(&mut self.slices);
-        let serial = |dqn: &mut Self, slices: &mut [&mut SliceWork]| {
-            if begun > 0 {
-                let sums = dqn.finish_update(slices)?;
-                loss += sums.0;
-                q_sum += sums.1;
-            }
-            if begun == dqn.config.gradient_steps {
-                return Ok(false);
-            }
-            begun += 1;
-            dqn.begin_update()?;
-            Ok(true)
-        };
-        let outcome = alternate(self, &mut slices, serial, Self::backward);
-        self.slices = slices;
-        outcome.map(|()| (loss, q_sum))
+    fn train(&mut self, slices: &mut [SliceWork]) -> Result<(f64, f64), AgentError> {
+        let (mut loss, mut q_sum) = (0.0, 0.0);
+        for _ in 0..self.config.gradient_steps {
+            self.begin_update()?;
+            for_each_slice(slices, |slice, work| self.backward(slice, work))?;
+            let sums = self.finish_update(slices)?;
+            loss += sums.0;
+            q_sum += sums.1;
+        }
+        Ok((loss, q_sum))
     }
 
     /// Moves the target network to the online one if a multiple of `target_network_frequency` was passed.
@@ -423,7 +415,11 @@ impl Learner for Dqn {
         let steps: usize = fragments.iter().map(Fragment::rows).sum();
         self.update_target(env_steps - steps as u64, env_steps)?;
         if env_steps > self.config.learning_starts {
-            (loss, q_sum) = self.train()?;
+            // Taken out, so that slices can be written while they all read the rest of the learner.
+            let mut slices = std::mem::take(&mut self.slices);
+            let outcome = awake(slices.len() - 1, || self.train(&mut slices));
+            self.slices = slices;
+            (loss, q_sum) = outcome?;
         }
         let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
         let epsilon = self.epsilon.at(env_steps);

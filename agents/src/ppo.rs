@@ -33,7 +33,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
 use crate::returns::{self, Trajectory};
 use crate::schedule::LinearSchedule;
-use crate::slices::{alternate, for_each_slice, slice_range, sum_in_order};
+use crate::slices::{awake, for_each_slice, slice_range, sum_in_order};
 use crate::{AgentError, Fragment};
 use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
 
@@ -346,23 +346,32 @@ impl Ppo {
         Ok(())
     }
 
-    /// Chooses the rows of the next minibatch; false after the last pass.
-    fn begin_update(&mut self, passes: &mut Passes) -> bool {
-        if passes.minibatch == self.config.num_minibatches {
-            (passes.pass, passes.minibatch) = (passes.pass + 1, 0);
-        }
-        if passes.pass == self.config.update_epochs {
-            return false;
-        }
-        if passes.minibatch == 0 {
-            self.rng.shuffle(&mut self.order);
-        }
+    /// Passes over the rollout; gives the sums over all updates, and how many there were.
+    fn passes(
+        &mut self,
+        slices: &mut [SliceWork],
+        learning_rate: f64,
+    ) -> Result<(LossSums, usize), AgentError> {
         let size = self.order.len() / self.config.num_minibatches;
-        self.minibatch = passes.minibatch * size..(passes.minibatch + 1) * size;
-        passes.minibatch += 1;
-        let rows = &self.order[self.minibatch.clone()];
-        normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
-        true
+        let (mut sums, mut updates) = (LossSums::default(), 0);
+        for _ in 0..self.config.update_epochs {
+            self.rng.shuffle(&mut self.order);
+            let mut approx_kl = 0.0;
+            for minibatch in 0..self.config.num_minibatches {
+                self.minibatch = minibatch * size..(minibatch + 1) * size;
+                let rows = &self.order[self.minibatch.clone()];
+                normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
+                for_each_slice(slices, |slice, work| self.backward(slice, work))?;
+                let update = self.finish_update(slices, learning_rate)?;
+                approx_kl = update.approx_kl / size as f64;
+                sums.add(&update);
+                updates += 1;
+            }
+            if self.config.target_kl.is_some_and(|target| approx_kl > target) {
+                break;
+            }
+        }
+        Ok((sums, updates))
     }
 
     /// Loss and gradient of one slice of the minibatch.
@@ -385,11 +394,12 @@ impl Ppo {
     /// Sums the slices' gradients and takes the step.
     fn finish_update(
         &mut self,
-        slices: &mut [&mut SliceWork],
+        slices: &mut [SliceWork],
         learning_rate: f64,
     ) -> Result<LossSums, AgentError> {
         let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
-        sum_in_order(&mut first.grads, others.iter().map(|work| work.grads.as_slice()));
+        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+        sum_in_order(&mut first.grads, &gradients);
         let mut sums = first.sums;
         others.iter().for_each(|work| sums.add(&work.sums));
         for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
@@ -401,21 +411,10 @@ impl Ppo {
         if !norm.is_finite() {
             check_finite(self.params.layout(), &first.grads)?;
         }
-        self.adam.step(&mut self.params, &first.grads, learning_rate as f32)?;
+        self.adam.step_parallel(&mut self.params, &first.grads, learning_rate as f32)?;
         self.updates += 1;
         Ok(sums)
     }
-}
-
-/// Where the passes over a rollout stand, and what they have seen.
-#[derive(Debug, Default)]
-struct Passes {
-    pass: usize,
-    /// Minibatches begun in this pass.
-    minibatch: usize,
-    /// Updates finished.
-    updates: usize,
-    sums: LossSums,
 }
 
 impl Learner for Ppo {
@@ -455,26 +454,11 @@ impl Learner for Ppo {
         self.order.clear();
         self.order.extend(0..batch_size as u32);
 
-        let mut passes = Passes::default();
+        // Taken out, so that slices can be written while they all read the rest of the learner.
         let mut slices = std::mem::take(&mut self.slices);
-        let serial = |ppo: &mut Self, slices: &mut [&mut SliceWork]| {
-            if passes.minibatch > 0 {
-                let sums = ppo.finish_update(slices, learning_rate)?;
-                passes.updates += 1;
-                passes.sums.add(&sums);
-                let approx_kl = sums.approx_kl / minibatch_size as f64;
-                let pass_ends = passes.minibatch == ppo.config.num_minibatches;
-                if pass_ends && ppo.config.target_kl.is_some_and(|target| approx_kl > target) {
-                    return Ok(false);
-                }
-            }
-            Ok(ppo.begin_update(&mut passes))
-        };
-        let outcome = alternate(self, &mut slices, serial, Self::backward);
+        let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate));
         self.slices = slices;
-        outcome?;
-
-        let Passes { sums, updates, .. } = passes;
+        let (sums, updates) = outcome?;
         let rows = updates * minibatch_size;
         let mean = |sum: f64| sum / rows as f64;
         Ok(LearnReport {

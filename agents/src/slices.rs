@@ -1,151 +1,62 @@
 //! Work on minibatches in a fixed number of slices.
 //!
-//! A gradient step on a small network takes 100 µs, and waking a sleeping thread up to half of that. So a round of
-//! updates has its threads join once and then alternate: one thread does the serial part of an update while the others
-//! spin, then all of them take slices. A thread that never comes (its pool is busy with other things) is not waited for.
+//! A gradient step on a small network takes 100 µs, and waking a sleeping thread up to half of that. So over a round of
+//! updates the threads that will take slices are kept awake ([`awake`]); what they do is ordinary rayon work.
 
+use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Spins before a waiting thread lets others run: about 50 µs.
-const SPINS: u32 = 2000;
+use rayon::prelude::*;
 
-/// Alternates between `serial`, on this thread alone, and `parallel`, for each slice, until `serial` returns false.
-///
-/// `serial` has the state to itself, and the slices' workspaces; `parallel` shares the state and has its own workspace.
-/// Which thread takes which slice is left open: slices share nothing they write, so results do not depend on it.
-///
-/// # Errors
-/// The first error of `serial`, or of the first slice that failed; nothing runs after it.
-pub(crate) fn alternate<S, W, E>(
-    state: &mut S,
-    slices: &mut [W],
-    mut serial: impl FnMut(&mut S, &mut [&mut W]) -> Result<bool, E>,
-    parallel: impl Fn(&S, usize, &mut W) -> Result<(), E> + Sync,
-) -> Result<(), E>
-where
-    S: Send + Sync,
-    W: Send,
-    E: Send,
-{
-    let helpers = rayon::current_num_threads().min(slices.len()) - 1;
-    if helpers == 0 {
-        loop {
-            if !serial(state, &mut slices.iter_mut().collect::<Vec<_>>())? {
-                return Ok(());
-            }
-            slices.iter_mut().enumerate().try_for_each(|(slice, work)| parallel(state, slice, work))?;
-        }
+/// Looks for work before a thread that finds none lets others run: about 50 µs.
+const IDLE_LOOKS: u32 = 500;
+/// Values from which a sum of gradients is worth several threads.
+const PARALLEL_FROM: usize = 1 << 15;
+/// Values that one thread sums at a time.
+const SUM_CHUNK: usize = 1 << 13;
+
+thread_local! {
+    /// Whether this thread is running the work of [`awake`], and so must not become a helper.
+    static LEADING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` while up to `helpers` other threads of the pool look for work instead of sleeping.
+pub(crate) fn awake<R>(helpers: usize, work: impl FnOnce() -> R) -> R {
+    let helpers = helpers.min(rayon::current_num_threads() - 1);
+    if helpers == 0 || LEADING.get() {
+        return work();
     }
-    let team = Team {
-        state: RwLock::new(state),
-        slices: slices.iter_mut().map(|work| Mutex::new((work, Ok(())))).collect(),
-        unclaimed: AtomicUsize::new(0),
-        finished: AtomicUsize::new(0),
-        ended: AtomicBool::new(false),
-        parallel,
-    };
+    let ended = AtomicBool::new(false);
     rayon::in_place_scope(|scope| {
-        // Set on every way out, a panic of `serial` included: helpers must not wait for ever.
-        let _end = SetOnDrop(&team.ended);
+        // Dropped on every way out, a panic of `work` included: helpers must not look for ever.
+        let _end = End(&ended);
+        LEADING.set(true);
         for _ in 0..helpers {
-            scope.spawn(|_| team.help());
+            scope.spawn(|_| help(&ended));
         }
-        team.lead(&mut serial)
+        work()
     })
 }
 
-/// Runs `work` once for each slice.
-///
-/// # Errors
-/// The error of the first slice that failed.
-pub(crate) fn for_each_slice<W: Send, E: Send>(
-    slices: &mut [W],
-    work: impl Fn(usize, &mut W) -> Result<(), E> + Sync,
-) -> Result<(), E> {
-    let mut rounds = 0;
-    let once = |(): &mut (), _: &mut [&mut W]| {
-        rounds += 1;
-        Ok(rounds == 1)
-    };
-    alternate(&mut (), slices, once, |(), slice, workspace| work(slice, workspace))
-}
+struct End<'a>(&'a AtomicBool);
 
-/// What the threads of [`alternate`] share.
-struct Team<'a, S, W, E, P> {
-    state: RwLock<&'a mut S>,
-    slices: Vec<Mutex<(&'a mut W, Result<(), E>)>>,
-    /// Slices that nobody has taken yet, counted down from the end.
-    unclaimed: AtomicUsize,
-    /// Slices of this round that are done.
-    finished: AtomicUsize,
-    ended: AtomicBool,
-    parallel: P,
-}
-
-impl<S, W, E, P> Team<'_, S, W, E, P>
-where
-    S: Send + Sync,
-    W: Send,
-    E: Send,
-    P: Fn(&S, usize, &mut W) -> Result<(), E> + Sync,
-{
-    fn lead(&self, serial: &mut impl FnMut(&mut S, &mut [&mut W]) -> Result<bool, E>) -> Result<(), E> {
-        loop {
-            {
-                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-                let mut guards: Vec<_> = self.slices.iter().map(lock).collect();
-                for guard in &mut guards {
-                    std::mem::replace(&mut guard.1, Ok(()))?;
-                }
-                let mut works: Vec<&mut W> = guards.iter_mut().map(|guard| &mut *guard.0).collect();
-                if !serial(&mut state, &mut works)? {
-                    return Ok(());
-                }
-            }
-            self.finished.store(0, Ordering::Relaxed);
-            self.unclaimed.store(self.slices.len(), Ordering::Release);
-            while self.take_slice() {}
-            wait_until(|| self.finished.load(Ordering::Acquire) == self.slices.len());
-        }
-    }
-
-    fn help(&self) {
-        loop {
-            wait_until(|| self.ended.load(Ordering::Acquire) || self.unclaimed.load(Ordering::Acquire) > 0);
-            if self.ended.load(Ordering::Acquire) {
-                return;
-            }
-            while self.take_slice() {}
-        }
-    }
-
-    /// Takes a slice and works on it; false if none is left.
-    fn take_slice(&self) -> bool {
-        let claim = |left: usize| left.checked_sub(1);
-        let Ok(left) = self.unclaimed.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim) else {
-            return false;
-        };
-        // Counted even if the work panics: the panic reaches the leader when the scope ends, not by silence.
-        let _count = AddOnDrop(&self.finished);
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let mut slot = lock(&self.slices[left - 1]);
-        let (work, result) = &mut *slot;
-        *result = (self.parallel)(&state, left - 1, work);
-        true
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        LEADING.set(false);
+        self.0.store(true, Ordering::Release);
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_until(ready: impl Fn() -> bool) {
-    let mut spins = 0;
-    while !ready() {
-        if spins < SPINS {
-            spins += 1;
+/// Takes whatever work the pool has until `ended`.
+fn help(ended: &AtomicBool) {
+    let mut idle = 0;
+    // A leader that waits for a slice may be given this task: it has its own work.
+    while !LEADING.get() && !ended.load(Ordering::Acquire) {
+        if rayon::yield_now() == Some(rayon::Yield::Executed) {
+            idle = 0;
+        } else if idle < IDLE_LOOKS {
+            idle += 1;
             std::hint::spin_loop();
         } else {
             std::thread::yield_now();
@@ -153,20 +64,24 @@ fn wait_until(ready: impl Fn() -> bool) {
     }
 }
 
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+/// Runs `work` on each slice with its own workspace, on as many threads as there are.
+///
+/// Slices share nothing they write, so results do not depend on the threads.
+///
+/// # Errors
+/// The error of a slice that failed.
+pub(crate) fn for_each_slice<W: Send, E: Send>(
+    workspaces: &mut [W],
+    work: impl Fn(usize, &mut W) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    if let [only] = workspaces {
+        return work(0, only);
     }
-}
-
-struct AddOnDrop<'a>(&'a AtomicUsize);
-
-impl Drop for AddOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Release);
-    }
+    workspaces
+        .par_iter_mut()
+        .enumerate()
+        .with_max_len(1)
+        .try_for_each(|(slice, workspace)| work(slice, workspace))
 }
 
 /// The rows of one of `slices` nearly equal parts of `rows`.
@@ -174,12 +89,22 @@ pub(crate) fn slice_range(rows: usize, slices: usize, slice: usize) -> Range<usi
     rows * slice / slices..rows * (slice + 1) / slices
 }
 
-/// Adds the gradients of slices 1.. to that of slice 0, in order.
-pub(crate) fn sum_in_order<'a>(total: &mut [f32], others: impl Iterator<Item = &'a [f32]>) {
-    for other in others {
-        for (sum, value) in total.iter_mut().zip(other) {
-            *sum += value;
+/// Adds the gradients of the other slices to that of the first, in order.
+pub(crate) fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
+    let sum_from = |start: usize, total: &mut [f32]| {
+        for other in others {
+            for (sum, value) in total.iter_mut().zip(&other[start..]) {
+                *sum += value;
+            }
         }
+    };
+    if total.len() < PARALLEL_FROM {
+        sum_from(0, total);
+    } else {
+        total
+            .par_chunks_mut(SUM_CHUNK)
+            .enumerate()
+            .for_each(|(chunk, total)| sum_from(chunk * SUM_CHUNK, total));
     }
 }
 
@@ -200,83 +125,60 @@ mod tests {
         }
     }
 
-    /// Rounds in which every slice adds the round's number to its sum.
-    fn rounds(threads: usize, rounds: u64) -> (u64, Vec<u64>) {
-        let (mut state, mut slices) = (0_u64, vec![0_u64; 3]);
-        in_pool(threads, || {
-            alternate(
-                &mut state,
-                &mut slices,
-                |round, sums| {
-                    *round += 1;
-                    assert!(sums.iter().all(|sum| **sum == (*round - 1) * *round / 2), "a round is whole");
-                    Ok::<_, ()>(*round <= rounds)
-                },
-                |round, _, sum| {
+    #[test]
+    fn gradients_are_summed_alike_for_every_size_and_number_of_threads() {
+        for len in [5, PARALLEL_FROM + 3] {
+            let gradient =
+                |seed: usize| (0..len).map(|i| ((i * 7 + seed) % 13) as f32 * 0.1).collect::<Vec<_>>();
+            let (first, second, third) = (gradient(1), gradient(2), gradient(3));
+            let expected: Vec<f32> = (0..len).map(|i| first[i] + second[i] + third[i]).collect();
+            for threads in [1, 2, 4] {
+                let mut total = first.clone();
+                in_pool(threads, || sum_in_order(&mut total, &[&second, &third]));
+                assert!(total == expected, "{len} values, {threads} threads");
+            }
+        }
+    }
+
+    /// Many short rounds of slices; gives each slice's sum of the rounds' numbers.
+    fn rounds(count: u64) -> Vec<u64> {
+        let mut sums = vec![0; 3];
+        awake(2, || {
+            for round in 1..=count {
+                for_each_slice(&mut sums, |_, sum| {
                     *sum += round;
-                    Ok(())
-                },
-            )
-        })
-        .unwrap();
-        (state, slices)
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
+            }
+        });
+        sums
     }
 
     #[test]
     fn every_slice_runs_once_a_round_for_any_number_of_threads() {
         for threads in [1, 2, 3, 5] {
-            assert_eq!(rounds(threads, 500), (501, vec![500 * 501 / 2; 3]));
+            assert_eq!(in_pool(threads, || rounds(500)), [500 * 501 / 2; 3]);
         }
     }
 
     #[test]
-    fn an_error_of_a_slice_ends_the_rounds() {
-        for threads in [1, 2] {
-            let (mut state, mut slices) = (0, vec![(); 2]);
-            let result = in_pool(threads, || {
-                alternate(
-                    &mut state,
-                    &mut slices,
-                    |round, _| {
-                        *round += 1;
-                        Ok(true)
-                    },
-                    |round, slice, ()| if *round == 3 && slice == 1 { Err("third") } else { Ok(()) },
-                )
-            });
-            assert_eq!((result, state), (Err("third"), 3));
+    fn leaders_of_one_pool_do_not_block_each_other() {
+        for _ in 0..20 {
+            let (a, b) = in_pool(2, || rayon::join(|| rounds(100), || rounds(100)));
+            assert_eq!((a, b), (vec![5050; 3], vec![5050; 3]));
         }
-    }
-
-    #[test]
-    fn busy_pools_do_not_block_each_other() {
-        in_pool(2, || {
-            rayon::join(|| rounds_here(200), || rounds_here(200));
-        });
-    }
-
-    fn rounds_here(rounds: u64) {
-        let (mut state, mut slices) = (0_u64, vec![0_u64; 2]);
-        let serial = |round: &mut u64, _: &mut [&mut u64]| {
-            *round += 1;
-            Ok::<_, ()>(*round <= rounds)
-        };
-        let parallel = |round: &u64, _: usize, sum: &mut u64| {
-            *sum += round;
-            Ok(())
-        };
-        alternate(&mut state, &mut slices, serial, parallel).unwrap();
-        assert_eq!(slices, vec![rounds * (rounds + 1) / 2; 2]);
     }
 
     #[test]
     #[should_panic(expected = "a slice broke")]
-    fn a_panic_of_a_slice_is_passed_on() {
+    fn a_panic_of_a_slice_is_passed_on_and_ends_the_helpers() {
         in_pool(2, || {
-            let serial = |_: &mut (), _: &mut [&mut ()]| Ok::<_, ()>(true);
-            let _ = alternate(&mut (), &mut [(), ()], serial, |(), slice, ()| {
-                assert!(slice == 0, "a slice broke");
-                Ok(())
+            awake(1, || {
+                let _ = for_each_slice(&mut [(), ()], |slice, ()| {
+                    assert!(slice == 0, "a slice broke");
+                    Ok::<_, ()>(())
+                });
             });
         });
     }
