@@ -1,6 +1,7 @@
 //! Step 1024 CartPoles with random actions: the batch interface in a few lines.
 //!
 //! `cargo run --release --example 01_random_agent`
+#![allow(clippy::print_stdout)]
 
 use agon::envs::check::random_actions;
 use agon::envs::{ActionBatch, MakeOptions, Pcg64, Registry};

@@ -1,6 +1,7 @@
 //! An environment of your own as a plain struct, trained with PPO.
 //!
 //! `cargo run --release --example 02_custom_env`
+#![allow(clippy::expect_used, clippy::print_stdout)]
 
 use agon::config::RunConfig;
 use agon::envs::registry::NoArguments;

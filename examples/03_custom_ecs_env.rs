@@ -1,6 +1,7 @@
 //! An environment of components and systems: a collector walks to coins, which are entities of its arena.
 //!
 //! `cargo run --release --example 03_custom_ecs_env`
+#![allow(clippy::expect_used, clippy::needless_pass_by_value, clippy::print_stdout)]
 
 use agon::envs::simulator::*;
 use agon::envs::{EnvSpec, Space, registry::NoArguments};

@@ -1,6 +1,7 @@
 //! A learner of your own in the same runtime, with its checkpoints, logs and curves: hill climbing on a linear policy.
 //!
 //! `cargo run --release --example 04_custom_agent`
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 

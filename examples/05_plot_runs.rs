@@ -1,6 +1,7 @@
 //! Train three seeds and draw their learning curve with a confidence band.
 //!
 //! `cargo run --release --example 05_plot_runs`
+#![allow(clippy::print_stdout)]
 
 use agon::config::RunConfig;
 use agon::experiment::{self, RETURN_METRIC};

@@ -1,4 +1,10 @@
 //! The `agon` program as a user meets it: what it prints, what it writes, how it exits.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

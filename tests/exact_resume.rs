@@ -1,6 +1,12 @@
 //! Kill a run with SIGKILL at random moments, resume it to its end, and find the same bytes as without.
 //!
 //! `AGON_KILLS` says at how many moments (3 by default); `results/reference/exact_resume.md` shows 20.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

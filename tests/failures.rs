@@ -1,4 +1,10 @@
 //! What goes wrong in a run ends it with a clear error, and loses nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! The same seed gives the same bytes: for any number of threads, and train after train.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

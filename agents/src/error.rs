@@ -62,7 +62,7 @@ pub enum AgentError {
 
 impl AgentError {
     /// A setting out of range.
-    pub fn setting(field: &'static str, expected: impl Into<String>, found: impl ToString) -> Self {
+    pub fn setting(field: &'static str, expected: impl Into<String>, found: impl std::fmt::Display) -> Self {
         Self::Setting { field, expected: expected.into(), found: found.to_string() }
     }
 }
@@ -72,7 +72,7 @@ pub(crate) fn ensure(
     holds: bool,
     field: &'static str,
     expected: &'static str,
-    found: impl ToString,
+    found: impl std::fmt::Display,
 ) -> Result<(), AgentError> {
     if holds { Ok(()) } else { Err(AgentError::setting(field, expected, found)) }
 }

@@ -113,10 +113,10 @@ impl Fragment {
     /// Where the observation that truly followed step `row` is: in `final_observations` or in `observations`.
     pub fn next_observation(&self, row: usize) -> (&ObsBuffer, usize) {
         let len = self.shape.observation_len;
-        if self.terminated[row] || self.truncated[row] {
-            if let Ok(i) = self.final_rows.binary_search(&(row as u32)) {
-                return (&self.final_observations, i * len);
-            }
+        if (self.terminated[row] || self.truncated[row])
+            && let Ok(i) = self.final_rows.binary_search(&(row as u32))
+        {
+            return (&self.final_observations, i * len);
         }
         (&self.observations, (row + self.shape.num_envs) * len)
     }

@@ -80,7 +80,7 @@ pub fn gae(trajectory: &Trajectory<'_>, gamma: f32, gae_lambda: f32, advantages:
 pub fn n_step(trajectory: &Trajectory<'_>, gamma: f32, n: usize, returns: &mut [f32]) {
     assert!(n > 0, "n must be at least 1");
     let rows = trajectory.check(returns);
-    for start in 0..rows {
+    for (start, out) in returns.iter_mut().enumerate() {
         let (mut sum, mut discount, mut row) = (0.0, 1.0, start);
         for taken in 1..=n {
             sum += discount * trajectory.rewards[row];
@@ -95,7 +95,7 @@ pub fn n_step(trajectory: &Trajectory<'_>, gamma: f32, n: usize, returns: &mut [
             }
             row += trajectory.num_envs;
         }
-        returns[start] = sum;
+        *out = sum;
     }
 }
 

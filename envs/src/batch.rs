@@ -113,10 +113,10 @@ impl ObsBuffer {
     pub fn copy_range(&mut self, at: usize, source: &Self, from: usize, count: usize) {
         match (self, source) {
             (Self::F32(to), Self::F32(source)) => {
-                to[at..at + count].copy_from_slice(&source[from..from + count])
+                to[at..at + count].copy_from_slice(&source[from..from + count]);
             }
             (Self::U8(to), Self::U8(source)) => {
-                to[at..at + count].copy_from_slice(&source[from..from + count])
+                to[at..at + count].copy_from_slice(&source[from..from + count]);
             }
             (to, source) => panic!("observation buffers differ: {:?} and {:?}", to.dtype(), source.dtype()),
         }

@@ -106,35 +106,32 @@ impl Check<'_> {
         let mut simulator = self.make(NUM_ENVS, Autoreset::SameStep)?;
         let shape = simulator.observation_len();
         let probe = self.make(NUM_ENVS, Autoreset::SameStep)?;
-        let mut lengths = vec![0u32; NUM_ENVS];
+        let mut lengths = [0u32; NUM_ENVS];
         let mut episodes = 0;
         self.walk(&mut simulator, 1, STEPS, |out, _| {
-            for row in 0..NUM_ENVS {
+            for (row, length) in lengths.iter_mut().enumerate() {
                 self.observation_in_space(
                     &probe,
                     out.observations.view(row * shape, shape),
                     "an observation",
                 )?;
-                lengths[row] += 1;
-                let limited = self.spec.time_limit().is_some_and(|limit| lengths[row] >= limit);
+                *length += 1;
+                let limited = self.spec.time_limit().is_some_and(|limit| *length >= limit);
                 let ended = out.terminated[row] || out.truncated[row];
                 self.ensure(!limited || out.truncated[row], || {
-                    format!("environment {row} ran past its limit of {} steps", lengths[row])
+                    format!("environment {row} ran past its limit of {length} steps")
                 })?;
                 let listed = out.episodes.iter().position(|episode| episode.row as usize == row);
                 self.ensure(listed.is_some() == ended, || {
                     format!("environment {row}: ended is {ended}, listed as ended {}", listed.is_some())
                 })?;
                 if let Some(i) = listed {
-                    self.ensure(out.episodes[i].episode_length == lengths[row], || {
-                        format!(
-                            "episode length: expected {}, got {}",
-                            lengths[row], out.episodes[i].episode_length
-                        )
+                    self.ensure(out.episodes[i].episode_length == *length, || {
+                        format!("episode length: expected {}, got {}", length, out.episodes[i].episode_length)
                     })?;
                     let last = out.final_observations.view(i * shape, shape);
                     self.observation_in_space(&probe, last, "a final observation")?;
-                    lengths[row] = 0;
+                    *length = 0;
                     episodes += 1;
                 }
             }
@@ -149,17 +146,17 @@ impl Check<'_> {
     /// Next-step autoreset: the tick after an end gives reward zero, no flags, and ignores the action.
     fn next_step(&self) -> Result<(), EnvError> {
         let mut simulator = self.make(NUM_ENVS, Autoreset::NextStep)?;
-        let mut ended = vec![false; NUM_ENVS];
+        let mut ended = [false; NUM_ENVS];
         self.walk(&mut simulator, 2, STEPS, |out, _| {
-            for row in 0..NUM_ENVS {
+            for (row, ended) in ended.iter_mut().enumerate() {
                 let ends = out.terminated[row] || out.truncated[row];
-                self.ensure(!ended[row] || (out.rewards[row] == 0.0 && !ends), || {
+                self.ensure(!*ended || (out.rewards[row] == 0.0 && !ends), || {
                     format!(
                         "environment {row} gave reward {} and end {ends} in the tick that resets it",
                         out.rewards[row]
                     )
                 })?;
-                ended[row] = ends;
+                *ended = ends;
             }
             Ok(())
         })?;

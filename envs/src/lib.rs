@@ -8,6 +8,7 @@
 //!
 //! This crate knows nothing of networks or learning. It is the only one that names `bevy_ecs`.
 #![forbid(unsafe_code)]
+#![allow(clippy::needless_pass_by_value, clippy::type_complexity, reason = "systems take queries, by value")]
 
 pub mod batch;
 pub mod check;

@@ -100,9 +100,8 @@ impl RunLog {
         lengths: &[u64],
     ) -> Result<Self, RunError> {
         let length = |i: usize| lengths.get(i).copied().unwrap_or(0);
-        let events_path = match find_events(run.path())?.pop() {
-            Some(path) => path,
-            None => return Err(missing(run, EVENTS_PREFIX)),
+        let Some(events_path) = find_events(run.path())?.pop() else {
+            return Err(missing(run, EVENTS_PREFIX));
         };
         cut(&events_path, length(3))?;
         Ok(Self {

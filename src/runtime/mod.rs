@@ -99,7 +99,7 @@ pub fn train(
     let parts = Parts::new(setup, &config)?;
     let run = RunDirectory::create(path, &config)?;
     let _lock = run.lock()?;
-    drive(config, &run, parts, None, observer)
+    drive(&config, &run, parts, None, observer)
 }
 
 /// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
@@ -124,7 +124,7 @@ pub fn resume(
     }
     let state = newest_state(&run)?;
     let parts = Parts::new(setup, &config)?;
-    drive(config, &run, parts, state, observer)
+    drive(&config, &run, parts, state, observer)
 }
 
 /// The policy of a run's newest or best checkpoint, and the environment steps it was trained for.
@@ -180,7 +180,7 @@ impl Parts {
 }
 
 fn drive(
-    config: RunConfig,
+    config: &RunConfig,
     run: &RunDirectory,
     mut parts: Parts,
     state: Option<RunState>,
@@ -220,7 +220,7 @@ fn drive(
         let workers = Workers::start(scope, parts.shards, parts.learner.as_ref(), threads)?;
         let learner = parts.learner;
         let mut session = Session {
-            config: &config,
+            config,
             run,
             learner,
             workers,

@@ -36,6 +36,7 @@ pub(super) enum Command {
 }
 
 /// What a worker tells the learner.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each fragment")]
 pub(super) enum Message {
     /// A full fragment.
     Fragment(Fragment),
@@ -121,7 +122,7 @@ fn collect(shard: &mut Shard, links: &Links, current: &mut usize) -> Result<bool
     };
     let published = links.policy.load_full();
     shard.collect(&*published.policy, published.version, &mut fragment)?;
-    Ok(timed(links, || links.messages.send(Message::Fragment(fragment))).is_ok())
+    Ok(timed(links, || links.messages.send(Message::Fragment(fragment)).is_ok()))
 }
 
 fn save(shards: &mut [Shard], links: &Links) -> Result<bool, RunError> {

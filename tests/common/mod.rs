@@ -1,4 +1,5 @@
 //! What the integration tests share: small runs of each algorithm.
+#![allow(dead_code, reason = "not every test program uses all of it")]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,7 +7,7 @@ use std::process::{Command, Output};
 use agon::config::{self, RunConfig};
 
 /// Settings of a PPO run of a few thousand steps in four shards.
-pub const PPO: [&str; 7] = [
+pub(crate) const PPO: [&str; 7] = [
     "num_envs=16",
     "runtime.num_shards=4",
     "total_timesteps=16384",
@@ -17,7 +18,7 @@ pub const PPO: [&str; 7] = [
 ];
 
 /// Settings of a DQN run of a few thousand steps in two shards.
-pub const DQN: [&str; 10] = [
+pub(crate) const DQN: [&str; 10] = [
     "num_envs=2",
     "runtime.num_shards=2",
     "total_timesteps=6000",
@@ -31,8 +32,7 @@ pub const DQN: [&str; 10] = [
 ];
 
 /// A run's configuration from settings.
-#[allow(dead_code, reason = "not every test program uses it")]
-pub fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
+pub(crate) fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
     let mut table = toml::Table::new();
     let fixed = [format!("algorithm={algorithm}"), "env.id=CartPole-v1".to_owned()];
     for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
@@ -42,16 +42,14 @@ pub fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
 }
 
 /// The `agon` program, in a directory.
-#[allow(dead_code, reason = "not every test program uses it")]
-pub fn agon(directory: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn agon(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agon"));
     command.current_dir(directory).args(arguments);
     command
 }
 
 /// Runs the program and gives its output as text.
-#[allow(dead_code, reason = "not every test program uses it")]
-pub fn run(directory: &Path, arguments: &[&str]) -> (Output, String) {
+pub(crate) fn run(directory: &Path, arguments: &[&str]) -> (Output, String) {
     let output = agon(directory, arguments).output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

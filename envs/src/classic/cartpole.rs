@@ -172,6 +172,7 @@ impl State<'_> {
 }
 
 /// Sine and cosine for |x| ≤ π/4: fdlibm's `__kernel_sin` and `__kernel_cos` without their tails.
+#[expect(clippy::excessive_precision, reason = "fdlibm's coefficients as published")]
 #[inline(always)]
 fn sin_cos_small(x: f64) -> (f64, f64) {
     let z = x * x;

@@ -1,6 +1,6 @@
 //! Classic control: small mechanical systems with Gymnasium's own dynamics.
 
-mod cartpole;
+pub mod cartpole;
 
 pub use cartpole::CartPole;
 
