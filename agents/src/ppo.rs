@@ -13,6 +13,7 @@
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
 pub mod loss;
+mod rollout;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Scratch,
-    Tape, check_finite, clip_grad_norm,
+    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Tape,
+    check_finite, clip_grad_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +32,12 @@ use crate::learner::{
     single_discrete, stream,
 };
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
-use crate::returns::{self, Trajectory};
+use crate::returns;
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, for_each_slice, slice_range, sum_in_order};
 use crate::{AgentError, Fragment};
 use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
+use rollout::{Gathered, Rollout, ShardWork, normalise};
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,48 +201,12 @@ impl Policy for PpoPolicy {
     }
 }
 
-/// A rollout of all shards, flattened: `B` rows in the order shard, tick, environment.
-#[derive(Debug, Default)]
-struct Rollout {
-    observations: Vec<f32>,
-    actions: Vec<u32>,
-    action_masks: Vec<bool>,
-    log_probs: Vec<f32>,
-    values: Vec<f32>,
-    advantages: Vec<f32>,
-    returns: Vec<f32>,
-}
-
 /// Working memory of one gradient slice.
 #[derive(Debug, Default)]
 struct SliceWork {
     grads: Vec<f32>,
     sums: LossSums,
     gathered: Gathered,
-}
-
-/// The rows of one slice, gathered from the rollout.
-#[derive(Debug, Default)]
-struct Gathered {
-    actions: Vec<u32>,
-    action_masks: Vec<bool>,
-    log_probs: Vec<f32>,
-    values: Vec<f32>,
-    advantages: Vec<f32>,
-    returns: Vec<f32>,
-    probs: Vec<f32>,
-    logit_grads: Vec<f32>,
-    value_grads: Vec<f32>,
-}
-
-/// Working memory for one shard's values.
-#[derive(Debug, Default)]
-struct ShardWork {
-    scratch: Scratch,
-    values: Vec<f32>,
-    final_values: Vec<f32>,
-    next_values: Vec<f32>,
-    advantages: Vec<f32>,
 }
 
 /// The learner.
@@ -501,98 +467,6 @@ impl Learner for Ppo {
     }
 }
 
-impl Rollout {
-    fn clear(&mut self) {
-        self.observations.clear();
-        self.actions.clear();
-        self.action_masks.clear();
-        self.log_probs.clear();
-        self.values.clear();
-        self.advantages.clear();
-        self.returns.clear();
-    }
-}
-
-impl ShardWork {
-    /// Values of all observations and of the final ones, then advantages.
-    fn estimate(
-        &mut self,
-        fragment: &Fragment,
-        critic: &Mlp,
-        packed: &PackedMlp,
-        config: &PpoConfig,
-    ) -> Result<(), AgentError> {
-        let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
-        let finals = fragment.final_rows.len();
-        self.values.resize(rows + num_envs, 0.0);
-        self.final_values.resize(finals, 0.0);
-        self.advantages.resize(rows, 0.0);
-        critic.infer(
-            packed,
-            fragment.observations.as_f32(),
-            rows + num_envs,
-            &mut self.scratch,
-            &mut self.values,
-        )?;
-        if finals > 0 {
-            let observations = fragment.final_observations.as_f32();
-            critic.infer(packed, observations, finals, &mut self.scratch, &mut self.final_values)?;
-        }
-        self.next_values.clear();
-        self.next_values.extend_from_slice(&self.values[num_envs..]);
-        for (&row, &value) in fragment.final_rows.iter().zip(&self.final_values) {
-            self.next_values[row as usize] = value;
-        }
-        let trajectory = Trajectory {
-            num_envs,
-            rewards: &fragment.rewards,
-            values: &self.values[..rows],
-            next_values: &self.next_values,
-            terminated: &fragment.terminated,
-            truncated: &fragment.truncated,
-        };
-        returns::gae(&trajectory, config.gamma as f32, config.gae_lambda as f32, &mut self.advantages);
-        Ok(())
-    }
-}
-
-impl Gathered {
-    /// Copies the given rows out of the rollout; gives their observations.
-    fn gather(
-        &mut self,
-        rollout: &Rollout,
-        rows: &[u32],
-        advantages: &[f32],
-        num_actions: usize,
-    ) -> Result<Matrix, AgentError> {
-        fn pick<T: Copy>(to: &mut Vec<T>, from: &[T], rows: &[u32], width: usize) {
-            to.clear();
-            to.extend(rows.iter().flat_map(|&row| &from[row as usize * width..(row as usize + 1) * width]));
-        }
-        let width = rollout.observations.len() / rollout.actions.len();
-        let mut observations = Matrix::zeros(rows.len(), width)?;
-        for (&row, out) in rows.iter().zip(observations.as_mut_slice().chunks_exact_mut(width)) {
-            out.copy_from_slice(&rollout.observations[row as usize * width..(row as usize + 1) * width]);
-        }
-        pick(&mut self.actions, &rollout.actions, rows, 1);
-        pick(
-            &mut self.action_masks,
-            &rollout.action_masks,
-            rows,
-            rollout.action_masks.len() / rollout.actions.len(),
-        );
-        pick(&mut self.log_probs, &rollout.log_probs, rows, 1);
-        pick(&mut self.values, &rollout.values, rows, 1);
-        pick(&mut self.returns, &rollout.returns, rows, 1);
-        self.advantages.clear();
-        self.advantages.extend_from_slice(advantages);
-        self.probs.resize(rows.len() * num_actions, 0.0);
-        self.logit_grads.resize(rows.len() * num_actions, 0.0);
-        self.value_grads.resize(rows.len(), 0.0);
-        Ok(observations)
-    }
-}
-
 impl SliceWork {
     fn backward(
         &mut self,
@@ -622,19 +496,6 @@ impl SliceWork {
             [(&logits, gathered.logit_grads.as_slice()), (&values, gathered.value_grads.as_slice())];
         tape.backward(params, &outputs, &mut self.grads)?;
         Ok(())
-    }
-}
-
-/// Advantages of the given rows, normalised to mean 0 and deviation 1 if asked for and there is more than one.
-fn normalise(advantages: &[f32], rows: &[u32], normalise: bool, out: &mut Vec<f32>) {
-    out.clear();
-    out.extend(rows.iter().map(|&row| advantages[row as usize]));
-    if normalise && rows.len() > 1 {
-        let n = rows.len() as f64;
-        let mean = out.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
-        let variance = out.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let (mean, scale) = (mean as f32, 1.0 / (variance.sqrt() as f32 + 1e-8));
-        out.iter_mut().for_each(|a| *a = (*a - mean) * scale);
     }
 }
 

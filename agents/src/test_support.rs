@@ -389,6 +389,10 @@ impl Golden {
         self.values(name, |bytes| u32::try_from(i64::from_le_bytes(bytes)).unwrap())
     }
 
+    pub(crate) fn flags(&self, name: &str) -> Vec<bool> {
+        self.values(name, |[byte]| byte != 0)
+    }
+
     fn values<const BYTES: usize, T>(&self, name: &str, read: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let data = tensors.tensor(name).unwrap().data();

@@ -3,6 +3,8 @@
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
 use agon_nn::Activation;
 
+use agon_nn::Scratch;
+
 use super::*;
 use crate::test_support::{
     Bandit, FOUR_STATES, FourSteps, Golden, Identity, Trial, TrialConfig, Wheel,

@@ -1,51 +1,25 @@
 //! Hand-computed numbers, identities, and the reference's recordings.
 
-use std::path::PathBuf;
-
-use safetensors::SafeTensors;
-
 use super::*;
+use crate::test_support::Golden;
 
-struct Golden(Vec<u8>);
-
-impl Golden {
-    fn load(name: &str) -> Self {
-        let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/nn");
-        let folder = std::env::var_os("AGON_GOLDEN_NN").map_or(default, PathBuf::from);
-        Self(std::fs::read(folder.join(name)).unwrap())
-    }
-
-    fn bytes(&self, name: &str) -> Vec<u8> {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data().to_vec()
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        let bytes = self.bytes(name);
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    }
-
-    fn flags(&self, name: &str) -> Vec<bool> {
-        self.bytes(name).iter().map(|&b| b != 0).collect()
-    }
-
-    /// Runs `estimate` on the recorded trajectory and compares with the recorded tensor.
-    fn compare(&self, expected: &str, estimate: impl Fn(&Trajectory<'_>, f32, &mut [f32])) {
-        let (rewards, values) = (self.floats("reward"), self.floats("value"));
-        let (next_values, expected) = (self.floats("value_next"), self.floats(expected));
-        let (terminated, truncated) = (self.flags("terminated"), self.flags("truncated"));
-        let trajectory = Trajectory {
-            num_envs: 3,
-            rewards: &rewards,
-            values: &values,
-            next_values: &next_values,
-            terminated: &terminated,
-            truncated: &truncated,
-        };
-        let mut out = vec![0.0; rewards.len()];
-        estimate(&trajectory, self.floats("gamma")[0], &mut out);
-        for (i, (got, want)) in out.iter().zip(&expected).enumerate() {
-            assert!((got - want).abs() <= 1e-5 + 1e-4 * want.abs(), "row {i}: expected {want}, got {got}");
-        }
+/// Runs `estimate` on the recorded trajectory and compares with the recorded tensor.
+fn compare(golden: &Golden, expected: &str, estimate: impl Fn(&Trajectory<'_>, f32, &mut [f32])) {
+    let (rewards, values) = (golden.floats("reward"), golden.floats("value"));
+    let (next_values, expected) = (golden.floats("value_next"), golden.floats(expected));
+    let (terminated, truncated) = (golden.flags("terminated"), golden.flags("truncated"));
+    let trajectory = Trajectory {
+        num_envs: 3,
+        rewards: &rewards,
+        values: &values,
+        next_values: &next_values,
+        terminated: &terminated,
+        truncated: &truncated,
+    };
+    let mut out = vec![0.0; rewards.len()];
+    estimate(&trajectory, golden.floats("gamma")[0], &mut out);
+    for (i, (got, want)) in out.iter().zip(&expected).enumerate() {
+        assert!((got - want).abs() <= 1e-5 + 1e-4 * want.abs(), "row {i}: expected {want}, got {got}");
     }
 }
 
@@ -53,8 +27,8 @@ impl Golden {
 fn gae_equals_the_reference() {
     let golden = Golden::load("gae.safetensors");
     let lambda = golden.floats("gae_lambda")[0];
-    golden.compare("advantage", |trajectory, gamma, out| gae(trajectory, gamma, lambda, out));
-    golden.compare("ret", |trajectory, gamma, out| {
+    compare(&golden, "advantage", |trajectory, gamma, out| gae(trajectory, gamma, lambda, out));
+    compare(&golden, "ret", |trajectory, gamma, out| {
         gae(trajectory, gamma, lambda, out);
         out.iter_mut().zip(trajectory.values).for_each(|(a, v)| *a += v);
     });
@@ -63,7 +37,7 @@ fn gae_equals_the_reference() {
 #[test]
 fn n_step_equals_the_reference() {
     let golden = Golden::load("n_step.safetensors");
-    golden.compare("ret", |trajectory, gamma, out| n_step(trajectory, gamma, 3, out));
+    compare(&golden, "ret", |trajectory, gamma, out| n_step(trajectory, gamma, 3, out));
 }
 
 const NEVER: [bool; 3] = [false; 3];
