@@ -19,7 +19,7 @@ use agon_envs::spaces::Dtype;
 use agon_nn::losses::huber;
 use agon_nn::{
     Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params,
-    Scratch, Tape, check_finite, clip_grad_norm,
+    Scratch, Tape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::ReplayBuffer;
 use crate::schedule::LinearSchedule;
-use crate::slices::{awake, for_each_slice, slice_range, sum_in_order};
+use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment};
 
 /// DQN's settings. The defaults are CleanRL's for classic control.
@@ -297,18 +297,21 @@ impl Dqn {
     /// Sums the slices' gradients and takes the step; gives the sums of loss and Q values.
     fn finish_update(&mut self, slices: &mut [SliceWork]) -> Result<(f64, f64), AgentError> {
         let Some((first, others)) = slices.split_first_mut() else { return Ok((0.0, 0.0)) };
-        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-        sum_in_order(&mut first.grads, &gradients);
         let loss = others.iter().fold(first.loss, |sum, work| sum + work.loss);
         let q_sum = others.iter().fold(first.q_sum, |sum, work| sum + work.q_sum);
         if !loss.is_finite() {
             return Err(AgentError::NotFinite { what: "TD loss", value: loss, update: self.updates });
         }
-        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm as f32);
-        if !norm.is_finite() {
-            check_finite(self.params.layout(), &first.grads)?;
-        }
-        self.adam.step_parallel(&mut self.params, &first.grads, self.config.learning_rate as f32)?;
+        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+        let max_grad_norm = self.config.max_grad_norm;
+        descend(
+            &mut self.params,
+            &mut self.adam,
+            &mut first.grads,
+            &gradients,
+            max_grad_norm,
+            self.config.learning_rate,
+        )?;
         self.updates += 1;
         Ok((loss, q_sum))
     }

@@ -22,7 +22,6 @@ use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
     Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Tape,
-    check_finite, clip_grad_norm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +33,7 @@ use crate::learner::{
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
 use crate::returns;
 use crate::schedule::LinearSchedule;
-use crate::slices::{awake, for_each_slice, slice_range, sum_in_order};
+use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment};
 use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
 use rollout::{Gathered, Rollout, ShardWork, normalise};
@@ -364,8 +363,6 @@ impl Ppo {
         learning_rate: f64,
     ) -> Result<LossSums, AgentError> {
         let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
-        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-        sum_in_order(&mut first.grads, &gradients);
         let mut sums = first.sums;
         others.iter().for_each(|work| sums.add(&work.sums));
         for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
@@ -373,11 +370,16 @@ impl Ppo {
                 return Err(AgentError::NotFinite { what, value, update: self.updates });
             }
         }
-        let norm = clip_grad_norm(&mut first.grads, self.config.max_grad_norm as f32);
-        if !norm.is_finite() {
-            check_finite(self.params.layout(), &first.grads)?;
-        }
-        self.adam.step_parallel(&mut self.params, &first.grads, learning_rate as f32)?;
+        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+        let max_grad_norm = self.config.max_grad_norm;
+        descend(
+            &mut self.params,
+            &mut self.adam,
+            &mut first.grads,
+            &gradients,
+            max_grad_norm,
+            learning_rate,
+        )?;
         self.updates += 1;
         Ok(sums)
     }

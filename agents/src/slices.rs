@@ -7,7 +7,10 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use agon_nn::{Adam, Params, check_finite, clip_grad_norm};
 use rayon::prelude::*;
+
+use crate::AgentError;
 
 /// Looks for work before a thread that finds none lets others run: about 50 µs.
 const IDLE_LOOKS: u32 = 500;
@@ -90,7 +93,7 @@ pub(crate) fn slice_range(rows: usize, slices: usize, slice: usize) -> Range<usi
 }
 
 /// Adds the gradients of the other slices to that of the first, in order.
-pub(crate) fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
+fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
     let sum_from = |start: usize, total: &mut [f32]| {
         for other in others {
             for (sum, value) in total.iter_mut().zip(&other[start..]) {
@@ -106,6 +109,26 @@ pub(crate) fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
             .enumerate()
             .for_each(|(chunk, total)| sum_from(chunk * SUM_CHUNK, total));
     }
+}
+
+/// Sums the slices' gradients in `total`, clips the sum and takes an optimizer step with it.
+///
+/// # Errors
+/// If the gradient is not finite, naming the parameter.
+pub(crate) fn descend(
+    params: &mut Params,
+    adam: &mut Adam,
+    total: &mut [f32],
+    others: &[&[f32]],
+    max_grad_norm: f64,
+    learning_rate: f64,
+) -> Result<(), AgentError> {
+    sum_in_order(total, others);
+    let norm = clip_grad_norm(total, max_grad_norm as f32);
+    if !norm.is_finite() {
+        check_finite(params.layout(), total)?;
+    }
+    Ok(adam.step_parallel(params, total, learning_rate as f32)?)
 }
 
 #[cfg(test)]
