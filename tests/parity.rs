@@ -82,6 +82,8 @@ fn asynchronous_runs_end_and_resume() {
     let setup = Setup::default();
     let mut config = common::config_of("ppo", &common::PPO);
     config.runtime.mode = agon::config::Mode::Async;
+    // A checkpoint an iteration: workers are told to save while they wait for fragments.
+    config.runtime.checkpoint_every = 512;
     config.runtime.threads = 3;
     let mut stop_at = 8;
     let stopped = runtime::train(&setup, config, &run, &mut |_| {

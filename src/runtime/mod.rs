@@ -432,10 +432,7 @@ impl Session<'_> {
 
     /// Saves the whole state. The workers wait meanwhile, and go on only when told to.
     fn checkpoint(&mut self) -> Result<(), RunError> {
-        let (shards, in_flight) = self.workers.save()?;
-        // Asynchronous workers filled these before they stopped. They are not part of the state: a resumed
-        // asynchronous run takes those steps again.
-        self.workers.recycle(in_flight);
+        let shards = self.workers.save()?;
         let env_steps = self.counters.env_steps;
         let mean_return = self.counters.recent_means().0;
         if !mean_return.is_nan() && self.counters.best.is_none_or(|best| mean_return > best.mean_return) {

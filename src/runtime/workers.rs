@@ -115,19 +115,22 @@ impl Workers {
         }
     }
 
-    /// The state of every shard. In asynchronous mode the fragments that were in flight come too.
-    pub(super) fn save(&self) -> Result<(Vec<SavedShard>, Vec<Fragment>), RunError> {
+    /// The state of every shard.
+    ///
+    /// Asynchronous workers may have to fill fragments before they see the command. Those are not part of the state: a
+    /// resumed asynchronous run takes their steps again. They go straight back, for a worker may be waiting for one.
+    pub(super) fn save(&self) -> Result<Vec<SavedShard>, RunError> {
         self.command(Command::Save)?;
-        let (mut shards, mut in_flight) = (Vec::new(), Vec::new());
+        let mut shards = Vec::new();
         while shards.len() < self.num_shards {
             match self.receive()? {
                 Message::Saved(index, saved) => shards.push((index, *saved)),
-                Message::Fragment(fragment) => in_flight.push(fragment),
+                Message::Fragment(fragment) => self.recycle(vec![fragment]),
                 Message::Failed(error) => return Err(error),
             }
         }
         shards.sort_by_key(|(index, _)| *index);
-        Ok((shards.into_iter().map(|(_, saved)| saved).collect(), in_flight))
+        Ok(shards.into_iter().map(|(_, saved)| saved).collect())
     }
 
     /// Lets go of every channel, so that workers that wait for one end.
