@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use std::time::Instant;
+use std::time::Duration;
 
 use agon::envs::Pcg64;
 
@@ -28,6 +28,11 @@ fn contents(run: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Iterations that a run has written down.
+fn rows(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.csv")).map_or(0, |text| text.lines().count().saturating_sub(1))
+}
+
 fn survives_kills(algorithm: &str, settings: &[&str]) {
     let kills: u32 =
         std::env::var("AGON_KILLS").map_or(3, |text| text.parse().expect("AGON_KILLS is a number"));
@@ -38,33 +43,35 @@ fn survives_kills(algorithm: &str, settings: &[&str]) {
         arguments.extend(&assignments);
         common::agon(directory.path(), &arguments)
     };
-    let started = Instant::now();
     assert!(train("whole").stderr(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
-    let duration = started.elapsed();
     let expected = contents(&directory.path().join("results/whole"));
 
+    let iterations = rows(&directory.path().join("results/whole"));
     let mut rng = Pcg64::seed_from(2026);
     let mut interrupted = 0;
     for kill in 0..kills {
         let run = directory.path().join("results/killed");
         let _ = fs::remove_dir_all(&run);
         let mut child = train("killed").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let moment = duration.mul_f64(rng.uniform(0.02, 0.98));
+        // A random place in the run's progress, and a random moment after it.
+        let place = rng.integers(0, (iterations - 2) as i64) as usize;
+        while rows(&run) < place && child.try_wait().unwrap().is_none() {
+            thread::sleep(Duration::from_micros(200));
+        }
+        let moment = Duration::from_secs_f64(rng.uniform(0.0, 0.01));
         thread::sleep(moment);
         child.kill().unwrap();
         interrupted += u32::from(!child.wait().unwrap().success());
+        let moment = format!("{moment:?} after iteration {place}");
         if run.join("config.toml").exists() {
             let (output, text) = common::run(directory.path(), &["resume", "results/killed"]);
-            assert!(output.status.success(), "kill {kill} after {moment:?}: {text}");
+            assert!(output.status.success(), "kill {kill}, {moment}: {text}");
         } else {
             // Killed before there was a run: there is nothing to resume, and nothing in the way of starting it.
             assert!(train("killed").output().unwrap().status.success());
         }
         for ((name, expected), found) in FILES.iter().zip(&expected).zip(contents(&run)) {
-            assert!(
-                *expected == found,
-                "kill {kill} after {moment:?}: {name} differs from the uninterrupted run's"
-            );
+            assert!(*expected == found, "kill {kill}, {moment}: {name} differs from the uninterrupted run's");
         }
     }
     println!(
