@@ -38,3 +38,8 @@ pub mod stats;
 pub mod tensorboard;
 
 pub use error::RunError;
+
+/// The README's Rust code, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
