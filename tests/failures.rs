@@ -110,7 +110,7 @@ fn a_full_disk_stops_the_run_with_the_file_named() {
         iterations < 6
     })
     .unwrap();
-    // Every write to this file fails as on a full disk. Its length is zero, so a fresh run's is used.
+    // Every write to this file fails as on a full disk.
     let fresh = directory.path().join("fresh");
     fs::create_dir_all(fresh.join("checkpoints")).unwrap();
     symlink("/dev/full", fresh.join("metrics.csv")).unwrap();

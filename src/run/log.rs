@@ -99,15 +99,18 @@ impl RunLog {
         metric_names: &'static [&'static str],
         lengths: &[u64],
     ) -> Result<Self, RunError> {
-        let length = |i: usize| lengths.get(i).copied().unwrap_or(0);
+        let &[metrics, episodes, timing, events] = lengths else {
+            let message = format!("expected a checkpoint that notes 4 log lengths, found {}", lengths.len());
+            return Err(RunError::Directory { path: run.path().to_owned(), message });
+        };
         let Some(events_path) = find_events(run.path())?.pop() else {
             return Err(missing(run, EVENTS_PREFIX));
         };
-        cut(&events_path, length(3))?;
+        cut(&events_path, events)?;
         Ok(Self {
-            metrics: Csv::reopen(run.file("metrics.csv"), length(0))?,
-            episodes: Csv::reopen(run.file("episodes.csv"), length(1))?,
-            timing: Csv::reopen(run.file("timing.csv"), length(2))?,
+            metrics: Csv::reopen(run.file("metrics.csv"), metrics)?,
+            episodes: Csv::reopen(run.file("episodes.csv"), episodes)?,
+            timing: Csv::reopen(run.file("timing.csv"), timing)?,
             events: EventWriter::append(&events_path)?,
             metric_names,
         })

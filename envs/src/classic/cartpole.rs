@@ -54,6 +54,8 @@ const FORCE: f64 = 10.0;
 const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
+/// What a query for columns relies on.
+const IN_TABLES: &str = "the components of a cart are stored in tables";
 
 /// Arguments of the environment; see the [module's page](self).
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -115,9 +117,10 @@ impl EcsEnv for CartPole {
 type Columns<'a> = (&'a Row, &'a mut Position, &'a mut Velocity, &'a mut Angle, &'a mut AngularVelocity);
 
 /// Pushes every cart and advances the system by one Euler step.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
 fn push(actions: Res<Actions>, mut carts: Query<Columns<'static>>) {
     let actions = actions.indices();
-    let Ok(chunks) = carts.contiguous_iter_mut() else { return };
+    let chunks = carts.contiguous_iter_mut().expect(IN_TABLES);
     for (rows, mut position, mut velocity, mut angle, mut angular_velocity) in chunks {
         // Arenas never change their set of components: a chunk's rows follow each other.
         let first = rows[0].index();
@@ -191,9 +194,10 @@ fn sin_cos_small(x: f64) -> (f64, f64) {
 }
 
 /// Says which episodes end, and the rewards.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
 fn judge(rewards: Res<Rewards>, mut outcomes: ResMut<Outcomes>, carts: Query<(&Row, &Position, &Angle)>) {
     let outcomes = &mut *outcomes;
-    let Ok(chunks) = carts.contiguous_iter() else { return };
+    let chunks = carts.contiguous_iter().expect(IN_TABLES);
     for (rows, position, angle) in chunks {
         let range = rows[0].index()..rows[0].index() + rows.len();
         let terminated = &mut outcomes.terminated[range.clone()];
