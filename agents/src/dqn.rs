@@ -18,8 +18,8 @@ use agon_envs::Pcg64;
 use agon_envs::spaces::Dtype;
 use agon_nn::losses::huber;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params,
-    Scratch, Tape,
+    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, MlpConfig, Packed, Params, Scratch, Sequential,
+    Tape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -146,8 +146,8 @@ impl DqnConfig {
 
 /// A snapshot of the Q network, with its exploration.
 struct DqnPolicy {
-    network: Mlp,
-    packed: PackedMlp,
+    network: Sequential,
+    packed: Packed,
     num_actions: usize,
     epsilon: LinearSchedule,
 }
@@ -213,12 +213,12 @@ struct SliceWork {
 /// The learner.
 pub struct Dqn {
     config: DqnConfig,
-    network: Mlp,
+    network: Sequential,
     num_actions: usize,
     params: Params,
     /// The online network as of this update, if it chooses the target's action.
-    online: Option<PackedMlp>,
-    target: PackedMlp,
+    online: Option<Packed>,
+    target: Packed,
     target_params: Params,
     adam: Adam,
     rng: Pcg64,
@@ -259,12 +259,12 @@ impl Dqn {
         // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
         let init = Init::PYTORCH_LINEAR;
         let network =
-            Mlp::new(&mut builder, "q_network", observation_len, &config.network, num_actions, init, init);
+            config.network.build(&mut builder, "q_network", observation_len, num_actions, init, init)?;
         let params = builder.build(stream(info.seed, 0));
         Ok(Self {
             num_actions,
             online: None,
-            target: PackedMlp::new(&network, &params)?,
+            target: Packed::new(&network, &params)?,
             target_params: params.clone(),
             adam: Adam::new(AdamConfig::default(), params.len())?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
@@ -289,7 +289,7 @@ impl Dqn {
         self.slots.clear();
         self.replay.sample(self.config.batch_size, &mut self.rng, &mut self.slots);
         if self.config.double {
-            self.online = Some(PackedMlp::new(&self.network, &self.params)?);
+            self.online = Some(Packed::new(&self.network, &self.params)?);
         }
         Ok(())
     }
@@ -334,7 +334,7 @@ impl Dqn {
         let frequency = self.config.target_network_frequency;
         if env_steps / frequency > steps_before / frequency {
             self.target_params.lerp_from(&self.params, self.config.tau as f32)?;
-            self.target = PackedMlp::new(&self.network, &self.target_params)?;
+            self.target = Packed::new(&self.network, &self.target_params)?;
         }
         Ok(())
     }
@@ -371,7 +371,8 @@ impl Dqn {
         }
         let mut x = Matrix::zeros(rows, self.network.inputs())?;
         self.replay.observations(slots, x.as_mut_slice());
-        let (q_values, tape) = self.network.forward(&self.params, &x, Tape::new())?;
+        let mut tape = Tape::new();
+        let q_values = self.network.forward(&self.params, &x, &mut tape)?;
 
         work.q_grads.clear();
         work.q_grads.resize(rows * actions, 0.0);
@@ -406,7 +407,7 @@ impl Learner for Dqn {
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(DqnPolicy {
             network: self.network.clone(),
-            packed: PackedMlp::new(&self.network, &self.params)?,
+            packed: Packed::new(&self.network, &self.params)?,
             num_actions: self.num_actions,
             epsilon: self.epsilon,
         }))
@@ -457,7 +458,7 @@ impl Learner for Dqn {
             let message = format!("expected a replay buffer of {} transitions", self.config.buffer_size);
             return Err(AgentError::Restore(message));
         }
-        self.target = PackedMlp::new(&self.network, &target_params)?;
+        self.target = Packed::new(&self.network, &target_params)?;
         (self.params, self.target_params, self.adam) = (params, target_params, adam);
         self.rng = saved.rng;
         self.replay = saved.replay;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp, Params, Tape,
+    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, MlpConfig, Packed, Params, Sequential, Tape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -149,27 +149,27 @@ impl PpoConfig {
 /// PPO's two networks, as one buffer of parameters named `actor.*` and `critic.*`.
 #[derive(Clone, Debug)]
 struct Networks {
-    actor: Mlp,
-    critic: Mlp,
+    actor: Sequential,
+    critic: Sequential,
     num_actions: usize,
 }
 
 impl Networks {
     /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
-    fn new(config: &MlpConfig, inputs: usize, num_actions: usize, seed: u64) -> (Self, Params) {
+    fn new(config: &MlpConfig, inputs: usize, num_actions: usize, seed: u64) -> Result<(Self, Params), AgentError> {
         let mut builder = LayoutBuilder::new();
         let orthogonal = |gain| Init::Orthogonal { gain };
         let hidden = orthogonal(std::f32::consts::SQRT_2);
-        let actor = Mlp::new(&mut builder, "actor", inputs, config, num_actions, hidden, orthogonal(0.01));
-        let critic = Mlp::new(&mut builder, "critic", inputs, config, 1, hidden, orthogonal(1.0));
-        (Self { actor, critic, num_actions }, builder.build(seed))
+        let actor = config.build(&mut builder, "actor", inputs, num_actions, hidden, orthogonal(0.01))?;
+        let critic = config.build(&mut builder, "critic", inputs, 1, hidden, orthogonal(1.0))?;
+        Ok((Self { actor, critic, num_actions }, builder.build(seed)))
     }
 }
 
 /// A snapshot of the actor.
 struct PpoPolicy {
-    actor: Mlp,
-    packed: PackedMlp,
+    actor: Sequential,
+    packed: Packed,
     num_actions: usize,
 }
 
@@ -251,7 +251,7 @@ impl Ppo {
         let num_actions = single_discrete("ppo", &info.action_spec)?;
         let observation_len = input_len("ppo", &info.observation_space)?;
         let (networks, params) =
-            Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0));
+            Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0))?;
         let adam = Adam::new(AdamConfig { eps: config.adam_eps, ..Default::default() }, params.len())?;
         let duration = info.total_timesteps as f64;
         let anneal = |start: f64, anneal: bool| LinearSchedule {
@@ -287,7 +287,7 @@ impl Ppo {
 
     /// Values, advantages and returns of every fragment, then everything flattened.
     fn estimate(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
-        let packed = PackedMlp::new(&self.networks.critic, &self.params)?;
+        let packed = Packed::new(&self.networks.critic, &self.params)?;
         let (critic, config) = (&self.networks.critic, &self.config);
         for_each_slice(&mut self.shards, |shard, work| {
             work.estimate(&fragments[shard], critic, &packed, config)
@@ -406,7 +406,7 @@ impl Learner for Ppo {
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(PpoPolicy {
             actor: self.networks.actor.clone(),
-            packed: PackedMlp::new(&self.networks.actor, &self.params)?,
+            packed: Packed::new(&self.networks.actor, &self.params)?,
             num_actions: self.networks.num_actions,
         }))
     }
@@ -479,8 +479,9 @@ impl SliceWork {
         scale: f32,
     ) -> Result<(), AgentError> {
         let gathered = &mut self.gathered;
-        let (logits, tape) = networks.actor.forward(params, observations, Tape::new())?;
-        let (values, tape) = networks.critic.forward(params, observations, tape)?;
+        let mut tape = Tape::new();
+        let logits = networks.actor.forward(params, observations, &mut tape)?;
+        let values = networks.critic.forward(params, observations, &mut tape)?;
         let input = LossInput {
             num_actions: networks.num_actions,
             logits: logits.as_slice(),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp,
-    Params, Scratch, Tape, kernels,
+    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, MlpConfig, Packed,
+    Params, Scratch, Sequential, Tape, kernels,
 };
 
 /// Runs `f` for about a quarter of a second; returns minimum and median microseconds.
@@ -40,17 +40,17 @@ fn report(filter: &str, name: &str, f: impl FnMut()) {
     }
 }
 
-fn network(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> (Mlp, Params) {
+fn network(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> (Sequential, Params) {
     let mut builder = LayoutBuilder::new();
     let config = MlpConfig { hidden: hidden.to_vec(), activation };
-    let mlp =
-        Mlp::new(&mut builder, "net", inputs, &config, outputs, Init::PYTORCH_LINEAR, Init::PYTORCH_LINEAR);
+    let init = Init::PYTORCH_LINEAR;
+    let mlp = config.build(&mut builder, "net", inputs, outputs, init, init).unwrap();
     (mlp, builder.build(1))
 }
 
 fn bench(filter: &str, label: &str, hidden: &[usize], activation: Activation, batches: &[usize]) {
     let (mlp, mut params) = network(4, hidden, 2, activation);
-    let packed = PackedMlp::new(&mlp, &params).unwrap();
+    let packed = Packed::new(&mlp, &params).unwrap();
     let mut scratch = Scratch::new();
     for &batch in batches {
         let x: Vec<f32> = (0..4 * batch).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
@@ -66,15 +66,17 @@ fn bench(filter: &str, label: &str, hidden: &[usize], activation: Activation, ba
         let dy: Vec<f32> = (0..2 * batch).map(|i| (i % 5) as f32 / 800.0).collect();
         let mut x = Matrix::from_slice(batch, 4, &values).unwrap();
         report(filter, &format!("{label} forward {batch}"), || {
-            black_box(mlp.forward(&params, &x, Tape::new()).unwrap());
+            black_box(mlp.forward(&params, &x, &mut Tape::new()).unwrap());
         });
         report(filter, &format!("{label} forward+backward {batch}"), || {
-            let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+            let mut tape = Tape::new();
+            let y = mlp.forward(&params, &x, &mut tape).unwrap();
             tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
         });
         report(filter, &format!("{label} step {batch}"), || {
             x.copy_from_slice(&values).unwrap();
-            let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+            let mut tape = Tape::new();
+            let y = mlp.forward(&params, &x, &mut tape).unwrap();
             tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
             adam.step(&mut params, &gradient, 1e-4).unwrap();
         });

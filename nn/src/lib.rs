@@ -6,39 +6,66 @@
 //! nothing of reinforcement learning.
 //!
 //! - [`Params`] hold all parameters of a network in one flat buffer; a [`LayoutBuilder`] names them as PyTorch does.
-//! - [`Mlp`] and [`Linear`] know where their parameters lie. On a [`Tape`] they are trained, on [`PackedMlp`] they
-//!   act.
-//! - [`Adam`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients.
+//! - A [`Layer`] knows where its parameters lie. A [`Sequential`] of layers is trained on a [`Tape`], and acts on
+//!   [`Packed`] weights.
+//! - [`Adam`], any other [`Optimizer`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients; a
+//!   [`Schedule`] gives learning rates, an [`Ema`] follows the parameters.
 //! - [`losses`] has the numerics of output heads, [`kernels`] vectorised functions over slices.
 //! - [`weights`] reads and writes safetensors.
 //!
 //! The main decision: parameters and gradients are flat slices, and the caller brings the gradient of its loss with
 //! respect to the outputs. So nothing is allocated in a training step, and nothing is passed over twice.
 //!
-//! Everything runs on the calling thread, except [`Adam::step_parallel`].
+//! Everything runs on the calling thread, except the optimizers' `step_parallel`.
 
+mod chain;
+pub mod conv;
 mod device;
+pub mod ema;
+pub mod embedding;
 mod error;
+pub mod image;
 mod init;
+pub mod input;
 pub mod instruction_set;
 pub mod kernels;
+pub mod layer;
 pub mod linear;
 pub mod losses;
 pub mod matrix;
 pub mod mlp;
-mod operation;
+pub mod noisy;
+pub mod norm;
 pub mod optim;
 pub mod params;
-mod stack;
+pub mod pool;
+pub mod residual;
+pub mod schedule;
+pub mod sequential;
 pub mod tape;
 pub mod weights;
 
+pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
+pub use ema::{Ema, EmaConfig, EmaState};
+pub use embedding::Embedding;
 pub use error::NnError;
+pub use image::ImageShape;
 pub use init::Init;
+pub use input::{ByteMatrix, Input, Rows};
 pub use instruction_set::InstructionSet;
+pub use layer::{Layer, LayerSummary};
 pub use linear::{Activation, Linear};
 pub use matrix::Matrix;
-pub use mlp::{Mlp, MlpConfig, PackedMlp, Scratch};
-pub use optim::{Adam, AdamConfig, AdamState, check_finite, clip_grad_norm};
+pub use mlp::MlpConfig;
+pub use noisy::NoisyLinear;
+pub use norm::Norm;
+pub use optim::{
+    Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
+    RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_grad_norm,
+};
 pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};
+pub use schedule::Schedule;
+pub use pool::{Pool2d, PoolConfig};
+pub use residual::{Activate, Residual};
+pub use sequential::{Packed, Scratch, Sequential};
 pub use tape::{InputGradients, Tape};

@@ -1,16 +1,17 @@
 //! One linear layer with its activation.
 
+use std::fmt;
 use std::sync::Arc;
 
-use dfdx::tensor::{Cpu, Tape as DfdxTape, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::NnError;
 use crate::init::Init;
-use crate::matrix::Matrix;
-use crate::operation;
-use crate::params::{LayoutBuilder, ParamRange, Params};
-use crate::tape::Tape;
+use crate::kernels::{
+    Left, Pooled, Right, Start, activate, differentiate, dot_rows, gemm, pack_transposed, packed_len,
+    transpose_into,
+};
+use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
+use crate::params::{LayoutBuilder, ParamRange};
 
 /// The slope of [`Activation::LeakyRelu`] below zero (PyTorch's default).
 pub const LEAKY_RELU_SLOPE: f32 = 0.01;
@@ -43,6 +44,21 @@ impl Activation {
     /// Whether the derivative needs the argument; else it is computed from the function's value.
     pub(crate) fn keeps_preactivation(self) -> bool {
         matches!(self, Self::Silu | Self::Gelu)
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identity => "identity",
+            Self::Relu => "relu",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Silu => "silu",
+            Self::Gelu => "gelu",
+            Self::Elu => "elu",
+            Self::LeakyRelu => "leaky_relu",
+        })
     }
 }
 
@@ -89,30 +105,157 @@ impl Linear {
         let bias = builder.add(&format!("{name}.bias"), &[outputs], bias_init);
         Self { weight, bias, inputs, outputs, activation }
     }
+}
 
-    /// Runs the layer on a batch, as one operation on the tape.
-    ///
-    /// # Shapes
-    /// `x`: `[B, inputs]`; returns `[B, outputs]`.
-    ///
-    /// # Errors
-    /// [`NnError::Columns`] if `x` has another width, [`NnError::Length`] if `params` belong to another network.
-    pub fn forward(&self, params: &Params, x: &Matrix, tape: Tape) -> Result<(Matrix, Tape), NnError> {
-        operation::forward(&Arc::from([self.clone()]), params, x, tape)
+impl Linear {
+    /// Few outputs are dot products along the inputs; more are tiles of a product with the transposed weight.
+    fn prefers_dot(&self) -> bool {
+        // In vector operations: a dot product ends with a sum over the lanes, worth about eight.
+        let dot = self.outputs * (self.inputs.div_ceil(16) + 8);
+        let tile = self.inputs * self.outputs.div_ceil(16);
+        dot < tile
     }
 
-    /// Runs the layer on a dfdx tensor, as one operation on the tape that the tensor carries.
-    ///
-    /// # Shapes
-    /// `x`: `[B, inputs]`; returns `[B, outputs]`.
-    ///
-    /// # Errors
-    /// As [`Self::forward`], and [`NnError::Empty`] for an empty batch.
-    pub fn forward_tensor<T: DfdxTape<f32, Cpu>>(
+    fn packed_weight_len(&self) -> usize {
+        aligned(if self.prefers_dot() { self.weight.len() } else { packed_len(self.outputs, self.inputs) })
+    }
+
+    /// Few inputs fill a vector badly; then the transposed gradient is computed, whose vectors run along the outputs.
+    fn prefers_transposed_gradient(&self) -> bool {
+        2 * self.inputs * self.outputs.div_ceil(16) <= self.outputs * self.inputs.div_ceil(16)
+    }
+
+    /// The product before the activation.
+    fn multiply(&self, weights: Weights<'_>, x: &[f32], rows: usize, out: &mut [f32]) {
+        let shape = (rows, self.outputs, self.inputs);
+        if weights.packed.is_empty() {
+            let (weight, bias) = (self.weight.of(weights.params), self.bias.of(weights.params));
+            if self.prefers_dot() {
+                return dot_rows(shape, x, weight, bias, out);
+            }
+            // A small batch: its rows are fewer to transpose than the weight's.
+            let mut transposed = Pooled::take(rows * (self.inputs + self.outputs));
+            let (x_transposed, out_transposed) = transposed.split_at_mut(rows * self.inputs);
+            transpose_into(x, rows, self.inputs, false, x_transposed);
+            gemm(
+                (self.outputs, rows, self.inputs),
+                Left::rows(weight, self.inputs),
+                Right::rows(x_transposed, rows),
+                Start::RowBias(bias),
+                out_transposed,
+            );
+            return transpose_into(out_transposed, self.outputs, rows, false, out);
+        }
+        let (weight, bias) = weights.packed.split_at(self.packed_weight_len());
+        if self.prefers_dot() {
+            dot_rows(shape, x, weight, bias, out);
+        } else {
+            let right = Right::packed(weight, self.inputs);
+            gemm(shape, Left::rows(x, self.inputs), right, Start::Bias(bias), out);
+        }
+    }
+}
+
+impl Layer for Linear {
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn parameters(&self) -> Vec<&ParamRange> {
+        vec![&self.weight, &self.bias]
+    }
+
+    fn packed_len(&self) -> usize {
+        self.packed_weight_len() + aligned(self.outputs)
+    }
+
+    fn pack(&self, params: &[f32], packed: &mut [f32]) {
+        let (weight, bias) = packed.split_at_mut(self.packed_weight_len());
+        if self.prefers_dot() {
+            weight[..self.weight.len()].copy_from_slice(self.weight.of(params));
+        } else {
+            pack_transposed(self.weight.of(params), self.outputs, self.inputs, weight);
+        }
+        bias[..self.outputs].copy_from_slice(self.bias.of(params));
+    }
+
+    fn packs_for(&self, batch: usize) -> bool {
+        !self.prefers_dot() && batch * (self.inputs + self.outputs) >= self.inputs * self.outputs
+    }
+
+    fn kept_len(&self) -> usize {
+        if self.activation.keeps_preactivation() { self.outputs } else { 0 }
+    }
+
+    fn forward(&self, weights: Weights<'_>, x: &[f32], rows: usize, kept: &mut [f32], out: &mut [f32]) {
+        self.multiply(weights, x, rows, out);
+        if !kept.is_empty() {
+            kept.copy_from_slice(out);
+        }
+        activate(self.activation, out);
+    }
+
+    fn gradient_scratch_len(&self) -> usize {
+        if self.prefers_transposed_gradient() { self.weight.len() } else { 0 }
+    }
+
+    fn backward(
         &self,
-        params: &Params,
-        x: Tensor<(usize, usize), f32, Cpu, T>,
-    ) -> Result<Tensor<(usize, usize), f32, Cpu, T>, NnError> {
-        operation::forward_tensor(&Arc::from([self.clone()]), params, x)
+        saved: &Saved<'_>,
+        delta: &mut [f32],
+        gradient: Option<Gradient<'_>>,
+        dx: Option<&mut [f32]>,
+    ) {
+        let (inputs, outputs, rows) = (self.inputs, self.outputs, saved.rows);
+        let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
+        if let Some(gradient) = gradient {
+            let [fresh_weight, fresh_bias] = [0, 1].map(|index| gradient.first && gradient.fresh[index]);
+            let bias = self.bias.of_mut(gradient.flat);
+            if fresh_bias {
+                bias.fill(0.0);
+            }
+            differentiate(self.activation, outputs, kept, delta, bias);
+            if self.prefers_transposed_gradient() {
+                let target = gradient.scratch;
+                let start = if gradient.first { Start::Zero } else { Start::Accumulate };
+                let left = Left::transposed(saved.x, inputs);
+                gemm((inputs, outputs, rows), left, Right::rows(delta, outputs), start, target);
+                if gradient.last {
+                    let weight = self.weight.of_mut(gradient.flat);
+                    transpose_into(target, inputs, outputs, !gradient.fresh[0], weight);
+                }
+            } else {
+                let start = if fresh_weight { Start::Zero } else { Start::Accumulate };
+                let weight = self.weight.of_mut(gradient.flat);
+                let left = Left::transposed(delta, outputs);
+                gemm((outputs, inputs, rows), left, Right::rows(saved.x, inputs), start, weight);
+            }
+        } else {
+            let mut unwanted = Pooled::take(outputs);
+            differentiate(self.activation, outputs, kept, delta, &mut unwanted);
+        }
+        if let Some(dx) = dx {
+            let weight = Right::rows(self.weight.of(saved.weights.params), inputs);
+            gemm((rows, inputs, outputs), Left::rows(delta, outputs), weight, Start::Zero, dx);
+        }
+    }
+
+    fn describe(&self) -> LayerSummary {
+        LayerSummary {
+            layer: format!("Linear({}, {}, {})", self.inputs, self.outputs, self.activation),
+            output_shape: vec![self.outputs],
+            parameters: self.weight.len() + self.bias.len(),
+            flops: 2 * self.weight.len() as u64,
+        }
+    }
+}
+
+impl From<Linear> for Arc<dyn Layer> {
+    fn from(layer: Linear) -> Self {
+        Arc::new(layer)
     }
 }

@@ -1,5 +1,7 @@
 //! Batches of rows: what layers read and write.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dfdx::tensor::{Cpu, Tensor, ZerosTensor};
 
 use crate::device::device;
@@ -8,11 +10,25 @@ use crate::kernels::view;
 
 /// A row-major `[rows, columns]` matrix: a dfdx tensor that remembers whether a tape needs its gradient.
 ///
-/// Clones share the values until one is changed.
+/// Images are rows of `channels · height · width` values, sequences `[T, B, F]` have `T · B` rows of `F` values.
+///
+/// Clones share the values until one is changed, and are the same to a tape.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     tensor: Tensor<(usize, usize), f32, Cpu>,
+    id: MatrixId,
     tracked: bool,
+}
+
+/// Identity of a matrix on a tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MatrixId(u64);
+
+impl MatrixId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Matrix {
@@ -22,7 +38,8 @@ impl Matrix {
     /// [`NnError::Empty`] without rows or columns.
     pub fn zeros(rows: usize, columns: usize) -> Result<Self, NnError> {
         check_not_empty("matrix", rows, columns)?;
-        Ok(Self { tensor: device().try_zeros_like(&(rows, columns))?, tracked: false })
+        let tensor = device().try_zeros_like(&(rows, columns))?;
+        Ok(Self { tensor, id: MatrixId::next(), tracked: false })
     }
 
     /// A copy of `values`, row after row.
@@ -46,11 +63,22 @@ impl Matrix {
         if view::matrix(&tensor).is_none() {
             return Self::from_slice(rows, columns, &tensor.as_vec());
         }
-        Ok(Self { tensor, tracked: false })
+        Ok(Self { tensor, id: MatrixId::next(), tracked: false })
     }
 
-    pub(crate) fn output(tensor: Tensor<(usize, usize), f32, Cpu>) -> Self {
-        Self { tensor, tracked: true }
+    /// What an operation returns: the values that `write` fills in.
+    pub(crate) fn output(
+        rows: usize,
+        columns: usize,
+        write: impl FnOnce(&mut [f32]),
+    ) -> Result<Self, NnError> {
+        let mut matrix = Self::zeros(rows, columns)?.tracked();
+        write(matrix.as_mut_slice());
+        Ok(matrix)
+    }
+
+    pub(crate) fn id(&self) -> MatrixId {
+        self.id
     }
 
     /// Asks tapes to compute the gradient of this input, see [`crate::InputGradients::get`].

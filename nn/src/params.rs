@@ -76,6 +76,9 @@ pub struct ParamSpec {
     pub name: String,
     /// Shape and place in the flat buffer.
     pub range: ParamRange,
+    /// Whether it is learned; else it is a buffer, such as a running mean: saved and copied with the parameters, but
+    /// without a gradient and left alone by optimizers.
+    pub learned: bool,
 }
 
 /// The names, shapes and places of all parameters of a network, in the order of the buffer.
@@ -108,6 +111,17 @@ impl Layout {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The number of values that are learned.
+    #[must_use]
+    pub fn learned_len(&self) -> usize {
+        self.specs.iter().filter(|spec| spec.learned).map(|spec| spec.range.len()).sum()
+    }
+
+    /// The buffers: what is not learned.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &ParamRange> {
+        self.specs.iter().filter(|spec| !spec.learned).map(|spec| &spec.range)
     }
 
     /// A short description for error messages.
@@ -145,11 +159,23 @@ impl LayoutBuilder {
     /// # Panics
     /// If the name is taken.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
+        self.push(name, shape, init, true)
+    }
+
+    /// Appends a buffer: values that are saved with the parameters but not learned.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn add_buffer(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
+        self.push(name, shape, init, false)
+    }
+
+    fn push(&mut self, name: &str, shape: &[usize], init: Init, learned: bool) -> ParamRange {
         assert!(self.layout.find(name).is_none(), "parameter names must be unique, got {name} twice");
         let start = self.layout.len;
         let end = start + shape.iter().product::<usize>();
         let range = ParamRange { range: start..end, shape: shape.to_vec() };
-        self.layout.specs.push(ParamSpec { name: name.to_owned(), range: range.clone() });
+        self.layout.specs.push(ParamSpec { name: name.to_owned(), range: range.clone(), learned });
         self.layout.len = end;
         self.inits.push(init);
         range

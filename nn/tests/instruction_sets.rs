@@ -5,7 +5,7 @@
 
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, Mlp, MlpConfig, PackedMlp,
+    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, MlpConfig, Packed,
     Scratch, Tape, clip_grad_norm, kernels,
 };
 
@@ -14,7 +14,7 @@ fn train(hidden: &[usize], activation: Activation) -> Vec<f32> {
     let mut builder = LayoutBuilder::new();
     let config = MlpConfig { hidden: hidden.to_vec(), activation };
     let orthogonal = Init::Orthogonal { gain: std::f32::consts::SQRT_2 };
-    let mlp = Mlp::new(&mut builder, "net", 5, &config, 3, orthogonal, Init::PYTORCH_LINEAR);
+    let mlp = config.build(&mut builder, "net", 5, 3, orthogonal, Init::PYTORCH_LINEAR).unwrap();
     let mut params = builder.build(3);
     let mut adam = Adam::new(AdamConfig::default(), params.len()).unwrap();
     let x: Vec<f32> = (0..5 * 130).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
@@ -22,7 +22,8 @@ fn train(hidden: &[usize], activation: Activation) -> Vec<f32> {
     let mut seen = Vec::new();
     for _ in 0..3 {
         let input = Matrix::from_slice(130, 5, &x).unwrap();
-        let (y, tape) = mlp.forward(&params, &input, Tape::new()).unwrap();
+        let mut tape = Tape::new();
+    let y = mlp.forward(&params, &input, &mut tape).unwrap();
         let dy: Vec<f32> = y.as_slice().iter().map(|y| (y - 0.5) / 130.0).collect();
         tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
         seen.push(clip_grad_norm(&mut gradient, 0.5));
@@ -30,7 +31,7 @@ fn train(hidden: &[usize], activation: Activation) -> Vec<f32> {
         adam.step(&mut params, &gradient, 1e-3).unwrap();
     }
     seen.extend_from_slice(params.as_slice());
-    let packed = PackedMlp::new(&mlp, &params).unwrap();
+    let packed = Packed::new(&mlp, &params).unwrap();
     let mut out = vec![0.0; 130 * 3];
     mlp.infer(&packed, &x, 130, &mut Scratch::new(), &mut out).unwrap();
     let mut log_probs = vec![0.0; out.len()];

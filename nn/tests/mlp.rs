@@ -1,7 +1,7 @@
 //! Multi-layer perceptrons: gradients against finite differences, acting against learning, errors.
 
 use agon_nn::{
-    Activation, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, NnError, PackedMlp, Params, Scratch, Tape,
+    Activation, Init, LayoutBuilder, Linear, Matrix, MlpConfig, NnError, Packed, Params, Scratch, Sequential, Tape,
 };
 use proptest::prelude::*;
 
@@ -16,12 +16,27 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::LeakyRelu,
 ];
 
-fn network(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> (Mlp, Params) {
+fn network(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> (Sequential, Params) {
     let mut builder = LayoutBuilder::new();
     let config = MlpConfig { hidden: hidden.to_vec(), activation };
     let init = Init::PYTORCH_LINEAR;
-    let mlp = Mlp::new(&mut builder, "net", inputs, &config, outputs, init, init);
+    let mlp = config.build(&mut builder, "net", inputs, outputs, init, init).unwrap();
     (mlp, builder.build(5))
+}
+
+/// The layers of the same network.
+fn linears(inputs: usize, hidden: &[usize], outputs: usize, activation: Activation) -> Vec<Linear> {
+    let (mut builder, mut width) = (LayoutBuilder::new(), inputs);
+    let mut linear = |index: usize, outputs, activation| {
+        let name = format!("net.{}", 2 * index);
+        let layer = Linear::new(&mut builder, &name, width, outputs, activation, Init::Zeros);
+        width = outputs;
+        layer
+    };
+    let mut layers: Vec<_> =
+        hidden.iter().enumerate().map(|(index, &hidden)| linear(index, hidden, activation)).collect();
+    layers.push(linear(hidden.len(), outputs, Activation::Identity));
+    layers
 }
 
 fn values(len: usize, salt: usize) -> Vec<f32> {
@@ -29,8 +44,8 @@ fn values(len: usize, salt: usize) -> Vec<f32> {
 }
 
 /// The network in `f64`, straight from the definition.
-fn reference(mlp: &Mlp, params: &[f64], x: &[f64]) -> Vec<f64> {
-    mlp.layers().iter().fold(x.to_vec(), |x, layer| {
+fn reference(layers: &[Linear], params: &[f64], x: &[f64]) -> Vec<f64> {
+    layers.iter().fold(x.to_vec(), |x, layer| {
         let (weight, bias) = (&params[layer.weight.range()], &params[layer.bias.range()]);
         (0..layer.outputs)
             .map(|o| {
@@ -64,11 +79,11 @@ fn reference(mlp: &Mlp, params: &[f64], x: &[f64]) -> Vec<f64> {
 }
 
 /// `Σ weights · outputs` of a batch in `f64`.
-fn objective(mlp: &Mlp, params: &[f64], x: &[f64], weights: &[f32]) -> f64 {
-    x.chunks(mlp.inputs())
-        .zip(weights.chunks(mlp.outputs()))
+fn objective(layers: &[Linear], params: &[f64], x: &[f64], weights: &[f32]) -> f64 {
+    x.chunks(layers[0].inputs)
+        .zip(weights.chunks(layers[layers.len() - 1].outputs))
         .flat_map(|(x, weights)| {
-            reference(mlp, params, x)
+            reference(layers, params, x)
                 .into_iter()
                 .zip(weights)
                 .map(|(y, &w)| y * f64::from(w))
@@ -105,28 +120,30 @@ proptest! {
         picks in prop::collection::vec(any::<prop::sample::Index>(), 24),
     ) {
         let (mlp, params) = network(inputs, &hidden, outputs, activation);
+        let layers = linears(inputs, &hidden, outputs, activation);
         let x_values = values(batch * inputs, 1);
         let weights = values(batch * outputs, 2);
         let x = Matrix::from_slice(batch, inputs, &x_values).unwrap().tracked();
-        let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+        let mut tape = Tape::new();
+    let y = mlp.forward(&params, &x, &mut tape).unwrap();
         let (wide_params, wide_x) = (widen(params.as_slice()), widen(&x_values));
         for (row, x) in wide_x.chunks(inputs).enumerate() {
-            for (o, expected) in reference(&mlp, &wide_params, x).into_iter().enumerate() {
+            for (o, expected) in reference(&layers, &wide_params, x).into_iter().enumerate() {
                 let got = f64::from(y.as_slice()[row * outputs + o]);
                 prop_assert!((got - expected).abs() < 1e-5, "output {got}, expected {expected}");
             }
         }
         let mut gradient = vec![f32::NAN; params.len()];
-        let mut of_inputs = tape.backward(&params, &[(&y, &weights)], &mut gradient).unwrap();
-        let of_x = of_inputs.get(&x).unwrap().unwrap();
+        let of_inputs = tape.backward(&params, &[(&y, &weights)], &mut gradient).unwrap();
+        let of_x = of_inputs.get(&x).unwrap();
         for pick in picks {
             let index = pick.index(params.len());
-            if let Some(expected) = slope(|p| objective(&mlp, p, &wide_x, &weights), &wide_params, index) {
+            if let Some(expected) = slope(|p| objective(&layers, p, &wide_x, &weights), &wide_params, index) {
                 let got = f64::from(gradient[index]);
                 prop_assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "parameter {index}: {got}, expected {expected}");
             }
             let index = pick.index(x_values.len());
-            if let Some(expected) = slope(|x| objective(&mlp, &wide_params, x, &weights), &wide_x, index) {
+            if let Some(expected) = slope(|x| objective(&layers, &wide_params, x, &weights), &wide_x, index) {
                 let got = f64::from(of_x[index]);
                 prop_assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "input {index}: {got}, expected {expected}");
             }
@@ -144,8 +161,8 @@ proptest! {
         let (mlp, params) = network(inputs, &hidden, outputs, activation);
         let x_values = values(batch * inputs, 3);
         let x = Matrix::from_slice(batch, inputs, &x_values).unwrap();
-        let (y, _tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
-        let packed = PackedMlp::new(&mlp, &params).unwrap();
+        let y = mlp.forward(&params, &x, &mut Tape::new()).unwrap();
+        let packed = Packed::new(&mlp, &params).unwrap();
         let mut scratch = Scratch::new();
         let mut out = vec![f32::NAN; batch * outputs];
         mlp.infer(&packed, &x_values, batch, &mut scratch, &mut out).unwrap();
@@ -169,7 +186,8 @@ fn large_batches_have_the_summed_gradient_of_their_rows() {
     let (x, weights) = (values(batch * 5, 1), values(batch * 3, 2));
     let gradient_of = |rows: std::ops::Range<usize>| {
         let x = Matrix::from_slice(rows.len(), 5, &x[rows.start * 5..rows.end * 5]).unwrap();
-        let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+        let mut tape = Tape::new();
+    let y = mlp.forward(&params, &x, &mut tape).unwrap();
         let mut gradient = vec![f32::NAN; params.len()];
         tape.backward(&params, &[(&y, &weights[rows.start * 3..rows.end * 3])], &mut gradient).unwrap();
         gradient
@@ -190,10 +208,10 @@ fn large_batches_have_the_summed_gradient_of_their_rows() {
 #[test]
 fn two_networks_share_a_tape_and_a_gradient() {
     let mut builder = LayoutBuilder::new();
-    let config = MlpConfig::default();
-    let actor = Mlp::new(&mut builder, "actor", 4, &config, 2, Init::PYTORCH_LINEAR, Init::PYTORCH_LINEAR);
+    let (config, init) = (MlpConfig::default(), Init::PYTORCH_LINEAR);
+    let actor = config.build(&mut builder, "actor", 4, 2, init, init).unwrap();
     let unused = builder.add("unused", &[7], Init::Zeros);
-    let critic = Mlp::new(&mut builder, "critic", 4, &config, 1, Init::PYTORCH_LINEAR, Init::PYTORCH_LINEAR);
+    let critic = config.build(&mut builder, "critic", 4, 1, init, init).unwrap();
     let params = builder.build(1);
     let names: Vec<_> = params.layout().specs().iter().map(|spec| spec.name.as_str()).collect();
     assert_eq!(
@@ -210,20 +228,22 @@ fn two_networks_share_a_tape_and_a_gradient() {
 
     let x = Matrix::from_slice(3, 4, &values(12, 1)).unwrap();
     let (dlogits, dvalues) = (values(6, 2), values(3, 3));
-    let (logits, tape) = actor.forward(&params, &x, Tape::new()).unwrap();
-    let (value, tape) = critic.forward(&params, &x, tape).unwrap();
+    let mut tape = Tape::new();
+    let logits = actor.forward(&params, &x, &mut tape).unwrap();
+    let value = critic.forward(&params, &x, &mut tape).unwrap();
     let mut both = vec![f32::NAN; params.len()];
     tape.backward(&params, &[(&logits, &dlogits), (&value, &dvalues)], &mut both).unwrap();
 
     let mut alone = vec![f32::NAN; params.len()];
-    let (logits, tape) = actor.forward(&params, &x, Tape::new()).unwrap();
+    let mut tape = Tape::new();
+    let logits = actor.forward(&params, &x, &mut tape).unwrap();
     tape.backward(&params, &[(&logits, &dlogits)], &mut alone).unwrap();
-    for layer in actor.layers() {
-        assert_eq!(layer.weight.of(&both), layer.weight.of(&alone));
-        assert_eq!(layer.bias.of(&both), layer.bias.of(&alone));
-    }
-    for layer in critic.layers() {
-        assert!(layer.weight.of(&alone).iter().all(|&x| x == 0.0), "no output depends on the critic");
+    for spec in params.layout().specs() {
+        if spec.name.starts_with("actor") {
+            assert_eq!(spec.range.of(&both), spec.range.of(&alone));
+        } else {
+            assert!(spec.range.of(&alone).iter().all(|&x| x == 0.0), "no output depends on the critic");
+        }
     }
     assert_eq!(unused.of(&both), [0.0; 7]);
 }
@@ -238,8 +258,7 @@ fn gradients_of_two_uses_of_a_network_are_summed() {
         let mut outputs = Vec::new();
         for (x, _) in parts {
             let x = Matrix::from_slice(x.len() / 3, 3, x).unwrap();
-            let (y, next) = mlp.forward(&params, &x, tape).unwrap();
-            tape = next;
+            let y = mlp.forward(&params, &x, &mut tape).unwrap();
             outputs.push(y);
         }
         let seeds: Vec<_> = outputs.iter().zip(parts).map(|(y, (_, g))| (y, *g)).collect();
@@ -258,15 +277,23 @@ fn chained_networks_differentiate_through_each_other() {
     let (actor, actor_params) = network(3, &[16], 2, Activation::Relu);
     let (critic, critic_params) = network(2, &[16], 1, Activation::Tanh);
     let x = Matrix::from_slice(4, 3, &values(12, 1)).unwrap();
-    let (action, tape) = actor.forward(&actor_params, &x, Tape::new()).unwrap();
-    let (value, tape) = critic.forward(&critic_params, &action, tape).unwrap();
+    let mut tape = Tape::new();
+    let action = actor.forward(&actor_params, &x, &mut tape).unwrap();
+    let value = critic.forward(&critic_params, &action, &mut tape).unwrap();
     let mut chained = vec![f32::NAN; actor_params.len()];
-    let mut inner = tape.backward(&actor_params, &[(&value, &[1.0; 4])], &mut chained).unwrap();
-    let dactions = inner.get(&action).unwrap().unwrap().to_vec();
+    tape.backward(&actor_params, &[(&value, &[1.0; 4])], &mut chained).unwrap();
 
-    let (action, tape) = actor.forward(&actor_params, &x, Tape::new()).unwrap();
+    let given = Matrix::from_slice(4, 2, action.as_slice()).unwrap().tracked();
+    let mut tape = Tape::new();
+    let value = critic.forward(&critic_params, &given, &mut tape).unwrap();
+    let mut of_critic = vec![f32::NAN; critic_params.len()];
+    let inner = tape.backward(&critic_params, &[(&value, &[1.0; 4])], &mut of_critic).unwrap();
+    let dactions = inner.get(&given).unwrap();
+
+    let mut tape = Tape::new();
+    let action = actor.forward(&actor_params, &x, &mut tape).unwrap();
     let mut direct = vec![f32::NAN; actor_params.len()];
-    tape.backward(&actor_params, &[(&action, &dactions)], &mut direct).unwrap();
+    tape.backward(&actor_params, &[(&action, dactions)], &mut direct).unwrap();
     assert_eq!(chained, direct);
     assert!(chained.iter().any(|&x| x != 0.0));
 }
@@ -284,21 +311,22 @@ fn tensors_with_their_own_tape_pass_through() {
     let gradients = y.mean().backward();
 
     let input = Matrix::from_tensor(x.clone()).unwrap().tracked();
-    let (y, tape) = mlp.forward(&params, &input, Tape::new()).unwrap();
+    let mut tape = Tape::new();
+    let y = mlp.forward(&params, &input, &mut tape).unwrap();
     let mut expected = vec![f32::NAN; params.len()];
-    let mut inputs = tape.backward(&params, &[(&y, &[1.0 / 8.0; 8])], &mut expected).unwrap();
+    let inputs = tape.backward(&params, &[(&y, &[1.0 / 8.0; 8])], &mut expected).unwrap();
     let got = gradients.get(params.tensor()).as_vec();
     for (got, expected) in got.iter().zip(&expected) {
         assert!((got - expected).abs() < 1e-6);
     }
-    assert_eq!(gradients.get(&x).as_vec(), inputs.get(&input).unwrap().unwrap());
+    assert_eq!(gradients.get(&x).as_vec(), inputs.get(&input).unwrap());
 }
 
 #[test]
 fn wrong_sizes_give_errors() {
     let (mlp, params) = network(3, &[8], 2, Activation::Tanh);
     let (other, small) = network(1, &[], 1, Activation::Tanh);
-    let packed = PackedMlp::new(&mlp, &params).unwrap();
+    let packed = Packed::new(&mlp, &params).unwrap();
     let mut scratch = Scratch::new();
     let message = |error: NnError| error.to_string();
     let mut infer =
@@ -307,13 +335,14 @@ fn wrong_sizes_give_errors() {
     assert_eq!(infer(&[0.0; 5], 2, &mut [0.0; 4]), Err("input must hold 6 values, got 5".into()));
     assert_eq!(infer(&[0.0; 6], 2, &mut [0.0; 3]), Err("output must hold 4 values, got 3".into()));
     assert!(other.infer(&packed, &[0.0], 1, &mut Scratch::new(), &mut [0.0]).is_err());
-    assert!(PackedMlp::new(&mlp, &small).is_err());
+    assert!(Packed::new(&mlp, &small).is_err());
 
     let x = Matrix::zeros(2, 4).unwrap();
-    let error = mlp.forward(&params, &x, Tape::new()).unwrap_err();
+    let error = mlp.forward(&params, &x, &mut Tape::new()).unwrap_err();
     assert_eq!(error.to_string(), "input must have 3 columns, got 4");
     let x = Matrix::zeros(2, 3).unwrap();
-    let (y, tape) = mlp.forward(&params, &x, Tape::new()).unwrap();
+    let mut tape = Tape::new();
+    let y = mlp.forward(&params, &x, &mut tape).unwrap();
     let error = tape.backward(&params, &[(&y, &[1.0; 3])], &mut vec![0.0; params.len()]).unwrap_err();
     assert_eq!(error.to_string(), "output gradient must hold 4 values, got 3");
     let error = Tape::new().backward(&params, &[], &mut [0.0; 2]).unwrap_err();
@@ -327,7 +356,7 @@ fn wrong_sizes_give_errors() {
 fn nan_inputs_give_nan_outputs() {
     for activation in ACTIVATIONS {
         let (mlp, params) = network(3, &[20], 2, activation);
-        let packed = PackedMlp::new(&mlp, &params).unwrap();
+        let packed = Packed::new(&mlp, &params).unwrap();
         let mut out = [0.0; 2];
         mlp.infer(&packed, &[0.0, f32::NAN, 1.0], 1, &mut Scratch::new(), &mut out).unwrap();
         assert!(out.iter().all(|x| x.is_nan()), "{activation:?}");

@@ -36,7 +36,7 @@ fn trial(spec: &EnvSpec, config: &DqnConfig, iterations: u64, seed: u64) -> Tria
 
 /// The action values of the four one-hot states, `[4, A]`.
 fn q_values(dqn: &Dqn) -> Vec<f32> {
-    let packed = PackedMlp::new(&dqn.network, &dqn.params).unwrap();
+    let packed = Packed::new(&dqn.network, &dqn.params).unwrap();
     let mut out = vec![0.0; 4 * dqn.num_actions];
     dqn.network.infer(&packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
     out
@@ -232,7 +232,7 @@ fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
         params.as_mut_slice().fill(0.0);
         params.as_mut_slice()[bias].copy_from_slice(&values);
     }
-    dqn.target = PackedMlp::new(&dqn.network, &dqn.target_params).unwrap();
+    dqn.target = Packed::new(&dqn.network, &dqn.target_params).unwrap();
     dqn
 }
 

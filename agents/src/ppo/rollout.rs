@@ -1,6 +1,6 @@
 //! A rollout: the fragments of an iteration with their advantages, flattened, and minibatches gathered from it.
 
-use agon_nn::{Matrix, Mlp, PackedMlp, Scratch};
+use agon_nn::{Matrix, Packed, Scratch, Sequential};
 
 use super::PpoConfig;
 use crate::returns::{self, Trajectory};
@@ -45,8 +45,8 @@ impl ShardWork {
     pub(super) fn estimate(
         &mut self,
         fragment: &Fragment,
-        critic: &Mlp,
-        packed: &PackedMlp,
+        critic: &Sequential,
+        packed: &Packed,
         config: &PpoConfig,
     ) -> Result<(), AgentError> {
         let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);

@@ -228,7 +228,7 @@ fn trial(spec: &EnvSpec, config: &PpoConfig, iterations: u64, seed: u64) -> Tria
 
 /// The critic's values of the four one-hot states.
 fn values(ppo: &Ppo) -> [f32; 4] {
-    let packed = PackedMlp::new(&ppo.networks.critic, &ppo.params).unwrap();
+    let packed = Packed::new(&ppo.networks.critic, &ppo.params).unwrap();
     let mut out = [0.0; 4];
     ppo.networks.critic.infer(&packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
     out

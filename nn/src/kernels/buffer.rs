@@ -1,6 +1,7 @@
 //! Scratch memory on cache-line boundaries, and the pool it comes from.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 /// One cache line.
@@ -55,7 +56,7 @@ impl DerefMut for AlignedBuffer {
 }
 
 /// How many buffers a thread keeps; more than a training step has in use at once.
-const POOL_SIZE: usize = 32;
+const POOL_SIZE: usize = 64;
 
 thread_local! {
     static POOL: RefCell<Vec<AlignedBuffer>> = const { RefCell::new(Vec::new()) };
@@ -76,6 +77,13 @@ impl Pooled {
         buffer.reserve_len(len);
         Self(buffer)
     }
+
+    /// As [`Self::take`], all zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut buffer = Self::take(len);
+        buffer.fill(0.0);
+        buffer
+    }
 }
 
 impl Drop for Pooled {
@@ -90,6 +98,12 @@ impl Drop for Pooled {
                 pool.push(buffer);
             }
         });
+    }
+}
+
+impl fmt::Debug for Pooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pooled").field("len", &self.len()).finish()
     }
 }
 

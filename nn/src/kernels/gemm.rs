@@ -1,4 +1,4 @@
-//! Matrix products: `C = init + A · B`, with `B` contiguous along its columns.
+//! Matrix products: `C = start + A · B`, with `B` contiguous along its columns.
 //!
 //! The product is cut into tiles of `MR` rows by `NR` vectors of columns that stay in registers while the inner
 //! dimension is walked once, in order. So an element of `C` is one chain of multiply-adds over `k`, whatever the
@@ -13,13 +13,15 @@ pub(crate) const PANEL: usize = 64;
 
 /// What an element of `C` starts from.
 #[derive(Clone, Copy)]
-pub(crate) enum Init<'a> {
+pub(crate) enum Start<'a> {
     /// Zero: `C` is overwritten.
     Zero,
     /// Its value: the product is added.
     Accumulate,
     /// One value a column.
     Bias(&'a [f32]),
+    /// One value a row.
+    RowBias(&'a [f32]),
 }
 
 /// The left operand `[m, k]`, read element by element with any strides.
@@ -28,6 +30,26 @@ pub(crate) struct Left<'a> {
     pub(crate) data: &'a [f32],
     pub(crate) row_stride: usize,
     pub(crate) column_stride: usize,
+}
+
+impl<'a> Left<'a> {
+    /// A row-major matrix `[m, k]`.
+    pub(crate) fn rows(data: &'a [f32], k: usize) -> Self {
+        Self { data, row_stride: k, column_stride: 1 }
+    }
+
+    /// The transpose of a row-major matrix `[k, m]`.
+    pub(crate) fn transposed(data: &'a [f32], m: usize) -> Self {
+        Self { data, row_stride: 1, column_stride: m }
+    }
+}
+
+/// A left operand `[m, k]` whose element `[i, p]` lies at `rows[i] + columns[p]`: the patches of an image, in place.
+#[derive(Clone, Copy)]
+pub(crate) struct Gathered<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) rows: &'a [u32],
+    pub(crate) columns: &'a [u32],
 }
 
 /// The right operand `[k, n]`: panels of [`PANEL`] columns, each panel contiguous along its columns.
@@ -48,49 +70,146 @@ impl<'a> Right<'a> {
     pub(crate) fn packed(data: &'a [f32], k: usize) -> Self {
         Self { data, row_stride: PANEL, panel_stride: PANEL * k }
     }
+
+    /// Checks that a matrix `[k, n]` lies inside the data.
+    fn check(&self, k: usize, n: usize) {
+        let last_panel = (n - 1) / PANEL;
+        let right_end = last_panel * self.panel_stride + (k - 1) * self.row_stride + (n - 1) % PANEL;
+        // Panels do not shrink along the matrix, so the last element of the last panel is the furthest one, except
+        // that a full panel before it may reach as far.
+        let full_end = last_panel.saturating_sub(1) * self.panel_stride
+            + (k - 1) * self.row_stride
+            + (n - 1).min(PANEL - 1);
+        assert!(right_end.max(full_end) < self.data.len(), "right holds [{k}, {n}]");
+    }
 }
 
-/// `c[m, n] = init + left[m, k] · right[k, n]`, `c` row-major.
+/// `c[m, n] = start + left[m, k] · right[k, n]`, `c` row-major.
 pub(crate) fn gemm(
     (m, n, k): (usize, usize, usize),
     left: Left<'_>,
     right: Right<'_>,
-    init: Init<'_>,
+    start: Start<'_>,
     c: &mut [f32],
+) {
+    gemm_strided((m, n, k), left, right, start, c, n);
+}
+
+/// As [`gemm`], with `c_stride` from row to row of `c`.
+pub(crate) fn gemm_strided(
+    (m, n, k): (usize, usize, usize),
+    left: Left<'_>,
+    right: Right<'_>,
+    start: Start<'_>,
+    c: &mut [f32],
+    c_stride: usize,
 ) {
     if m == 0 || n == 0 {
         return;
     }
-    assert!(c.len() >= m * n, "c holds [{m}, {n}], got {}", c.len());
     if k > 0 {
         let left_end = (m - 1) * left.row_stride + (k - 1) * left.column_stride;
         assert!(left_end < left.data.len(), "left holds [{m}, {k}]");
-        let last_panel = (n - 1) / PANEL;
-        let right_end = last_panel * right.panel_stride + (k - 1) * right.row_stride + (n - 1) % PANEL;
-        // Panels do not shrink along the matrix, so the last element of the last panel is the furthest one, except
-        // that a full panel before it may reach as far.
-        let full_end = last_panel.saturating_sub(1) * right.panel_stride
-            + (k - 1) * right.row_stride
-            + (n - 1).min(PANEL - 1);
-        assert!(right_end.max(full_end) < right.data.len(), "right holds [{k}, {n}]");
+        right.check(k, n);
     }
-    if let Init::Bias(bias) = init {
-        assert!(bias.len() >= n, "bias holds [{n}], got {}", bias.len());
-    }
-    dispatch(Gemm { m, n, k, left, right, init, c });
+    check_target(m, n, start, c, c_stride);
+    dispatch(Gemm { m, n, k, left, right, start, c, c_stride });
 }
 
-struct Gemm<'a> {
+/// As [`gemm_strided`], with a gathered left operand.
+pub(crate) fn gemm_gathered(
+    (m, n, k): (usize, usize, usize),
+    left: Gathered<'_>,
+    right: Right<'_>,
+    start: Start<'_>,
+    c: &mut [f32],
+    c_stride: usize,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let (rows, columns) = (&left.rows[..m], &left.columns[..k]);
+    if let (Some(&row), Some(&column)) = (rows.iter().max(), columns.iter().max()) {
+        assert!(row as usize + (column as usize) < left.data.len(), "left holds [{m}, {k}]");
+        right.check(k, n);
+    }
+    check_target(m, n, start, c, c_stride);
+    dispatch(Gemm { m, n, k, left, right, start, c, c_stride });
+}
+
+fn check_target(m: usize, n: usize, start: Start<'_>, c: &[f32], c_stride: usize) {
+    assert!(c_stride >= n && c.len() >= (m - 1) * c_stride + n, "c holds [{m}, {n}], got {}", c.len());
+    match start {
+        Start::Bias(bias) => assert!(bias.len() >= n, "bias holds [{n}], got {}", bias.len()),
+        Start::RowBias(bias) => assert!(bias.len() >= m, "bias holds [{m}], got {}", bias.len()),
+        Start::Zero | Start::Accumulate => {}
+    }
+}
+
+/// How a tile reads its rows of the left operand, one column after the other.
+trait Address: Copy {
+    /// Where a tile of `MR` rows is read.
+    type Tile<const MR: usize>: Copy;
+
+    /// The tile that begins with `row`.
+    ///
+    /// # Safety
+    /// `row + MR` rows must be there.
+    unsafe fn tile<const MR: usize>(self, row: usize) -> Self::Tile<MR>;
+
+    /// The element in row `i` of the tile, column `p`.
+    ///
+    /// # Safety
+    /// The element must be there.
+    unsafe fn get<const MR: usize>(self, tile: Self::Tile<MR>, i: usize, p: usize) -> f32;
+}
+
+impl Address for Left<'_> {
+    type Tile<const MR: usize> = *const f32;
+
+    #[inline(always)]
+    unsafe fn tile<const MR: usize>(self, row: usize) -> *const f32 {
+        // SAFETY: the caller vouches for the row.
+        unsafe { self.data.as_ptr().add(row * self.row_stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn get<const MR: usize>(self, tile: *const f32, i: usize, p: usize) -> f32 {
+        // SAFETY: the caller vouches for the element.
+        unsafe { *tile.add(p * self.column_stride).add(i * self.row_stride) }
+    }
+}
+
+impl Address for Gathered<'_> {
+    type Tile<const MR: usize> = [*const f32; MR];
+
+    #[inline(always)]
+    unsafe fn tile<const MR: usize>(self, row: usize) -> [*const f32; MR] {
+        // SAFETY: the caller vouches for the rows.
+        std::array::from_fn(|i| unsafe {
+            self.data.as_ptr().add(*self.rows.get_unchecked(row + i) as usize)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn get<const MR: usize>(self, tile: [*const f32; MR], i: usize, p: usize) -> f32 {
+        // SAFETY: the caller vouches for the element.
+        unsafe { *tile[i].add(*self.columns.get_unchecked(p) as usize) }
+    }
+}
+
+struct Gemm<'a, L> {
     m: usize,
     n: usize,
     k: usize,
-    left: Left<'a>,
+    left: L,
     right: Right<'a>,
-    init: Init<'a>,
+    start: Start<'a>,
     c: &'a mut [f32],
+    c_stride: usize,
 }
 
-impl WithSimd for Gemm<'_> {
+impl<L: Address> WithSimd for Gemm<'_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -104,7 +223,7 @@ impl WithSimd for Gemm<'_> {
             let width = group.min(self.n - column).min(PANEL - in_panel);
             let b = (column / PANEL) * self.right.panel_stride + in_panel;
             let columns = Columns { column, b, c, rest: width % S::F32_LANES };
-            // SAFETY: `gemm` has checked the extents of all operands; `width` stays inside the panel and `n`.
+            // SAFETY: the callers have checked the extents of all operands; `width` stays inside the panel and `n`.
             unsafe {
                 match width.div_ceil(S::F32_LANES) {
                     1 => self.columns::<S, 1>(simd, columns),
@@ -132,18 +251,24 @@ struct Columns {
     rest: usize,
 }
 
-/// What a tile reads and writes.
-struct Operands {
-    a: *const f32,
-    a_row: usize,
-    a_column: usize,
+/// What a tile reads and writes besides its rows of the left operand.
+#[derive(Clone, Copy)]
+struct Operands<M> {
+    k: usize,
     b: *const f32,
     b_row: usize,
     c: *mut f32,
     c_row: usize,
+    /// Where the columns' start values lie; null without.
+    bias: *const f32,
+    /// Where all rows' start values lie; null without.
+    row_bias: *const f32,
+    accumulate: bool,
+    /// The lanes of the last vector, if not all are used.
+    mask: Option<M>,
 }
 
-impl Gemm<'_> {
+impl<L: Address> Gemm<'_, L> {
     /// Computes all rows of one group of columns.
     ///
     /// # Safety
@@ -164,59 +289,61 @@ impl Gemm<'_> {
     /// As for [`Self::columns`].
     #[inline(always)]
     unsafe fn rows<S: Simd, const NR: usize, const PARTIAL: bool>(&self, simd: S, columns: Columns) {
-        const MR: usize = 6;
-        let bias = match self.init {
-            // SAFETY: the bias holds `n` values, `column` is less than `n`.
-            Init::Bias(bias) => unsafe { bias.as_ptr().add(columns.column) },
-            Init::Zero | Init::Accumulate => std::ptr::null(),
+        let mut operands = Operands {
+            k: self.k,
+            // SAFETY: the group's first column lies inside the right operand.
+            b: unsafe { self.right.data.as_ptr().add(columns.b) },
+            b_row: self.right.row_stride,
+            // SAFETY: and inside `c`.
+            c: unsafe { columns.c.add(columns.column) },
+            c_row: self.c_stride,
+            bias: match self.start {
+                // SAFETY: the bias holds `n` values, `column` is less than `n`.
+                Start::Bias(bias) => unsafe { bias.as_ptr().add(columns.column) },
+                _ => std::ptr::null(),
+            },
+            row_bias: match self.start {
+                Start::RowBias(bias) => bias.as_ptr(),
+                _ => std::ptr::null(),
+            },
+            accumulate: matches!(self.start, Start::Accumulate),
+            mask: if PARTIAL { Some(first_lanes(simd, columns.rest)) } else { None },
         };
-        let accumulate = matches!(self.init, Init::Accumulate);
-        let mask = if PARTIAL { Some(first_lanes(simd, columns.rest)) } else { None };
         let mut row = 0;
         while row < self.m {
-            // SAFETY: row < m, and the group of columns lies inside the operands.
-            let operands = unsafe {
-                Operands {
-                    a: self.left.data.as_ptr().add(row * self.left.row_stride),
-                    a_row: self.left.row_stride,
-                    a_column: self.left.column_stride,
-                    b: self.right.data.as_ptr().add(columns.b),
-                    b_row: self.right.row_stride,
-                    c: columns.c.add(row * self.n + columns.column),
-                    c_row: self.n,
-                }
-            };
-            // SAFETY: each tile has as many rows as are left, or fewer.
+            let left = self.m - row;
+            // SAFETY: each tile has as many rows as are left, or fewer; `c` holds them.
             unsafe {
-                match self.m - row {
-                    1 => tile::<S, 1, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                    2 => tile::<S, 2, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                    3 => tile::<S, 3, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                    4 => tile::<S, 4, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                    5 => tile::<S, 5, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                    _ => tile::<S, MR, NR>(simd, self.k, &operands, bias, accumulate, mask),
-                }
+                let rows = match left {
+                    // Narrow tiles are taller, so that enough sums are under way to hide a multiply-add's latency.
+                    12.. if NR <= 2 => tile::<S, L, 12, NR>(simd, self.left, row, &operands),
+                    6.. => tile::<S, L, 6, NR>(simd, self.left, row, &operands),
+                    5 => tile::<S, L, 5, NR>(simd, self.left, row, &operands),
+                    4 => tile::<S, L, 4, NR>(simd, self.left, row, &operands),
+                    3 => tile::<S, L, 3, NR>(simd, self.left, row, &operands),
+                    2 => tile::<S, L, 2, NR>(simd, self.left, row, &operands),
+                    _ => tile::<S, L, 1, NR>(simd, self.left, row, &operands),
+                };
+                row += rows;
+                operands.c = operands.c.wrapping_add(rows * self.c_stride);
             }
-            row += MR;
         }
     }
 }
 
-/// One tile of `MR` rows by `NR` vectors.
+/// One tile of `MR` rows by `NR` vectors; returns `MR`.
 ///
 /// # Safety
-/// `a` must be readable at `[MR, k]`, `b` at `[k, NR vectors]` and `c` writable at `[MR, NR vectors]`, with their
-/// strides; of the last vector only the lanes in `mask`, if there is one.
+/// `left` must hold `[row + MR, k]`, `b` be readable at `[k, NR vectors]` and `c` writable at `[MR, NR vectors]`, with
+/// their strides; of the last vector only the lanes in the mask, if there is one.
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NR: usize>(
+unsafe fn tile<S: Simd, L: Address, const MR: usize, const NR: usize>(
     simd: S,
-    k: usize,
-    operands: &Operands,
-    bias: *const f32,
-    accumulate: bool,
-    mask: Option<MemMask<S::m32s>>,
-) {
-    let &Operands { mut a, a_row, a_column, mut b, b_row, c, c_row } = operands;
+    left: L,
+    row: usize,
+    operands: &Operands<MemMask<S::m32s>>,
+) -> usize {
+    let &Operands { k, mut b, b_row, c, c_row, bias, row_bias, accumulate, mask } = operands;
     let lanes = S::F32_LANES;
     // SAFETY (of both closures): the caller vouches for the vector at `ptr`, or its masked lanes.
     let load_at = |ptr: *const f32, j: usize| unsafe {
@@ -248,20 +375,27 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize>(
             }
         }
     }
-    for _ in 0..k {
+    if !row_bias.is_null() {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the row bias holds as many values as there are rows.
+            *sums = [simd.splat_f32s(unsafe { *row_bias.add(row + i) }); NR];
+        }
+    }
+    // SAFETY: the caller vouches for the rows.
+    let a = unsafe { left.tile::<MR>(row) };
+    for p in 0..k {
         let mut right = [simd.splat_f32s(0.0); NR];
         for (j, value) in right.iter_mut().enumerate() {
             *value = load_at(b, j);
         }
         for (i, row) in sums.iter_mut().enumerate() {
-            // SAFETY: row i < MR of the left operand.
-            let left = simd.splat_f32s(unsafe { *a.add(i * a_row) });
+            // SAFETY: row i < MR of the tile, p < k.
+            let left = simd.splat_f32s(unsafe { left.get::<MR>(a, i, p) });
             for (sum, &right) in row.iter_mut().zip(&right) {
                 *sum = simd.mul_add_e_f32s(left, right, *sum);
             }
         }
-        // The step after the last one may leave the operands, hence the wrapping.
-        a = a.wrapping_add(a_column);
+        // The step after the last one may leave the operand, hence the wrapping.
         b = b.wrapping_add(b_row);
     }
     for (i, row) in sums.iter().enumerate() {
@@ -270,6 +404,7 @@ unsafe fn tile<S: Simd, const MR: usize, const NR: usize>(
             store_at(unsafe { c.add(i * c_row) }, j, sum);
         }
     }
+    MR
 }
 
 #[cfg(test)]
@@ -290,7 +425,7 @@ mod tests {
             let expect = |i: usize, j: usize, start: f64| {
                 (0..k).fold(start, |sum, p| sum + f64::from(a[i * k + p]) * f64::from(b[p * n + j]))
             };
-            for (init, start) in [(Init::Accumulate, 0.5), (Init::Zero, 0.0), (Init::Bias(&bias), f64::NAN)] {
+            for (init, start) in [(Start::Accumulate, 0.5), (Start::Zero, 0.0), (Start::Bias(&bias), f64::NAN)] {
                 gemm((m, n, k), left, Right::rows(&b, n), init, &mut c);
                 for i in 0..m {
                     for j in 0..n {
@@ -299,6 +434,27 @@ mod tests {
                         assert!(difference.abs() < 1e-5, "[{m}, {n}, {k}] at [{i}, {j}]: {difference}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gathered_products_read_patches_in_place() {
+        let value = |i: usize| ((i * 7919 + 13) % 101) as f32 / 50.0 - 1.0;
+        let data: Vec<f32> = (0..400).map(value).collect();
+        for (m, n, k) in [(1, 1, 1), (13, 16, 9), (25, 33, 12), (7, 70, 5)] {
+            let rows: Vec<u32> = (0..m as u32).map(|i| (i * 37) % 200).collect();
+            let columns: Vec<u32> = (0..k as u32).map(|p| (p * 53) % 200).collect();
+            let left: Vec<f32> =
+                rows.iter().flat_map(|r| columns.iter().map(move |c| (r + c) as usize)).map(|at| data[at]).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| value(i + 5)).collect();
+            let (mut expected, mut got) = (vec![0.0; m * n], vec![9.0; m * (n + 3)]);
+            gemm((m, n, k), Left::rows(&left, k), Right::rows(&b, n), Start::Zero, &mut expected);
+            let gathered = Gathered { data: &data, rows: &rows, columns: &columns };
+            gemm_gathered((m, n, k), gathered, Right::rows(&b, n), Start::Zero, &mut got, n + 3);
+            for (expected, got) in expected.chunks(n).zip(got.chunks(n + 3)) {
+                assert_eq!(&got[..n], expected, "[{m}, {n}, {k}]");
+                assert_eq!(got[n..], [9.0; 3], "the gap between rows is left alone");
             }
         }
     }

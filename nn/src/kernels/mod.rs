@@ -11,19 +11,27 @@ mod elementwise;
 mod gemm;
 mod loan;
 mod math;
+mod norm;
 mod optimizer;
 mod pack;
+mod scatter;
 mod simd;
 pub(crate) mod view;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use buffer::{AlignedBuffer, Pooled};
 pub(crate) use dot::dot_rows;
+pub(crate) use elementwise::{add, add_scaled, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
-pub(crate) use gemm::{Init, Left, Right, gemm};
+pub(crate) use gemm::{Gathered, Left, Right, Start, gemm, gemm_gathered, gemm_strided};
 pub(crate) use loan::Loan;
-pub(crate) use optimizer::{AdamScalars, adam, all_finite, lerp, scale, sum_of_squares};
-pub(crate) use pack::{pack_transposed, packed_len, transpose_into};
+pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};
+pub(crate) use optimizer::{
+    AdamUpdate, RmsPropScalars, RmsPropUpdate, SgdUpdate, Update, all_finite, lerp, scale, sum_of_squares,
+    update,
+};
+pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
+pub(crate) use scatter::{Run, scatter_add};
 
 #[cfg(test)]
 mod tests;

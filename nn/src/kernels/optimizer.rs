@@ -3,11 +3,28 @@
 use pulp::{Simd, WithSimd};
 
 use super::elementwise::{MapInPlace, Unary};
-use super::simd::{dispatch, first_lanes, load, min_or_nan, store};
+use super::simd::{dispatch, first_lanes, load, max_or_nan, min_or_nan, store};
+
+/// One step of an optimizer on one vector of parameters, with `N` running values for each.
+pub(crate) trait Update<const N: usize>: Copy + Send + Sync {
+    /// The new parameters and running values of each lane.
+    ///
+    /// Always inlined: as a function of its own it would not be compiled for the vectors it is called with.
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        state: [S::f32s; N],
+    ) -> (S::f32s, [S::f32s; N]);
+}
 
 /// The scalars of one Adam step, in the order in which the formula uses them.
+///
+/// Weight decay is decoupled from the gradient (AdamW) if `DECOUPLED`, else an L2 penalty.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamScalars {
+pub(crate) struct AdamUpdate<const DECOUPLED: bool> {
+    /// Decoupled: the factor `1 − learning rate · λ` of the parameters. Else λ, the weight of the penalty.
     pub(crate) weight_decay: f32,
     pub(crate) beta1: f32,
     pub(crate) one_minus_beta1: f32,
@@ -22,34 +39,213 @@ pub(crate) struct AdamScalars {
     pub(crate) flush: bool,
 }
 
-impl AdamScalars {
-    /// The new parameter and running means of each lane.
-    ///
-    /// Always inlined: as a function of its own it would not be compiled for the vectors it is called with.
+impl<const DECOUPLED: bool> Update<2> for AdamUpdate<DECOUPLED> {
     #[inline(always)]
-    fn update<S: Simd>(
+    fn apply<S: Simd>(
         self,
         simd: S,
         param: S::f32s,
         grad: S::f32s,
-        m: S::f32s,
-        v: S::f32s,
-    ) -> (S::f32s, S::f32s, S::f32s) {
-        let grad = if self.weight_decay == 0.0 {
-            grad
+        [m, v]: [S::f32s; 2],
+    ) -> (S::f32s, [S::f32s; 2]) {
+        let (param, grad) = if DECOUPLED {
+            (simd.mul_f32s(param, simd.splat_f32s(self.weight_decay)), grad)
         } else {
-            simd.mul_add_e_f32s(simd.splat_f32s(self.weight_decay), param, grad)
+            (param, with_penalty(simd, self.weight_decay, param, grad))
         };
         let kept = simd.mul_f32s(simd.splat_f32s(self.beta1), m);
         let m = simd.mul_add_e_f32s(simd.splat_f32s(self.one_minus_beta1), grad, kept);
         let kept = simd.mul_f32s(simd.splat_f32s(self.beta2), v);
         let v = simd.mul_add_e_f32s(simd.mul_f32s(simd.splat_f32s(self.one_minus_beta2), grad), grad, kept);
-        let (m, v) =
-            if self.flush { (without_denormals(simd, m), without_denormals(simd, v)) } else { (m, v) };
+        let [m, v] = flushed(simd, self.flush, [m, v]);
         let root = simd.mul_f32s(square_root(simd, v), simd.splat_f32s(self.inverse_sqrt_correction2));
         let ratio = simd.div_f32s(m, simd.add_f32s(root, simd.splat_f32s(self.eps)));
-        (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_step_size), ratio, param), m, v)
+        (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_step_size), ratio, param), [m, v])
     }
+}
+
+/// The scalars of one `RMSprop` step, in the order in which the formula uses them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RmsPropScalars {
+    pub(crate) weight_decay: f32,
+    pub(crate) alpha: f32,
+    pub(crate) one_minus_alpha: f32,
+    pub(crate) eps: f32,
+    /// Whether `eps` is added before the root is taken.
+    pub(crate) eps_inside_root: bool,
+    pub(crate) momentum: f32,
+    pub(crate) negative_learning_rate: f32,
+    /// Whether running values that have become denormal are set to zero.
+    pub(crate) flush: bool,
+}
+
+/// One `RMSprop` step. Its running values are the mean square of the gradient, its mean if `CENTERED`, and the
+/// momentum buffer if `MOMENTUM`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RmsPropUpdate<const CENTERED: bool, const MOMENTUM: bool>(pub(crate) RmsPropScalars);
+
+impl<const CENTERED: bool, const MOMENTUM: bool> RmsPropUpdate<CENTERED, MOMENTUM> {
+    /// The step with all three running values, of which those that the variant lacks are ignored.
+    #[inline(always)]
+    fn step<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        [square_avg, grad_avg, buffer]: [S::f32s; 3],
+    ) -> (S::f32s, [S::f32s; 3]) {
+        let Self(scalars) = self;
+        let grad = with_penalty(simd, scalars.weight_decay, param, grad);
+        let (alpha, rest) = (simd.splat_f32s(scalars.alpha), simd.splat_f32s(scalars.one_minus_alpha));
+        let square_avg =
+            simd.mul_add_e_f32s(simd.mul_f32s(rest, grad), grad, simd.mul_f32s(alpha, square_avg));
+        let grad_avg = if CENTERED {
+            simd.mul_add_e_f32s(rest, grad, simd.mul_f32s(alpha, grad_avg))
+        } else {
+            simd.splat_f32s(0.0)
+        };
+        let [square_avg, grad_avg] = flushed(simd, scalars.flush, [square_avg, grad_avg]);
+        let mean_square = if CENTERED {
+            // Rounding can leave a variance below zero where the gradient hardly varies.
+            let variance = simd.negate_mul_add_e_f32s(grad_avg, grad_avg, square_avg);
+            max_or_nan(simd, simd.splat_f32s(0.0), variance)
+        } else {
+            square_avg
+        };
+        let eps = simd.splat_f32s(scalars.eps);
+        let denominator = if scalars.eps_inside_root {
+            square_root(simd, simd.add_f32s(mean_square, eps))
+        } else {
+            simd.add_f32s(square_root(simd, mean_square), eps)
+        };
+        let mut direction = simd.div_f32s(grad, denominator);
+        if MOMENTUM {
+            direction = simd.mul_add_e_f32s(simd.splat_f32s(scalars.momentum), buffer, direction);
+            [direction] = flushed(simd, scalars.flush, [direction]);
+        }
+        let param = simd.mul_add_e_f32s(simd.splat_f32s(scalars.negative_learning_rate), direction, param);
+        (param, [square_avg, grad_avg, direction])
+    }
+}
+
+impl Update<1> for RmsPropUpdate<false, false> {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        [square_avg]: [S::f32s; 1],
+    ) -> (S::f32s, [S::f32s; 1]) {
+        let none = simd.splat_f32s(0.0);
+        let (param, [square_avg, ..]) = self.step(simd, param, grad, [square_avg, none, none]);
+        (param, [square_avg])
+    }
+}
+
+impl Update<2> for RmsPropUpdate<false, true> {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        [square_avg, buffer]: [S::f32s; 2],
+    ) -> (S::f32s, [S::f32s; 2]) {
+        let none = simd.splat_f32s(0.0);
+        let (param, [square_avg, _, buffer]) = self.step(simd, param, grad, [square_avg, none, buffer]);
+        (param, [square_avg, buffer])
+    }
+}
+
+impl Update<2> for RmsPropUpdate<true, false> {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        [square_avg, grad_avg]: [S::f32s; 2],
+    ) -> (S::f32s, [S::f32s; 2]) {
+        let none = simd.splat_f32s(0.0);
+        let (param, [square_avg, grad_avg, _]) = self.step(simd, param, grad, [square_avg, grad_avg, none]);
+        (param, [square_avg, grad_avg])
+    }
+}
+
+impl Update<3> for RmsPropUpdate<true, true> {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        state: [S::f32s; 3],
+    ) -> (S::f32s, [S::f32s; 3]) {
+        self.step(simd, param, grad, state)
+    }
+}
+
+/// The scalars of one step of stochastic gradient descent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SgdUpdate {
+    pub(crate) weight_decay: f32,
+    pub(crate) momentum: f32,
+    pub(crate) nesterov: bool,
+    pub(crate) negative_learning_rate: f32,
+    /// Whether a momentum buffer that has become denormal is set to zero.
+    pub(crate) flush: bool,
+}
+
+/// Without momentum.
+impl Update<0> for SgdUpdate {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        _: [S::f32s; 0],
+    ) -> (S::f32s, [S::f32s; 0]) {
+        let grad = with_penalty(simd, self.weight_decay, param, grad);
+        (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_learning_rate), grad, param), [])
+    }
+}
+
+/// With momentum.
+impl Update<1> for SgdUpdate {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        [buffer]: [S::f32s; 1],
+    ) -> (S::f32s, [S::f32s; 1]) {
+        let grad = with_penalty(simd, self.weight_decay, param, grad);
+        let momentum = simd.splat_f32s(self.momentum);
+        let [buffer] = flushed(simd, self.flush, [simd.mul_add_e_f32s(momentum, buffer, grad)]);
+        let direction = if self.nesterov { simd.mul_add_e_f32s(momentum, buffer, grad) } else { buffer };
+        (simd.mul_add_e_f32s(simd.splat_f32s(self.negative_learning_rate), direction, param), [buffer])
+    }
+}
+
+/// The gradient with that of the penalty `weight_decay / 2 · param²` added.
+#[inline(always)]
+fn with_penalty<S: Simd>(simd: S, weight_decay: f32, param: S::f32s, grad: S::f32s) -> S::f32s {
+    if weight_decay == 0.0 { grad } else { simd.mul_add_e_f32s(simd.splat_f32s(weight_decay), param, grad) }
+}
+
+/// The values, denormal ones set to zero if `flush`.
+#[inline(always)]
+fn flushed<S: Simd, const N: usize>(simd: S, flush: bool, mut values: [S::f32s; N]) -> [S::f32s; N] {
+    // A loop, because closures given to `array::map` are not compiled for the vectors.
+    if flush {
+        for x in &mut values {
+            *x = without_denormals(simd, *x);
+        }
+    }
+    values
 }
 
 /// Zero where `x` is denormal: a mean that decays stays denormal for ever, and such arithmetic is slow.
@@ -83,68 +279,65 @@ fn square_root<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_add_e_f32s(rest, half, root)
 }
 
-/// One Adam step over equally long slices.
-pub(crate) fn adam(
-    scalars: AdamScalars,
+/// One step of an optimizer over equally long slices.
+pub(crate) fn update<const N: usize>(
+    update: impl Update<N>,
     params: &mut [f32],
     grads: &[f32],
-    exp_avg: &mut [f32],
-    exp_avg_sq: &mut [f32],
+    state: [&mut [f32]; N],
 ) {
     let len = params.len();
-    assert!(grads.len() == len && exp_avg.len() == len && exp_avg_sq.len() == len, "equally long slices");
-    dispatch(AdamStep { scalars, params, grads, exp_avg, exp_avg_sq });
+    assert!(grads.len() == len && state.iter().all(|part| part.len() == len), "equally long slices");
+    dispatch(UpdateAll { update, params, grads, state });
 }
 
-struct AdamStep<'a> {
-    scalars: AdamScalars,
+struct UpdateAll<'a, U, const N: usize> {
+    update: U,
     params: &'a mut [f32],
     grads: &'a [f32],
-    exp_avg: &'a mut [f32],
-    exp_avg_sq: &'a mut [f32],
+    state: [&'a mut [f32]; N],
 }
 
-impl WithSimd for AdamStep<'_> {
+impl<U: Update<N>, const N: usize> WithSimd for UpdateAll<'_, U, N> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { scalars, params, grads, exp_avg, exp_avg_sq } = self;
+        let Self { update, params, grads, state } = self;
         let (full, rest) = (params.len() / S::F32_LANES * S::F32_LANES, params.len() % S::F32_LANES);
         let (p, g) = (params.as_mut_ptr(), grads.as_ptr());
-        let (m, v) = (exp_avg.as_mut_ptr(), exp_avg_sq.as_mut_ptr());
+        let state = state.map(<[f32]>::as_mut_ptr);
         let mut i = 0;
         while i < full {
-            // SAFETY: i + F32_LANES <= the length of all four slices.
+            // SAFETY: i + F32_LANES <= the length of all slices.
             unsafe {
-                let (param, first, second) = scalars.update(
-                    simd,
-                    load::<S>(p.add(i)),
-                    load::<S>(g.add(i)),
-                    load::<S>(m.add(i)),
-                    load::<S>(v.add(i)),
-                );
+                let mut values = [simd.splat_f32s(0.0); N];
+                for (value, s) in values.iter_mut().zip(state) {
+                    *value = load::<S>(s.add(i));
+                }
+                let (param, values) = update.apply(simd, load::<S>(p.add(i)), load::<S>(g.add(i)), values);
                 store::<S>(p.add(i), param);
-                store::<S>(m.add(i), first);
-                store::<S>(v.add(i), second);
+                for (&value, s) in values.iter().zip(state) {
+                    store::<S>(s.add(i), value);
+                }
             }
             i += S::F32_LANES;
         }
         if rest > 0 {
             let mask = first_lanes(simd, rest);
-            // SAFETY: the mask covers the `rest` values left in all four slices.
+            // SAFETY: the mask covers the `rest` values left in all slices.
             unsafe {
                 let load = |ptr| simd.mask_load_ptr_f32s(mask, ptr);
-                let (param, first, second) = scalars.update(
-                    simd,
-                    load(p.add(full).cast_const()),
-                    load(g.add(full)),
-                    load(m.add(full).cast_const()),
-                    load(v.add(full).cast_const()),
-                );
+                let mut values = [simd.splat_f32s(0.0); N];
+                for (value, s) in values.iter_mut().zip(state) {
+                    *value = load(s.add(full).cast_const());
+                }
+                let (param, values) =
+                    update.apply(simd, load(p.add(full).cast_const()), load(g.add(full)), values);
                 simd.mask_store_ptr_f32s(mask, p.add(full), param);
-                simd.mask_store_ptr_f32s(mask, m.add(full), first);
-                simd.mask_store_ptr_f32s(mask, v.add(full), second);
+                for (&value, s) in values.iter().zip(state) {
+                    simd.mask_store_ptr_f32s(mask, s.add(full), value);
+                }
             }
         }
     }

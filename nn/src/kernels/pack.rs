@@ -18,7 +18,7 @@ pub(crate) fn pack_transposed(matrix: &[f32], rows: usize, columns: usize, packe
     for (panel_rows, panel) in
         matrix[..rows * columns].chunks(PANEL * columns).zip(packed.chunks_exact_mut(PANEL * columns))
     {
-        transpose(panel_rows, panel_rows.len() / columns, columns, panel, PANEL);
+        transpose_strided(panel_rows, panel_rows.len() / columns, columns, panel, PANEL);
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn transpose_into(
 ) {
     assert!(matrix.len() >= rows * columns && target.len() >= rows * columns, "[{rows}, {columns}]");
     if !accumulate {
-        return transpose(matrix, rows, columns, target, rows);
+        return transpose_strided(matrix, rows, columns, target, rows);
     }
     for (column, line) in target.chunks_exact_mut(rows).take(columns).enumerate() {
         for (row, value) in line.iter_mut().enumerate() {
@@ -48,7 +48,7 @@ const STRIP: usize = 16;
 const BLOCK: usize = 4;
 
 /// `target[c, r] = matrix[r, c]`, with `stride` between the rows of the target.
-fn transpose(matrix: &[f32], rows: usize, columns: usize, target: &mut [f32], stride: usize) {
+pub(crate) fn transpose_strided(matrix: &[f32], rows: usize, columns: usize, target: &mut [f32], stride: usize) {
     if rows == 0 || columns == 0 {
         return;
     }

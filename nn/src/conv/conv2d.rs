@@ -1,0 +1,351 @@
+//! Two-dimensional convolution.
+
+use std::sync::Arc;
+
+use super::ConvConfig;
+use super::patches::{Geometry, Patches, channels_last_weights};
+use crate::error::NnError;
+use crate::image::ImageShape;
+use crate::init::Init;
+use crate::kernels::{
+    Left, Pooled, Right, Run, Start, activate, differentiate, gemm_gathered, gemm_strided,
+    pack_transposed, packed_len, scatter_add, transpose_into, transpose_strided,
+};
+use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
+use crate::linear::Activation;
+use crate::params::{LayoutBuilder, ParamRange};
+
+/// A convolution with its activation:
+/// `y[o, i, j] = activation(bias[o] + Σ weight[o, c, u, v] · x[c, i·stride + u·dilation − padding, …])`.
+///
+/// # Shapes
+/// `x`: `[B, C·H·W]`, `weight`: `[O, C / groups, kernel height, kernel width]`, `bias`: `[O]`, `y`: `[B, O·H'·W']`.
+///
+/// # Source
+/// `torch.nn.Conv2d` (PyTorch 2.9).
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    weight: ParamRange,
+    bias: ParamRange,
+    config: ConvConfig,
+    activation: Activation,
+    input: ImageShape,
+    output: ImageShape,
+    /// The input with its border of zeros.
+    padded: ImageShape,
+    /// Of one group.
+    gather: Patches,
+    /// Where patches go in a channels-last image, of one group.
+    scatter: Patches,
+    runs: Vec<Run>,
+}
+
+/// Patches that go through one product when the gradient of the input is computed.
+const PATCHES: usize = 24;
+
+impl Conv2d {
+    /// Adds the layer's parameters `<name>.weight` and `<name>.bias` to a layout.
+    ///
+    /// The bias starts at zero, except with [`Init::KaimingUniform`], where it starts as PyTorch's.
+    ///
+    /// # Errors
+    /// As [`ConvConfig::output_shape`].
+    ///
+    /// # Panics
+    /// If a name is taken.
+    pub fn new(
+        builder: &mut LayoutBuilder,
+        name: &str,
+        input: ImageShape,
+        config: ConvConfig,
+        activation: Activation,
+        init: Init,
+    ) -> Result<Self, NnError> {
+        let output = config.output_shape(input)?;
+        let channels = input.channels / config.groups;
+        let [height, width] = config.kernel;
+        let bias_init = match init {
+            Init::KaimingUniform { .. } => Init::UniformFanIn { fan_in: channels * height * width },
+            _ => Init::Zeros,
+        };
+        let shape = [config.channels, channels, height, width];
+        let weight = builder.add(&format!("{name}.weight"), &shape, init);
+        let bias = builder.add(&format!("{name}.bias"), &[config.channels], bias_init);
+        let padded = ImageShape::new(
+            input.channels,
+            input.height + 2 * config.padding[0],
+            input.width + 2 * config.padding[1],
+        );
+        let geometry = Geometry {
+            count: [output.height, output.width],
+            kernel: config.kernel,
+            stride: config.stride,
+            dilation: config.dilation,
+        };
+        let scatter = Patches::channels_last(geometry, padded, channels);
+        Ok(Self {
+            weight,
+            bias,
+            activation,
+            input,
+            output,
+            padded,
+            gather: Patches::channels_first(geometry, padded, channels),
+            runs: scatter.runs(),
+            scatter,
+            config,
+        })
+    }
+
+    /// The shape of the images it puts out.
+    #[must_use]
+    pub fn output_shape(&self) -> ImageShape {
+        self.output
+    }
+
+    /// Output channels of a group.
+    fn group_outputs(&self) -> usize {
+        self.config.channels / self.config.groups
+    }
+
+    /// Number of patches of an image.
+    fn positions(&self) -> usize {
+        self.gather.positions.len()
+    }
+
+    /// Number of elements of a patch of one group.
+    fn elements(&self) -> usize {
+        self.gather.elements.len()
+    }
+
+    fn packed_group_len(&self) -> usize {
+        aligned(packed_len(self.group_outputs(), self.elements()))
+    }
+
+    fn is_padded(&self) -> bool {
+        self.config.padding != [0, 0]
+    }
+
+    /// The image with its border, in `scratch` if there is one.
+    fn padded<'a>(&self, image: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
+        if !self.is_padded() {
+            return image;
+        }
+        let [top, left] = self.config.padding;
+        let (width, padded_width) = (self.input.width, self.padded.width);
+        for (from, to) in image
+            .chunks_exact(self.input.height * width)
+            .zip(scratch.chunks_exact_mut(self.padded.height * padded_width))
+        {
+            for (from, to) in from.chunks_exact(width).zip(to[top * padded_width..].chunks_exact_mut(padded_width))
+            {
+                to[left..left + width].copy_from_slice(from);
+            }
+        }
+        scratch
+    }
+
+    /// Working memory for the border, which stays zero.
+    fn border(&self) -> Pooled {
+        if self.is_padded() { Pooled::zeros(self.padded.len()) } else { Pooled::take(0) }
+    }
+
+    /// The part of a channels-first padded image that a group reads.
+    fn group_image<'a>(&self, image: &'a [f32], group: usize) -> &'a [f32] {
+        &image[group * self.padded.len() / self.config.groups..]
+    }
+
+    /// The gradient of one image's input from the gradient of its output, both channels-first.
+    fn input_gradient(&self, weights: &[f32], delta: &[f32], scratch: &mut [f32], dx: &mut [f32]) {
+        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
+        let (image, patches) = scratch.split_at_mut(aligned(self.padded.len()));
+        let image = &mut image[..self.padded.len()];
+        image.fill(0.0);
+        for group in 0..self.config.groups {
+            let delta = &delta[group * outputs * positions..(group + 1) * outputs * positions];
+            let weight = &weights[group * outputs * elements..(group + 1) * outputs * elements];
+            let first_channel = group * self.input.channels / self.config.groups;
+            for first in (0..positions).step_by(PATCHES) {
+                let count = PATCHES.min(positions - first);
+                let left = Left::transposed(&delta[first..], positions);
+                let shape = (count, elements, outputs);
+                let target = &mut patches[..count * elements];
+                gemm_strided(shape, left, Right::rows(weight, elements), Start::Zero, target, elements);
+                let places = &self.scatter.positions[first..first + count];
+                scatter_add(places, &self.runs, target, &mut image[first_channel..]);
+            }
+        }
+        let (width, channels) = (self.input.width, self.input.channels);
+        let plane = self.input.height * width;
+        if !self.is_padded() {
+            return transpose_into(image, plane, channels, false, dx);
+        }
+        let [top, left] = self.config.padding;
+        for line in 0..self.input.height {
+            let from = &image[((line + top) * self.padded.width + left) * channels..][..width * channels];
+            transpose_strided(from, width, channels, &mut dx[line * width..], plane);
+        }
+    }
+}
+
+impl Layer for Conv2d {
+    fn inputs(&self) -> usize {
+        self.input.len()
+    }
+
+    fn outputs(&self) -> usize {
+        self.output.len()
+    }
+
+    fn parameters(&self) -> Vec<&ParamRange> {
+        vec![&self.weight, &self.bias]
+    }
+
+    /// The transposed weights of each group, the bias, and the weights with the channels last.
+    fn packed_len(&self) -> usize {
+        self.config.groups * self.packed_group_len() + aligned(self.config.channels) + aligned(self.weight.len())
+    }
+
+    fn pack(&self, params: &[f32], packed: &mut [f32]) {
+        let (outputs, elements) = (self.group_outputs(), self.elements());
+        let (transposed, rest) = packed.split_at_mut(self.config.groups * self.packed_group_len());
+        let weight = self.weight.of(params);
+        for (weight, packed) in
+            weight.chunks_exact(outputs * elements).zip(transposed.chunks_exact_mut(self.packed_group_len()))
+        {
+            pack_transposed(weight, outputs, elements, packed);
+        }
+        let (bias, last) = rest.split_at_mut(aligned(self.config.channels));
+        bias[..self.config.channels].copy_from_slice(self.bias.of(params));
+        let [height, width] = self.config.kernel;
+        channels_last_weights(weight, self.input.channels / self.config.groups, height * width, last);
+    }
+
+    fn kept_len(&self) -> usize {
+        if self.activation.keeps_preactivation() { self.output.len() } else { 0 }
+    }
+
+    fn forward(&self, weights: Weights<'_>, x: &[f32], _: usize, kept: &mut [f32], out: &mut [f32]) {
+        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
+        let channels = self.config.channels;
+        let bias = &weights.packed[self.config.groups * self.packed_group_len()..][..channels];
+        let mut border = self.border();
+        let mut last = Pooled::take(positions * channels);
+        for (image, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
+            let image = self.padded(image, &mut border);
+            for group in 0..self.config.groups {
+                gemm_gathered(
+                    (positions, outputs, elements),
+                    self.gather.of(self.group_image(image, group)),
+                    Right::packed(&weights.packed[group * self.packed_group_len()..], elements),
+                    Start::Bias(&bias[group * outputs..]),
+                    &mut last[group * outputs..],
+                    channels,
+                );
+            }
+            transpose_into(&last, positions, channels, false, out);
+        }
+        if !kept.is_empty() {
+            kept.copy_from_slice(out);
+        }
+        activate(self.activation, out);
+    }
+
+    /// The transposed gradient of the weight, and that of the bias for each pixel.
+    fn gradient_scratch_len(&self) -> usize {
+        aligned(self.weight.len()) + self.output.len()
+    }
+
+    fn backward(
+        &self,
+        saved: &Saved<'_>,
+        delta: &mut [f32],
+        gradient: Option<Gradient<'_>>,
+        mut dx: Option<&mut [f32]>,
+    ) {
+        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
+        let channels = self.config.channels;
+        let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
+        let mut unwanted = Pooled::take(if gradient.is_some() { 0 } else { self.output.len() });
+        let (mut of_weight, of_bias, sink) = match gradient {
+            Some(Gradient { flat, scratch, fresh, first, last }) => {
+                if first {
+                    scratch.fill(0.0);
+                }
+                let (of_weight, of_bias) = scratch.split_at_mut(aligned(self.weight.len()));
+                (Some(of_weight), of_bias, last.then_some((flat, fresh)))
+            }
+            None => (None, &mut *unwanted, None),
+        };
+        differentiate(self.activation, self.output.len(), kept, delta, of_bias);
+        let mut border = self.border();
+        let mut last = Pooled::take(if of_weight.is_some() { positions * channels } else { 0 });
+        let patches = aligned(self.padded.len()) + PATCHES * elements;
+        let mut scratch = Pooled::take(if dx.is_some() { patches } else { 0 });
+        let reordered = &saved.weights.packed
+            [self.config.groups * self.packed_group_len() + aligned(channels)..][..self.weight.len()];
+        for (row, delta) in delta.chunks_exact(self.outputs()).enumerate() {
+            let range = row * self.inputs()..(row + 1) * self.inputs();
+            if let Some(of_weight) = &mut of_weight {
+                let image = self.padded(&saved.x[range.clone()], &mut border);
+                transpose_into(delta, channels, positions, false, &mut last);
+                for group in 0..self.config.groups {
+                    let right = Right::rows(&last[group * outputs..], channels);
+                    gemm_gathered(
+                        (elements, outputs, positions),
+                        self.gather.transposed_of(self.group_image(image, group)),
+                        right,
+                        Start::Accumulate,
+                        &mut of_weight[group * outputs * elements..],
+                        outputs,
+                    );
+                }
+            }
+            if let Some(dx) = &mut dx {
+                self.input_gradient(reordered, delta, &mut scratch, &mut dx[range]);
+            }
+        }
+        if let (Some((flat, fresh)), Some(of_weight)) = (sink, of_weight) {
+            let weight = self.weight.of_mut(flat);
+            for (group, weight) in weight.chunks_exact_mut(outputs * elements).enumerate() {
+                let from = &of_weight[group * outputs * elements..][..outputs * elements];
+                transpose_into(from, elements, outputs, !fresh[0], weight);
+            }
+            let sums = of_bias.chunks_exact(positions).map(|pixels| pixels.iter().sum::<f32>());
+            for (bias, sum) in self.bias.of_mut(flat).iter_mut().zip(sums) {
+                *bias = if fresh[1] { sum } else { *bias + sum };
+            }
+        }
+    }
+
+    fn describe(&self) -> LayerSummary {
+        let ConvConfig { channels, kernel: [height, width], stride, padding, dilation, groups } = &self.config;
+        let mut layer = format!("Conv2d({}, {channels}, {height}x{width}", self.input.channels);
+        for (name, sizes, default) in
+            [("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)]
+        {
+            if *sizes != [default; 2] {
+                layer += &format!(", {name} {}x{}", sizes[0], sizes[1]);
+            }
+        }
+        if *groups > 1 {
+            layer += &format!(", {groups} groups");
+        }
+        LayerSummary {
+            layer: format!("{layer}, {})", self.activation),
+            output_shape: <[usize; 3]>::from(self.output).to_vec(),
+            parameters: self.weight.len() + self.bias.len(),
+            flops: 2 * (self.weight.len() * self.positions()) as u64,
+        }
+    }
+
+    fn is_spatial(&self) -> bool {
+        true
+    }
+}
+
+impl From<Conv2d> for Arc<dyn Layer> {
+    fn from(layer: Conv2d) -> Self {
+        Arc::new(layer)
+    }
+}
