@@ -1,4 +1,6 @@
-//! Measurements of this machine: simulation and training.
+//! Measurements of this machine: simulation, networks and training.
+
+pub mod nn;
 
 use std::time::{Duration, Instant};
 

@@ -99,6 +99,57 @@ pub fn n_step(trajectory: &Trajectory<'_>, gamma: f32, n: usize, returns: &mut [
     }
 }
 
+/// V-trace: values and advantages of a policy from what another one did, with truncated importance weights.
+///
+/// ```text
+/// δ_t  = min(ρ̄, ρ_t) (r_t + γ (1 − terminated_t) V(s'_t) − V(s_t))
+/// vs_t = V(s_t) + δ_t + γ c_t min(c̄, ρ_t) (vs_{t+1} − V(s_{t+1}))
+/// A_t  = min(ρ̄, ρ_t) (r_t + γ (1 − terminated_t) v'_t − V(s_t))
+/// ```
+///
+/// with `c_t = 0` where the episode ended at `t`, else 1, and `v'_t = vs_{t+1}` inside an episode, `V(s'_t)` where it
+/// was truncated or the data end. `ρ_t` is the probability of the action under the learning policy over that under
+/// the acting one. With `ρ` = 1 and bounds of at least 1 the values are those of [`gae`] with λ = 1, plus `values`.
+///
+/// # Shapes
+/// `ratios` (`ρ`), `vs`, `pg_advantages`: `[T, N]`.
+///
+/// # Panics
+/// If lengths disagree.
+///
+/// # Source
+/// Espeholt et al. (2018), arXiv:1802.01561, equation 1 and section 4.2.
+pub fn vtrace(
+    trajectory: &Trajectory<'_>,
+    ratios: &[f32],
+    gamma: f32,
+    rho_bar: f32,
+    c_bar: f32,
+    vs: &mut [f32],
+    pg_advantages: &mut [f32],
+) {
+    let rows = trajectory.check(vs);
+    assert!(ratios.len() == rows && pg_advantages.len() == rows, "expected {rows} ratios and advantages");
+    let n = trajectory.num_envs;
+    for row in (0..rows).rev() {
+        let terminated = trajectory.terminated[row];
+        let continues = !(terminated | trajectory.truncated[row]) && row + n < rows;
+        let (reward, value) = (trajectory.rewards[row], trajectory.values[row]);
+        let next_value = if terminated { 0.0 } else { trajectory.next_values[row] };
+        let (next_vs, following) = if continues {
+            (vs[row + n], vs[row + n] - trajectory.values[row + n])
+        } else {
+            (next_value, 0.0)
+        };
+        // Not `f32::min`, which would hide a ratio that is NaN.
+        let at_most = |bound: f32| if ratios[row] > bound { bound } else { ratios[row] };
+        let rho = at_most(rho_bar);
+        let delta = rho * (reward + gamma * next_value - value);
+        vs[row] = value + delta + gamma * at_most(c_bar) * following;
+        pg_advantages[row] = rho * (reward + gamma * next_vs - value);
+    }
+}
+
 /// `1 − Var(returns − values) / Var(returns)`: one if the values predict perfectly, NaN if returns do not vary.
 ///
 /// # Source

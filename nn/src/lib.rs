@@ -18,6 +18,7 @@
 //!
 //! Everything runs on the calling thread, except the optimizers' `step_parallel`.
 
+pub mod batch_norm;
 mod chain;
 pub mod conv;
 mod device;
@@ -37,14 +38,17 @@ pub mod mlp;
 pub mod noisy;
 pub mod norm;
 pub mod optim;
+pub mod parallel;
 pub mod params;
 pub mod pool;
 pub mod residual;
 pub mod schedule;
 pub mod sequential;
+pub mod stock;
 pub mod tape;
 pub mod weights;
 
+pub use batch_norm::{BatchNorm2d, BatchStatistics};
 pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
 pub use ema::{Ema, EmaConfig, EmaState};
 pub use embedding::Embedding;
@@ -63,6 +67,7 @@ pub use optim::{
     Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
     RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_grad_norm,
 };
+pub use parallel::Parallel;
 pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};
 pub use schedule::Schedule;
 pub use pool::{Pool2d, PoolConfig};

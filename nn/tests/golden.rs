@@ -5,7 +5,7 @@
 mod common;
 
 use agon_nn::{
-    Activation, Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig, Embedding, Init, LayoutBuilder, Linear, Matrix, Norm, Packed, Params, Pool2d, PoolConfig, Scratch, Sequential, Tape, check_finite,
+    Activation, BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig, Embedding, Init, LayoutBuilder, Linear, Matrix, Norm, Packed, Params, Pool2d, PoolConfig, Scratch, Sequential, Tape, check_finite,
 };
 use common::Golden;
 
@@ -140,4 +140,36 @@ fn embeddings_agree_with_pytorch() {
     let mut gradient = vec![f32::NAN; params.len()];
     tape.backward(&params, &[(&y, &golden.floats("g0"))], &mut gradient).unwrap();
     golden.check("dw.weight", &gradient);
+}
+
+#[test]
+fn batch_norm_in_training_agrees_with_pytorch() {
+    let golden = Golden::read("batch_norm2d_train");
+    let mut builder = LayoutBuilder::new();
+    let norm = BatchNorm2d::new(&mut builder, "l", [3, 5, 5].into()).unwrap();
+    let mut params = builder.build(0);
+    for spec in params.layout().clone().specs().iter().filter(|spec| spec.learned) {
+        let name = format!("w.{}", unprefixed(&spec.name));
+        spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&golden.floats(&name));
+    }
+    let x = Matrix::from_slice(4, 75, &golden.floats("x0")).unwrap().tracked();
+    let mut tape = Tape::new();
+    let (y, statistics) = norm.forward_train(&params, &x, &mut tape).unwrap();
+    golden.check("y0", y.as_slice());
+    let mut gradient = vec![f32::NAN; params.len()];
+    let of_inputs = tape.backward(&params, &[(&y, &golden.floats("g0"))], &mut gradient).unwrap();
+    golden.check("dx0", of_inputs.get(&x).unwrap());
+    for spec in params.layout().specs() {
+        match spec.learned {
+            true => golden.check(&format!("dw.{}", unprefixed(&spec.name)), spec.range.of(&gradient)),
+            false => assert!(spec.range.of(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient"),
+        }
+    }
+
+    // After one batch the running statistics have come a tenth of the way.
+    norm.track(&mut params, &statistics).unwrap();
+    for (channel, (mean, var)) in statistics.mean.iter().zip(&statistics.variance).enumerate() {
+        assert_eq!(params.get("l.running_mean").unwrap()[channel], 0.1 * mean);
+        assert_eq!(params.get("l.running_var").unwrap()[channel], 0.9 + 0.1 * var);
+    }
 }

@@ -217,6 +217,17 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Networks: microseconds of acting and of training steps on one core.
+    Nn {
+        /// Words in the networks' names; all if none is given.
+        networks: Vec<String>,
+        /// Seconds for each measurement.
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Training: steps a second and time until solved, over several seeds.
     Train {
         /// Presets; all if none is given.

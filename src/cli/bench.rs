@@ -1,4 +1,4 @@
-//! `bench env` and `bench train`.
+//! `bench env`, `bench nn` and `bench train`.
 
 use super::args::BenchCommand;
 use super::progress::human;
@@ -27,6 +27,31 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
                 .collect();
             say(bench::machine())?;
             say(table(&["environment", "batch", "steps/s (median)", "steps/s (best)"], &cells))
+        }
+        BenchCommand::Nn { networks, seconds, json } => {
+            let (peak, rows) = bench::nn::networks(networks, *seconds)?;
+            if *json {
+                return say_json(&serde_json::json!({ "peak_gflops": peak, "rows": rows }));
+            }
+            let cells: Vec<Vec<String>> = rows
+                .iter()
+                .map(|row| {
+                    vec![
+                        row.network.clone(),
+                        row.work.clone(),
+                        row.batch.to_string(),
+                        format!("{:.2}", row.microseconds),
+                        format!("{:.2}", row.best),
+                        format!("{:.1}", row.gflops),
+                        format!("{:.0} %", 100.0 * row.share_of_peak),
+                        row.dfdx.map_or("–".to_owned(), |time| format!("{time:.2}")),
+                    ]
+                })
+                .collect();
+            say(format!("{}, matrix products at most {peak:.0} GFLOP/s a core", bench::machine()))?;
+            let head =
+                ["network", "work", "batch", "µs (median)", "µs (best)", "GFLOP/s", "of the peak", "dfdx's own, µs"];
+            say(table(&head, &cells))
         }
         BenchCommand::Train { presets, seeds, threads, json } => {
             let rows = bench::training(setup, presets, *seeds, *threads)?;

@@ -40,6 +40,19 @@ fn n_step_equals_the_reference() {
     compare(&golden, "ret", |trajectory, gamma, out| n_step(trajectory, gamma, 3, out));
 }
 
+#[test]
+fn vtrace_equals_the_reference() {
+    let golden = Golden::load("vtrace.safetensors");
+    let (ratios, rho_bar) = (golden.floats("rho"), golden.floats("rho_bar")[0]);
+    let c_bar = golden.floats("c_bar")[0];
+    compare(&golden, "vs", |trajectory, gamma, out| {
+        vtrace(trajectory, &ratios, gamma, rho_bar, c_bar, out, &mut vec![0.0; ratios.len()]);
+    });
+    compare(&golden, "pg_advantage", |trajectory, gamma, out| {
+        vtrace(trajectory, &ratios, gamma, rho_bar, c_bar, &mut vec![0.0; ratios.len()], out);
+    });
+}
+
 const NEVER: [bool; 3] = [false; 3];
 
 fn one_env<'a>(terminated: &'a [bool], truncated: &'a [bool]) -> Trajectory<'a> {
@@ -82,6 +95,40 @@ fn termination_never_bootstraps() {
     assert_eq!(out[1], 2.0 - 0.25);
     n_step(&trajectory, 0.5, 2, &mut out);
     assert_eq!(out, [1.0 + 0.5 * 2.0, 2.0, 3.0]);
+}
+
+#[test]
+fn vtrace_without_correction_is_monte_carlo() {
+    let (mut vs, mut pg_advantages, mut advantages) = ([0.0; 3], [0.0; 3], [0.0; 3]);
+    let trajectory = one_env(&NEVER, &NEVER);
+    vtrace(&trajectory, &[1.0; 3], 0.5, 1.0, 1.0, &mut vs, &mut pg_advantages);
+    gae(&trajectory, 0.5, 1.0, &mut advantages);
+    assert_eq!(vs, [4.0, 6.0, 8.0]);
+    assert_eq!(pg_advantages, advantages);
+}
+
+#[test]
+fn vtrace_bounds_its_weights() {
+    let (mut vs, mut pg_advantages) = ([0.0; 3], [0.0; 3]);
+    let trajectory = one_env(&NEVER, &[false, true, false]);
+    vtrace(&trajectory, &[4.0, 0.5, 4.0], 0.5, 2.0, 0.25, &mut vs, &mut pg_advantages);
+    // Temporal differences 0.625, 1.8125 and 7.875, weighted by 2, 0.5 and 2.
+    assert_eq!(vs[2], 0.125 + 15.75);
+    assert_eq!(vs[1], 0.25 + 0.90625);
+    assert_eq!(vs[0], 0.5 + 1.25 + 0.5 * 0.25 * 0.90625);
+    // The first step sees the corrected value, the truncated one that of its final observation.
+    assert_eq!(pg_advantages, [2.0 * (1.0 + 0.5 * vs[1] - 0.5), 0.5 * 1.8125, 15.75]);
+}
+
+#[test]
+fn vtrace_never_bootstraps_after_termination() {
+    let (mut vs, mut pg_advantages) = ([0.0; 3], [0.0; 3]);
+    let next_values = [0.25, f32::NAN, f32::NAN];
+    let terminated = [false, true, true];
+    let trajectory = Trajectory { next_values: &next_values, ..one_env(&terminated, &NEVER) };
+    vtrace(&trajectory, &[1.0; 3], 0.5, 1.0, 1.0, &mut vs, &mut pg_advantages);
+    assert_eq!(vs, [2.0, 2.0, 3.0]);
+    assert_eq!(pg_advantages, [1.5, 1.75, 2.875]);
 }
 
 #[test]

@@ -7,6 +7,9 @@ use super::math;
 use super::simd::{dispatch, first_lanes, load, store};
 use crate::linear::{Activation, LEAKY_RELU_SLOPE};
 
+/// `1 / √(2π)`.
+const ONE_OVER_ROOT_TWO_PI: f32 = 0.398_942_3;
+
 /// Replaces pre-activations by activations.
 pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
     match activation {
@@ -17,7 +20,7 @@ pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
         Activation::Silu => dispatch(MapInPlace(values, Silu)),
         Activation::Elu => dispatch(MapInPlace(values, Elu)),
         Activation::LeakyRelu => dispatch(MapInPlace(values, LeakyRelu)),
-        Activation::Gelu => values.iter_mut().for_each(|x| *x = gelu(*x)),
+        Activation::Gelu => dispatch(MapInPlace(values, Gelu)),
     }
 }
 
@@ -53,14 +56,14 @@ impl Unary for LeakyRelu {
     }
 }
 
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
-}
+#[derive(Clone, Copy)]
+struct Gelu;
 
-fn gelu_derivative(x: f32) -> f32 {
-    let density =
-        libm::expf(-0.5 * x * x) * (0.5 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
-    0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)) + x * density
+impl Unary for Gelu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+        simd.mul_f32s(x, math::normal_cdf(simd, x))
+    }
 }
 
 /// Turns gradients of activations into gradients of pre-activations, and sums them over the rows.
@@ -97,12 +100,7 @@ pub(crate) fn differentiate(
         Activation::Sigmoid => run!(SigmoidDerivative),
         Activation::Elu => run!(EluDerivative),
         Activation::Silu => run!(SiluDerivative),
-        Activation::Gelu => {
-            for (delta, &x) in delta.iter_mut().zip(kept) {
-                *delta *= gelu_derivative(x);
-            }
-            run!(IdentityDerivative);
-        }
+        Activation::Gelu => run!(GeluDerivative),
     }
 }
 
@@ -185,6 +183,19 @@ impl Derivative for SiluDerivative {
         let one = simd.splat_f32s(1.0);
         let slope = simd.mul_f32s(s, simd.mul_add_e_f32s(kept, simd.sub_f32s(one, s), one));
         simd.mul_f32s(delta, slope)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct GeluDerivative;
+
+impl Derivative for GeluDerivative {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, kept: S::f32s, delta: S::f32s) -> S::f32s {
+        // Φ(x) + x·φ(x)
+        let exponent = simd.mul_f32s(simd.mul_f32s(kept, simd.splat_f32s(-0.5)), kept);
+        let density = simd.mul_f32s(simd.splat_f32s(ONE_OVER_ROOT_TWO_PI), math::exp(simd, exponent));
+        simd.mul_f32s(delta, simd.mul_add_e_f32s(kept, density, math::normal_cdf(simd, kept)))
     }
 }
 
@@ -275,5 +286,100 @@ unsafe fn strip<S: Simd, D: Derivative, const N: usize>(
             let ptr = task.bias_gradient.add(column + j * S::F32_LANES);
             store(ptr, simd.add_f32s(load(ptr), sum));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::dispatch_to;
+    use super::*;
+    use crate::instruction_set::InstructionSet;
+
+    #[derive(Clone, Copy)]
+    struct NormalCdf;
+
+    impl Unary for NormalCdf {
+        #[inline(always)]
+        fn apply<S: Simd>(self, simd: S, x: S::f32s) -> S::f32s {
+            math::normal_cdf(simd, x)
+        }
+    }
+
+    fn sets() -> impl Iterator<Item = InstructionSet> {
+        InstructionSet::ALL.into_iter().filter(|set| set.is_available())
+    }
+
+    /// A dense range around zero, and far values of both signs; not a multiple of any vector width.
+    fn inputs() -> Vec<f32> {
+        let dense = (-600_000..=600_000_i32).map(|i| i as f32 * 1e-5);
+        let far = [6.5, 8.0, 13.0, 100.0, 1e4, 1e30, f32::MAX].into_iter().flat_map(|x| [x, -x]);
+        dense.chain(far).collect()
+    }
+
+    fn cdf(x: f64) -> f64 {
+        0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+    }
+
+    #[test]
+    fn the_normal_distribution_function_is_close_to_libm() {
+        for set in sets() {
+            let inputs = inputs();
+            let mut outputs = inputs.clone();
+            dispatch_to(set, MapInPlace(&mut outputs, NormalCdf));
+            for (&x, y) in inputs.iter().zip(outputs) {
+                let exact = cdf(f64::from(x));
+                let error = (f64::from(y) - exact).abs();
+                assert!(error < 3e-7, "{set}: Φ({x}), got {y}, error {error}");
+                assert!(x > 0.0 || error <= 4e-6 * exact + 1e-37, "{set}: Φ({x}), got {y}, error {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn gelu_is_close_to_libm_on_every_instruction_set() {
+        for set in sets() {
+            let inputs = inputs();
+            let mut outputs = inputs.clone();
+            dispatch_to(set, MapInPlace(&mut outputs, Gelu));
+            for (&x, y) in inputs.iter().zip(outputs) {
+                let exact = f64::from(x) * cdf(f64::from(x));
+                let error = (f64::from(y) - exact).abs();
+                assert!(
+                    error <= 1e-6_f64.max(1e-6 * exact.abs()),
+                    "{set}: gelu({x}), got {y}, error {error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_derivative_of_gelu_is_close_to_libm_on_every_instruction_set() {
+        for set in sets() {
+            let inputs = inputs();
+            let (mut delta, mut sums) = (vec![1.0; inputs.len()], vec![0.0; inputs.len()]);
+            dispatch_to(
+                set,
+                Differentiate {
+                    derivative: GeluDerivative,
+                    columns: inputs.len(),
+                    kept: &inputs,
+                    delta: &mut delta,
+                    bias_gradient: &mut sums,
+                },
+            );
+            for (&x, slope) in inputs.iter().zip(delta) {
+                let x = f64::from(x);
+                let density = libm::exp(-0.5 * x * x) / (2.0 * std::f64::consts::PI).sqrt();
+                let error = (f64::from(slope) - cdf(x) - x * density).abs();
+                assert!(error < 1e-6, "{set}: gelu'({x}), got {slope}, error {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn gelu_passes_on_nan() {
+        let mut values = [f32::NAN; 19];
+        activate(Activation::Gelu, &mut values);
+        assert!(values.iter().all(|x| x.is_nan()));
     }
 }

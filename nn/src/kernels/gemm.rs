@@ -149,7 +149,7 @@ fn check_target(m: usize, n: usize, start: Start<'_>, c: &[f32], c_stride: usize
 /// How a tile reads its rows of the left operand, one column after the other.
 trait Address: Copy {
     /// Where a tile of `MR` rows is read.
-    type Tile<const MR: usize>: Copy;
+    type Tile<const MR: usize>;
 
     /// The tile that begins with `row`.
     ///
@@ -157,11 +157,17 @@ trait Address: Copy {
     /// `row + MR` rows must be there.
     unsafe fn tile<const MR: usize>(self, row: usize) -> Self::Tile<MR>;
 
-    /// The element in row `i` of the tile, column `p`.
+    /// The offset of column `p` in every row.
+    ///
+    /// # Safety
+    /// The column must be there.
+    unsafe fn column(self, p: usize) -> usize;
+
+    /// The element in row `i` of the tile, at the offset of a column.
     ///
     /// # Safety
     /// The element must be there.
-    unsafe fn get<const MR: usize>(self, tile: Self::Tile<MR>, i: usize, p: usize) -> f32;
+    unsafe fn get<const MR: usize>(self, tile: &Self::Tile<MR>, i: usize, column: usize) -> f32;
 }
 
 impl Address for Left<'_> {
@@ -174,9 +180,14 @@ impl Address for Left<'_> {
     }
 
     #[inline(always)]
-    unsafe fn get<const MR: usize>(self, tile: *const f32, i: usize, p: usize) -> f32 {
+    unsafe fn column(self, p: usize) -> usize {
+        p * self.column_stride
+    }
+
+    #[inline(always)]
+    unsafe fn get<const MR: usize>(self, tile: &*const f32, i: usize, column: usize) -> f32 {
         // SAFETY: the caller vouches for the element.
-        unsafe { *tile.add(p * self.column_stride).add(i * self.row_stride) }
+        unsafe { *tile.add(column).add(i * self.row_stride) }
     }
 }
 
@@ -192,9 +203,15 @@ impl Address for Gathered<'_> {
     }
 
     #[inline(always)]
-    unsafe fn get<const MR: usize>(self, tile: [*const f32; MR], i: usize, p: usize) -> f32 {
+    unsafe fn column(self, p: usize) -> usize {
+        // SAFETY: the caller vouches for the column.
+        unsafe { *self.columns.get_unchecked(p) as usize }
+    }
+
+    #[inline(always)]
+    unsafe fn get<const MR: usize>(self, tile: &[*const f32; MR], i: usize, column: usize) -> f32 {
         // SAFETY: the caller vouches for the element.
-        unsafe { *tile[i].add(*self.columns.get_unchecked(p) as usize) }
+        unsafe { *tile[i].add(column) }
     }
 }
 
@@ -309,14 +326,17 @@ impl<L: Address> Gemm<'_, L> {
             accumulate: matches!(self.start, Start::Accumulate),
             mask: if PARTIAL { Some(first_lanes(simd, columns.rest)) } else { None },
         };
+        let wide = S::REGISTER_COUNT >= 32;
         let mut row = 0;
         while row < self.m {
             let left = self.m - row;
             // SAFETY: each tile has as many rows as are left, or fewer; `c` holds them.
             unsafe {
                 let rows = match left {
-                    // Narrow tiles are taller, so that enough sums are under way to hide a multiply-add's latency.
-                    12.. if NR <= 2 => tile::<S, L, 12, NR>(simd, self.left, row, &operands),
+                    // Narrow tiles are taller, so that enough sums are under way to hide a multiply-add's latency;
+                    // and low enough that the compiler may load a whole column of `left` ahead.
+                    12.. if NR == 1 && wide => tile::<S, L, 12, NR>(simd, self.left, row, &operands),
+                    8.. if NR == 2 && wide => tile::<S, L, 8, NR>(simd, self.left, row, &operands),
                     6.. => tile::<S, L, 6, NR>(simd, self.left, row, &operands),
                     5 => tile::<S, L, 5, NR>(simd, self.left, row, &operands),
                     4 => tile::<S, L, 4, NR>(simd, self.left, row, &operands),
@@ -388,9 +408,11 @@ unsafe fn tile<S: Simd, L: Address, const MR: usize, const NR: usize>(
         for (j, value) in right.iter_mut().enumerate() {
             *value = load_at(b, j);
         }
+        // SAFETY: p < k.
+        let column = unsafe { left.column(p) };
         for (i, row) in sums.iter_mut().enumerate() {
-            // SAFETY: row i < MR of the tile, p < k.
-            let left = simd.splat_f32s(unsafe { left.get::<MR>(a, i, p) });
+            // SAFETY: row i < MR of the tile.
+            let left = simd.splat_f32s(unsafe { left.get::<MR>(&a, i, column) });
             for (sum, &right) in row.iter_mut().zip(&right) {
                 *sum = simd.mul_add_e_f32s(left, right, *sum);
             }

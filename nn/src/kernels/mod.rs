@@ -33,5 +33,16 @@ pub(crate) use optimizer::{
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use scatter::{Run, scatter_add};
 
+/// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.
+///
+/// # Shapes
+/// `a`: `[m, k]`, `b`: `[k, n]`, `c`: `[m, n]`.
+///
+/// # Panics
+/// If a slice is too short.
+pub fn matrix_product((m, n, k): (usize, usize, usize), a: &[f32], b: &[f32], c: &mut [f32]) {
+    gemm((m, n, k), Left::rows(a, k), Right::rows(b, n), Start::Zero, c);
+}
+
 #[cfg(test)]
 mod tests;

@@ -469,4 +469,70 @@ mod tests {
             assert!(special[1].is_nan() && special[2] > 1e19 && special[3] < 1e-18, "{set}: {special:?}");
         }
     }
+
+    /// Three steps of one rule from the same start.
+    fn path<const N: usize>(set: InstructionSet, rule: impl Update<N>) -> Vec<f32> {
+        const LEN: usize = 53;
+        let at = |i: usize, step: usize| ((i * 31 + step * 17) % 97) as f32 / 40.0 - 1.2;
+        let mut params: Vec<f32> = (0..LEN).map(|i| at(i, 5)).collect();
+        let mut state = [const { [0.5; LEN] }; N];
+        for step in 0..3 {
+            let grads: Vec<f32> = (0..LEN).map(|i| at(i, step)).collect();
+            let state = state.each_mut().map(<[f32; LEN]>::as_mut_slice);
+            dispatch_to(set, UpdateAll { update: rule, params: &mut params, grads: &grads, state });
+        }
+        params.into_iter().chain(state.into_iter().flatten()).collect()
+    }
+
+    fn assert_sets_agree<const N: usize>(rule: impl Update<N>) {
+        let expected = path(InstructionSet::Scalar, rule);
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            for (got, expected) in path(set, rule).into_iter().zip(&expected) {
+                assert!((got - expected).abs() < 3e-6, "{set} {N}: expected {expected}, got {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_makes_the_same_steps() {
+        let rmsprop = |eps_inside_root| RmsPropScalars {
+            weight_decay: 0.1,
+            alpha: 0.9,
+            one_minus_alpha: 0.1,
+            eps: 0.01,
+            eps_inside_root,
+            momentum: 0.5,
+            negative_learning_rate: -0.1,
+            flush: true,
+        };
+        for scalars in [rmsprop(false), rmsprop(true)] {
+            assert_sets_agree(RmsPropUpdate::<false, false>(scalars));
+            assert_sets_agree(RmsPropUpdate::<false, true>(scalars));
+            assert_sets_agree(RmsPropUpdate::<true, false>(scalars));
+            assert_sets_agree(RmsPropUpdate::<true, true>(scalars));
+        }
+        for nesterov in [false, true] {
+            let sgd = SgdUpdate {
+                weight_decay: 0.1,
+                momentum: 0.9,
+                nesterov,
+                negative_learning_rate: -0.1,
+                flush: true,
+            };
+            assert_sets_agree::<0>(sgd);
+            assert_sets_agree::<1>(sgd);
+        }
+        let decoupled = AdamUpdate::<true> {
+            weight_decay: 0.99,
+            beta1: 0.9,
+            one_minus_beta1: 0.1,
+            beta2: 0.99,
+            one_minus_beta2: 0.01,
+            inverse_sqrt_correction2: 1.5,
+            eps: 1e-5,
+            negative_step_size: -0.1,
+            flush: true,
+        };
+        assert_sets_agree(decoupled);
+    }
 }

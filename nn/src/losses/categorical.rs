@@ -78,7 +78,7 @@ fn check_rows(logits: &[f32], n: usize, out: &[f32]) -> Result<(), NnError> {
 }
 
 /// Subtracts each row's log-sum-exp.
-fn normalize_rows(n: usize, rows: &mut [f32]) {
+pub(super) fn normalize_rows(n: usize, rows: &mut [f32]) {
     if rows.len() <= SMALL_CHUNK {
         normalize_chunks::<SMALL_CHUNK>(n, rows);
     } else {
@@ -130,7 +130,7 @@ pub fn entropy_rows(log_probs: &[f32], probs: &[f32], n: usize, out: &mut [f32])
     Ok(())
 }
 
-fn entropy_of(log_probs: &[f32], probs: &[f32]) -> f32 {
+pub(super) fn entropy_of(log_probs: &[f32], probs: &[f32]) -> f32 {
     -probs.iter().zip(log_probs).map(|(&prob, &log_prob)| plogp(prob, log_prob)).sum::<f32>()
 }
 
@@ -167,6 +167,77 @@ pub fn add_entropy_gradient(
     assert!(probs.len() == gradient.len() && log_probs.len() == gradient.len(), "a gradient for each logit");
     for ((gradient, &prob), &log_prob) in gradient.iter_mut().zip(probs).zip(log_probs) {
         *gradient -= weight * (plogp(prob, log_prob) + prob * entropy);
+    }
+}
+
+/// `out[b] = KL(p ‖ q) = Σ p (ln p − ln q)` of each row; infinite where `p` has an action that `q` has masked.
+///
+/// # Shapes
+/// `log_probs`, `probs` (of `p`), `other_log_probs` (of `q`): `[B, n]`, `out`: `[B]`.
+///
+/// # Errors
+/// [`NnError::Length`] unless `out` has a value for each row of `n`, and all others have the same length.
+pub fn kl_rows(
+    log_probs: &[f32],
+    probs: &[f32],
+    other_log_probs: &[f32],
+    n: usize,
+    out: &mut [f32],
+) -> Result<(), NnError> {
+    check_length("log_probs", out.len() * n, log_probs.len())?;
+    check_length("probs", log_probs.len(), probs.len())?;
+    check_length("other_log_probs", log_probs.len(), other_log_probs.len())?;
+    for (row, kl) in out.iter_mut().enumerate() {
+        let range = row * n..(row + 1) * n;
+        *kl = kl_of(&log_probs[range.clone()], &probs[range.clone()], &other_log_probs[range]);
+    }
+    Ok(())
+}
+
+pub(super) fn kl_of(log_probs: &[f32], probs: &[f32], other_log_probs: &[f32]) -> f32 {
+    let values = log_probs.iter().zip(probs).zip(other_log_probs);
+    values.map(|((&log_prob, &prob), &other)| log_ratio_part(prob, log_prob, other)).sum()
+}
+
+/// `p (ln p − ln q)`, zero for `p = 0`.
+fn log_ratio_part(prob: f32, log_prob: f32, other_log_prob: f32) -> f32 {
+    if prob == 0.0 { 0.0 } else { prob * (log_prob - other_log_prob) }
+}
+
+/// Adds the gradient of `weight · KL(p ‖ q)` with respect to one row of the logits of `p`:
+/// `weight · p[a] · (ln p[a] − ln q[a] − KL)`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[inline]
+pub fn add_kl_gradient(
+    log_probs: &[f32],
+    probs: &[f32],
+    other_log_probs: &[f32],
+    kl: f32,
+    weight: f32,
+    gradient: &mut [f32],
+) {
+    let n = gradient.len();
+    assert!(
+        log_probs.len() == n && probs.len() == n && other_log_probs.len() == n,
+        "a gradient for each logit"
+    );
+    for (a, gradient) in gradient.iter_mut().enumerate() {
+        *gradient += weight * (log_ratio_part(probs[a], log_probs[a], other_log_probs[a]) - probs[a] * kl);
+    }
+}
+
+/// Adds the gradient of `weight · KL(p ‖ q)` with respect to one row of the logits of `q`: `weight · (q[a] − p[a])`.
+///
+/// # Panics
+/// If the slices differ in length.
+#[inline]
+pub fn add_kl_gradient_of_other(probs: &[f32], other_probs: &[f32], weight: f32, gradient: &mut [f32]) {
+    let n = gradient.len();
+    assert!(probs.len() == n && other_probs.len() == n, "a gradient for each logit");
+    for ((gradient, &prob), &other) in gradient.iter_mut().zip(probs).zip(other_probs) {
+        *gradient += weight * (other - prob);
     }
 }
 

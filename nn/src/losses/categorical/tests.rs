@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+
+use super::super::test_support::{assert_derivative, log_softmax, values};
 use super::*;
 
 const LOGITS: [f32; 4] = [0.1, -2.0, 1.5, 0.7];
@@ -116,4 +119,88 @@ fn wrong_sizes_are_refused() {
     assert!(log_softmax_rows(&LOGITS, 4, &mut out[..3]).is_err());
     let error = masked_log_softmax_rows(&LOGITS, &[true, true, false, false], 2, &mut out).unwrap_err();
     assert_eq!(error.to_string(), "mask must allow at least one action in each row, got none in row 1");
+}
+
+#[test]
+fn divergences_are_those_computed_by_hand() {
+    // Of (1/2, 1/2) from (1/4, 3/4): ½ ln 2 + ½ ln(2/3).
+    let (p, q) = ([0.5_f32.ln(); 2], [0.25_f32.ln(), 0.75_f32.ln()]);
+    let mut kl = [f32::NAN];
+    kl_rows(&p, &[0.5, 0.5], &q, 2, &mut kl).unwrap();
+    assert!((kl[0] - 0.143_841).abs() < 1e-6);
+    kl_rows(&p, &[0.5, 0.5], &p, 2, &mut kl).unwrap();
+    assert_eq!(kl, [0.0]);
+    // An action that only q has costs nothing, one that only p has everything.
+    let sure = [0.0, f32::NEG_INFINITY];
+    kl_rows(&sure, &[1.0, 0.0], &p, 2, &mut kl).unwrap();
+    assert_eq!(kl, [std::f32::consts::LN_2]);
+    kl_rows(&p, &[0.5, 0.5], &sure, 2, &mut kl).unwrap();
+    assert_eq!(kl, [f32::INFINITY]);
+    assert!(kl_rows(&p, &[0.5, 0.5], &q, 1, &mut kl).is_err());
+}
+
+#[test]
+fn divergences_of_extreme_logits_stay_finite() {
+    let logits = [[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]];
+    let (mut log_probs, mut probs) = ([[0.0; 3]; 2], [[0.0; 3]; 2]);
+    for row in 0..2 {
+        log_softmax_rows(&logits[row], 3, &mut log_probs[row]).unwrap();
+        softmax_rows(&logits[row], 3, &mut probs[row]).unwrap();
+    }
+    let (mut kl, mut of_p, mut of_q) = ([0.0], [0.0; 3], [0.0; 3]);
+    kl_rows(&log_probs[0], &probs[0], &log_probs[1], 3, &mut kl).unwrap();
+    assert_eq!(kl, [2e4]);
+    add_kl_gradient(&log_probs[0], &probs[0], &log_probs[1], kl[0], 1.0, &mut of_p);
+    add_kl_gradient_of_other(&probs[0], &probs[1], 1.0, &mut of_q);
+    assert_eq!((of_p, of_q), ([0.0; 3], [-1.0, 1.0, 0.0]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn gradients_of_random_rows_agree_with_finite_differences(
+        (logits, others, mask, action) in (1_usize..40).prop_flat_map(|n| {
+            (values(n, 4.0), values(n, 4.0), prop::collection::vec(any::<bool>(), n), 0..n)
+        })
+    ) {
+        let (n, mut mask) = (logits.len(), mask);
+        mask[action] = true;
+        let rows = [logits.clone(), others.clone()].map(|logits| {
+            let mut log_probs = vec![0.0; n];
+            masked_log_softmax_rows(&logits, &mask, n, &mut log_probs).unwrap();
+            let mut probs = log_probs.clone();
+            exp(&mut probs);
+            (log_probs, probs)
+        });
+        let [(log_probs, probs), (other_log_probs, other_probs)] = rows;
+
+        let mut gradient = vec![0.0; n];
+        add_log_prob_gradient(&probs, action, 0.7, &mut gradient);
+        assert_derivative(|x| 0.7 * log_softmax(x, &mask)[action], &logits, &gradient);
+        prop_assert!(gradient.iter().zip(&mask).all(|(&g, &allowed)| allowed || g == 0.0));
+
+        let entropy_of = |x: &[f64]| -> f64 {
+            log_softmax(x, &mask).iter().filter(|x| x.is_finite()).map(|x| -x * x.exp()).sum()
+        };
+        gradient.fill(0.0);
+        add_entropy_gradient(&log_probs, &probs, masked_entropy(&logits, &mask), 0.7, &mut gradient);
+        assert_derivative(|x| 0.7 * entropy_of(x), &logits, &gradient);
+        prop_assert!(gradient.iter().zip(&mask).all(|(&g, &allowed)| allowed || g == 0.0));
+
+        let kl_of = |x: &[f64]| -> f64 {
+            let (p, q) = x.split_at(n);
+            let pairs = log_softmax(p, &mask).into_iter().zip(log_softmax(q, &mask));
+            pairs.filter(|(p, _)| p.is_finite()).map(|(p, q)| p.exp() * (p - q)).sum()
+        };
+        let (mut kl, mut of_p, mut of_q) = ([0.0], vec![0.0; n], vec![0.0; n]);
+        kl_rows(&log_probs, &probs, &other_log_probs, n, &mut kl).unwrap();
+        add_kl_gradient(&log_probs, &probs, &other_log_probs, kl[0], 0.7, &mut of_p);
+        add_kl_gradient_of_other(&probs, &other_probs, 0.7, &mut of_q);
+        prop_assert!(of_p.iter().chain(&of_q).zip(mask.iter().cycle()).all(|(&g, &allowed)| allowed || g == 0.0));
+        let both = [logits, others].concat();
+        assert_derivative(|x| 0.7 * kl_of(x), &both, &[of_p, of_q].concat());
+        let exact = kl_of(&super::super::test_support::widen(&both));
+        prop_assert!((f64::from(kl[0]) - exact).abs() < 1e-5);
+    }
 }

@@ -1,0 +1,416 @@
+//! Encoders: from observations to features.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conv::{Conv2d, ConvConfig};
+use crate::embedding::Embedding;
+use crate::error::NnError;
+use crate::image::ImageShape;
+use crate::init::Init;
+use crate::layer::Layer;
+use crate::linear::{Activation, Linear};
+use crate::mlp::MlpConfig;
+use crate::norm::Norm;
+use crate::parallel::Parallel;
+use crate::params::LayoutBuilder;
+use crate::pool::{Pool2d, PoolConfig};
+use crate::residual::{Activate, Residual};
+
+/// What a row of observations is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// Numbers without order.
+    Vector(usize),
+    /// An image, channels first.
+    Image(ImageShape),
+    /// `count` categories out of `categories` each, as whole numbers.
+    Discrete {
+        /// Number of categories.
+        categories: usize,
+        /// Number of values in the row.
+        count: usize,
+    },
+    /// Named parts, one after the other.
+    Dict(Vec<(String, Observation)>),
+}
+
+impl Observation {
+    /// The number of values in a row.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Vector(len) => *len,
+            Self::Image(shape) => shape.len(),
+            Self::Discrete { count, .. } => *count,
+            Self::Dict(parts) => parts.iter().map(|(_, part)| part.len()).sum(),
+        }
+    }
+
+    /// Whether a row has no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Vector(len) => format!("a vector of {len}"),
+            Self::Image(shape) => format!("an image {shape}"),
+            Self::Discrete { categories, count } => format!("{count} of {categories} categories"),
+            Self::Dict(parts) => format!("a dict of {} parts", parts.len()),
+        }
+    }
+}
+
+/// How features are made of an observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EncoderConfig {
+    /// The observation itself.
+    Identity,
+    /// Linear layers on the flat observation.
+    Mlp {
+        /// Width of each layer.
+        #[serde(default = "mlp_hidden")]
+        hidden: Vec<usize>,
+        /// What follows each layer.
+        #[serde(default)]
+        activation: Activation,
+        /// Whether a LayerNorm comes between each linear map and its activation, as in PQN.
+        #[serde(default)]
+        layer_norm: bool,
+    },
+    /// Convolutions and linear layers.
+    Cnn {
+        /// The convolutions; none for Nature's from 36 pixels each way on, else `MinAtar`'s.
+        #[serde(default)]
+        convs: Vec<ConvConfig>,
+        /// Width of each linear layer after them; none for 512 or 128, as the two papers have.
+        #[serde(default)]
+        hidden: Vec<usize>,
+        /// What follows each layer.
+        #[serde(default = "relu")]
+        activation: Activation,
+    },
+    /// 32 8×8 stride 4, 64 4×4 stride 2, 64 3×3, one linear layer, all with ReLU (Mnih et al. 2015).
+    NatureCnn {
+        /// Width of the linear layer.
+        #[serde(default = "nature_hidden")]
+        hidden: usize,
+    },
+    /// 16 3×3 and one linear layer with ReLU (Young and Tian 2019, arXiv:1903.03176).
+    MinatarCnn {
+        /// Number of channels.
+        #[serde(default = "minatar_channels")]
+        channels: usize,
+        /// Width of the linear layer.
+        #[serde(default = "minatar_hidden")]
+        hidden: usize,
+    },
+    /// Three stages of a convolution, max-pooling and two residual blocks, then ReLU and one linear layer (Espeholt et
+    /// al. 2018, arXiv:1802.01561).
+    Impala {
+        /// Channels of each stage.
+        #[serde(default = "impala_channels")]
+        channels: Vec<usize>,
+        /// Width of the linear layer.
+        #[serde(default = "impala_hidden")]
+        hidden: usize,
+    },
+    /// A learned vector for each category, then linear layers.
+    Embedding {
+        /// Width of a vector.
+        #[serde(default = "embedding_width")]
+        width: usize,
+        /// Width of each linear layer after it.
+        #[serde(default)]
+        hidden: Vec<usize>,
+        /// What follows each linear layer.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// An encoder for each part of a dict, joined, then linear layers.
+    Dict {
+        /// Encoders by the parts' names; a part without one gets `auto`.
+        #[serde(default)]
+        parts: BTreeMap<String, EncoderConfig>,
+        /// Width of each linear layer after them.
+        #[serde(default)]
+        hidden: Vec<usize>,
+        /// What follows each linear layer.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// By the observation: `cnn` for images, `embedding` for categories, `dict` for dicts, else `mlp`.
+    Auto,
+}
+
+fn mlp_hidden() -> Vec<usize> {
+    vec![64, 64]
+}
+
+fn relu() -> Activation {
+    Activation::Relu
+}
+
+fn nature_hidden() -> usize {
+    512
+}
+
+fn minatar_channels() -> usize {
+    16
+}
+
+fn minatar_hidden() -> usize {
+    128
+}
+
+fn impala_channels() -> Vec<usize> {
+    vec![16, 32, 32]
+}
+
+fn impala_hidden() -> usize {
+    256
+}
+
+fn embedding_width() -> usize {
+    64
+}
+
+impl Default for EncoderConfig {
+    /// Two hidden layers of 64 with tanh, as CleanRL's PPO.
+    fn default() -> Self {
+        Self::mlp(&[64, 64], Activation::Tanh)
+    }
+}
+
+impl EncoderConfig {
+    /// Linear layers.
+    #[must_use]
+    pub fn mlp(hidden: &[usize], activation: Activation) -> Self {
+        Self::Mlp { hidden: hidden.to_vec(), activation, layer_norm: false }
+    }
+
+    /// The layers, whose parameters are added to a layout; none for the identity.
+    ///
+    /// Parameters are named as those of the `torch.nn.Sequential` that PyTorch's users would write, activations and
+    /// flattening counted.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if a size is out of its bounds, or the encoder does not suit the observation.
+    pub fn build(
+        &self,
+        builder: &mut LayoutBuilder,
+        prefix: &str,
+        observation: &Observation,
+        init: Init,
+    ) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+        let inputs = observation.len();
+        if observation.is_empty() {
+            let got = observation.describe();
+            return Err(NnError::Config { field: "observation", expected: "at least one value", got });
+        }
+        let unsuitable = |expected| {
+            Err(NnError::Config { field: "encoder.kind", expected, got: observation.describe() })
+        };
+        match (self, observation) {
+            (Self::Identity, _) => Ok(Vec::new()),
+            (Self::Mlp { hidden, activation, layer_norm }, _) => {
+                mlp(builder, prefix, 0, inputs, (hidden, *activation, *layer_norm), init)
+            }
+            (Self::Cnn { convs, hidden, activation }, Observation::Image(image)) => {
+                let large = image.height.min(image.width) >= 36;
+                let convs = match (convs.is_empty(), large) {
+                    (false, _) => convs.clone(),
+                    (true, true) => nature_convs(),
+                    (true, false) => vec![ConvConfig::new(minatar_channels(), 3)],
+                };
+                let default = [if large { nature_hidden() } else { minatar_hidden() }];
+                let hidden = if hidden.is_empty() { &default[..] } else { hidden };
+                cnn(builder, prefix, *image, &convs, hidden, *activation, init)
+            }
+            (Self::NatureCnn { hidden }, Observation::Image(image)) => {
+                cnn(builder, prefix, *image, &nature_convs(), &[*hidden], Activation::Relu, init)
+            }
+            (Self::MinatarCnn { channels, hidden }, Observation::Image(image)) => {
+                let convs = [ConvConfig::new(*channels, 3)];
+                cnn(builder, prefix, *image, &convs, &[*hidden], Activation::Relu, init)
+            }
+            (Self::Impala { channels, hidden }, Observation::Image(image)) => {
+                impala(builder, prefix, *image, channels, *hidden, init)
+            }
+            (
+                Self::Embedding { width, hidden, activation },
+                &Observation::Discrete { categories, count },
+            ) => {
+                if *width == 0 || categories == 0 {
+                    let got = format!("{width} and {categories}");
+                    let expected = "at least 1";
+                    return Err(NnError::Config { field: "embedding width and categories", expected, got });
+                }
+                let name = format!("{prefix}.0");
+                let table = Init::Normal { std: 1.0 };
+                let embedding = Embedding::new(builder, &name, categories, *width, count, table);
+                // PyTorch flattens the vectors before the first linear layer.
+                let layers = mlp(builder, prefix, 2, count * width, (hidden, *activation, false), init)?;
+                Ok(std::iter::once(embedding.into()).chain(layers).collect())
+            }
+            (Self::Dict { parts, hidden, activation }, Observation::Dict(observations)) => {
+                let joined = dict(builder, prefix, parts, observations, init)?;
+                let width = joined.outputs();
+                let layers = mlp(
+                    builder,
+                    &format!("{prefix}.joined"),
+                    0,
+                    width,
+                    (hidden, *activation, false),
+                    init,
+                )?;
+                Ok(std::iter::once(joined.into()).chain(layers).collect())
+            }
+            (Self::Auto, _) => Self::for_observation(observation).build(builder, prefix, observation, init),
+            (
+                Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
+                _,
+            ) => unsuitable("an encoder for this observation (convolutions need an image [C, H, W])"),
+            (Self::Embedding { .. }, _) => {
+                unsuitable("an encoder for this observation (embedding needs categories)")
+            }
+            (Self::Dict { .. }, _) => unsuitable("an encoder for this observation (dict needs a dict)"),
+        }
+    }
+
+    /// What `auto` stands for.
+    fn for_observation(observation: &Observation) -> Self {
+        match observation {
+            Observation::Vector(_) => Self::default(),
+            Observation::Image(_) => {
+                Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu() }
+            }
+            Observation::Discrete { .. } => {
+                let width = embedding_width();
+                Self::Embedding { width, hidden: Vec::new(), activation: Activation::default() }
+            }
+            Observation::Dict(_) => {
+                Self::Dict { parts: BTreeMap::new(), hidden: Vec::new(), activation: Activation::default() }
+            }
+        }
+    }
+}
+
+/// The convolutions of Mnih et al. 2015.
+fn nature_convs() -> Vec<ConvConfig> {
+    vec![ConvConfig::new(32, 8).stride(4), ConvConfig::new(64, 4).stride(2), ConvConfig::new(64, 3)]
+}
+
+/// Linear layers; `first` is the index of the first one among its siblings.
+fn mlp(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    first: usize,
+    inputs: usize,
+    (hidden, activation, layer_norm): (&[usize], Activation, bool),
+    init: Init,
+) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+    MlpConfig { hidden: hidden.to_vec(), activation }.validate()?;
+    let (mut layers, mut width, mut index): (Vec<Arc<dyn Layer>>, _, _) = (Vec::new(), inputs, first);
+    for &hidden in hidden {
+        let fused = if layer_norm { Activation::Identity } else { activation };
+        layers.push(Linear::new(builder, &format!("{prefix}.{index}"), width, hidden, fused, init).into());
+        index += 1;
+        if layer_norm {
+            let name = format!("{prefix}.{index}");
+            layers.push(Norm::layer(builder, &name, hidden, Norm::LAYER_EPS).into());
+            layers.push(Activate::new(activation, &[hidden]).into());
+            index += 1;
+        }
+        index += 1;
+        width = hidden;
+    }
+    Ok(layers)
+}
+
+/// Convolutions, then linear layers.
+fn cnn(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    image: ImageShape,
+    convs: &[ConvConfig],
+    hidden: &[usize],
+    activation: Activation,
+    init: Init,
+) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+    let (mut layers, mut shape): (Vec<Arc<dyn Layer>>, _) = (Vec::new(), image);
+    for (index, config) in convs.iter().enumerate() {
+        let name = format!("{prefix}.{}", 2 * index);
+        let conv = Conv2d::new(builder, &name, shape, config.clone(), activation, init)?;
+        shape = conv.output_shape();
+        layers.push(conv.into());
+    }
+    let flattened = 2 * convs.len() + 1;
+    layers.extend(mlp(builder, prefix, flattened, shape.len(), (hidden, activation, false), init)?);
+    Ok(layers)
+}
+
+/// Names as in CleanRL's `ppo_procgen.py`.
+fn impala(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    image: ImageShape,
+    channels: &[usize],
+    hidden: usize,
+    init: Init,
+) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+    let (mut layers, mut shape): (Vec<Arc<dyn Layer>>, _) = (Vec::new(), image);
+    for (stage, &channels) in channels.iter().enumerate() {
+        let prefix = format!("{prefix}.{stage}");
+        let mut conv = |name: &str, shape, activation| {
+            let config = ConvConfig::new(channels, 3).padding(1);
+            Conv2d::new(builder, &format!("{prefix}.{name}"), shape, config, activation, init)
+        };
+        let first = conv("conv", shape, Activation::Identity)?;
+        let pool = Pool2d::max(first.output_shape(), PoolConfig::new(3, 2, 1))?;
+        shape = pool.output_shape();
+        layers.extend([first.into(), pool.into()]);
+        for block in ["res_block0", "res_block1"] {
+            let inside: Vec<Arc<dyn Layer>> = vec![
+                Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into(),
+                conv(&format!("{block}.conv0"), shape, Activation::Relu)?.into(),
+                conv(&format!("{block}.conv1"), shape, Activation::Identity)?.into(),
+            ];
+            layers.push(Residual::new(inside)?.into());
+        }
+    }
+    layers.push(Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into());
+    let index = channels.len() + 2;
+    layers.extend(mlp(builder, prefix, index, shape.len(), (&[hidden], Activation::Relu, false), init)?);
+    Ok(layers)
+}
+
+/// The parts' encoders beside each other, named `<prefix>.<part>`.
+fn dict(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    parts: &BTreeMap<String, EncoderConfig>,
+    observations: &[(String, Observation)],
+    init: Init,
+) -> Result<Parallel, NnError> {
+    if let Some(unknown) = parts.keys().find(|name| observations.iter().all(|(known, _)| known != *name)) {
+        let expected = "names of the observation's parts";
+        return Err(NnError::Config { field: "encoder.parts", expected, got: unknown.clone() });
+    }
+    let (mut branches, mut start) = (Vec::new(), 0);
+    for (name, observation) in observations {
+        let config = parts.get(name).unwrap_or(&EncoderConfig::Auto);
+        let mut layers = config.build(builder, &format!("{prefix}.{name}"), observation, init)?;
+        if layers.is_empty() {
+            layers.push(Activate::new(Activation::Identity, &[observation.len()]).into());
+        }
+        branches.push((name.clone(), start..start + observation.len(), layers));
+        start += observation.len();
+    }
+    Parallel::new(start, branches)
+}
