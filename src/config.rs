@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use agon_agents::Algorithms;
-pub use agon_agents::algorithms::merge;
+pub use agon_agents::algorithms::{KIND, merge};
 use agon_envs::{MakeOptions, Registry};
 use agon_nn::InstructionSet;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct RunConfig {
     pub runtime: RuntimeConfig,
     /// The algorithm's own settings.
     pub agent: toml::Table,
+    /// The shape of the algorithm's networks: `encoder`, `memory`, `head`.
+    pub network: toml::Table,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -92,6 +94,9 @@ impl Default for RuntimeConfig {
     }
 }
 
+/// The key of the networks' settings, at the top level of a run and among an algorithm's.
+const NETWORK: &str = "network";
+
 /// The instruction set that stands for the best available one.
 const AUTO: &str = "auto";
 
@@ -117,6 +122,7 @@ impl Default for RunConfig {
             env: EnvConfig::default(),
             runtime: RuntimeConfig::default(),
             agent: toml::Table::new(),
+            network: toml::Table::new(),
             made_by: None,
         }
     }
@@ -154,7 +160,16 @@ impl RunConfig {
             Err(RunError::Config(format!("{field} must be {expected}, got {found}")))
         };
         registry.get(&self.env.id)?;
-        self.agent = algorithms.get(&self.algorithm)?.resolve(&self.agent)?;
+        if self.agent.contains_key(NETWORK) {
+            return wrong("agent.network", "at the top level, as network.encoder.kind", &"it among the agent's");
+        }
+        let mut agent = algorithms.get(&self.algorithm)?.resolve(&self.agent_settings())?;
+        // An algorithm without networks has no such key, and then the run has an empty table.
+        self.network = match agent.remove(NETWORK) {
+            Some(toml::Value::Table(network)) => network,
+            _ => toml::Table::new(),
+        };
+        self.agent = agent;
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -171,6 +186,15 @@ impl RunConfig {
         }
         self.instruction_set()?;
         Ok(())
+    }
+
+    /// The algorithm's settings, those of its networks among them as `network`: what it is built from.
+    pub fn agent_settings(&self) -> toml::Table {
+        let mut settings = self.agent.clone();
+        if !self.network.is_empty() {
+            settings.insert(NETWORK.to_owned(), toml::Value::Table(self.network.clone()));
+        }
+        settings
     }
 
     /// The instruction set that the run uses on this machine.
@@ -248,6 +272,10 @@ pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
         };
         table = inner;
     }
+    if *last == KIND && table.get(KIND).is_some_and(|kind| *kind != value) {
+        // The other settings belong to the kind before.
+        table.clear();
+    }
     table.insert((*last).to_owned(), value);
     Ok(())
 }
@@ -275,14 +303,15 @@ mod tests {
         let config = resolved(&[
             "seed=7",
             "runtime.num_shards = 2",
-            "agent.network.hidden=[32, 32]",
+            "network.encoder.hidden=[32, 32]",
             "agent.gamma=0.5",
             "env.args.sutton_barto_reward=true",
             "runtime.mode=async",
         ])
         .unwrap();
         assert_eq!((config.seed, config.runtime.num_shards, config.runtime.mode), (7, 2, Mode::Async));
-        assert_eq!(config.agent["network"]["hidden"].as_array().unwrap().len(), 2);
+        assert_eq!(config.network["encoder"]["hidden"].as_array().unwrap().len(), 2);
+        assert_eq!(config.agent_settings()["network"]["encoder"]["kind"].as_str(), Some("mlp"));
         assert_eq!(config.agent["num_steps"].as_integer(), Some(128), "defaults are filled in");
     }
 
@@ -291,7 +320,9 @@ mod tests {
         for (assignment, parts) in [
             ("sead=1", vec!["sead", "seed"]),
             ("agent.gama=1", vec!["gama", "gamma"]),
-            ("agent.network.hiden=[1]", vec!["hiden", "hidden"]),
+            ("network.encoder.hiden=[1]", vec!["network.encoder", "hiden", "hidden"]),
+            ("network.encoder.kind=cn", vec!["network.encoder", "cn", "nature_cnn"]),
+            ("agent.network.encoder.kind=mlp", vec!["agent.network", "top level"]),
             ("seed=fast", vec!["seed", "fast"]),
             ("agent.gamma=high", vec!["agent.gamma", "high"]),
             ("num_envs=0", vec!["num_envs", "at least 1", "0"]),
@@ -308,6 +339,13 @@ mod tests {
                 assert!(message.contains(part), "`{assignment}`: expected `{part}` in `{message}`");
             }
         }
+    }
+
+    #[test]
+    fn another_kind_replaces_the_settings_of_the_first() {
+        let config = resolved(&["network.encoder.kind=minatar_cnn"]).unwrap();
+        assert_eq!(config.network["encoder"]["channels"].as_integer(), Some(16), "defaults of the new kind");
+        assert!(!config.network["encoder"].as_table().unwrap().contains_key("activation"));
     }
 
     #[test]

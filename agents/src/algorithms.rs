@@ -95,19 +95,29 @@ fn read<C: Default + Serialize + DeserializeOwned>(settings: &toml::Table) -> Re
         let message = error.inner().to_string();
         let message = message.trim_end();
         // Unknown keys are reported at their table, named in the message.
-        AgentError::Config(if path == "." {
-            format!("agent: {message}")
-        } else {
-            format!("agent.{path}: {message}")
+        AgentError::Config(match path.as_str() {
+            "." => format!("agent: {message}"),
+            path if path.starts_with("network") => format!("{path}: {message}"),
+            path => format!("agent.{path}: {message}"),
         })
     })
 }
 
-/// Lays `over` onto `base`, table by table.
+/// The key that says which variant the other settings of its table belong to.
+pub const KIND: &str = "kind";
+
+/// Lays `over` onto `base`, table by table; a table of another `kind` replaces the one before.
 pub fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => {
+                if let (Some(before), Some(kind)) = (base.get(KIND), over.get(KIND))
+                    && before != kind
+                {
+                    base.clear();
+                }
+                merge(base, over);
+            }
             (_, value) => {
                 base.insert(key, value);
             }

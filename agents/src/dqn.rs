@@ -15,19 +15,19 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_envs::spaces::Dtype;
 use agon_nn::losses::huber;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, MlpConfig, Packed, Params, Scratch, Sequential,
-    Tape,
+    Activation, Adam, AdamConfig, AdamState, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig,
+    Packed, Params, Scratch, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, input_len, restored_adam, restored_params,
+    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params,
     single_discrete, stream,
 };
+use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::ReplayBuffer;
 use crate::schedule::LinearSchedule;
@@ -70,8 +70,8 @@ pub struct DqnConfig {
     pub exploration_fraction: f64,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// Hidden layers of the Q network.
-    pub network: MlpConfig,
+    /// The shape of the Q network.
+    pub network: ModelConfig,
 }
 
 impl Default for DqnConfig {
@@ -93,7 +93,10 @@ impl Default for DqnConfig {
             end_e: 0.05,
             exploration_fraction: 0.5,
             gradient_slices: 2,
-            network: MlpConfig { hidden: vec![120, 84], activation: Activation::Relu },
+            network: ModelConfig {
+                encoder: EncoderConfig::mlp(&[120, 84], Activation::Relu),
+                ..ModelConfig::default()
+            },
         }
     }
 }
@@ -140,7 +143,7 @@ impl DqnConfig {
                 self.train_frequency,
             ));
         }
-        Ok(self.network.validate()?)
+        network::check_feed_forward("dqn", &self.network)
     }
 }
 
@@ -173,7 +176,8 @@ impl Policy for DqnPolicy {
             return Ok(());
         }
         outputs.resize(input.num_envs * self.num_actions, 0.0);
-        self.network.infer(&self.packed, input.observations.as_f32(), input.num_envs, scratch, outputs)?;
+        let observations = network::rows(input.observations);
+        self.network.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
         for (action, q_values) in actions.iter_mut().zip(outputs.chunks_exact(self.num_actions)) {
             if *action == EXPLOIT {
                 *action = best(q_values) as u32;
@@ -201,7 +205,6 @@ fn best(q_values: &[f32]) -> usize {
 #[derive(Debug, Default)]
 struct SliceWork {
     scratch: Scratch,
-    next_observations: Vec<f32>,
     next_values: Vec<f32>,
     online_next_values: Vec<f32>,
     q_grads: Vec<f32>,
@@ -214,6 +217,7 @@ struct SliceWork {
 pub struct Dqn {
     config: DqnConfig,
     network: Sequential,
+    summary: Summary,
     num_actions: usize,
     params: Params,
     /// The online network as of this update, if it chooses the target's action.
@@ -249,7 +253,7 @@ impl Dqn {
     pub fn new(config: DqnConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate(info.num_envs)?;
         let num_actions = single_discrete("dqn", &info.action_spec)?;
-        let observation_len = input_len("dqn", &info.observation_space)?;
+        let observation = network::observation("dqn", &info.observation_space)?;
         if info.mask_len > 0 {
             let (expected, found) =
                 ("an environment without action masks", format!("{} masks", info.mask_len));
@@ -258,8 +262,10 @@ impl Dqn {
         let mut builder = LayoutBuilder::new();
         // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
         let init = Init::PYTORCH_LINEAR;
-        let network =
-            config.network.build(&mut builder, "q_network", observation_len, num_actions, init, init)?;
+        let head =
+            HeadSpec { name: "q".to_owned(), head: Head::Q { actions: num_actions }, init };
+        let model = Model::new(&mut builder, "", &observation, &config.network, &[head], init)?;
+        let network = model.chain(0)?;
         let params = builder.build(stream(info.seed, 0));
         Ok(Self {
             num_actions,
@@ -268,7 +274,12 @@ impl Dqn {
             target_params: params.clone(),
             adam: Adam::new(AdamConfig::default(), params.len())?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay: ReplayBuffer::new(config.buffer_size, observation_len, Dtype::F32),
+            replay: ReplayBuffer::new(
+                config.buffer_size,
+                observation.len(),
+                network::dtype(&info.observation_space),
+            ),
+            summary: model.summary().clone(),
             updates: 0,
             epsilon: LinearSchedule {
                 start: config.start_e,
@@ -349,30 +360,17 @@ impl Dqn {
             work.grads.fill(0.0);
             return Ok(());
         }
-        work.next_observations.resize(rows * self.network.inputs(), 0.0);
-        self.replay.next_observations(slots, &mut work.next_observations);
+        let next_observations = self.replay.next_observations(slots)?;
         work.next_values.resize(rows * actions, 0.0);
-        self.network.infer(
-            &self.target,
-            &work.next_observations,
-            rows,
-            &mut work.scratch,
-            &mut work.next_values,
-        )?;
+        let SliceWork { scratch, next_values, online_next_values, .. } = work;
+        self.network.infer(&self.target, &next_observations, rows, scratch, next_values)?;
         if let Some(online) = &self.online {
-            work.online_next_values.resize(rows * actions, 0.0);
-            self.network.infer(
-                online,
-                &work.next_observations,
-                rows,
-                &mut work.scratch,
-                &mut work.online_next_values,
-            )?;
+            online_next_values.resize(rows * actions, 0.0);
+            self.network.infer(online, &next_observations, rows, scratch, online_next_values)?;
         }
-        let mut x = Matrix::zeros(rows, self.network.inputs())?;
-        self.replay.observations(slots, x.as_mut_slice());
+        let x = self.replay.observations(slots)?;
         let mut tape = Tape::new();
-        let q_values = self.network.forward(&self.params, &x, &mut tape)?;
+        let q_values = self.network.forward_input(&self.params, &x, &mut tape)?;
 
         work.q_grads.clear();
         work.q_grads.resize(rows * actions, 0.0);
@@ -435,6 +433,10 @@ impl Learner for Dqn {
 
     fn params(&self) -> Option<&Params> {
         Some(&self.params)
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        Some(self.summary.clone())
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {

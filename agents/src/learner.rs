@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
-use agon_envs::spaces::Dtype;
 use agon_envs::{ActionSpec, Space};
-use agon_nn::{Adam, AdamState, Params};
+use agon_nn::{Adam, AdamState, Params, Summary};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{AgentError, Fragment, Policy};
@@ -74,6 +73,11 @@ pub trait Learner: Send {
         None
     }
 
+    /// The networks' layers, for a table; none if the learner has no network.
+    fn summary(&self) -> Option<Summary> {
+        None
+    }
+
     /// The whole state.
     ///
     /// # Errors
@@ -99,18 +103,6 @@ pub(crate) fn single_discrete(algorithm: &'static str, spec: &ActionSpec) -> Res
         other => {
             let found = format!("{other:?}");
             Err(AgentError::Unsupported { algorithm, expected: "a Discrete action space", found })
-        }
-    }
-}
-
-/// The length of observation rows that a network can take as they are.
-pub(crate) fn input_len(algorithm: &'static str, space: &Space) -> Result<usize, AgentError> {
-    match space {
-        Space::Box(bounds) if bounds.dtype() == Dtype::F32 => Ok(bounds.len()),
-        Space::MultiBinary { n } => Ok(*n),
-        other => {
-            let expected = "a float32 Box or a MultiBinary observation space";
-            Err(AgentError::Unsupported { algorithm, expected, found: other.to_string() })
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod error;
 pub mod fragment;
 pub mod learner;
 pub mod policy;
+mod network;
 pub mod ppo;
 pub mod replay;
 pub mod returns;

@@ -1,7 +1,7 @@
 //! PPO: proximal policy optimisation with clipping.
 //!
 //! Each iteration takes one fragment of every shard, estimates advantages by GAE, and makes several passes of clipped
-//! minibatch updates. Policy and value function are two separate networks.
+//! minibatch updates. Policy and value function are two separate networks, or two heads on one encoder.
 //!
 //! # Source
 //! Schulman et al. (2017); CleanRL 1.0 `ppo.py`, whose names, defaults and metrics it keeps.
@@ -21,15 +21,16 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Init, LayoutBuilder, Matrix, MlpConfig, Packed, Params, Sequential, Tape,
+    Adam, AdamConfig, AdamState, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Packed, Params,
+    Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, input_len, restored_adam, restored_params,
-    single_discrete, stream,
+    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params, single_discrete, stream,
 };
+use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
 use crate::returns;
 use crate::schedule::LinearSchedule;
@@ -77,8 +78,10 @@ pub struct PpoConfig {
     pub adam_eps: f64,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// Hidden layers of policy and value network.
-    pub network: MlpConfig,
+    /// Whether policy and value function share encoder and memory; else each has its own.
+    pub share_encoder: bool,
+    /// The shape of the networks.
+    pub network: ModelConfig,
 }
 
 impl Default for PpoConfig {
@@ -101,7 +104,8 @@ impl Default for PpoConfig {
             target_kl: None,
             adam_eps: 1e-5,
             gradient_slices: 2,
-            network: MlpConfig::default(),
+            share_encoder: false,
+            network: ModelConfig::default(),
         }
     }
 }
@@ -142,27 +146,69 @@ impl PpoConfig {
                 self.num_minibatches,
             ));
         }
-        Ok(self.network.validate()?)
+        network::check_feed_forward("ppo", &self.network)
     }
 }
 
-/// PPO's two networks, as one buffer of parameters named `actor.*` and `critic.*`.
+/// PPO's policy and value function, as one buffer of parameters.
+///
+/// Separate networks are named `actor.encoder.*`, `actor.head.*`, `critic.encoder.*` and `critic.head.*`; with a shared
+/// encoder it is `encoder.*`, `actor.*` and `critic.*`.
 #[derive(Clone, Debug)]
 struct Networks {
     actor: Sequential,
     critic: Sequential,
+    /// Both heads on one encoder, if they share it.
+    shared: Option<Model>,
     num_actions: usize,
+    summary: Summary,
 }
 
 impl Networks {
     /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
-    fn new(config: &MlpConfig, inputs: usize, num_actions: usize, seed: u64) -> Result<(Self, Params), AgentError> {
+    fn new(config: &PpoConfig, info: &RunInfo, num_actions: usize) -> Result<(Self, Params), AgentError> {
+        let observation = network::observation("ppo", &info.observation_space)?;
         let mut builder = LayoutBuilder::new();
         let orthogonal = |gain| Init::Orthogonal { gain };
-        let hidden = orthogonal(std::f32::consts::SQRT_2);
-        let actor = config.build(&mut builder, "actor", inputs, num_actions, hidden, orthogonal(0.01))?;
-        let critic = config.build(&mut builder, "critic", inputs, 1, hidden, orthogonal(1.0))?;
-        Ok((Self { actor, critic, num_actions }, builder.build(seed)))
+        let spec = |name: &str, head, gain| HeadSpec { name: name.to_owned(), head, init: orthogonal(gain) };
+        let mut model = |prefix: &str, heads: &[HeadSpec]| {
+            let hidden = orthogonal(std::f32::consts::SQRT_2);
+            Model::new(&mut builder, prefix, &observation, &config.network, heads, hidden)
+        };
+        let policy = Head::Categorical { actions: num_actions };
+        let networks = if config.share_encoder {
+            let shared = model("", &[spec("actor", policy, 0.01), spec("critic", Head::Value, 1.0)])?;
+            Self {
+                actor: shared.chain(0)?,
+                critic: shared.chain(1)?,
+                summary: shared.summary().clone(),
+                shared: Some(shared),
+                num_actions,
+            }
+        } else {
+            let actor = model("actor.", &[spec("actor.head", policy, 0.01)])?;
+            let critic = model("critic.", &[spec("critic.head", Head::Value, 1.0)])?;
+            let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
+            Self {
+                actor: actor.chain(0)?,
+                critic: critic.chain(0)?,
+                summary: Summary { parts },
+                shared: None,
+                num_actions,
+            }
+        };
+        Ok((networks, builder.build(stream(info.seed, 0))))
+    }
+
+    /// Logits and values of a batch.
+    fn forward(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<[Matrix; 2], AgentError> {
+        if let Some(shared) = &self.shared {
+            let heads = shared.forward(params, x, tape)?;
+            if let Ok(heads) = <[Matrix; 2]>::try_from(heads) {
+                return Ok(heads);
+            }
+        }
+        Ok([self.actor.forward_input(params, x, tape)?, self.critic.forward_input(params, x, tape)?])
     }
 }
 
@@ -183,7 +229,7 @@ impl Policy for PpoPolicy {
         let Actor { rng, scratch, outputs, buffer } = actor;
         outputs.resize(input.num_envs * self.num_actions, 0.0);
         buffer.resize(outputs.len(), 0.0);
-        let observations = input.observations.as_f32();
+        let observations = network::rows(input.observations);
         self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
         log_softmax(outputs, self.num_actions, input.action_masks, buffer)?;
         let rows = buffer.chunks_exact(self.num_actions);
@@ -249,9 +295,7 @@ impl Ppo {
     pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate(info.num_envs)?;
         let num_actions = single_discrete("ppo", &info.action_spec)?;
-        let observation_len = input_len("ppo", &info.observation_space)?;
-        let (networks, params) =
-            Networks::new(&config.network, observation_len, num_actions, stream(info.seed, 0))?;
+        let (networks, params) = Networks::new(&config, info, num_actions)?;
         let adam = Adam::new(AdamConfig { eps: config.adam_eps, ..Default::default() }, params.len())?;
         let duration = info.total_timesteps as f64;
         let anneal = |start: f64, anneal: bool| LinearSchedule {
@@ -262,14 +306,14 @@ impl Ppo {
         Ok(Self {
             learning_rate: anneal(config.learning_rate, config.anneal_lr),
             clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
+            observation_len: networks.actor.inputs(),
+            rollout: Rollout::new(network::dtype(&info.observation_space)),
             networks,
             params,
             adam,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             updates: 0,
-            observation_len,
             mask_len: info.mask_len,
-            rollout: Rollout::default(),
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
             slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
             order: Vec::new(),
@@ -296,9 +340,7 @@ impl Ppo {
         rollout.clear();
         for (fragment, work) in fragments.iter().zip(&self.shards) {
             let rows = fragment.rows();
-            rollout
-                .observations
-                .extend_from_slice(&fragment.observations.as_f32()[..rows * self.observation_len]);
+            rollout.observations.extend_from(&fragment.observations, 0, rows * self.observation_len);
             rollout.actions.extend_from_slice(fragment.actions.indices());
             rollout.action_masks.extend_from_slice(&fragment.action_masks[..rows * self.mask_len]);
             rollout.log_probs.extend_from_slice(&fragment.policy_data);
@@ -448,6 +490,10 @@ impl Learner for Ppo {
         Some(&self.params)
     }
 
+    fn summary(&self) -> Option<Summary> {
+        Some(self.networks.summary.clone())
+    }
+
     fn save(&self) -> Result<Vec<u8>, AgentError> {
         encode(&Saved {
             params: self.params.as_slice().to_vec(),
@@ -472,7 +518,7 @@ impl Learner for Ppo {
 impl SliceWork {
     fn backward(
         &mut self,
-        observations: &Matrix,
+        observations: &Input,
         params: &Params,
         networks: &Networks,
         coefficients: &LossCoefficients,
@@ -480,8 +526,7 @@ impl SliceWork {
     ) -> Result<(), AgentError> {
         let gathered = &mut self.gathered;
         let mut tape = Tape::new();
-        let logits = networks.actor.forward(params, observations, &mut tape)?;
-        let values = networks.critic.forward(params, observations, &mut tape)?;
+        let [logits, values] = networks.forward(params, observations, &mut tape)?;
         let input = LossInput {
             num_actions: networks.num_actions,
             logits: logits.as_slice(),

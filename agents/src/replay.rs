@@ -1,9 +1,10 @@
 //! Experience replay: a ring of transitions, column by column.
 
 use agon_envs::{ObsBuffer, Pcg64};
+use agon_nn::Input;
 use serde::{Deserialize, Serialize};
 
-use crate::Fragment;
+use crate::{AgentError, Fragment, network};
 
 /// The newest `capacity` transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,14 +112,20 @@ impl ReplayBuffer {
         slots.extend((0..count).map(|_| rng.bounded(last) as u32));
     }
 
-    /// Copies the observations of the given transitions. `out`: `[slots.len(), O]`.
-    pub fn observations(&self, slots: &[u32], out: &mut [f32]) {
-        gather(&self.observations, self.observation_len, slots, out);
+    /// The observations of the given transitions, as a network reads them: `[slots.len(), O]`.
+    ///
+    /// # Errors
+    /// If there are no slots.
+    pub fn observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
+        network::gather(&self.observations, self.observation_len, slots)
     }
 
-    /// Copies the following observations of the given transitions. `out`: `[slots.len(), O]`.
-    pub fn next_observations(&self, slots: &[u32], out: &mut [f32]) {
-        gather(&self.next_observations, self.observation_len, slots, out);
+    /// The following observations of the given transitions, as a network reads them: `[slots.len(), O]`.
+    ///
+    /// # Errors
+    /// If there are no slots.
+    pub fn next_observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
+        network::gather(&self.next_observations, self.observation_len, slots)
     }
 
     /// The action of a transition.
@@ -134,12 +141,6 @@ impl ReplayBuffer {
     /// Whether nothing follows a transition.
     pub fn terminated(&self, slot: u32) -> bool {
         self.terminated[slot as usize]
-    }
-}
-
-fn gather(from: &ObsBuffer, len: usize, slots: &[u32], out: &mut [f32]) {
-    for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(len)) {
-        from.view(slot as usize * len, len).write_f32(out);
     }
 }
 
@@ -186,11 +187,12 @@ mod tests {
     fn a_truncated_transition_keeps_its_final_observation() {
         let mut buffer = ReplayBuffer::new(10, 1, Dtype::F32);
         buffer.extend(&[fragment()]);
-        let mut out = [0.0; 4];
-        buffer.observations(&[0, 1, 2, 3], &mut out);
-        assert_eq!(out, [0.0, 10.0, 1.0, 20.0]);
-        buffer.next_observations(&[0, 1, 2, 3], &mut out);
-        assert_eq!(out, [1.0, 11.0, 2.0, 21.0]);
+        let floats = |input: Result<Input, AgentError>| match input.unwrap() {
+            Input::Floats(matrix) => matrix.as_slice().to_vec(),
+            Input::Bytes(_) => panic!("observations are floats"),
+        };
+        assert_eq!(floats(buffer.observations(&[0, 1, 2, 3])), [0.0, 10.0, 1.0, 20.0]);
+        assert_eq!(floats(buffer.next_observations(&[0, 1, 2, 3])), [1.0, 11.0, 2.0, 21.0]);
         assert!(!buffer.terminated(1));
         assert_eq!([0, 1, 2, 3].map(|slot| buffer.action(slot)), [3, 4, 5, 6]);
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
 use agon_envs::{Action, ActionBatch, Env, EnvSpec, MakeOptions, Pcg64, Simulator, Space, Step, StepBatch};
+use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,59 @@ impl Env for Identity {
         self.draw(rng, obs);
         Step::running(reward)
     }
+}
+
+/// As [`Identity`] with two states, seen as a small image of bytes: its left or its right half is bright.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct BrightHalf {
+    right: bool,
+}
+
+impl BrightHalf {
+    fn draw(&mut self, rng: &mut Pcg64, obs: &mut [u8]) {
+        self.right = rng.bounded(1) == 1;
+        // Four lines of four pixels, a dim and a bright channel each.
+        for (index, pixel) in obs.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            *pixel = [20, if (index % 4 >= 2) == self.right { 250 } else { 30 }];
+        }
+    }
+}
+
+impl Env for BrightHalf {
+    type Obs = u8;
+
+    fn observation_space(&self) -> Space {
+        Space::image_u8(&[4, 4, 2]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [u8]) {
+        self.draw(rng, obs);
+    }
+
+    fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [u8]) -> Step {
+        let reward = if (action.index() == 1) == self.right { 1.0 } else { 0.0 };
+        self.draw(rng, obs);
+        Step::running(reward)
+    }
+}
+
+/// A network for [`BrightHalf`].
+pub(crate) fn small_cnn() -> ModelConfig {
+    let encoder = EncoderConfig::Cnn {
+        convs: vec![ConvConfig::new(8, 3)],
+        hidden: vec![32],
+        activation: Activation::Relu,
+    };
+    ModelConfig { encoder, ..ModelConfig::default() }
+}
+
+/// A network of linear layers.
+pub(crate) fn mlp(hidden: &[usize], activation: Activation) -> ModelConfig {
+    ModelConfig { encoder: EncoderConfig::mlp(hidden, activation), ..ModelConfig::default() }
 }
 
 /// A ring of four states that turns by one each step whatever is done, and starts anywhere; leaving state `s` pays

@@ -1,5 +1,6 @@
-//! A table of vectors, one for each category.
+//! Categories as vectors: learned ones, and unit vectors.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::init::Init;
@@ -20,9 +21,9 @@ use crate::params::{LayoutBuilder, ParamRange};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     weight: ParamRange,
-    categories: usize,
     width: usize,
-    indices: usize,
+    /// For each index, where its categories begin in the table, and where they end.
+    categories: Vec<Range<usize>>,
 }
 
 impl Embedding {
@@ -40,24 +41,58 @@ impl Embedding {
     ) -> Self {
         assert!(categories > 0 && width > 0 && indices > 0, "got {categories}, {width} and {indices}");
         let weight = builder.add(&format!("{name}.weight"), &[categories, width], init);
-        Self { weight, categories, width, indices }
+        Self { weight, width, categories: vec![0..categories; indices] }
     }
 
-    /// Where the vector of a category lies in the table.
-    fn range(&self, x: f32) -> Option<std::ops::Range<usize>> {
-        let index = x as usize;
-        let is_category = x >= 0.0 && index as f32 == x && index < self.categories;
-        is_category.then(|| index * self.width..(index + 1) * self.width)
+    /// Adds a table with own vectors for each index to a layout: the first index has the first `nvec[0]`, and so on.
+    ///
+    /// # Panics
+    /// If a size is zero or the name is taken.
+    pub fn of_each(
+        builder: &mut LayoutBuilder,
+        name: &str,
+        nvec: &[usize],
+        width: usize,
+        init: Init,
+    ) -> Self {
+        assert!(width > 0 && !nvec.is_empty() && !nvec.contains(&0), "got {nvec:?} and {width}");
+        let categories = consecutive(nvec);
+        let weight = builder.add(&format!("{name}.weight"), &[nvec.iter().sum(), width], init);
+        Self { weight, width, categories }
     }
+
+    /// Where the vector of the index at `position` lies in the table.
+    fn range(&self, position: usize, x: f32) -> Option<Range<usize>> {
+        let categories = &self.categories[position % self.categories.len()];
+        let row = categories.start + category(x, categories.len())?;
+        Some(row * self.width..(row + 1) * self.width)
+    }
+}
+
+/// Ranges of the given lengths, one after the other.
+fn consecutive(lengths: &[usize]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let ranges = lengths.iter().map(|len| {
+        let start = end;
+        end += len;
+        start..end
+    });
+    ranges.collect()
+}
+
+/// The category that a number names, if it is one of `count`.
+fn category(x: f32, count: usize) -> Option<usize> {
+    let index = x as usize;
+    (x >= 0.0 && index as f32 == x && index < count).then_some(index)
 }
 
 impl Layer for Embedding {
     fn inputs(&self) -> usize {
-        self.indices
+        self.categories.len()
     }
 
     fn outputs(&self) -> usize {
-        self.indices * self.width
+        self.categories.len() * self.width
     }
 
     fn parameters(&self) -> Vec<&ParamRange> {
@@ -79,8 +114,8 @@ impl Layer for Embedding {
     fn forward(&self, weights: Weights<'_>, x: &[f32], _: usize, _: &mut [f32], out: &mut [f32]) {
         let table =
             if weights.packed.is_empty() { self.weight.of(weights.params) } else { weights.packed };
-        for (&x, out) in x.iter().zip(out.chunks_exact_mut(self.width)) {
-            match self.range(x) {
+        for (position, (&x, out)) in x.iter().zip(out.chunks_exact_mut(self.width)).enumerate() {
+            match self.range(position, x) {
                 Some(range) => out.copy_from_slice(&table[range]),
                 None => out.fill(f32::NAN),
             }
@@ -99,8 +134,8 @@ impl Layer for Embedding {
             if gradient.first && gradient.fresh[0] {
                 table.fill(0.0);
             }
-            for (&x, delta) in saved.x.iter().zip(delta.chunks_exact(self.width)) {
-                if let Some(range) = self.range(x) {
+            for (position, (&x, delta)) in saved.x.iter().zip(delta.chunks_exact(self.width)).enumerate() {
+                if let Some(range) = self.range(position, x) {
                     table[range].iter_mut().zip(delta).for_each(|(sum, delta)| *sum += delta);
                 }
             }
@@ -112,8 +147,11 @@ impl Layer for Embedding {
 
     fn describe(&self) -> LayerSummary {
         LayerSummary {
-            layer: format!("Embedding({}, {})", self.categories, self.width),
-            output_shape: if self.indices == 1 { vec![self.width] } else { vec![self.indices, self.width] },
+            layer: format!("Embedding({}, {})", self.weight.shape()[0], self.width),
+            output_shape: match self.categories.len() {
+                1 => vec![self.width],
+                indices => vec![indices, self.width],
+            },
             parameters: self.weight.len(),
             flops: 0,
         }
@@ -122,6 +160,67 @@ impl Layer for Embedding {
 
 impl From<Embedding> for Arc<dyn Layer> {
     fn from(layer: Embedding) -> Self {
+        Arc::new(layer)
+    }
+}
+
+/// A unit vector for each category: `y[b, start of i + x[b, i]] = 1`, zero elsewhere.
+///
+/// An input that is no category gives a vector of NaN, as in [`Embedding`].
+///
+/// # Shapes
+/// `x`: `[B, indices]`, whole numbers as floats; `y`: `[B, Σ nvec]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OneHot {
+    categories: Vec<Range<usize>>,
+}
+
+impl OneHot {
+    /// With `nvec[i]` categories of index `i`.
+    #[must_use]
+    pub fn new(nvec: &[usize]) -> Self {
+        Self { categories: consecutive(nvec) }
+    }
+}
+
+impl Layer for OneHot {
+    fn inputs(&self) -> usize {
+        self.categories.len()
+    }
+
+    fn outputs(&self) -> usize {
+        self.categories.last().map_or(0, |range| range.end)
+    }
+
+    fn forward(&self, _: Weights<'_>, x: &[f32], _: usize, _: &mut [f32], out: &mut [f32]) {
+        for (x, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
+            for (&x, range) in x.iter().zip(&self.categories) {
+                let out = &mut out[range.clone()];
+                match category(x, range.len()) {
+                    Some(index) => {
+                        out.fill(0.0);
+                        out[index] = 1.0;
+                    }
+                    None => out.fill(f32::NAN),
+                }
+            }
+        }
+    }
+
+    fn backward(&self, _: &Saved<'_>, _: &mut [f32], _: Option<Gradient<'_>>, dx: Option<&mut [f32]>) {
+        if let Some(dx) = dx {
+            dx.fill(0.0);
+        }
+    }
+
+    fn describe(&self) -> LayerSummary {
+        let layer = format!("OneHot({})", self.outputs());
+        LayerSummary { layer, output_shape: vec![self.outputs()], parameters: 0, flops: 0 }
+    }
+}
+
+impl From<OneHot> for Arc<dyn Layer> {
+    fn from(layer: OneHot) -> Self {
         Arc::new(layer)
     }
 }

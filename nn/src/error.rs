@@ -26,6 +26,16 @@ pub enum NnError {
         /// How many columns it has.
         got: usize,
     },
+    /// A matrix has the wrong number of rows.
+    #[error("{name} must have {expected} rows, got {got}")]
+    Rows {
+        /// Which argument.
+        name: &'static str,
+        /// How many rows it must have.
+        expected: usize,
+        /// How many rows it has.
+        got: usize,
+    },
     /// A batch has no rows, or a matrix no columns.
     #[error("{name} must not be empty, got shape [{rows}, {columns}]")]
     Empty {

@@ -1,8 +1,12 @@
 //! The shape of images, as rows of a matrix.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::kernels::transpose_into;
+use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
 
 /// Channels, height and width of an image; a row of a matrix holds it in this order, as PyTorch's `[C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,5 +55,68 @@ impl From<ImageShape> for [usize; 3] {
 impl fmt::Display for ImageShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}, {}, {}]", self.channels, self.height, self.width)
+    }
+}
+
+/// Brings images from channels-last, as most simulators draw them, to channels-first, as convolutions read them.
+///
+/// # Shapes
+/// `[B, H·W·C]` to `[B, C·H·W]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelsFirst {
+    shape: ImageShape,
+}
+
+impl ChannelsFirst {
+    /// For images of that shape.
+    #[must_use]
+    pub fn new(shape: ImageShape) -> Self {
+        Self { shape }
+    }
+
+    fn plane(&self) -> usize {
+        self.shape.height * self.shape.width
+    }
+}
+
+impl Layer for ChannelsFirst {
+    fn inputs(&self) -> usize {
+        self.shape.len()
+    }
+
+    fn outputs(&self) -> usize {
+        self.shape.len()
+    }
+
+    fn forward(&self, _: Weights<'_>, x: &[f32], _: usize, _: &mut [f32], out: &mut [f32]) {
+        for (x, out) in x.chunks_exact(self.shape.len()).zip(out.chunks_exact_mut(self.shape.len())) {
+            transpose_into(x, self.plane(), self.shape.channels, false, out);
+        }
+    }
+
+    fn backward(&self, _: &Saved<'_>, delta: &mut [f32], _: Option<Gradient<'_>>, dx: Option<&mut [f32]>) {
+        let Some(dx) = dx else { return };
+        for (delta, dx) in delta.chunks_exact(self.shape.len()).zip(dx.chunks_exact_mut(self.shape.len())) {
+            transpose_into(delta, self.shape.channels, self.plane(), false, dx);
+        }
+    }
+
+    fn describe(&self) -> LayerSummary {
+        LayerSummary {
+            layer: "ChannelsFirst".to_owned(),
+            output_shape: <[usize; 3]>::from(self.shape).to_vec(),
+            parameters: 0,
+            flops: 0,
+        }
+    }
+
+    fn is_spatial(&self) -> bool {
+        true
+    }
+}
+
+impl From<ChannelsFirst> for Arc<dyn Layer> {
+    fn from(layer: ChannelsFirst) -> Self {
+        Arc::new(layer)
     }
 }

@@ -130,6 +130,12 @@ impl<'a, const N: usize> From<&'a [f32; N]> for Rows<'a> {
     }
 }
 
+impl<'a> From<&'a Input> for Rows<'a> {
+    fn from(input: &'a Input) -> Self {
+        input.as_rows()
+    }
+}
+
 impl Rows<'_> {
     /// The number of values.
     #[must_use]

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::params::ParamRange;
 
 /// A row-wise layer with parameters in a flat buffer.
@@ -125,7 +127,7 @@ pub struct Gradient<'a> {
 }
 
 /// One line of a network's summary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerSummary {
     /// The layer and its settings, as PyTorch prints them.
     pub layer: String,

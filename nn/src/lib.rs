@@ -25,6 +25,8 @@ mod device;
 pub mod ema;
 pub mod embedding;
 mod error;
+#[cfg(test)]
+mod finite_differences;
 pub mod image;
 mod init;
 pub mod input;
@@ -34,13 +36,16 @@ pub mod layer;
 pub mod linear;
 pub mod losses;
 pub mod matrix;
+pub mod memory;
 pub mod mlp;
+pub mod model;
 pub mod noisy;
 pub mod norm;
 pub mod optim;
 pub mod parallel;
 pub mod params;
 pub mod pool;
+pub mod recurrent;
 pub mod residual;
 pub mod schedule;
 pub mod sequential;
@@ -51,16 +56,21 @@ pub mod weights;
 pub use batch_norm::{BatchNorm2d, BatchStatistics};
 pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
 pub use ema::{Ema, EmaConfig, EmaState};
-pub use embedding::Embedding;
+pub use embedding::{Embedding, OneHot};
 pub use error::NnError;
-pub use image::ImageShape;
+pub use image::{ChannelsFirst, ImageShape};
 pub use init::Init;
 pub use input::{ByteMatrix, Input, Rows};
 pub use instruction_set::InstructionSet;
 pub use layer::{Layer, LayerSummary};
 pub use linear::{Activation, Linear};
 pub use matrix::Matrix;
+pub use memory::{Memory, MemoryConfig};
 pub use mlp::MlpConfig;
+pub use model::{
+    EncoderConfig, Head, HeadConfig, HeadSpec, MemoryState, Model, ModelConfig, ModelScratch, Observation, PackedModel,
+    Sequence, Summary,
+};
 pub use noisy::NoisyLinear;
 pub use norm::Norm;
 pub use optim::{
@@ -71,6 +81,7 @@ pub use parallel::Parallel;
 pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};
 pub use schedule::Schedule;
 pub use pool::{Pool2d, PoolConfig};
+pub use recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 pub use residual::{Activate, Residual};
 pub use sequential::{Packed, Scratch, Sequential};
 pub use tape::{InputGradients, Tape};

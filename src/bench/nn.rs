@@ -30,8 +30,8 @@ pub struct NetworkRow {
     pub gflops: f64,
     /// The same as a share of the machine's measured peak.
     pub share_of_peak: f64,
-    /// Microseconds of dfdx's own layers, the median, where it has them.
-    pub dfdx: Option<f64>,
+    /// Microseconds of the tensor library's own layers ([`agon_nn::stock`]), the median, where it has them.
+    pub stock: Option<f64>,
 }
 
 /// Measures all networks whose name contains one of the words; all without words.
@@ -104,7 +104,7 @@ impl Bench<'_> {
             best,
             gflops,
             share_of_peak: gflops / self.peak,
-            dfdx: None,
+            stock: None,
         });
     }
 
@@ -170,7 +170,7 @@ impl Bench<'_> {
     fn compare(&mut self, f: impl FnMut()) {
         let (median, _) = time(self.seconds, f);
         if let Some(row) = self.rows.last_mut() {
-            row.dfdx = Some(median);
+            row.stock = Some(median);
         }
     }
 

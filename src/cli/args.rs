@@ -31,6 +31,8 @@ pub(super) enum Command {
     /// List, describe, check and verify environments.
     #[command(subcommand)]
     Envs(EnvsCommand),
+    /// Print the layers of the networks that `train` would train with the same arguments.
+    Network(TrainArgs),
     /// List the presets and where their numbers come from.
     Presets {
         /// Print JSON.
@@ -49,7 +51,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set agent.network.hidden=[128,128]\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
 )]
 pub(super) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.

@@ -44,13 +44,13 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
                         format!("{:.2}", row.best),
                         format!("{:.1}", row.gflops),
                         format!("{:.0} %", 100.0 * row.share_of_peak),
-                        row.dfdx.map_or("–".to_owned(), |time| format!("{time:.2}")),
+                        row.stock.map_or("–".to_owned(), |time| format!("{time:.2}")),
                     ]
                 })
                 .collect();
             say(format!("{}, matrix products at most {peak:.0} GFLOP/s a core", bench::machine()))?;
             let head =
-                ["network", "work", "batch", "µs (median)", "µs (best)", "GFLOP/s", "of the peak", "dfdx's own, µs"];
+                ["network", "work", "batch", "µs (median)", "µs (best)", "GFLOP/s", "of the peak", "stock dfdx, µs"];
             say(table(&head, &cells))
         }
         BenchCommand::Train { presets, seeds, threads, json } => {

@@ -65,6 +65,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
         Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
         Command::Envs(EnvsCommand::Verify(args)) => envs::verify(setup, &args),
+        Command::Network(args) => runs::network(setup, &args),
         Command::Presets { json } => runs::presets(json),
         Command::Bench(command) => bench::bench(setup, &command),
         Command::Completions { shell } => {

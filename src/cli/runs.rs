@@ -1,4 +1,4 @@
-//! `train`, `resume`, `eval` and `presets`.
+//! `train`, `resume`, `eval`, `network` and `presets`.
 
 use std::path::Path;
 
@@ -45,6 +45,16 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
     let runs: Vec<(SeedRun, Outcome)> = runs.into_iter().zip(outcomes).collect();
     report(&runs, &path, args.json)
+}
+
+pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
+    let mut config = configure(args)?;
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    match runtime::summary(setup, &config)? {
+        Some(summary) if args.json => say_json(&summary),
+        Some(summary) => say(summary.to_string().trim_end()),
+        None => say(format!("{} trains no network", config.algorithm)),
+    }
 }
 
 /// Lays the layers of settings over each other.

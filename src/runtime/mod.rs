@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use agon_agents::{Algorithms, Fragment, LearnReport, Learner, Policy};
 use agon_envs::Registry;
-use agon_nn::{InstructionSet, weights};
+use agon_nn::{InstructionSet, Summary, weights};
 
 use crate::RunError;
 use crate::config::{Mode, RunConfig};
@@ -174,9 +174,17 @@ impl Parts {
             .map(|index| Shard::new(index, spec, config))
             .collect::<Result<_, _>>()?;
         let info = shards[0].run_info(config);
-        let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent, &info)?;
+        let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent_settings(), &info)?;
         Ok(Self { shards, learner })
     }
+}
+
+/// The layers of the networks that a run of this configuration would train; none if its algorithm has none.
+///
+/// # Errors
+/// If the environment or the learner cannot be made.
+pub fn summary(setup: &Setup, config: &RunConfig) -> Result<Option<Summary>, RunError> {
+    Ok(Parts::new(setup, config)?.learner.summary())
 }
 
 fn drive(

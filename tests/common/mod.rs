@@ -13,7 +13,7 @@ pub(crate) const PPO: [&str; 7] = [
     "total_timesteps=16384",
     "agent.num_steps=32",
     "agent.gradient_slices=4",
-    "agent.network.hidden=[32,32]",
+    "network.encoder.hidden=[32,32]",
     "runtime.checkpoint_every=2048",
 ];
 
@@ -27,7 +27,7 @@ pub(crate) const DQN: [&str; 10] = [
     "agent.gradient_steps=20",
     "agent.batch_size=32",
     "agent.buffer_size=2000",
-    "agent.network.hidden=[32,32]",
+    "network.encoder.hidden=[32,32]",
     "runtime.checkpoint_every=1000",
 ];
 

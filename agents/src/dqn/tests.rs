@@ -5,8 +5,8 @@ use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
 use super::*;
 use crate::FragmentShape;
 use crate::test_support::{
-    Bandit, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
-    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, spec_of,
+    Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
+    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn, spec_of,
 };
 
 const GAMMA: f64 = 0.9;
@@ -23,7 +23,7 @@ fn small() -> DqnConfig {
         learning_rate: 1e-2,
         gamma: GAMMA,
         target_network_frequency: 10,
-        network: MlpConfig { hidden: vec![16], activation: Activation::Tanh },
+        network: mlp(&[16], Activation::Tanh),
         ..DqnConfig::default()
     }
 }
@@ -51,6 +51,17 @@ fn the_better_arm_of_a_bandit_is_learned() {
         let last = &trial.episode_returns[trial.episode_returns.len() - 200..];
         let mean = last.iter().sum::<f64>() / 200.0;
         assert!(mean >= 0.9, "seed {seed}: the last episodes pay {mean}");
+    }
+}
+
+#[test]
+fn an_image_of_bytes_is_learned_from() {
+    let config = DqnConfig { network: small_cnn(), learning_rate: 3e-3, gamma: 0.5, ..small() };
+    let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
+    for seed in 0..3 {
+        let mut trial = trial(&spec, &config, 300, seed);
+        trial.run();
+        assert_eq!(trial.evaluate(20), 1.0, "seed {seed}");
     }
 }
 
@@ -189,7 +200,7 @@ fn transition(terminated: bool) -> Fragment {
         num_steps: 1,
         num_envs: 1,
         observation_len: 4,
-        dtype: Dtype::F32,
+        dtype: agon_envs::spaces::Dtype::F32,
         action_spec: ActionSpec::Discrete { nvec: vec![2] },
         policy_data_width: 0,
         mask_len: 0,
@@ -219,7 +230,7 @@ fn linear() -> DqnConfig {
         gradient_steps: 1,
         gamma: 0.5,
         huber_delta: 100.0,
-        network: MlpConfig { hidden: vec![], activation: Activation::Tanh },
+        network: mlp(&[], Activation::Tanh),
         ..small()
     }
 }
@@ -228,7 +239,7 @@ fn linear() -> DqnConfig {
 fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
     let mut dqn = Dqn::new(config, &info()).unwrap();
     for (params, values) in [(&mut dqn.params, online), (&mut dqn.target_params, target)] {
-        let bias = params.layout().find("q_network.0.bias").unwrap().range.range();
+        let bias = params.layout().find("q.0.bias").unwrap().range.range();
         params.as_mut_slice().fill(0.0);
         params.as_mut_slice()[bias].copy_from_slice(&values);
     }
@@ -255,7 +266,7 @@ fn the_double_target_is_the_target_networks_value_of_the_online_choice() {
         );
         assert!((report.metrics[3] - 1.0).abs() < 1e-6, "double {double}: {}", report.metrics[3]);
         // The update moves the value of action 0 towards the target, and that of action 1 not at all.
-        let bias = dqn.params.get("q_network.0.bias").unwrap();
+        let bias = dqn.params.get("q.0.bias").unwrap();
         assert!((f64::from(bias[0]) - 1.0) * error < 0.0 && bias[1] == 2.0, "{bias:?}");
     }
 }
@@ -288,7 +299,7 @@ fn the_target_network_is_copied_exactly_every_so_many_environment_steps() {
             // The packed form that targets are computed with is the same network.
             let mut packed = [0.0; 2];
             dqn.network.infer(&dqn.target, &[0.0; 4], 1, &mut Scratch::default(), &mut packed).unwrap();
-            assert_eq!(packed, dqn.target_params.get("q_network.0.bias").unwrap());
+            assert_eq!(packed, dqn.target_params.get("q.0.bias").unwrap());
         }
     }
 }
@@ -299,7 +310,7 @@ fn tau_moves_the_target_network_part_of_the_way() {
     let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
     dqn.learn(&[transition(false)], 1).unwrap();
     let expected = [0.25 * 1.0 + 0.75 * 5.0, 0.25 * 2.0 + 0.75 * 3.0];
-    assert_eq!(dqn.target_params.get("q_network.0.bias").unwrap(), expected);
+    assert_eq!(dqn.target_params.get("q.0.bias").unwrap(), expected);
 }
 
 #[test]
@@ -324,7 +335,7 @@ fn sliced() -> DqnConfig {
         learning_starts: 10,
         gradient_slices: 5,
         double: true,
-        network: MlpConfig { hidden: vec![256, 128], activation: Activation::Relu },
+        network: mlp(&[256, 128], Activation::Relu),
         ..small()
     }
 }
@@ -418,7 +429,7 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.train_frequency = 0, "train_frequency must be a multiple of num_envs = 4, got 0"),
         (|c| c.train_frequency = 10, "train_frequency must be a multiple of num_envs = 4, got 10"),
         (|c| c.train_frequency = 2, "train_frequency must be a multiple of num_envs = 4, got 2"),
-        (|c| c.network.hidden = vec![0], "hidden must be widths of at least 1, got [0]"),
+        (|c| c.network = mlp(&[0], Activation::Tanh), "hidden must be widths of at least 1, got [0]"),
     ];
     let (valid, info) =
         (DqnConfig { train_frequency: 8, ..DqnConfig::default() }, RunInfo { num_envs: 4, ..info() });
@@ -437,8 +448,9 @@ fn unsupported_spaces_are_refused() {
         let message = refusal(linear(), &RunInfo { action_spec: spec, ..info() });
         assert!(message.starts_with("dqn needs a Discrete action space, got "), "{message}");
     }
-    let message = refusal(linear(), &RunInfo { observation_space: Space::discrete(5).unwrap(), ..info() });
-    assert_eq!(message, "dqn needs a float32 Box or a MultiBinary observation space, got Discrete(5)");
+    let shifted = Space::discrete_from(1, 5).unwrap();
+    let message = refusal(linear(), &RunInfo { observation_space: shifted, ..info() });
+    assert!(message.starts_with("dqn needs categories that begin with zero, got "), "{message}");
     let message = refusal(linear(), &RunInfo { mask_len: 2, ..info() });
     assert_eq!(message, "dqn needs an environment without action masks, got 2 masks");
 }

@@ -1,15 +1,18 @@
 //! A rollout: the fragments of an iteration with their advantages, flattened, and minibatches gathered from it.
 
-use agon_nn::{Matrix, Packed, Scratch, Sequential};
+use agon_envs::ObsBuffer;
+use agon_envs::spaces::Dtype;
+use agon_nn::{Input, Packed, Scratch, Sequential};
 
 use super::PpoConfig;
+use crate::network;
 use crate::returns::{self, Trajectory};
 use crate::{AgentError, Fragment};
 
 /// A rollout of all shards, flattened: `B` rows in the order shard, tick, environment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rollout {
-    pub(super) observations: Vec<f32>,
+    pub(super) observations: ObsBuffer,
     pub(super) actions: Vec<u32>,
     pub(super) action_masks: Vec<bool>,
     pub(super) log_probs: Vec<f32>,
@@ -19,8 +22,21 @@ pub(super) struct Rollout {
 }
 
 impl Rollout {
+    /// Without rows.
+    pub(super) fn new(dtype: Dtype) -> Self {
+        Self {
+            observations: ObsBuffer::zeros(dtype, 0),
+            actions: Vec::new(),
+            action_masks: Vec::new(),
+            log_probs: Vec::new(),
+            values: Vec::new(),
+            advantages: Vec::new(),
+            returns: Vec::new(),
+        }
+    }
+
     pub(super) fn clear(&mut self) {
-        self.observations.clear();
+        self.observations.resize(0);
         self.actions.clear();
         self.action_masks.clear();
         self.log_probs.clear();
@@ -56,13 +72,13 @@ impl ShardWork {
         self.advantages.resize(rows, 0.0);
         critic.infer(
             packed,
-            fragment.observations.as_f32(),
+            network::rows(&fragment.observations),
             rows + num_envs,
             &mut self.scratch,
             &mut self.values,
         )?;
         if finals > 0 {
-            let observations = fragment.final_observations.as_f32();
+            let observations = network::first_rows(&fragment.final_observations, finals, critic.inputs());
             critic.infer(packed, observations, finals, &mut self.scratch, &mut self.final_values)?;
         }
         self.next_values.clear();
@@ -105,16 +121,13 @@ impl Gathered {
         rows: &[u32],
         advantages: &[f32],
         num_actions: usize,
-    ) -> Result<Matrix, AgentError> {
+    ) -> Result<Input, AgentError> {
         fn pick<T: Copy>(to: &mut Vec<T>, from: &[T], rows: &[u32], width: usize) {
             to.clear();
             to.extend(rows.iter().flat_map(|&row| &from[row as usize * width..(row as usize + 1) * width]));
         }
         let width = rollout.observations.len() / rollout.actions.len();
-        let mut observations = Matrix::zeros(rows.len(), width)?;
-        for (&row, out) in rows.iter().zip(observations.as_mut_slice().chunks_exact_mut(width)) {
-            out.copy_from_slice(&rollout.observations[row as usize * width..(row as usize + 1) * width]);
-        }
+        let observations = network::gather(&rollout.observations, width, rows)?;
         pick(&mut self.actions, &rollout.actions, rows, 1);
         pick(
             &mut self.action_masks,

@@ -7,9 +7,9 @@ use agon_nn::Scratch;
 
 use super::*;
 use crate::test_support::{
-    Bandit, FOUR_STATES, FourSteps, Golden, Identity, Trial, TrialConfig, Wheel,
+    Bandit, BrightHalf, FOUR_STATES, FourSteps, Golden, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
-    assert_threads_do_not_matter, spec_of,
+    assert_threads_do_not_matter, mlp, small_cnn, spec_of,
 };
 
 const GAMMA: f64 = 0.9;
@@ -215,7 +215,7 @@ fn small() -> PpoConfig {
         num_steps: 32,
         learning_rate: 1e-2,
         gamma: GAMMA,
-        network: MlpConfig { hidden: vec![16], activation: Activation::Tanh },
+        network: mlp(&[16], Activation::Tanh),
         ..PpoConfig::default()
     }
 }
@@ -258,6 +258,32 @@ fn the_better_arm_of_a_bandit_is_learned() {
         let mean = last.iter().sum::<f64>() / 200.0;
         assert!(mean >= 0.9, "seed {seed}: the last episodes pay {mean}");
     }
+}
+
+#[test]
+fn an_image_of_bytes_is_learned_from_with_and_without_a_shared_encoder() {
+    for (seed, share_encoder) in [(0, false), (1, true), (2, true)] {
+        let config = PpoConfig { network: small_cnn(), share_encoder, ..small() };
+        let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &config, 40, seed);
+        trial.run();
+        assert_eq!(trial.evaluate(20), 1.0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_shared_encoder_has_its_parameters_once() {
+    let names = |share_encoder| {
+        let learner = trial(&spec_of(Bandit), &PpoConfig { share_encoder, ..small() }, 1, 0).learner;
+        let names: Vec<String> =
+            learner.params.layout().specs().iter().map(|spec| spec.name.clone()).collect();
+        (names, learner.summary().unwrap().parameters(), learner.params.len())
+    };
+    let (own, own_counted, own_len) = names(false);
+    assert!(own.contains(&"actor.encoder.0.weight".to_owned()) && own.contains(&"critic.head.0.bias".to_owned()));
+    let (shared, shared_counted, shared_len) = names(true);
+    assert!(shared.contains(&"encoder.0.weight".to_owned()) && shared.contains(&"critic.0.bias".to_owned()));
+    assert_eq!((own_counted, shared_counted), (own_len, shared_len));
 }
 
 #[test]
@@ -448,7 +474,7 @@ fn settings_out_of_range_are_refused_by_name() {
             |c| c.num_minibatches = 1024,
             "num_minibatches must be a divisor of num_envs * num_steps = 512, got 1024",
         ),
-        (|c| c.network.hidden = vec![64, 0], "hidden must be widths of at least 1, got [64, 0]"),
+        (|c| c.network = mlp(&[64, 0], Activation::Tanh), "hidden must be widths of at least 1, got [64, 0]"),
     ];
     assert!(Ppo::new(PpoConfig::default(), &info()).is_ok());
     for (spoil, expected) in cases {
@@ -475,13 +501,17 @@ fn unsupported_spaces_are_refused() {
         let message = refusal(PpoConfig::default(), &RunInfo { action_spec: spec, ..info() });
         assert!(message.starts_with("ppo needs a Discrete action space, got "), "{message}");
     }
-    for (space, found) in
-        [(Space::discrete(5).unwrap(), "Discrete(5)"), (Space::multi_discrete(&[2, 3]).unwrap(), "")]
-    {
-        let message = refusal(PpoConfig::default(), &RunInfo { observation_space: space, ..info() });
-        let expected = format!("ppo needs a float32 Box or a MultiBinary observation space, got {found}");
-        assert!(message.starts_with(&expected), "{message}");
-    }
+    let shifted = Space::discrete_from(1, 5).unwrap();
+    let message = refusal(PpoConfig::default(), &RunInfo { observation_space: shifted, ..info() });
+    assert!(message.starts_with("ppo needs categories that begin with zero, got "), "{message}");
+    let noisy = ModelConfig {
+        head: agon_nn::HeadConfig { noisy: true, ..Default::default() },
+        ..ModelConfig::default()
+    };
+    let message = refusal(PpoConfig { network: noisy, ..PpoConfig::default() }, &info());
+    assert_eq!(message, "ppo needs network.head.noisy = false, got true");
+    let unsuitable = refusal(PpoConfig { network: small_cnn(), ..PpoConfig::default() }, &info());
+    assert!(unsuitable.starts_with("encoder.kind must be") && unsuitable.contains("a vector of"), "{unsuitable}");
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod activation;
 mod buffer;
 mod dot;
 mod elementwise;
+mod gates;
 mod gemm;
 mod loan;
 mod math;
 mod norm;
 mod optimizer;
 mod pack;
+mod rows;
 mod scatter;
 mod simd;
 pub(crate) mod view;
@@ -23,6 +25,9 @@ pub(crate) use buffer::{AlignedBuffer, Pooled};
 pub(crate) use dot::dot_rows;
 pub(crate) use elementwise::{add, add_scaled, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
+pub(crate) use gates::{
+    GateGradient, GateStep, gru_gradient, gru_step, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
+};
 pub(crate) use gemm::{Gathered, Left, Right, Start, gemm, gemm_gathered, gemm_strided};
 pub(crate) use loan::Loan;
 pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};

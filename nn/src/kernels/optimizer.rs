@@ -493,19 +493,37 @@ mod tests {
         }
     }
 
+    const RMSPROP: RmsPropScalars = RmsPropScalars {
+        weight_decay: 0.1,
+        alpha: 0.9,
+        one_minus_alpha: 0.1,
+        eps: 0.01,
+        eps_inside_root: false,
+        momentum: 0.5,
+        negative_learning_rate: -0.1,
+        flush: true,
+    };
+
+    #[test]
+    fn a_variance_below_zero_counts_as_zero() {
+        // Nothing is averaged in, so that the variance is 0.5 − 1.
+        let scalars = RmsPropScalars { weight_decay: 0.0, alpha: 1.0, one_minus_alpha: 0.0, ..RMSPROP };
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+            let (mut params, mut square_avg, mut grad_avg) = ([0.0; 19], [0.5; 19], [1.0; 19]);
+            let op = UpdateAll {
+                update: RmsPropUpdate::<true, false>(scalars),
+                params: &mut params,
+                grads: &[1.0; 19],
+                state: [&mut square_avg, &mut grad_avg],
+            };
+            dispatch_to(set, op);
+            assert!(params.iter().all(|w| (w + 0.1 / 0.01).abs() < 1e-4), "{set}: {params:?}");
+        }
+    }
+
     #[test]
     fn every_instruction_set_makes_the_same_steps() {
-        let rmsprop = |eps_inside_root| RmsPropScalars {
-            weight_decay: 0.1,
-            alpha: 0.9,
-            one_minus_alpha: 0.1,
-            eps: 0.01,
-            eps_inside_root,
-            momentum: 0.5,
-            negative_learning_rate: -0.1,
-            flush: true,
-        };
-        for scalars in [rmsprop(false), rmsprop(true)] {
+        for scalars in [RMSPROP, RmsPropScalars { eps_inside_root: true, ..RMSPROP }] {
             assert_sets_agree(RmsPropUpdate::<false, false>(scalars));
             assert_sets_agree(RmsPropUpdate::<false, true>(scalars));
             assert_sets_agree(RmsPropUpdate::<true, false>(scalars));

@@ -25,19 +25,22 @@ pub fn combine(
 ) -> Result<(), NnError> {
     check(values.len(), advantages.len(), num_actions, atoms)?;
     check_length("output", advantages.len(), out.len())?;
-    let scale = 1.0 / num_actions as f32;
     let rows = values.chunks_exact(atoms).zip(advantages.chunks_exact(num_actions * atoms));
     for ((values, advantages), out) in rows.zip(out.chunks_exact_mut(num_actions * atoms)) {
-        for (z, value) in values.iter().enumerate() {
-            let mean = scale * advantages[z..].iter().step_by(atoms).sum::<f32>();
-            for (out, advantage) in
-                out[z..].iter_mut().step_by(atoms).zip(advantages[z..].iter().step_by(atoms))
-            {
-                *out = value + (advantage - mean);
-            }
-        }
+        combine_row(values, advantages, out);
     }
     Ok(())
+}
+
+/// As [`combine`], one row; there are as many atoms as values.
+pub(crate) fn combine_row(values: &[f32], advantages: &[f32], out: &mut [f32]) {
+    let atoms = values.len();
+    let scale = 1.0 / (advantages.len() / atoms) as f32;
+    for (z, value) in values.iter().enumerate() {
+        let mean = scale * advantages[z..].iter().step_by(atoms).sum::<f32>();
+        let pairs = out[z..].iter_mut().step_by(atoms).zip(advantages[z..].iter().step_by(atoms));
+        pairs.for_each(|(out, advantage)| *out = value + (advantage - mean));
+    }
 }
 
 /// Splits the gradient of the action values into those of the two streams, which it overwrites.
@@ -58,19 +61,25 @@ pub fn split_gradient(
 ) -> Result<(), NnError> {
     check(value_gradient.len(), gradient.len(), num_actions, atoms)?;
     check_length("advantage gradient", gradient.len(), advantage_gradient.len())?;
-    let scale = 1.0 / num_actions as f32;
     let rows = gradient.chunks_exact(num_actions * atoms).zip(value_gradient.chunks_exact_mut(atoms));
     for ((gradient, of_values), of_advantages) in
         rows.zip(advantage_gradient.chunks_exact_mut(num_actions * atoms))
     {
-        for (z, of_value) in of_values.iter_mut().enumerate() {
-            *of_value = gradient[z..].iter().step_by(atoms).sum();
-            let mean = scale * *of_value;
-            let pairs = of_advantages[z..].iter_mut().zip(&gradient[z..]).step_by(atoms);
-            pairs.for_each(|(of_advantage, of_q)| *of_advantage = of_q - mean);
-        }
+        split_gradient_row(gradient, of_values, of_advantages);
     }
     Ok(())
+}
+
+/// As [`split_gradient`], one row; there are as many atoms as values.
+pub(crate) fn split_gradient_row(gradient: &[f32], of_values: &mut [f32], of_advantages: &mut [f32]) {
+    let atoms = of_values.len();
+    let scale = 1.0 / (gradient.len() / atoms) as f32;
+    for (z, of_value) in of_values.iter_mut().enumerate() {
+        *of_value = gradient[z..].iter().step_by(atoms).sum();
+        let mean = scale * *of_value;
+        let pairs = of_advantages[z..].iter_mut().zip(&gradient[z..]).step_by(atoms);
+        pairs.for_each(|(of_advantage, of_q)| *of_advantage = of_q - mean);
+    }
 }
 
 fn check(values: usize, advantages: usize, num_actions: usize, atoms: usize) -> Result<(), NnError> {

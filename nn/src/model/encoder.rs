@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::conv::{Conv2d, ConvConfig};
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, OneHot};
 use crate::error::NnError;
-use crate::image::ImageShape;
+use crate::image::{ChannelsFirst, ImageShape};
 use crate::init::Init;
 use crate::layer::Layer;
 use crate::linear::{Activation, Linear};
@@ -24,15 +24,15 @@ use crate::residual::{Activate, Residual};
 pub enum Observation {
     /// Numbers without order.
     Vector(usize),
-    /// An image, channels first.
-    Image(ImageShape),
-    /// `count` categories out of `categories` each, as whole numbers.
-    Discrete {
-        /// Number of categories.
-        categories: usize,
-        /// Number of values in the row.
-        count: usize,
+    /// An image.
+    Image {
+        /// Its shape.
+        shape: ImageShape,
+        /// Whether the channels of a pixel follow each other, `[H, W, C]`, instead of its planes, `[C, H, W]`.
+        channels_last: bool,
     },
+    /// Categories, as whole numbers: value `i` is one of `nvec[i]`.
+    Discrete(Vec<usize>),
     /// Named parts, one after the other.
     Dict(Vec<(String, Observation)>),
 }
@@ -43,8 +43,8 @@ impl Observation {
     pub fn len(&self) -> usize {
         match self {
             Self::Vector(len) => *len,
-            Self::Image(shape) => shape.len(),
-            Self::Discrete { count, .. } => *count,
+            Self::Image { shape, .. } => shape.len(),
+            Self::Discrete(nvec) => nvec.len(),
             Self::Dict(parts) => parts.iter().map(|(_, part)| part.len()).sum(),
         }
     }
@@ -58,8 +58,8 @@ impl Observation {
     fn describe(&self) -> String {
         match self {
             Self::Vector(len) => format!("a vector of {len}"),
-            Self::Image(shape) => format!("an image {shape}"),
-            Self::Discrete { categories, count } => format!("{count} of {categories} categories"),
+            Self::Image { shape, .. } => format!("an image {shape}"),
+            Self::Discrete(nvec) => format!("categories {nvec:?}"),
             Self::Dict(parts) => format!("a dict of {} parts", parts.len()),
         }
     }
@@ -218,10 +218,24 @@ impl EncoderConfig {
         };
         match (self, observation) {
             (Self::Identity, _) => Ok(Vec::new()),
+            (Self::Mlp { hidden, activation, layer_norm }, Observation::Discrete(nvec)) => {
+                let unit_vectors = OneHot::new(nvec);
+                let width = unit_vectors.outputs();
+                let layers = mlp(builder, prefix, 0, width, (hidden, *activation, *layer_norm), init)?;
+                Ok(std::iter::once(unit_vectors.into()).chain(layers).collect())
+            }
             (Self::Mlp { hidden, activation, layer_norm }, _) => {
                 mlp(builder, prefix, 0, inputs, (hidden, *activation, *layer_norm), init)
             }
-            (Self::Cnn { convs, hidden, activation }, Observation::Image(image)) => {
+            (
+                Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
+                &Observation::Image { shape, channels_last: true },
+            ) => {
+                let planes = Observation::Image { shape, channels_last: false };
+                let layers = self.build(builder, prefix, &planes, init)?;
+                Ok(std::iter::once(ChannelsFirst::new(shape).into()).chain(layers).collect())
+            }
+            (Self::Cnn { convs, hidden, activation }, Observation::Image { shape: image, .. }) => {
                 let large = image.height.min(image.width) >= 36;
                 let convs = match (convs.is_empty(), large) {
                     (false, _) => convs.clone(),
@@ -232,28 +246,25 @@ impl EncoderConfig {
                 let hidden = if hidden.is_empty() { &default[..] } else { hidden };
                 cnn(builder, prefix, *image, &convs, hidden, *activation, init)
             }
-            (Self::NatureCnn { hidden }, Observation::Image(image)) => {
+            (Self::NatureCnn { hidden }, Observation::Image { shape: image, .. }) => {
                 cnn(builder, prefix, *image, &nature_convs(), &[*hidden], Activation::Relu, init)
             }
-            (Self::MinatarCnn { channels, hidden }, Observation::Image(image)) => {
+            (Self::MinatarCnn { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 let convs = [ConvConfig::new(*channels, 3)];
                 cnn(builder, prefix, *image, &convs, &[*hidden], Activation::Relu, init)
             }
-            (Self::Impala { channels, hidden }, Observation::Image(image)) => {
+            (Self::Impala { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 impala(builder, prefix, *image, channels, *hidden, init)
             }
-            (
-                Self::Embedding { width, hidden, activation },
-                &Observation::Discrete { categories, count },
-            ) => {
-                if *width == 0 || categories == 0 {
-                    let got = format!("{width} and {categories}");
+            (Self::Embedding { width, hidden, activation }, Observation::Discrete(nvec)) => {
+                if *width == 0 || nvec.contains(&0) {
+                    let got = format!("{width} and {nvec:?}");
                     let expected = "at least 1";
                     return Err(NnError::Config { field: "embedding width and categories", expected, got });
                 }
-                let name = format!("{prefix}.0");
-                let table = Init::Normal { std: 1.0 };
-                let embedding = Embedding::new(builder, &name, categories, *width, count, table);
+                let (name, table) = (format!("{prefix}.0"), Init::Normal { std: 1.0 });
+                let embedding = Embedding::of_each(builder, &name, nvec, *width, table);
+                let count = nvec.len();
                 // PyTorch flattens the vectors before the first linear layer.
                 let layers = mlp(builder, prefix, 2, count * width, (hidden, *activation, false), init)?;
                 Ok(std::iter::once(embedding.into()).chain(layers).collect())
@@ -287,10 +298,10 @@ impl EncoderConfig {
     fn for_observation(observation: &Observation) -> Self {
         match observation {
             Observation::Vector(_) => Self::default(),
-            Observation::Image(_) => {
+            Observation::Image { .. } => {
                 Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu() }
             }
-            Observation::Discrete { .. } => {
+            Observation::Discrete(_) => {
                 let width = embedding_width();
                 Self::Embedding { width, hidden: Vec::new(), activation: Activation::default() }
             }

@@ -9,6 +9,7 @@ use crate::init::Init;
 use crate::kernels::add;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::{Activation, Linear};
+use crate::losses::dueling::{combine_row, split_gradient_row};
 use crate::noisy::NoisyLinear;
 use crate::parallel::Parallel;
 use crate::params::{LayoutBuilder, ParamRange};
@@ -269,7 +270,7 @@ impl Layer for FreeLogStd {
     }
 }
 
-/// `q[a, i] = value[i] + advantage[a, i] − mean over a of advantage[·, i]`.
+/// Joins the streams of a dueling head, see [`crate::losses::dueling`].
 #[derive(Debug)]
 struct Dueling {
     actions: usize,
@@ -286,32 +287,17 @@ impl Layer for Dueling {
     }
 
     fn forward(&self, _: Weights<'_>, x: &[f32], _: usize, _: &mut [f32], out: &mut [f32]) {
-        let atoms = self.atoms;
         for (x, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
-            let (value, advantages) = x.split_at(atoms);
-            for atom in 0..atoms {
-                let mean = advantages[atom..].iter().step_by(atoms).sum::<f32>() / self.actions as f32;
-                for (out, advantage) in
-                    out[atom..].iter_mut().step_by(atoms).zip(advantages[atom..].iter().step_by(atoms))
-                {
-                    *out = value[atom] + (advantage - mean);
-                }
-            }
+            let (value, advantages) = x.split_at(self.atoms);
+            combine_row(value, advantages, out);
         }
     }
 
     fn backward(&self, _: &Saved<'_>, delta: &mut [f32], _: Option<Gradient<'_>>, dx: Option<&mut [f32]>) {
-        let (Some(dx), atoms) = (dx, self.atoms) else { return };
+        let Some(dx) = dx else { return };
         for (dx, delta) in dx.chunks_exact_mut(self.inputs()).zip(delta.chunks_exact(self.outputs())) {
-            let (value, advantages) = dx.split_at_mut(atoms);
-            for atom in 0..atoms {
-                let sum: f32 = delta[atom..].iter().step_by(atoms).sum();
-                value[atom] = sum;
-                let mean = sum / self.actions as f32;
-                let pairs =
-                    advantages[atom..].iter_mut().step_by(atoms).zip(delta[atom..].iter().step_by(atoms));
-                pairs.for_each(|(dx, delta)| *dx = delta - mean);
-            }
+            let (value, advantages) = dx.split_at_mut(self.atoms);
+            split_gradient_row(delta, value, advantages);
         }
     }
 

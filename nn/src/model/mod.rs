@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::NnError;
 use crate::init::Init;
 use crate::input::{Input, Rows};
+use crate::linear::Activation;
 use crate::matrix::{Matrix, check_length};
 use crate::memory::{Memory, MemoryConfig, PackedMemory};
 use crate::noisy::NoisyLinear;
 use crate::params::{LayoutBuilder, Params};
 use crate::residual::Activate;
-use crate::linear::Activation;
 use crate::sequential::{Packed, Scratch, Sequential};
 use crate::tape::Tape;
 
@@ -191,15 +191,39 @@ impl Model {
         self.noisy.iter().for_each(|layer| layer.silence(params));
     }
 
+    /// The encoder with one of the heads as a single chain, for a model without a memory.
+    ///
+    /// It shares the parameters: what reads one head need not compute the others.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if the model has a memory or no such head.
+    pub fn chain(&self, head: usize) -> Result<Sequential, NnError> {
+        let Some(built) = self.heads.get(head) else {
+            let (expected, got) = ("one of the model's heads", head.to_string());
+            return Err(NnError::Config { field: "head", expected, got });
+        };
+        self.check_no_memory()?;
+        match (&self.encoder, &built.layers) {
+            (Some(encoder), Some(head)) => encoder.then(head),
+            (Some(chain), None) | (None, Some(chain)) => Ok(chain.clone()),
+            (None, None) => Sequential::new(Vec::new()),
+        }
+    }
+
+    fn check_no_memory(&self) -> Result<(), NnError> {
+        if self.memory.is_some() {
+            let expected = "none where there is no sequence";
+            return Err(NnError::Config { field: "memory", expected, got: "a memory".into() });
+        }
+        Ok(())
+    }
+
     /// Runs a model without a memory on a batch.
     ///
     /// # Errors
     /// As the layers', and [`NnError::Config`] if the model has a memory.
     pub fn forward(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<Vec<Matrix>, NnError> {
-        if self.memory.is_some() {
-            let expected = "none where there is no sequence";
-            return Err(NnError::Config { field: "memory", expected, got: "a memory".into() });
-        }
+        self.check_no_memory()?;
         self.forward_heads(params, self.encode(params, x, tape)?, tape)
     }
 

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::layer::LayerSummary;
 
 /// The layers of a network by its parts. Its text is a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Names of the parts, each with its layers.
     pub parts: Vec<(String, Vec<LayerSummary>)>,

@@ -22,6 +22,8 @@ pub use optimizer::{Optimizer, OptimizerConfig, OptimizerState};
 pub use rmsprop::{RmsProp, RmsPropConfig, RmsPropForm, RmsPropState};
 pub use sgd::{Sgd, SgdConfig, SgdState};
 
+use std::sync::Arc;
+
 use crate::error::NnError;
 use crate::kernels::{Update, update};
 use crate::matrix::check_length;
@@ -46,7 +48,7 @@ enum Threads {
     Pool,
 }
 
-/// Updates all parameters with their running values, which are as long as the gradients.
+/// Updates all parameters with their running values, which are as long as the gradients; buffers keep their values.
 fn run<const N: usize>(
     rule: impl Update<N>,
     params: &mut Params,
@@ -54,7 +56,23 @@ fn run<const N: usize>(
     state: [&mut [f32]; N],
     threads: Threads,
 ) {
-    let params = params.as_mut_slice();
+    let layout = Arc::clone(params.layout());
+    let buffers: Vec<Vec<f32>> =
+        layout.buffers().map(|range| range.of(params.as_slice()).to_vec()).collect();
+    let values = params.as_mut_slice();
+    run_over(rule, values, grads, state, threads);
+    for (range, kept) in layout.buffers().zip(buffers) {
+        range.of_mut(values).copy_from_slice(&kept);
+    }
+}
+
+fn run_over<const N: usize>(
+    rule: impl Update<N>,
+    params: &mut [f32],
+    grads: &[f32],
+    state: [&mut [f32]; N],
+    threads: Threads,
+) {
     if threads == Threads::One || grads.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
         update(rule, params, grads, state);
     } else {

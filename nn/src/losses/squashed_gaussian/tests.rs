@@ -34,7 +34,7 @@ fn draws_and_their_log_probabilities_belong_together() {
     squashed.sample(&noise, &mut plain).unwrap();
     squashed.sample_with_log_prob(&noise, &mut actions, &mut log_probs).unwrap();
     assert_eq!(plain, actions);
-    for row in 0..2 {
+    for (row, &log_prob) in log_probs.iter().enumerate() {
         let exact: f64 = (2 * row..2 * row + 2)
             .map(|i| {
                 let [mean, log_std, noise] = [mean[i], log_std[i], noise[i]].map(f64::from);
@@ -43,7 +43,7 @@ fn draws_and_their_log_probabilities_belong_together() {
                 exact_log_prob(pre_tanh, mean, log_std)
             })
             .sum();
-        assert!((f64::from(log_probs[row]) - exact).abs() < 1e-5);
+        assert!((f64::from(log_prob) - exact).abs() < 1e-5);
     }
     let mut recorded = actions;
     unsquash(&mut recorded);
