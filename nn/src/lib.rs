@@ -18,6 +18,7 @@
 //!
 //! Everything runs on the calling thread, except the optimizers' `step_parallel`.
 
+pub mod attention;
 pub mod batch_norm;
 mod chain;
 pub mod conv;
@@ -53,6 +54,9 @@ pub mod stock;
 pub mod tape;
 pub mod weights;
 
+pub use attention::{
+    AttentionMask, BlockConfig, CrossAttention, GruGate, Position, SelfAttention, TransformerBlock,
+};
 pub use batch_norm::{BatchNorm2d, BatchStatistics};
 pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
 pub use ema::{Ema, EmaConfig, EmaState};

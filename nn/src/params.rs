@@ -48,6 +48,17 @@ impl ParamRange {
         self.range.is_empty()
     }
 
+    /// Some of its rows: of its parts along the first dimension.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let width: usize = self.shape.iter().skip(1).product();
+        let start = self.range.start;
+        let mut shape = self.shape.clone();
+        if let Some(len) = shape.first_mut() {
+            *len = rows.len();
+        }
+        Self { range: start + rows.start * width..start + rows.end * width, shape }
+    }
+
     /// Its values in a flat buffer: of parameters, or of their gradients.
     ///
     /// # Panics

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use agon_nn::stock::StockMlp;
 use agon_nn::{
-    Activation, Adam, AdamConfig, ConvConfig, ImageShape, Init, Input, LayerSummary, LayoutBuilder, Matrix,
-    MlpConfig, NnError, Packed, Params, Scratch, Sequential, Tape, kernels,
+    Activation, Adam, AdamConfig, Cell, ConvConfig, ImageShape, Init, Input, LayerSummary, LayoutBuilder, Matrix,
+    MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit, Scratch, Sequential, Tape, Unroll, kernels,
 };
 use serde::Serialize;
 
@@ -46,6 +46,7 @@ pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>
     bench.mlp()?;
     bench.minatar()?;
     bench.nature()?;
+    bench.lstm()?;
     Ok((bench.peak, bench.rows))
 }
 
@@ -164,6 +165,29 @@ impl Bench<'_> {
         for batch in [32, 256] {
             self.step(name, &network, &params, batch)?;
         }
+        Ok(())
+    }
+
+    fn lstm(&mut self) -> Result<(), NnError> {
+        let (name, steps, batch) = ("LSTM 64-128, 16 steps", 16, 64);
+        if !self.wants(name) {
+            return Ok(());
+        }
+        let mut builder = LayoutBuilder::new();
+        let lstm = Recurrent::new(&mut builder, "lstm", Cell::Lstm, 64, 128, RecurrentInit::Uniform);
+        let mut learner = Learner::new(&builder.build(1))?;
+        let x = Matrix::from_slice(steps * batch, 64, &values(steps * batch * 64))?;
+        let state = Matrix::zeros(batch, lstm.state_len())?;
+        let gradient_out: Vec<f32> = values(steps * batch * 128).iter().map(|x| 1e-3 * x).collect();
+        // The gradients of input and first state are not computed.
+        let forward = (steps * batch) as u64 * lstm.describe().flops;
+        let of_input = (2 * lstm.weight_ih.len() * steps * batch) as u64;
+        let of_state = (2 * lstm.weight_hh.len() * batch) as u64;
+        self.row(name, "step", batch, 3 * forward - of_input - of_state, || {
+            let mut tape = Tape::new();
+            let y = lstm.forward(&learner.params, &x, &state, &Unroll::new(steps), &mut tape);
+            let _ = black_box(y.and_then(|(y, _)| learner.learn(tape, &[(&y, &gradient_out)])));
+        });
         Ok(())
     }
 

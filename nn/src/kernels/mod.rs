@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and slices of dfdx tensors")]
 
 mod activation;
+mod blocked;
 mod buffer;
 mod dot;
 mod elementwise;
@@ -18,15 +19,18 @@ mod pack;
 mod rows;
 mod scatter;
 mod simd;
+mod softmax;
 pub(crate) mod view;
 
 pub(crate) use activation::{activate, differentiate};
+pub(crate) use blocked::gemm_blocked;
 pub(crate) use buffer::{AlignedBuffer, Pooled};
 pub(crate) use dot::dot_rows;
 pub(crate) use elementwise::{add, add_scaled, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
 pub(crate) use gates::{
-    GateGradient, GateStep, gru_gradient, gru_step, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
+    GateGradient, GateStep, HighwayGradient, gru_gradient, gru_step, highway, highway_gradient,
+    highway_reset_gradient, highway_resets, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
 };
 pub(crate) use gemm::{Gathered, Left, Right, Start, gemm, gemm_gathered, gemm_strided};
 pub(crate) use loan::Loan;
@@ -37,6 +41,7 @@ pub(crate) use optimizer::{
 };
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use scatter::{Run, scatter_add};
+pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.
 ///

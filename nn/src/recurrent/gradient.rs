@@ -3,16 +3,13 @@
 use super::unroll::clear_rows;
 use super::{Cell, Recurrent};
 use crate::kernels::{
-    GateGradient, Left, Pooled, Right, Start, add, differentiate, gemm_strided, gru_gradient, lstm_gradient,
+    GateGradient, Left, Pooled, Start, add, differentiate, gemm_blocked, gru_gradient, lstm_gradient,
     rnn_gradient,
 };
 use crate::linear::Activation;
 use crate::matrix::Matrix;
 use crate::params::Params;
 use crate::tape::{Backward, ParamGradients, Target};
-
-/// Inner dimension of a product that is computed at once: the right operand's part stays in the nearest cache.
-const BLOCK: usize = 96;
 
 /// What a forward pass over a batch of sequences leaves for its gradient.
 pub(super) struct Pass {
@@ -87,7 +84,7 @@ impl Pass {
         for product in &products[..count] {
             let weight = &layer.weight_hh.of(self.params.as_slice())[product.rows.start * hidden..];
             let left = Left { data: &gates[product.column..], row_stride: columns, column_stride: 1 };
-            blocked((batch, hidden, product.rows.len()), left, weight, hidden, start, carried, state_len);
+            gemm_blocked((batch, hidden, product.rows.len()), left, weight, hidden, start, carried, state_len);
             start = Start::Accumulate;
         }
         clear_rows(self.resets.get(step * batch..).unwrap_or(&[]), state_len, carried);
@@ -99,7 +96,7 @@ impl Pass {
         let left = Left { data: &self.gates, row_stride: layer.columns(), column_stride: 1 };
         let weight = layer.weight_ih.of(self.params.as_slice());
         let start = if of_x.fresh { Start::Zero } else { Start::Accumulate };
-        blocked(shape, left, weight, layer.inputs, start, of_x.values, layer.inputs);
+        gemm_blocked(shape, left, weight, layer.inputs, start, of_x.values, layer.inputs);
     }
 
     fn parameter_gradients(&mut self, mut params: ParamGradients<'_>) {
@@ -109,7 +106,7 @@ impl Pass {
         let of_weight = params.target(&layer.weight_ih);
         let start = if of_weight.fresh { Start::Zero } else { Start::Accumulate };
         let shape = (layer.gate_rows(), layer.inputs, rows);
-        blocked(shape, transposed(0), self.x.as_slice(), layer.inputs, start, of_weight.values, layer.inputs);
+        gemm_blocked(shape, transposed(0), self.x.as_slice(), layer.inputs, start, of_weight.values, layer.inputs);
 
         let of_weight = params.target(&layer.weight_hh);
         let start = if of_weight.fresh { Start::Zero } else { Start::Accumulate };
@@ -118,7 +115,7 @@ impl Pass {
             let target = &mut of_weight.values[product.rows.start * hidden..product.rows.end * hidden];
             let shape = (product.rows.len(), hidden, rows);
             let left = transposed(product.column);
-            blocked(shape, left, &self.states, layer.state_len(), start, target, hidden);
+            gemm_blocked(shape, left, &self.states, layer.state_len(), start, target, hidden);
         }
 
         let mut sums = Pooled::zeros(columns);
@@ -129,23 +126,5 @@ impl Pass {
             let from = product.column..product.column + product.rows.len();
             add(&mut of_bias[product.rows.clone()], &sums[from]);
         }
-    }
-}
-
-/// `c[m, n] = start + left[m, k] · right[k, n]`, `right` and `c` row-major with strides, a part of `k` at a time.
-fn blocked(
-    (m, n, k): (usize, usize, usize),
-    left: Left<'_>,
-    right: &[f32],
-    right_stride: usize,
-    start: Start<'_>,
-    c: &mut [f32],
-    c_stride: usize,
-) {
-    for from in (0..k).step_by(BLOCK) {
-        let left = Left { data: &left.data[from * left.column_stride..], ..left };
-        let right = Right { row_stride: right_stride, ..Right::rows(&right[from * right_stride..], n) };
-        let start = if from == 0 { start } else { Start::Accumulate };
-        gemm_strided((m, n, BLOCK.min(k - from)), left, right, start, c, c_stride);
     }
 }

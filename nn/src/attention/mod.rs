@@ -1,0 +1,25 @@
+//! Attention: multi-head layers, masks, encodings of positions, and transformer blocks.
+//!
+//! A block is three or four operations on a tape: row-wise chains (norms, projections, feed-forward layers) and, in
+//! between, attention, which alone mixes rows.
+
+mod block;
+mod gate;
+mod heads;
+mod mask;
+mod multi_head;
+mod position;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use block::{BlockConfig, TransformerBlock};
+pub(crate) use block::PackedBlock;
+pub use gate::GruGate;
+pub(crate) use heads::{Order, Shape};
+pub use mask::AttentionMask;
+pub(crate) use multi_head::{attention_flops, check_rotary};
+pub use multi_head::{CrossAttention, SelfAttention};
+pub use position::Position;
+pub(crate) use position::{Angles, add_learned};
+pub(crate) use tokens::{Projected, Rows, Tokens};
