@@ -161,7 +161,11 @@ impl RunConfig {
         };
         registry.get(&self.env.id)?;
         if self.agent.contains_key(NETWORK) {
-            return wrong("agent.network", "at the top level, as network.encoder.kind", &"it among the agent's");
+            return wrong(
+                "agent.network",
+                "at the top level, as network.encoder.kind",
+                &"it among the agent's",
+            );
         }
         let mut agent = algorithms.get(&self.algorithm)?.resolve(&self.agent_settings())?;
         // An algorithm without networks has no such key, and then the run has an empty table.

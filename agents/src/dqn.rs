@@ -17,15 +17,14 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::huber;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AdamState, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig,
-    Packed, Params, Scratch, Sequential, Summary, Tape,
+    Activation, Adam, AdamConfig, AdamState, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model,
+    ModelConfig, Packed, Params, Scratch, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params,
-    single_discrete, stream,
+    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params, single_discrete, stream,
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
@@ -262,8 +261,7 @@ impl Dqn {
         let mut builder = LayoutBuilder::new();
         // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
         let init = Init::PYTORCH_LINEAR;
-        let head =
-            HeadSpec { name: "q".to_owned(), head: Head::Q { actions: num_actions }, init };
+        let head = HeadSpec { name: "q".to_owned(), head: Head::Q { actions: num_actions }, init };
         let model = Model::new(&mut builder, "", &observation, &config.network, &[head], init)?;
         let network = model.chain(0)?;
         let params = builder.build(stream(info.seed, 0));

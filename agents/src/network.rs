@@ -2,9 +2,7 @@
 
 use agon_envs::spaces::Dtype;
 use agon_envs::{ObsBuffer, Space};
-use agon_nn::{
-    ByteMatrix, ImageShape, Input, Matrix, MemoryConfig, ModelConfig, Observation, Rows,
-};
+use agon_nn::{ByteMatrix, ImageShape, Input, Matrix, MemoryConfig, ModelConfig, Observation, Rows};
 
 use crate::AgentError;
 
@@ -38,7 +36,8 @@ pub(crate) fn observation(algorithm: &'static str, space: &Space) -> Result<Obse
         }
         Space::MultiDiscrete { nvec } => Ok(Observation::Discrete(nvec.clone())),
         Space::Dict(entries) => {
-            let parts = entries.iter().map(|(name, space)| Ok((name.clone(), observation(algorithm, space)?)));
+            let parts =
+                entries.iter().map(|(name, space)| Ok((name.clone(), observation(algorithm, space)?)));
             Ok(Observation::Dict(parts.collect::<Result<_, AgentError>>()?))
         }
         Space::Tuple(spaces) => {

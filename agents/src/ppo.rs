@@ -21,8 +21,8 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Packed, Params,
-    Sequential, Summary, Tape,
+    Adam, AdamConfig, AdamState, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
+    Packed, Params, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 

@@ -107,7 +107,8 @@ impl BatchNorm2d {
         }
         let (weight, bias) = (self.weight.of(params.as_slice()), self.bias.of(params.as_slice()));
         let y = Matrix::output(x.rows(), len, |y| {
-            for (index, (y, x)) in y.chunks_exact_mut(plane).zip(x.as_slice().chunks_exact(plane)).enumerate() {
+            for (index, (y, x)) in y.chunks_exact_mut(plane).zip(x.as_slice().chunks_exact(plane)).enumerate()
+            {
                 let channel = index % channels;
                 let factor = factors[channel] * weight[channel];
                 for (y, x) in y.iter_mut().zip(x) {
@@ -124,21 +125,15 @@ impl BatchNorm2d {
     }
 
     /// With `u` the normalised input: `dx = factor · weight · (dy − mean(dy) − u · mean(dy · u))` for each channel.
-    fn backward_train(
-        &self,
-        flow: Backward<'_>,
-        params: &Params,
-        x: &[f32],
-        means: &[f32],
-        factors: &[f32],
-    ) {
+    fn backward_train(&self, flow: Backward<'_>, params: &Params, x: &[f32], means: &[f32], factors: &[f32]) {
         let Backward { outputs, mut inputs, params: mut sink } = flow;
         let [Some(dy)] = &outputs[..] else { return };
         let (len, plane, channels) = (self.shape.len(), self.plane(), self.shape.channels);
         let count = (x.len() / channels) as f64;
         let (mut dweight, mut dbias) = (vec![0.0_f64; channels], vec![0.0_f64; channels]);
         for channel in 0..channels {
-            let pairs = planes(x, len, plane, channel).flatten().zip(planes(dy, len, plane, channel).flatten());
+            let pairs =
+                planes(x, len, plane, channel).flatten().zip(planes(dy, len, plane, channel).flatten());
             for (&x, &dy) in pairs {
                 dweight[channel] += f64::from(dy * (x - means[channel]) * factors[channel]);
                 dbias[channel] += f64::from(dy);
@@ -146,14 +141,15 @@ impl BatchNorm2d {
         }
         if let Some(sink) = &mut sink {
             for (range, sums) in [(&self.weight, &dweight), (&self.bias, &dbias)] {
-                let target = sink.to_add(range);
+                let target = sink.sum_of(range);
                 target.iter_mut().zip(sums).for_each(|(target, &sum)| *target += sum as f32);
             }
         }
         let weight = self.weight.of(params.as_slice());
         if let Some(target) = inputs.first_mut().and_then(Option::as_mut) {
             target.fill(|dx| {
-                let planes = dx.chunks_exact_mut(plane).zip(x.chunks_exact(plane).zip(dy.chunks_exact(plane)));
+                let planes =
+                    dx.chunks_exact_mut(plane).zip(x.chunks_exact(plane).zip(dy.chunks_exact(plane)));
                 for (index, (dx, (x, dy))) in planes.enumerate() {
                     let channel = index % channels;
                     let (of_unit, of_mean) =
@@ -215,7 +211,9 @@ impl Layer for BatchNorm2d {
     }
 
     fn pack(&self, params: &[f32], packed: &mut [f32]) {
-        for (channel, packed) in packed.as_chunks_mut::<4>().0.iter_mut().take(self.shape.channels).enumerate() {
+        for (channel, packed) in
+            packed.as_chunks_mut::<4>().0.iter_mut().take(self.shape.channels).enumerate()
+        {
             let factor = (self.running_var.of(params)[channel] + self.eps).sqrt().recip();
             let mean = self.running_mean.of(params)[channel];
             *packed = [mean, factor, self.weight.of(params)[channel], self.bias.of(params)[channel]];
@@ -251,7 +249,8 @@ impl Layer for BatchNorm2d {
                 scratch.fill(0.0);
             }
             let (dweight, dbias) = scratch.split_at_mut(channels);
-            for (index, (x, delta)) in saved.x.chunks_exact(plane).zip(delta.chunks_exact(plane)).enumerate() {
+            for (index, (x, delta)) in saved.x.chunks_exact(plane).zip(delta.chunks_exact(plane)).enumerate()
+            {
                 let channel = index % channels;
                 let [mean, factor, ..] = constants[channel];
                 dweight[channel] += x.iter().zip(delta).map(|(x, d)| d * (x - mean) * factor).sum::<f32>();
@@ -268,7 +267,8 @@ impl Layer for BatchNorm2d {
             }
         }
         if let Some(dx) = dx {
-            for (index, (dx, delta)) in dx.chunks_exact_mut(plane).zip(delta.chunks_exact(plane)).enumerate() {
+            for (index, (dx, delta)) in dx.chunks_exact_mut(plane).zip(delta.chunks_exact(plane)).enumerate()
+            {
                 let [_, factor, weight, _] = constants[index % channels];
                 dx.iter_mut().zip(delta).for_each(|(dx, delta)| *dx = delta * (factor * weight));
             }

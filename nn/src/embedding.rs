@@ -112,8 +112,7 @@ impl Layer for Embedding {
     }
 
     fn forward(&self, weights: Weights<'_>, x: &[f32], _: usize, _: &mut [f32], out: &mut [f32]) {
-        let table =
-            if weights.packed.is_empty() { self.weight.of(weights.params) } else { weights.packed };
+        let table = if weights.packed.is_empty() { self.weight.of(weights.params) } else { weights.packed };
         for (position, (&x, out)) in x.iter().zip(out.chunks_exact_mut(self.width)).enumerate() {
             match self.range(position, x) {
                 Some(range) => out.copy_from_slice(&table[range]),

@@ -153,12 +153,7 @@ impl Rows<'_> {
     }
 
     /// Gives `body` some rows of `width` values as floats.
-    pub(crate) fn block<T>(
-        &self,
-        width: usize,
-        rows: &Range<usize>,
-        body: impl FnOnce(&[f32]) -> T,
-    ) -> T {
+    pub(crate) fn block<T>(&self, width: usize, rows: &Range<usize>, body: impl FnOnce(&[f32]) -> T) -> T {
         let range = rows.start * width..rows.end * width;
         match *self {
             Self::F32(values) => body(&values[range]),

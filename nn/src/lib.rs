@@ -69,11 +69,11 @@ pub use instruction_set::InstructionSet;
 pub use layer::{Layer, LayerSummary};
 pub use linear::{Activation, Linear};
 pub use matrix::Matrix;
-pub use memory::{Memory, MemoryConfig};
+pub use memory::{Memory, MemoryConfig, PackedMemory, TransformerConfig};
 pub use mlp::MlpConfig;
 pub use model::{
-    EncoderConfig, Head, HeadConfig, HeadSpec, MemoryState, Model, ModelConfig, ModelScratch, Observation, PackedModel,
-    Sequence, Summary,
+    EncoderConfig, Head, HeadConfig, HeadSpec, MemoryState, Model, ModelConfig, ModelScratch, Observation,
+    PackedModel, Summary,
 };
 pub use noisy::NoisyLinear;
 pub use norm::Norm;
@@ -81,11 +81,11 @@ pub use optim::{
     Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
     RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_grad_norm,
 };
-pub use parallel::Parallel;
+pub use parallel::{Parallel, ParallelBranch};
 pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};
-pub use schedule::Schedule;
 pub use pool::{Pool2d, PoolConfig};
 pub use recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 pub use residual::{Activate, Residual};
+pub use schedule::Schedule;
 pub use sequential::{Packed, Scratch, Sequential};
 pub use tape::{InputGradients, Tape};

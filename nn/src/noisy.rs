@@ -6,7 +6,9 @@ use rand::{Rng, RngExt as _};
 use rand_distr::StandardNormal;
 
 use crate::init::Init;
-use crate::kernels::{Left, Pooled, Right, Start, activate, differentiate, gemm, pack_transposed, packed_len};
+use crate::kernels::{
+    Left, Pooled, Right, Start, activate, differentiate, gemm, pack_transposed, packed_len,
+};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
 use crate::params::{LayoutBuilder, ParamRange, Params};

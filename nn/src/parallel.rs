@@ -9,6 +9,9 @@ use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::params::ParamRange;
 
+/// A chain of a [`Parallel`] layer: its name, the columns that it reads, and its layers.
+pub type ParallelBranch = (String, Range<usize>, Vec<Arc<dyn Layer>>);
+
 /// Chains that each read some columns of the input; their outputs are joined in order.
 ///
 /// Columns may be read by several chains (then their gradients are added) or by none (then they have none).
@@ -65,10 +68,7 @@ impl Parallel {
     /// # Errors
     /// [`NnError::Config`] without chains or with an empty one, [`NnError::Columns`] if one does not fit its columns,
     /// or they lie outside the input.
-    pub fn new(
-        inputs: usize,
-        branches: Vec<(String, Range<usize>, Vec<Arc<dyn Layer>>)>,
-    ) -> Result<Self, NnError> {
+    pub fn new(inputs: usize, branches: Vec<ParallelBranch>) -> Result<Self, NnError> {
         let empty = branches.is_empty() || branches.iter().any(|(_, _, layers)| layers.is_empty());
         if empty {
             let (expected, got) = ("chains of at least one layer", "an empty one".into());
@@ -223,12 +223,8 @@ impl Layer for Parallel {
     }
 
     fn describe(&self) -> LayerSummary {
-        let mut summary = LayerSummary {
-            layer: String::new(),
-            output_shape: vec![self.outputs],
-            parameters: 0,
-            flops: 0,
-        };
+        let mut summary =
+            LayerSummary { layer: String::new(), output_shape: vec![self.outputs], parameters: 0, flops: 0 };
         let mut names = Vec::new();
         for branch in &self.branches {
             let inner: Vec<LayerSummary> = branch.layers.iter().map(|layer| layer.describe()).collect();

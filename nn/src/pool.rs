@@ -118,7 +118,11 @@ impl Pool2d {
     }
 
     /// All planes of the input with those of the output.
-    fn planes<'a>(&self, x: &'a [f32], out: &'a mut [f32]) -> impl Iterator<Item = (&'a [f32], &'a mut [f32])> {
+    fn planes<'a>(
+        &self,
+        x: &'a [f32],
+        out: &'a mut [f32],
+    ) -> impl Iterator<Item = (&'a [f32], &'a mut [f32])> {
         let (plane, out_plane) =
             (self.input.height * self.input.width, self.output.height * self.output.width);
         x.chunks_exact(plane).zip(out.chunks_exact_mut(out_plane))
@@ -169,7 +173,13 @@ impl Layer for Pool2d {
         }
     }
 
-    fn backward(&self, saved: &Saved<'_>, delta: &mut [f32], _: Option<Gradient<'_>>, dx: Option<&mut [f32]>) {
+    fn backward(
+        &self,
+        saved: &Saved<'_>,
+        delta: &mut [f32],
+        _: Option<Gradient<'_>>,
+        dx: Option<&mut [f32]>,
+    ) {
         let Some(dx) = dx else { return };
         dx.fill(0.0);
         let (width, share) = (self.input.width, self.share());
@@ -203,10 +213,7 @@ impl Layer for Pool2d {
             format!(", padding {}x{}", padding[0], padding[1])
         };
         LayerSummary {
-            layer: format!(
-                "{name}({}x{}, stride {}x{}{border})",
-                kernel[0], kernel[1], stride[0], stride[1]
-            ),
+            layer: format!("{name}({}x{}, stride {}x{}{border})", kernel[0], kernel[1], stride[0], stride[1]),
             output_shape: <[usize; 3]>::from(self.output).to_vec(),
             parameters: 0,
             flops: 0,

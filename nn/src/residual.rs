@@ -43,7 +43,13 @@ impl Layer for Activate {
         activate(self.activation, out);
     }
 
-    fn backward(&self, saved: &Saved<'_>, delta: &mut [f32], _: Option<Gradient<'_>>, dx: Option<&mut [f32]>) {
+    fn backward(
+        &self,
+        saved: &Saved<'_>,
+        delta: &mut [f32],
+        _: Option<Gradient<'_>>,
+        dx: Option<&mut [f32]>,
+    ) {
         let Some(dx) = dx else { return };
         let kept = if self.activation.keeps_preactivation() { saved.x } else { saved.out };
         let mut unwanted = Pooled::take(self.len());
@@ -88,7 +94,11 @@ impl Residual {
     /// one the input.
     pub fn new(layers: Vec<Arc<dyn Layer>>) -> Result<Self, NnError> {
         let (Some(first), Some(last)) = (layers.first(), layers.last()) else {
-            return Err(NnError::Config { field: "layers", expected: "at least one layer", got: "none".into() });
+            return Err(NnError::Config {
+                field: "layers",
+                expected: "at least one layer",
+                got: "none".into(),
+            });
         };
         let ends = [(first.inputs(), last.outputs())];
         let joints = layers.windows(2).map(|pair| (pair[1].inputs(), pair[0].outputs()));

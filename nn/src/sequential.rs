@@ -70,7 +70,11 @@ impl Sequential {
     /// [`NnError::Config`] without layers, [`NnError::Columns`] if a layer does not fit its predecessor.
     pub fn new(layers: Vec<Arc<dyn Layer>>) -> Result<Self, NnError> {
         if layers.is_empty() {
-            return Err(NnError::Config { field: "layers", expected: "at least one layer", got: "none".into() });
+            return Err(NnError::Config {
+                field: "layers",
+                expected: "at least one layer",
+                got: "none".into(),
+            });
         }
         for pair in layers.windows(2) {
             let (expected, got) = (pair[1].inputs(), pair[0].outputs());
@@ -260,11 +264,7 @@ impl Sequential {
     /// The parameters must reach as far as the last layer's, and the input have the first layer's width.
     fn check(&self, params: &Params, columns: usize) -> Result<(), NnError> {
         if self.params_end > params.len() {
-            return Err(NnError::Length {
-                name: "parameters",
-                expected: self.params_end,
-                got: params.len(),
-            });
+            return Err(NnError::Length { name: "parameters", expected: self.params_end, got: params.len() });
         }
         if columns != self.inputs() {
             return Err(NnError::Columns { name: "input", expected: self.inputs(), got: columns });

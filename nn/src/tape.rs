@@ -29,11 +29,11 @@ use crate::params::{ParamRange, Params, ParamsId};
 ///
 /// # Example
 /// ```
-/// use agon_nn::{Activation, Init, LayoutBuilder, Matrix, Mlp, MlpConfig, Tape};
+/// use agon_nn::{Activation, Init, LayoutBuilder, Matrix, MlpConfig, Tape};
 ///
-/// let mut builder = LayoutBuilder::new();
+/// let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
 /// let config = MlpConfig { hidden: vec![16], activation: Activation::Tanh };
-/// let mlp = Mlp::new(&mut builder, "q", 3, &config, 2, Init::PYTORCH_LINEAR, Init::PYTORCH_LINEAR);
+/// let mlp = config.build(&mut builder, "q", 3, 2, init, init)?;
 /// let params = builder.build(0);
 ///
 /// let x = Matrix::from_slice(1, 3, &[0.1, 0.2, 0.3])?;
@@ -208,7 +208,7 @@ impl<'a> ParamGradients<'a> {
     }
 
     /// One parameter's gradient, set to zero if it is the first, to be added to.
-    pub(crate) fn to_add(&mut self, range: &ParamRange) -> &mut [f32] {
+    pub(crate) fn sum_of(&mut self, range: &ParamRange) -> &mut [f32] {
         let target = self.target(range);
         if target.fresh {
             target.values.fill(0.0);

@@ -5,14 +5,18 @@
 mod common;
 
 use agon_nn::{
-    Activation, BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig, Embedding, Init, LayoutBuilder, Linear, Matrix, Norm, Packed, Params, Pool2d, PoolConfig, Scratch, Sequential, Tape, check_finite,
+    Activation, BatchNorm2d, Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig, Embedding, Init,
+    LayoutBuilder, Linear, Matrix, Norm, Packed, Params, Pool2d, PoolConfig, Scratch, Sequential, Tape,
+    check_finite,
 };
 use common::Golden;
 
 /// Checks outputs and all gradients of a row-wise network against a recording; `file` names its parameters there.
 fn check(golden: &Golden, network: &Sequential, mut params: Params, file: impl Fn(&str) -> String) {
     for spec in params.layout().clone().specs() {
-        spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&golden.floats(&format!("w.{}", file(&spec.name))));
+        spec.range
+            .of_mut(params.as_mut_slice())
+            .copy_from_slice(&golden.floats(&format!("w.{}", file(&spec.name))));
     }
     let rows = golden.floats("x0").len() / network.inputs();
     let x = Matrix::from_slice(rows, network.inputs(), &golden.floats("x0")).unwrap().tracked();
@@ -98,13 +102,16 @@ fn convolutions_agree_with_pytorch() {
 fn transposed_convolutions_agree_with_pytorch() {
     for (name, image, config) in [
         ("conv_transpose2d", [6, 5, 5], ConvTransposeConfig::new(4, 4, 2).padding(1)),
-        ("conv_transpose2d_outpad", [3, 4, 4], ConvTransposeConfig::new(2, 3, 2).padding(1).output_padding(1)),
+        (
+            "conv_transpose2d_outpad",
+            [3, 4, 4],
+            ConvTransposeConfig::new(2, 3, 2).padding(1).output_padding(1),
+        ),
     ] {
         let golden = Golden::read(name);
         let mut builder = LayoutBuilder::new();
         let (activation, init) = (Activation::Identity, Init::Zeros);
-        let layer =
-            ConvTranspose2d::new(&mut builder, "l", image.into(), config, activation, init).unwrap();
+        let layer = ConvTranspose2d::new(&mut builder, "l", image.into(), config, activation, init).unwrap();
         let network = Sequential::new(vec![layer.into()]).unwrap();
         check(&golden, &network, builder.build(0), unprefixed);
     }

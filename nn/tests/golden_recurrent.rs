@@ -33,7 +33,8 @@ fn check(name: &str, cell: Cell, tensors: usize) {
         let values = golden.floats(&format!("w.{}", recorded(&spec.name)));
         spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&values);
     }
-    let floats = |letter: &str| (1..=tensors).map(|i| golden.floats(&format!("{letter}{i}"))).collect::<Vec<_>>();
+    let floats =
+        |letter: &str| (1..=tensors).map(|i| golden.floats(&format!("{letter}{i}"))).collect::<Vec<_>>();
     let x = Matrix::from_slice(steps * batch, inputs, &golden.floats("x0")).unwrap().tracked();
     let state = Matrix::from_slice(batch, tensors * hidden, &rows(&floats("x"), batch)).unwrap().tracked();
     let resets = if name.ends_with("reset") { golden.flags("reset") } else { Vec::new() };

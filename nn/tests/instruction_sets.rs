@@ -5,8 +5,8 @@
 
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, MlpConfig, Packed,
-    Scratch, Tape, clip_grad_norm, kernels,
+    Activation, Adam, AdamConfig, Init, InstructionSet, LayoutBuilder, Matrix, MlpConfig, Packed, Scratch,
+    Tape, clip_grad_norm, kernels,
 };
 
 /// A few training steps and some acting; everything that came out.
@@ -23,7 +23,7 @@ fn train(hidden: &[usize], activation: Activation) -> Vec<f32> {
     for _ in 0..3 {
         let input = Matrix::from_slice(130, 5, &x).unwrap();
         let mut tape = Tape::new();
-    let y = mlp.forward(&params, &input, &mut tape).unwrap();
+        let y = mlp.forward(&params, &input, &mut tape).unwrap();
         let dy: Vec<f32> = y.as_slice().iter().map(|y| (y - 0.5) / 130.0).collect();
         tape.backward(&params, &[(&y, &dy)], &mut gradient).unwrap();
         seen.push(clip_grad_norm(&mut gradient, 0.5));

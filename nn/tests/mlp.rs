@@ -1,7 +1,9 @@
 //! Multi-layer perceptrons: gradients against finite differences, acting against learning, errors.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use agon_nn::{
-    Activation, Init, LayoutBuilder, Linear, Matrix, MlpConfig, NnError, Packed, Params, Scratch, Sequential, Tape,
+    Activation, Init, LayoutBuilder, Linear, Matrix, MlpConfig, NnError, Packed, Params, Scratch, Sequential,
+    Tape,
 };
 use proptest::prelude::*;
 
@@ -187,7 +189,7 @@ fn large_batches_have_the_summed_gradient_of_their_rows() {
     let gradient_of = |rows: std::ops::Range<usize>| {
         let x = Matrix::from_slice(rows.len(), 5, &x[rows.start * 5..rows.end * 5]).unwrap();
         let mut tape = Tape::new();
-    let y = mlp.forward(&params, &x, &mut tape).unwrap();
+        let y = mlp.forward(&params, &x, &mut tape).unwrap();
         let mut gradient = vec![f32::NAN; params.len()];
         tape.backward(&params, &[(&y, &weights[rows.start * 3..rows.end * 3])], &mut gradient).unwrap();
         gradient

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use agon_nn::stock::StockMlp;
 use agon_nn::{
-    Activation, Adam, AdamConfig, Cell, ConvConfig, ImageShape, Init, Input, LayerSummary, LayoutBuilder, Matrix,
-    MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit, Scratch, Sequential, Tape, Unroll, kernels,
+    Activation, Adam, AdamConfig, AttentionMask, BlockConfig, Cell, ConvConfig, ImageShape, Init, Input,
+    LayerSummary, LayoutBuilder, Matrix, MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit,
+    Scratch, Sequential, Tape, TransformerBlock, Unroll, kernels,
 };
 use serde::Serialize;
 
@@ -47,6 +48,7 @@ pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>
     bench.minatar()?;
     bench.nature()?;
     bench.lstm()?;
+    bench.transformer()?;
     Ok((bench.peak, bench.rows))
 }
 
@@ -153,11 +155,8 @@ impl Bench<'_> {
         if !self.wants(name) {
             return Ok(());
         }
-        let convs = [
-            ConvConfig::new(32, 8).stride(4),
-            ConvConfig::new(64, 4).stride(2),
-            ConvConfig::new(64, 3),
-        ];
+        let convs =
+            [ConvConfig::new(32, 8).stride(4), ConvConfig::new(64, 4).stride(2), ConvConfig::new(64, 3)];
         let (network, params) = cnn(ImageShape::new(4, 84, 84), &convs, 512)?;
         for batch in [8, 64] {
             self.forward(name, &network, &params, batch)?;
@@ -187,6 +186,28 @@ impl Bench<'_> {
             let mut tape = Tape::new();
             let y = lstm.forward(&learner.params, &x, &state, &Unroll::new(steps), &mut tape);
             let _ = black_box(y.and_then(|(y, _)| learner.learn(tape, &[(&y, &gradient_out)])));
+        });
+        Ok(())
+    }
+
+    fn transformer(&mut self) -> Result<(), NnError> {
+        let (name, len, batch) = ("transformer block 64, 4 heads, 32 tokens", 32, 64);
+        if !self.wants(name) {
+            return Ok(());
+        }
+        let config = BlockConfig { width: 64, heads: 4, feed_forward: 256, activation: Activation::Gelu };
+        let mut builder = LayoutBuilder::new();
+        let block = TransformerBlock::pre_norm(&mut builder, "block", &config)?;
+        let mut learner = Learner::new(&builder.build(1))?;
+        let rows = batch * len;
+        let x = Matrix::from_slice(rows, 64, &values(rows * 64))?;
+        let gradient_out: Vec<f32> = values(rows * 64).iter().map(|x| 1e-3 * x).collect();
+        // All products have three; only the input's gradient of the first norm is saved, which has none.
+        let flops = 3 * rows as u64 * block.describe(len).flops;
+        self.row(name, "step", batch, flops, || {
+            let mut tape = Tape::new();
+            let y = block.forward(&learner.params, &x, batch, &AttentionMask::none(), &mut tape);
+            let _ = black_box(y.and_then(|y| learner.learn(tape, &[(&y, &gradient_out)])));
         });
         Ok(())
     }
@@ -268,8 +289,7 @@ fn cnn(image: ImageShape, convs: &[ConvConfig], hidden: usize) -> Result<(Sequen
     let mut shape = image;
     for (index, config) in convs.iter().enumerate() {
         let name = index.to_string();
-        let conv =
-            agon_nn::Conv2d::new(&mut builder, &name, shape, config.clone(), Activation::Relu, init)?;
+        let conv = agon_nn::Conv2d::new(&mut builder, &name, shape, config.clone(), Activation::Relu, init)?;
         shape = conv.output_shape();
         layers.push(conv.into());
     }

@@ -49,8 +49,16 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
                 })
                 .collect();
             say(format!("{}, matrix products at most {peak:.0} GFLOP/s a core", bench::machine()))?;
-            let head =
-                ["network", "work", "batch", "µs (median)", "µs (best)", "GFLOP/s", "of the peak", "stock dfdx, µs"];
+            let head = [
+                "network",
+                "work",
+                "batch",
+                "µs (median)",
+                "µs (best)",
+                "GFLOP/s",
+                "of the peak",
+                "stock dfdx, µs",
+            ];
             say(table(&head, &cells))
         }
         BenchCommand::Train { presets, seeds, threads, json } => {

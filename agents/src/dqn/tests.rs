@@ -5,8 +5,9 @@ use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
 use super::*;
 use crate::FragmentShape;
 use crate::test_support::{
-    Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
-    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn, spec_of,
+    Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
+    assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
+    assert_threads_do_not_matter, mlp, small_cnn, spec_of,
 };
 
 const GAMMA: f64 = 0.9;

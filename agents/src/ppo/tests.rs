@@ -280,7 +280,9 @@ fn a_shared_encoder_has_its_parameters_once() {
         (names, learner.summary().unwrap().parameters(), learner.params.len())
     };
     let (own, own_counted, own_len) = names(false);
-    assert!(own.contains(&"actor.encoder.0.weight".to_owned()) && own.contains(&"critic.head.0.bias".to_owned()));
+    assert!(
+        own.contains(&"actor.encoder.0.weight".to_owned()) && own.contains(&"critic.head.0.bias".to_owned())
+    );
     let (shared, shared_counted, shared_len) = names(true);
     assert!(shared.contains(&"encoder.0.weight".to_owned()) && shared.contains(&"critic.0.bias".to_owned()));
     assert_eq!((own_counted, shared_counted), (own_len, shared_len));
@@ -511,7 +513,10 @@ fn unsupported_spaces_are_refused() {
     let message = refusal(PpoConfig { network: noisy, ..PpoConfig::default() }, &info());
     assert_eq!(message, "ppo needs network.head.noisy = false, got true");
     let unsuitable = refusal(PpoConfig { network: small_cnn(), ..PpoConfig::default() }, &info());
-    assert!(unsuitable.starts_with("encoder.kind must be") && unsuitable.contains("a vector of"), "{unsuitable}");
+    assert!(
+        unsuitable.starts_with("encoder.kind must be") && unsuitable.contains("a vector of"),
+        "{unsuitable}"
+    );
 }
 
 #[test]

@@ -97,7 +97,11 @@ impl TransformerBlock {
     ) -> Result<Self, NnError> {
         let &BlockConfig { width, heads, feed_forward, activation } = config;
         if feed_forward == 0 {
-            return Err(NnError::Config { field: "feed_forward", expected: "at least 1", got: "0".to_owned() });
+            return Err(NnError::Config {
+                field: "feed_forward",
+                expected: "at least 1",
+                got: "0".to_owned(),
+            });
         }
         let mut projections = Projections::new(builder, &format!("{name}.self_attn"), width, heads)?;
         let last = if gated { Activation::Relu } else { Activation::Identity };
@@ -108,7 +112,8 @@ impl TransformerBlock {
         let norm1 = Norm::layer(builder, &format!("{name}.norm1"), width, Norm::LAYER_EPS);
         let norm2 = Norm::layer(builder, &format!("{name}.norm2"), width, Norm::LAYER_EPS);
         let layers = vec![norm2.into(), linear1.into(), linear2.into()];
-        let gate = |builder: &mut LayoutBuilder, index| GruGate::new(builder, &format!("{name}.gate{index}"), width);
+        let gate =
+            |builder: &mut LayoutBuilder, index| GruGate::new(builder, &format!("{name}.gate{index}"), width);
         Ok(Self {
             input: Sequential::new(vec![norm1.into(), projections.input(0..3).into()])?,
             output: Sequential::new(vec![projections.output.into()])?,

@@ -55,7 +55,13 @@ impl GruGate {
     /// # Errors
     /// [`NnError::Columns`] or [`NnError::Rows`] if a matrix has another size, [`NnError::Length`] if `params` belong
     /// to another network.
-    pub fn forward(&self, params: &Params, x: &Matrix, y: &Matrix, tape: &mut Tape) -> Result<Matrix, NnError> {
+    pub fn forward(
+        &self,
+        params: &Params,
+        x: &Matrix,
+        y: &Matrix,
+        tape: &mut Tape,
+    ) -> Result<Matrix, NnError> {
         for (name, matrix) in [("x", x), ("y", y)] {
             if matrix.columns() != self.width {
                 return Err(NnError::Columns { name, expected: self.width, got: matrix.columns() });
@@ -82,7 +88,10 @@ impl GruGate {
     /// How many values [`Self::pack`] writes.
     pub(crate) fn packed_len(&self) -> usize {
         let width = self.width;
-        packed_len(3 * width, width) + packed_len(2 * width, width) + packed_len(width, width) + aligned(3 * width)
+        packed_len(3 * width, width)
+            + packed_len(2 * width, width)
+            + packed_len(width, width)
+            + aligned(3 * width)
     }
 
     /// Copies the weights out of the flat parameters, in the order in which [`Self::infer`] reads them.
@@ -137,14 +146,20 @@ impl GruGate {
         let Backward { mut outputs, mut inputs, params: of_params } = flow;
         let Some(delta) = outputs[0].take() else { return };
         let (width, rows, x_values) = (self.width, x.rows(), x.as_slice());
-        // The products, before their columns are needed for nothing else.
         let mut memory = Pooled::take(2 * x_values.len());
         let (of_x, of_product) = memory.split_at_mut(x_values.len());
         highway_gradient(HighwayGradient { width, x: x_values, gates: &mut gates, delta, of_x });
-        let left = |data| Left { data, row_stride: 4 * width, column_stride: 1 };
         let (of_gates, of_candidate) = self.weight_x.of(params).split_at(2 * width * width);
         let shape = (rows, width, width);
-        gemm_blocked(shape, left(&gates[2 * width..]), of_candidate, width, Start::Zero, of_product, width);
+        gemm_blocked(
+            shape,
+            rows_of(&gates[2 * width..], width),
+            of_candidate,
+            width,
+            Start::Zero,
+            of_product,
+            width,
+        );
         highway_reset_gradient(HighwayGradient {
             width,
             x: x_values,
@@ -154,14 +169,14 @@ impl GruGate {
         });
         if let Some(mut target) = inputs[0].take() {
             let shape = (rows, width, 2 * width);
-            gemm_blocked(shape, left(&gates), of_gates, width, Start::Accumulate, of_x, width);
+            gemm_blocked(shape, rows_of(&gates, width), of_gates, width, Start::Accumulate, of_x, width);
             target.fill(|target| target.copy_from_slice(of_x));
         }
         if let Some(target) = inputs[1].take() {
             let start = if target.fresh { Start::Zero } else { Start::Accumulate };
             let weight = self.weight_y.of(params);
             let shape = (rows, width, 3 * width);
-            gemm_blocked(shape, left(&gates), weight, width, start, target.values, width);
+            gemm_blocked(shape, rows_of(&gates, width), weight, width, start, target.values, width);
         }
         if let Some(of_params) = of_params {
             self.parameter_gradients(x_values, y.as_slice(), &mut gates, of_params);
@@ -192,7 +207,7 @@ impl GruGate {
         differentiate(Activation::Identity, 4 * width, &[], gates, &mut sums);
         let of_z = &mut sums[width..2 * width];
         of_z.iter_mut().for_each(|sum| *sum = -*sum);
-        add(of_params.to_add(&self.bias), of_z);
+        add(of_params.sum_of(&self.bias), of_z);
     }
 
     /// The gate's line of a summary.
@@ -206,4 +221,9 @@ impl GruGate {
             flops: 2 * weights as u64,
         }
     }
+}
+
+/// The left operand whose rows lie among those of the gates.
+fn rows_of(gates: &[f32], width: usize) -> Left<'_> {
+    Left { data: gates, row_stride: 4 * width, column_stride: 1 }
 }

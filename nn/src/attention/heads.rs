@@ -138,7 +138,9 @@ pub(crate) fn attend_backward(
             transpose_into(&x.values[of_keys..], keys, width, false, transposed);
         }
         match of_weights {
-            Some(of_weights) => delta.copy_from_slice(&of_weights[index * shape.scores()..][..shape.scores()]),
+            Some(of_weights) => {
+                delta.copy_from_slice(&of_weights[index * shape.scores()..][..shape.scores()])
+            }
             None => delta.fill(0.0),
         }
         if let Some(of_out) = of_out {
@@ -153,9 +155,23 @@ pub(crate) fn attend_backward(
         softmax_gradient(keys, shape.scale(), weights, delta);
         let (_, right) = strided(&x.keys[of_keys + column..], width);
         let of_query = &mut target.queries[of_queries + column..];
-        gemm_strided((queries, head_width, keys), Left::rows(delta, keys), right, Start::Zero, of_query, width);
+        gemm_strided(
+            (queries, head_width, keys),
+            Left::rows(delta, keys),
+            right,
+            Start::Zero,
+            of_query,
+            width,
+        );
         let (_, right) = strided(&x.queries[of_queries + column..], width);
         let of_key = &mut target.keys[of_keys + column..];
-        gemm_strided((keys, head_width, queries), Left::transposed(delta, keys), right, Start::Zero, of_key, width);
+        gemm_strided(
+            (keys, head_width, queries),
+            Left::transposed(delta, keys),
+            right,
+            Start::Zero,
+            of_key,
+            width,
+        );
     }
 }

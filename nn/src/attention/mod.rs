@@ -13,13 +13,13 @@ mod position;
 mod tests;
 mod tokens;
 
-pub use block::{BlockConfig, TransformerBlock};
 pub(crate) use block::PackedBlock;
+pub use block::{BlockConfig, TransformerBlock};
 pub use gate::GruGate;
-pub(crate) use heads::{Order, Shape};
+pub(crate) use heads::Order;
 pub use mask::AttentionMask;
-pub(crate) use multi_head::{attention_flops, check_rotary};
+pub(crate) use multi_head::check_rotary;
 pub use multi_head::{CrossAttention, SelfAttention};
 pub use position::Position;
 pub(crate) use position::{Angles, add_learned};
-pub(crate) use tokens::{Projected, Rows, Tokens};
+pub(crate) use tokens::{Projected, Tokens};

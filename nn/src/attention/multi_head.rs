@@ -74,7 +74,11 @@ impl Projections {
     ) -> Result<Self, NnError> {
         if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
             let got = format!("{heads} heads of a width of {width}");
-            return Err(NnError::Config { field: "heads", expected: "at least 1 and a divisor of the width", got });
+            return Err(NnError::Config {
+                field: "heads",
+                expected: "at least 1 and a divisor of the width",
+                got,
+            });
         }
         // √(6 / (E + 3E)), PyTorch's xavier_uniform_ of the whole matrix.
         let xavier = Init::KaimingUniform { a: 1.732_050_8 };
@@ -120,12 +124,7 @@ impl SelfAttention {
     ///
     /// # Panics
     /// If a name is taken.
-    pub fn new(
-        builder: &mut LayoutBuilder,
-        name: &str,
-        width: usize,
-        heads: usize,
-    ) -> Result<Self, NnError> {
+    pub fn new(builder: &mut LayoutBuilder, name: &str, width: usize, heads: usize) -> Result<Self, NnError> {
         let projections = Projections::new(builder, name, width, heads)?;
         let input = Sequential::new(vec![projections.input(0..3).into()])?;
         Ok(Self { input, output: Sequential::new(vec![projections.output.into()])?, heads })
@@ -213,8 +212,7 @@ impl SelfAttention {
     }
 
     fn tokens(&self, batch: usize, len: usize, rotary: Option<(Angles, Rc<[u32]>)>) -> Tokens {
-        let shape =
-            Shape { batch, queries: len, keys: len, heads: self.heads, width: self.output.inputs() };
+        let shape = Shape { batch, queries: len, keys: len, heads: self.heads, width: self.output.inputs() };
         Tokens { shape, order: Order::SequenceFirst, rotary, carried: 0 }
     }
 
@@ -233,12 +231,7 @@ impl CrossAttention {
     ///
     /// # Panics
     /// If a name is taken.
-    pub fn new(
-        builder: &mut LayoutBuilder,
-        name: &str,
-        width: usize,
-        heads: usize,
-    ) -> Result<Self, NnError> {
+    pub fn new(builder: &mut LayoutBuilder, name: &str, width: usize, heads: usize) -> Result<Self, NnError> {
         let projections = Projections::new(builder, name, width, heads)?;
         Ok(Self {
             queries: Sequential::new(vec![projections.input(0..1).into()])?,
@@ -288,7 +281,7 @@ impl CrossAttention {
 }
 
 /// Rotations turn pairs of columns.
-pub(super) fn check_rotary(head_width: usize) -> Result<(), NnError> {
+pub(crate) fn check_rotary(head_width: usize) -> Result<(), NnError> {
     if head_width.is_multiple_of(2) {
         return Ok(());
     }

@@ -103,7 +103,12 @@ fn write_angles(position: usize, row: &mut [f32]) {
 }
 
 /// A table of learned rows, `<name>.weight`, as PyTorch's embedding.
-pub(crate) fn add_learned(builder: &mut LayoutBuilder, name: &str, positions: usize, width: usize) -> ParamRange {
+pub(crate) fn add_learned(
+    builder: &mut LayoutBuilder,
+    name: &str,
+    positions: usize,
+    width: usize,
+) -> ParamRange {
     // As GPT-2's `wpe`.
     builder.add(&format!("{name}.weight"), &[positions, width], Init::Normal { std: 0.02 })
 }
@@ -131,7 +136,8 @@ mod tests {
     fn products_of_rotated_rows_depend_on_the_distance_alone() {
         let angles = Angles::new(8);
         let product = |p: usize, q: usize| -> f32 {
-            let (mut a, mut b) = ([0.3, -1.0, 0.5, 2.0, 1.0, 0.25, -0.75, 0.1], [1.0, 0.2, -0.3, 0.4, 0.9, -0.6, 0.7, 1.5]);
+            let (mut a, mut b) =
+                ([0.3, -1.0, 0.5, 2.0, 1.0, 0.25, -0.75, 0.1], [1.0, 0.2, -0.3, 0.4, 0.9, -0.6, 0.7, 1.5]);
             angles.rotate(p, false, &mut a);
             angles.rotate(q, false, &mut b);
             a.iter().zip(b).map(|(a, b)| a * b).sum()

@@ -8,8 +8,8 @@ use crate::error::NnError;
 use crate::image::ImageShape;
 use crate::init::Init;
 use crate::kernels::{
-    Left, Pooled, Right, Run, Start, activate, differentiate, gemm_gathered, gemm_strided,
-    pack_transposed, packed_len, scatter_add, transpose_into, transpose_strided,
+    Left, Pooled, Right, Run, Start, activate, differentiate, gemm_gathered, gemm_strided, pack_transposed,
+    packed_len, scatter_add, transpose_into, transpose_strided,
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
@@ -137,7 +137,8 @@ impl Conv2d {
             .chunks_exact(self.input.height * width)
             .zip(scratch.chunks_exact_mut(self.padded.height * padded_width))
         {
-            for (from, to) in from.chunks_exact(width).zip(to[top * padded_width..].chunks_exact_mut(padded_width))
+            for (from, to) in
+                from.chunks_exact(width).zip(to[top * padded_width..].chunks_exact_mut(padded_width))
             {
                 to[left..left + width].copy_from_slice(from);
             }
@@ -203,7 +204,9 @@ impl Layer for Conv2d {
 
     /// The transposed weights of each group, the bias, and the weights with the channels last.
     fn packed_len(&self) -> usize {
-        self.config.groups * self.packed_group_len() + aligned(self.config.channels) + aligned(self.weight.len())
+        self.config.groups * self.packed_group_len()
+            + aligned(self.config.channels)
+            + aligned(self.weight.len())
     }
 
     fn pack(&self, params: &[f32], packed: &mut [f32]) {
@@ -319,7 +322,8 @@ impl Layer for Conv2d {
     }
 
     fn describe(&self) -> LayerSummary {
-        let ConvConfig { channels, kernel: [height, width], stride, padding, dilation, groups } = &self.config;
+        let ConvConfig { channels, kernel: [height, width], stride, padding, dilation, groups } =
+            &self.config;
         let mut layer = format!("Conv2d({}, {channels}, {height}x{width}", self.input.channels);
         for (name, sizes, default) in
             [("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)]

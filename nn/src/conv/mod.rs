@@ -51,14 +51,7 @@ impl ConvConfig {
     /// A square kernel with stride one and without padding.
     #[must_use]
     pub fn new(channels: usize, kernel: usize) -> Self {
-        Self {
-            channels,
-            kernel: [kernel; 2],
-            stride: [1; 2],
-            padding: [0; 2],
-            dilation: [1; 2],
-            groups: 1,
-        }
+        Self { channels, kernel: [kernel; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2], groups: 1 }
     }
 
     /// With another stride.
@@ -96,9 +89,14 @@ impl ConvConfig {
             return config("image shape", "sizes of at least 1", input.to_string());
         }
         if self.channels == 0 || self.groups == 0 {
-            return config("channels and groups", "at least 1", format!("{} and {}", self.channels, self.groups));
+            return config(
+                "channels and groups",
+                "at least 1",
+                format!("{} and {}", self.channels, self.groups),
+            );
         }
-        for (field, sizes) in [("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation)] {
+        for (field, sizes) in [("kernel", self.kernel), ("stride", self.stride), ("dilation", self.dilation)]
+        {
             if sizes.contains(&0) {
                 return config(field, "sizes of at least 1", format!("{sizes:?}"));
             }

@@ -37,7 +37,8 @@ impl Patches {
     /// In a channels-last image; elements in the order line, column, channel, over the first `channels` channels.
     pub(super) fn channels_last(geometry: Geometry, image: ImageShape, channels: usize) -> Self {
         let Geometry { count, kernel, stride, dilation } = geometry;
-        let at = |y: usize, x: usize, channel: usize| ((y * image.width + x) * image.channels + channel) as u32;
+        let at =
+            |y: usize, x: usize, channel: usize| ((y * image.width + x) * image.channels + channel) as u32;
         let elements = grid(kernel).flat_map(|[y, x]| {
             (0..channels).map(move |channel| at(y * dilation[0], x * dilation[1], channel))
         });

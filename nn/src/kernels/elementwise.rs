@@ -89,42 +89,27 @@ fn relu_of<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// # Panics
 /// If the slices differ in length.
 pub(crate) fn add(target: &mut [f32], values: &[f32]) {
-    add_scaled(target, values, 1.0);
-}
-
-/// `target += factor · values`.
-///
-/// # Panics
-/// If the slices differ in length.
-pub(crate) fn add_scaled(target: &mut [f32], values: &[f32], factor: f32) {
     assert_eq!(target.len(), values.len(), "equally long slices");
-    dispatch(AddScaled { target, values, factor });
+    dispatch(Add { target, values });
 }
 
-struct AddScaled<'a> {
+struct Add<'a> {
     target: &'a mut [f32],
     values: &'a [f32],
-    factor: f32,
 }
 
-impl WithSimd for AddScaled<'_> {
+impl WithSimd for Add<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (targets, target_rest) = S::as_mut_simd_f32s(self.target);
         let (values, values_rest) = S::as_simd_f32s(self.values);
-        let factor = simd.splat_f32s(self.factor);
         for (target, &value) in targets.iter_mut().zip(values) {
-            *target = simd.mul_add_e_f32s(factor, value, *target);
+            *target = simd.add_f32s(*target, value);
         }
         for (target, &value) in target_rest.iter_mut().zip(values_rest) {
-            // A fused step as in the vectors, so that a value's result does not depend on its place.
-            *target = if S::IS_SCALAR {
-                self.factor * value + *target
-            } else {
-                self.factor.mul_add(value, *target)
-            };
+            *target += value;
         }
     }
 }

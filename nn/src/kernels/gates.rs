@@ -336,7 +336,10 @@ pub(crate) struct HighwayGradient<'a> {
 impl HighwayGradient<'_> {
     fn check(&self) {
         let Self { width, x, gates, delta, of_x } = self;
-        assert!(*width > 0 && x.len().is_multiple_of(*width) && gates.len() == 4 * x.len(), "rows of {width}");
+        assert!(
+            *width > 0 && x.len().is_multiple_of(*width) && gates.len() == 4 * x.len(),
+            "rows of {width}"
+        );
         assert!(delta.len() == x.len() && of_x.len() == x.len(), "a gradient for each value");
     }
 }
@@ -376,7 +379,12 @@ struct ResetValues;
 
 impl RowFunction<1, 2, 1> for ResetValues {
     #[inline(always)]
-    fn apply<S: Simd>(self, simd: S, [x]: [S::f32s; 1], [r, z]: [S::f32s; 2]) -> ([S::f32s; 2], [S::f32s; 1]) {
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [x]: [S::f32s; 1],
+        [r, z]: [S::f32s; 2],
+    ) -> ([S::f32s; 2], [S::f32s; 1]) {
         let r = math::sigmoid(simd, r);
         ([r, math::sigmoid(simd, z)], [simd.mul_f32s(r, x)])
     }
@@ -407,7 +415,12 @@ struct HighwayValues;
 
 impl RowFunction<2, 1, 1> for HighwayValues {
     #[inline(always)]
-    fn apply<S: Simd>(self, simd: S, [x, z]: [S::f32s; 2], [h]: [S::f32s; 1]) -> ([S::f32s; 1], [S::f32s; 1]) {
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [x, z]: [S::f32s; 2],
+        [h]: [S::f32s; 1],
+    ) -> ([S::f32s; 1], [S::f32s; 1]) {
         let h = math::tanh(simd, h);
         ([h], [simd.mul_add_e_f32s(z, simd.sub_f32s(h, x), x)])
     }

@@ -197,9 +197,7 @@ impl Address for Gathered<'_> {
     #[inline(always)]
     unsafe fn tile<const MR: usize>(self, row: usize) -> [*const f32; MR] {
         // SAFETY: the caller vouches for the rows.
-        std::array::from_fn(|i| unsafe {
-            self.data.as_ptr().add(*self.rows.get_unchecked(row + i) as usize)
-        })
+        std::array::from_fn(|i| unsafe { self.data.as_ptr().add(*self.rows.get_unchecked(row + i) as usize) })
     }
 
     #[inline(always)]
@@ -447,7 +445,9 @@ mod tests {
             let expect = |i: usize, j: usize, start: f64| {
                 (0..k).fold(start, |sum, p| sum + f64::from(a[i * k + p]) * f64::from(b[p * n + j]))
             };
-            for (init, start) in [(Start::Accumulate, 0.5), (Start::Zero, 0.0), (Start::Bias(&bias), f64::NAN)] {
+            for (init, start) in
+                [(Start::Accumulate, 0.5), (Start::Zero, 0.0), (Start::Bias(&bias), f64::NAN)]
+            {
                 gemm((m, n, k), left, Right::rows(&b, n), init, &mut c);
                 for i in 0..m {
                     for j in 0..n {
@@ -467,8 +467,11 @@ mod tests {
         for (m, n, k) in [(1, 1, 1), (13, 16, 9), (25, 33, 12), (7, 70, 5)] {
             let rows: Vec<u32> = (0..m as u32).map(|i| (i * 37) % 200).collect();
             let columns: Vec<u32> = (0..k as u32).map(|p| (p * 53) % 200).collect();
-            let left: Vec<f32> =
-                rows.iter().flat_map(|r| columns.iter().map(move |c| (r + c) as usize)).map(|at| data[at]).collect();
+            let left: Vec<f32> = rows
+                .iter()
+                .flat_map(|r| columns.iter().map(move |c| (r + c) as usize))
+                .map(|at| data[at])
+                .collect();
             let b: Vec<f32> = (0..k * n).map(|i| value(i + 5)).collect();
             let (mut expected, mut got) = (vec![0.0; m * n], vec![9.0; m * (n + 3)]);
             gemm((m, n, k), Left::rows(&left, k), Right::rows(&b, n), Start::Zero, &mut expected);

@@ -26,7 +26,7 @@ pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
 pub(crate) use buffer::{AlignedBuffer, Pooled};
 pub(crate) use dot::dot_rows;
-pub(crate) use elementwise::{add, add_scaled, scale_bytes};
+pub(crate) use elementwise::{add, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
 pub(crate) use gates::{
     GateGradient, GateStep, HighwayGradient, gru_gradient, gru_step, highway, highway_gradient,

@@ -48,7 +48,13 @@ const STRIP: usize = 16;
 const BLOCK: usize = 4;
 
 /// `target[c, r] = matrix[r, c]`, with `stride` between the rows of the target.
-pub(crate) fn transpose_strided(matrix: &[f32], rows: usize, columns: usize, target: &mut [f32], stride: usize) {
+pub(crate) fn transpose_strided(
+    matrix: &[f32],
+    rows: usize,
+    columns: usize,
+    target: &mut [f32],
+    stride: usize,
+) {
     if rows == 0 || columns == 0 {
         return;
     }

@@ -213,9 +213,8 @@ impl EncoderConfig {
             let got = observation.describe();
             return Err(NnError::Config { field: "observation", expected: "at least one value", got });
         }
-        let unsuitable = |expected| {
-            Err(NnError::Config { field: "encoder.kind", expected, got: observation.describe() })
-        };
+        let unsuitable =
+            |expected| Err(NnError::Config { field: "encoder.kind", expected, got: observation.describe() });
         match (self, observation) {
             (Self::Identity, _) => Ok(Vec::new()),
             (Self::Mlp { hidden, activation, layer_norm }, Observation::Discrete(nvec)) => {
@@ -272,14 +271,8 @@ impl EncoderConfig {
             (Self::Dict { parts, hidden, activation }, Observation::Dict(observations)) => {
                 let joined = dict(builder, prefix, parts, observations, init)?;
                 let width = joined.outputs();
-                let layers = mlp(
-                    builder,
-                    &format!("{prefix}.joined"),
-                    0,
-                    width,
-                    (hidden, *activation, false),
-                    init,
-                )?;
+                let layers =
+                    mlp(builder, &format!("{prefix}.joined"), 0, width, (hidden, *activation, false), init)?;
                 Ok(std::iter::once(joined.into()).chain(layers).collect())
             }
             (Self::Auto, _) => Self::for_observation(observation).build(builder, prefix, observation, init),

@@ -182,8 +182,7 @@ impl BuiltHead {
         for (index, (outputs, activation, init)) in layers.enumerate() {
             let name = format!("{prefix}.{}", 2 * index);
             if config.noisy {
-                let layer =
-                    NoisyLinear::new(builder, &name, width, outputs, activation, NoisyLinear::SIGMA);
+                let layer = NoisyLinear::new(builder, &name, width, outputs, activation, NoisyLinear::SIGMA);
                 self.noisy.push(layer.clone());
                 self.layers.push(layer.into());
             } else {
@@ -302,8 +301,7 @@ impl Layer for Dueling {
     }
 
     fn describe(&self) -> LayerSummary {
-        let output_shape =
-            if self.atoms == 1 { vec![self.actions] } else { vec![self.actions, self.atoms] };
+        let output_shape = if self.atoms == 1 { vec![self.actions] } else { vec![self.actions, self.atoms] };
         LayerSummary { layer: "Dueling".to_owned(), output_shape, parameters: 0, flops: 0 }
     }
 }

@@ -26,6 +26,7 @@ use crate::matrix::{Matrix, check_length};
 use crate::memory::{Memory, MemoryConfig, PackedMemory};
 use crate::noisy::NoisyLinear;
 use crate::params::{LayoutBuilder, Params};
+use crate::recurrent::Unroll;
 use crate::residual::Activate;
 use crate::sequential::{Packed, Scratch, Sequential};
 use crate::tape::Tape;
@@ -57,7 +58,7 @@ pub struct HeadSpec {
 ///
 /// # Shapes
 /// Observations `[T·B, observation]`, `T` steps of `B` environments each, row `t·B + b`; a state row for each
-/// environment, `[B, state]`; `resets` `[T·B]`, true where an episode begins; each head `[T·B, outputs]`.
+/// environment, `[B, state]`; each head `[T·B, outputs]`.
 #[derive(Debug, Clone)]
 pub struct Model {
     /// With the single head's layers if there is no memory.
@@ -74,17 +75,6 @@ struct HeadLayers {
     /// Nothing if the encoder has them.
     layers: Option<Sequential>,
     outputs: usize,
-}
-
-/// The state of a model's memory before the first of some steps.
-#[derive(Debug, Clone, Copy)]
-pub struct Sequence<'a> {
-    /// Number of steps, `T`.
-    pub steps: usize,
-    /// The state of each environment, `[B, state]`.
-    pub state: &'a Matrix,
-    /// Where an episode begins, so that the state is forgotten before the step, `[T·B]`.
-    pub resets: &'a [bool],
 }
 
 /// What a model puts out.
@@ -224,27 +214,32 @@ impl Model {
     /// As the layers', and [`NnError::Config`] if the model has a memory.
     pub fn forward(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<Vec<Matrix>, NnError> {
         self.check_no_memory()?;
-        self.forward_heads(params, self.encode(params, x, tape)?, tape)
+        self.forward_heads(params, &self.encode(params, x, tape)?, tape)
     }
 
-    /// Runs the model on some steps of several environments.
+    /// Runs the model on some steps of several environments, from their states before the first one.
+    ///
+    /// Without a memory the state is not read.
+    ///
+    /// # Shapes
+    /// `x`: `[T·B, inputs]`, `state`: `[B, state_len]`.
     ///
     /// # Errors
-    /// As the layers', and [`NnError::Length`] if state or resets do not fit the steps.
+    /// As the layers', and [`NnError::Length`] or [`NnError::Rows`] if state or resets do not fit the steps.
     pub fn forward_sequence(
         &self,
         params: &Params,
         x: &Input,
-        sequence: Sequence<'_>,
+        state: &Matrix,
+        unroll: &Unroll<'_>,
         tape: &mut Tape,
     ) -> Result<ModelOutput, NnError> {
         let features = self.encode(params, x, tape)?;
         let Some(memory) = &self.memory else {
-            return Ok(ModelOutput { heads: self.forward_heads(params, features, tape)?, state: None });
+            return Ok(ModelOutput { heads: self.forward_heads(params, &features, tape)?, state: None });
         };
-        let Sequence { steps, state, resets } = sequence;
-        let (features, state) = memory.forward(params, &features, steps, state, resets, tape)?;
-        Ok(ModelOutput { heads: self.forward_heads(params, features, tape)?, state: Some(state) })
+        let (features, state) = memory.unroll(params, &features, state, unroll, tape)?;
+        Ok(ModelOutput { heads: self.forward_heads(params, &features, tape)?, state: Some(state) })
     }
 
     fn encode(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<Matrix, NnError> {
@@ -264,11 +259,11 @@ impl Model {
     fn forward_heads(
         &self,
         params: &Params,
-        features: Matrix,
+        features: &Matrix,
         tape: &mut Tape,
     ) -> Result<Vec<Matrix>, NnError> {
         let heads = self.heads.iter().map(|head| match &head.layers {
-            Some(layers) => layers.forward(params, &features, tape),
+            Some(layers) => layers.forward(params, features, tape),
             None => Ok(features.clone()),
         });
         heads.collect()
@@ -290,7 +285,7 @@ impl Model {
         packed: &PackedModel,
         x: impl Into<Rows<'a>>,
         batch: usize,
-        memory: MemoryState<'_>,
+        memory: &mut MemoryState<'_>,
         scratch: &mut ModelScratch,
         out: &mut [&mut [f32]],
     ) -> Result<(), NnError> {
@@ -298,7 +293,8 @@ impl Model {
         check_length("outputs", self.heads.len(), out.len())?;
         check_length("packed heads", self.heads.len(), packed.heads.len())?;
         let ModelScratch { layers, features, remembered } = scratch;
-        if let ([head], [out], Some(encoder), None) = (&self.heads[..], &mut *out, &self.encoder, &self.memory)
+        if let ([head], [out], Some(encoder), None) =
+            (&self.heads[..], &mut *out, &self.encoder, &self.memory)
             && head.layers.is_none()
         {
             let Some(packed) = &packed.encoder else {

@@ -57,8 +57,7 @@ fn run<const N: usize>(
     threads: Threads,
 ) {
     let layout = Arc::clone(params.layout());
-    let buffers: Vec<Vec<f32>> =
-        layout.buffers().map(|range| range.of(params.as_slice()).to_vec()).collect();
+    let buffers: Vec<Vec<f32>> = layout.buffers().map(|range| range.of(params.as_slice()).to_vec()).collect();
     let values = params.as_mut_slice();
     run_over(rule, values, grads, state, threads);
     for (range, kept) in layout.buffers().zip(buffers) {

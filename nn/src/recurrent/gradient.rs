@@ -84,7 +84,15 @@ impl Pass {
         for product in &products[..count] {
             let weight = &layer.weight_hh.of(self.params.as_slice())[product.rows.start * hidden..];
             let left = Left { data: &gates[product.column..], row_stride: columns, column_stride: 1 };
-            gemm_blocked((batch, hidden, product.rows.len()), left, weight, hidden, start, carried, state_len);
+            gemm_blocked(
+                (batch, hidden, product.rows.len()),
+                left,
+                weight,
+                hidden,
+                start,
+                carried,
+                state_len,
+            );
             start = Start::Accumulate;
         }
         clear_rows(self.resets.get(step * batch..).unwrap_or(&[]), state_len, carried);
@@ -102,11 +110,20 @@ impl Pass {
     fn parameter_gradients(&mut self, mut params: ParamGradients<'_>) {
         let layer = &self.layer;
         let (rows, columns, hidden) = (self.steps * self.batch, layer.columns(), layer.hidden);
-        let transposed = |column: usize| Left { data: &self.gates[column..], row_stride: 1, column_stride: columns };
+        let transposed =
+            |column: usize| Left { data: &self.gates[column..], row_stride: 1, column_stride: columns };
         let of_weight = params.target(&layer.weight_ih);
         let start = if of_weight.fresh { Start::Zero } else { Start::Accumulate };
         let shape = (layer.gate_rows(), layer.inputs, rows);
-        gemm_blocked(shape, transposed(0), self.x.as_slice(), layer.inputs, start, of_weight.values, layer.inputs);
+        gemm_blocked(
+            shape,
+            transposed(0),
+            self.x.as_slice(),
+            layer.inputs,
+            start,
+            of_weight.values,
+            layer.inputs,
+        );
 
         let of_weight = params.target(&layer.weight_hh);
         let start = if of_weight.fresh { Start::Zero } else { Start::Accumulate };
@@ -120,8 +137,8 @@ impl Pass {
 
         let mut sums = Pooled::zeros(columns);
         differentiate(Activation::Identity, columns, &[], &mut self.gates, &mut sums);
-        add(params.to_add(&layer.bias_ih), &sums[..layer.gate_rows()]);
-        let of_bias = params.to_add(&layer.bias_hh);
+        add(params.sum_of(&layer.bias_ih), &sums[..layer.gate_rows()]);
+        let of_bias = params.sum_of(&layer.bias_hh);
         for product in &products[..count] {
             let from = product.column..product.column + product.rows.len();
             add(&mut of_bias[product.rows.clone()], &sums[from]);

@@ -140,7 +140,10 @@ impl Recurrent {
         hidden: usize,
         init: RecurrentInit,
     ) -> Self {
-        assert!(inputs > 0 && hidden > 0, "a layer needs inputs and hidden values, got {inputs} and {hidden}");
+        assert!(
+            inputs > 0 && hidden > 0,
+            "a layer needs inputs and hidden values, got {inputs} and {hidden}"
+        );
         let (weight, bias) = match init {
             RecurrentInit::Uniform => {
                 let uniform = Init::UniformFanIn { fan_in: hidden };

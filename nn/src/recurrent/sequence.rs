@@ -1,8 +1,8 @@
 //! A batch of sequences as one operation on a tape.
 
+use super::Recurrent;
 use super::gradient::Pass;
 use super::unroll::{Unroll, clear_rows};
-use super::Recurrent;
 use crate::error::NnError;
 use crate::kernels::Pooled;
 use crate::matrix::Matrix;

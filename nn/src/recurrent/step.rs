@@ -43,7 +43,9 @@ impl Recurrent {
         input_bias[..self.gate_rows()].copy_from_slice(self.bias_ih.of(params));
         hidden_bias[..self.gate_rows()].copy_from_slice(self.bias_hh.of(params));
         for product in products[..count].iter().filter(|product| !product.separate) {
-            for (sum, &bias) in input_bias[product.rows.clone()].iter_mut().zip(&hidden_bias[product.rows.clone()]) {
+            for (sum, &bias) in
+                input_bias[product.rows.clone()].iter_mut().zip(&hidden_bias[product.rows.clone()])
+            {
                 *sum += bias;
             }
         }
@@ -117,7 +119,8 @@ impl Recurrent {
             let (weight, others) = rest.split_at(packed_len(product.rows.len(), hidden));
             rest = others;
             let left = Left { data: before, row_stride: self.state_len(), column_stride: 1 };
-            let start = if product.separate { Start::Bias(&biases[product.rows.clone()]) } else { Start::Accumulate };
+            let start =
+                if product.separate { Start::Bias(&biases[product.rows.clone()]) } else { Start::Accumulate };
             gemm_strided(
                 (batch, product.rows.len(), hidden),
                 left,

@@ -66,8 +66,7 @@ impl Case {
         let (x, state, mut tape) = (self.x(), self.state(), Tape::new());
         let (y, last) = layer.forward(&params, &x, &state, &self.unroll(), &mut tape).unwrap();
         let mut gradient = vec![f32::NAN; params.len()];
-        let of_inputs =
-            tape.backward(&params, &[(&y, of_y), (&last, of_last)], &mut gradient).unwrap();
+        let of_inputs = tape.backward(&params, &[(&y, of_y), (&last, of_last)], &mut gradient).unwrap();
         let of_inputs = [&x, &state].map(|matrix| of_inputs.get(matrix).unwrap().to_vec());
         let [of_x, of_state] = of_inputs;
         [y.as_slice().to_vec(), last.as_slice().to_vec(), gradient, of_x, of_state]
@@ -90,7 +89,8 @@ impl Case {
                 let (h, c) = state.split_at_mut(hidden);
                 let old = h.to_vec();
                 let x = &x[(step * self.batch + row) * inputs..][..inputs];
-                let of_x = |gate: usize, j: usize| affine(&layer.weight_ih, &layer.bias_ih, gate * hidden + j, x);
+                let of_x =
+                    |gate: usize, j: usize| affine(&layer.weight_ih, &layer.bias_ih, gate * hidden + j, x);
                 let of_h =
                     |gate: usize, j: usize| affine(&layer.weight_hh, &layer.bias_hh, gate * hidden + j, &old);
                 let both = |gate: usize, j: usize| of_x(gate, j) + of_h(gate, j);
@@ -120,10 +120,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let sizes = (prop::sample::select(CELLS.to_vec()), 1..5_usize, 1..4_usize, 1..5_usize, 1..20_usize);
     sizes.prop_flat_map(|(cell, steps, batch, inputs, hidden)| {
         let values = |count: usize| prop::collection::vec(-1.5_f32..1.5, count);
-        let resets = prop_oneof![
-            Just(Vec::new()),
-            prop::collection::vec(prop::bool::weighted(0.3), steps * batch)
-        ];
+        let resets =
+            prop_oneof![Just(Vec::new()), prop::collection::vec(prop::bool::weighted(0.3), steps * batch)];
         let random =
             (values(steps * batch * inputs), values(batch * hidden * cell.states()), resets, any::<u64>());
         random.prop_map(move |(x, state, resets, seed)| Case {
@@ -206,7 +204,13 @@ fn part(case: &Case, steps: std::ops::Range<usize>, state: &[f32]) -> Case {
 
 /// Runs two parts of a case one after the other; the second from `state`, or from the first one's last state, but the
 /// gradient does not pass between the two.
-fn in_two_parts(case: &Case, cut: usize, state: Option<&[f32]>, of_y: &[f32], of_last: &[f32]) -> [Vec<f32>; 5] {
+fn in_two_parts(
+    case: &Case,
+    cut: usize,
+    state: Option<&[f32]>,
+    of_y: &[f32],
+    of_last: &[f32],
+) -> [Vec<f32>; 5] {
     let width = cut * case.batch * case.hidden;
     let first = part(case, 0..cut, &case.state).run(&of_y[..width], &vec![0.0; case.state.len()]);
     let second = part(case, cut..case.steps, state.unwrap_or(&first[1])).run(&of_y[width..], of_last);
