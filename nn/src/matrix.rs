@@ -1,21 +1,25 @@
 //! Batches of rows: what layers read and write.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dfdx::tensor::{Cpu, Tensor, ZerosTensor};
+use dfdx::tensor::{Cpu, Tensor};
 
-use crate::device::device;
 use crate::error::NnError;
-use crate::kernels::view;
+use crate::kernels::{Pooled, view};
 
-/// A row-major `[rows, columns]` matrix: a dfdx tensor that remembers whether a tape needs its gradient.
+/// A row-major `[rows, columns]` matrix that remembers whether a tape needs its gradient.
 ///
 /// Images are rows of `channels · height · width` values, sequences `[T, B, F]` have `T · B` rows of `F` values.
 ///
-/// Clones share the values until one is changed, and are the same to a tape.
-#[derive(Debug, Clone)]
+/// Clones share the values until one is changed, and are the same to a tape. The memory comes from the thread's pool and
+/// goes back there: a training step that is repeated allocates nothing large.
+#[derive(Clone)]
 pub struct Matrix {
-    tensor: Tensor<(usize, usize), f32, Cpu>,
+    values: Arc<Pooled>,
+    rows: usize,
+    columns: usize,
     id: MatrixId,
     tracked: bool,
 }
@@ -32,14 +36,20 @@ impl MatrixId {
 }
 
 impl Matrix {
+    /// What `write` makes of unspecified values.
+    fn new(rows: usize, columns: usize, write: impl FnOnce(&mut [f32])) -> Result<Self, NnError> {
+        check_not_empty("matrix", rows, columns)?;
+        let mut values = Pooled::take(rows * columns);
+        write(&mut values);
+        Ok(Self { values: Arc::new(values), rows, columns, id: MatrixId::next(), tracked: false })
+    }
+
     /// All zeros.
     ///
     /// # Errors
     /// [`NnError::Empty`] without rows or columns.
     pub fn zeros(rows: usize, columns: usize) -> Result<Self, NnError> {
-        check_not_empty("matrix", rows, columns)?;
-        let tensor = device().try_zeros_like(&(rows, columns))?;
-        Ok(Self { tensor, id: MatrixId::next(), tracked: false })
+        Self::new(rows, columns, |values| values.fill(0.0))
     }
 
     /// A copy of `values`, row after row.
@@ -48,33 +58,28 @@ impl Matrix {
     /// [`NnError::Empty`] without rows or columns, [`NnError::Length`] unless there are `rows * columns` values.
     pub fn from_slice(rows: usize, columns: usize, values: &[f32]) -> Result<Self, NnError> {
         check_length("matrix", rows * columns, values.len())?;
-        let mut matrix = Self::zeros(rows, columns)?;
-        matrix.as_mut_slice().copy_from_slice(values);
-        Ok(matrix)
+        Self::new(rows, columns, |matrix| matrix.copy_from_slice(values))
     }
 
-    /// Takes over a tensor; copied if it is a transposed or broadcast view.
+    /// A copy of a dfdx tensor, which may be a transposed or broadcast view.
     ///
     /// # Errors
     /// [`NnError::Empty`] without rows or columns.
-    pub fn from_tensor(tensor: Tensor<(usize, usize), f32, Cpu>) -> Result<Self, NnError> {
-        let (rows, columns) = *dfdx::shapes::HasShape::shape(&tensor);
-        check_not_empty("matrix", rows, columns)?;
-        if view::matrix(&tensor).is_none() {
-            return Self::from_slice(rows, columns, &tensor.as_vec());
+    pub fn from_tensor(tensor: &Tensor<(usize, usize), f32, Cpu>) -> Result<Self, NnError> {
+        let (rows, columns) = *dfdx::shapes::HasShape::shape(tensor);
+        match view::matrix(tensor) {
+            Some(values) => Self::from_slice(rows, columns, values),
+            None => Self::from_slice(rows, columns, &tensor.as_vec()),
         }
-        Ok(Self { tensor, id: MatrixId::next(), tracked: false })
     }
 
-    /// What an operation returns: the values that `write` fills in.
+    /// What an operation returns: the values that `write` fills in, all of them.
     pub(crate) fn output(
         rows: usize,
         columns: usize,
         write: impl FnOnce(&mut [f32]),
     ) -> Result<Self, NnError> {
-        let mut matrix = Self::zeros(rows, columns)?.tracked();
-        write(matrix.as_mut_slice());
-        Ok(matrix)
+        Ok(Self::new(rows, columns, write)?.tracked())
     }
 
     pub(crate) fn id(&self) -> MatrixId {
@@ -99,26 +104,25 @@ impl Matrix {
     /// Number of rows: the batch size.
     #[must_use]
     pub fn rows(&self) -> usize {
-        dfdx::shapes::HasShape::shape(&self.tensor).0
+        self.rows
     }
 
     /// Number of columns: the features of a row.
     #[must_use]
     pub fn columns(&self) -> usize {
-        dfdx::shapes::HasShape::shape(&self.tensor).1
+        self.columns
     }
 
     /// The values, row after row.
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
-        // Constructors let only contiguous tensors in.
-        view::matrix(&self.tensor).unwrap_or(&[])
+        &self.values
     }
 
     /// The values, to change them; copied first if a clone or a tape shares them.
     #[must_use]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        view::matrix_mut(&mut self.tensor).unwrap_or(&mut [])
+        Arc::<Pooled>::make_mut(&mut self.values)
     }
 
     /// Overwrites the values.
@@ -126,15 +130,18 @@ impl Matrix {
     /// # Errors
     /// [`NnError::Length`] unless there are `rows * columns` values.
     pub fn copy_from_slice(&mut self, values: &[f32]) -> Result<(), NnError> {
-        check_length("matrix", self.rows() * self.columns(), values.len())?;
-        self.tensor.copy_from(values);
+        check_length("matrix", self.rows * self.columns, values.len())?;
+        self.as_mut_slice().copy_from_slice(values);
         Ok(())
     }
+}
 
-    /// The dfdx tensor.
-    #[must_use]
-    pub fn tensor(&self) -> &Tensor<(usize, usize), f32, Cpu> {
-        &self.tensor
+impl fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matrix")
+            .field("shape", &[self.rows, self.columns])
+            .field("values", &self.as_slice())
+            .finish_non_exhaustive()
     }
 }
 
@@ -166,9 +173,11 @@ mod tests {
         use dfdx::tensor::TensorFromVec as _;
         use dfdx::tensor_ops::PermuteTo as _;
 
+        use crate::device::device;
+
         let tensor = device().tensor_from_vec(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (2, 3));
         let transposed = tensor.permute::<(usize, usize), Axes2<1, 0>>();
-        assert_eq!(Matrix::from_tensor(transposed).unwrap().as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(Matrix::from_tensor(&transposed).unwrap().as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     }
 
     #[test]

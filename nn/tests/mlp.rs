@@ -312,7 +312,7 @@ fn tensors_with_their_own_tape_pass_through() {
     assert_eq!(y.as_vec(), plain.as_vec());
     let gradients = y.mean().backward();
 
-    let input = Matrix::from_tensor(x.clone()).unwrap().tracked();
+    let input = Matrix::from_tensor(&x).unwrap().tracked();
     let mut tape = Tape::new();
     let y = mlp.forward(&params, &input, &mut tape).unwrap();
     let mut expected = vec![f32::NAN; params.len()];

@@ -75,6 +75,10 @@ impl Pooled {
         });
         let mut buffer = reused.unwrap_or_default();
         buffer.reserve_len(len);
+        if cfg!(debug_assertions) {
+            // What is read before it is written shows in every result.
+            buffer.fill(f32::NAN);
+        }
         Self(buffer)
     }
 
@@ -83,6 +87,14 @@ impl Pooled {
         let mut buffer = Self::take(len);
         buffer.fill(0.0);
         buffer
+    }
+}
+
+impl Clone for Pooled {
+    fn clone(&self) -> Self {
+        let mut copy = Self::take(self.len());
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
