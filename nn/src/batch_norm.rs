@@ -205,6 +205,10 @@ impl Layer for BatchNorm2d {
         vec![&self.weight, &self.bias]
     }
 
+    fn buffers(&self) -> Vec<&ParamRange> {
+        vec![&self.running_mean, &self.running_var]
+    }
+
     /// For each channel the mean, `1 / √(var + ε)`, the weight and the bias.
     fn packed_len(&self) -> usize {
         aligned(4 * self.shape.channels)

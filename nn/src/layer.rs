@@ -30,6 +30,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What the layer reads besides its parameters: values among them that are not learned.
+    fn buffers(&self) -> Vec<&ParamRange> {
+        Vec::new()
+    }
+
     /// How many values [`Layer::pack`] writes: a multiple of 16, at least as many as the layer has parameters to read.
     fn packed_len(&self) -> usize {
         0

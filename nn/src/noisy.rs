@@ -108,6 +108,10 @@ impl Layer for NoisyLinear {
         vec![&self.weight_mu, &self.weight_sigma, &self.bias_mu, &self.bias_sigma]
     }
 
+    fn buffers(&self) -> Vec<&ParamRange> {
+        vec![&self.epsilon_in, &self.epsilon_out]
+    }
+
     /// The noisy weight transposed, the noisy bias, and the noisy weight as it is.
     fn packed_len(&self) -> usize {
         self.packed_weight_len() + aligned(self.outputs) + aligned(self.weight_mu.len())

@@ -119,6 +119,13 @@ impl Layer for Parallel {
             .collect()
     }
 
+    fn buffers(&self) -> Vec<&ParamRange> {
+        self.branches
+            .iter()
+            .flat_map(|branch| branch.layers.iter().flat_map(|layer| layer.buffers()))
+            .collect()
+    }
+
     fn packed_len(&self) -> usize {
         self.branches.iter().map(|branch| branch.ranges.len()).sum()
     }

@@ -129,6 +129,10 @@ impl Layer for Residual {
         self.layers.iter().flat_map(|layer| layer.parameters()).collect()
     }
 
+    fn buffers(&self) -> Vec<&ParamRange> {
+        self.layers.iter().flat_map(|layer| layer.buffers()).collect()
+    }
+
     fn packed_len(&self) -> usize {
         self.ranges.len()
     }

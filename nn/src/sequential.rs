@@ -82,8 +82,9 @@ impl Sequential {
                 return Err(NnError::Columns { name: "the input of a layer", expected, got });
             }
         }
-        let params_end =
-            layers.iter().flat_map(|layer| layer.parameters()).map(|range| range.range().end).max();
+        let ranges =
+            layers.iter().flat_map(|layer| layer.parameters().into_iter().chain(layer.buffers()));
+        let params_end = ranges.map(|range| range.range().end).max();
         Ok(Self {
             stages: stages(&layers).into(),
             ranges: Arc::new(PackedRanges::all(&layers)),

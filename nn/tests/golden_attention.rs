@@ -5,8 +5,8 @@
 mod common;
 
 use agon_nn::{
-    Activation, AttentionMask, BlockConfig, CrossAttention, LayoutBuilder, Matrix, Params, SelfAttention, Tape,
-    TransformerBlock,
+    Activation, AttentionMask, BlockConfig, CrossAttention, LayoutBuilder, Matrix, Params, SelfAttention,
+    Tape, TransformerBlock,
 };
 use common::Golden;
 

@@ -139,7 +139,7 @@ pub(crate) fn attend_backward(
         }
         match of_weights {
             Some(of_weights) => {
-                delta.copy_from_slice(&of_weights[index * shape.scores()..][..shape.scores()])
+                delta.copy_from_slice(&of_weights[index * shape.scores()..][..shape.scores()]);
             }
             None => delta.fill(0.0),
         }

@@ -41,7 +41,8 @@ fn attention(
             for i in 0..queries {
                 let q = &q[(b * queries + i) * width + h * d..][..d];
                 let key = |j: usize, part: usize| &kv[((b * keys + j) * 2 + part) * width + h * d..][..d];
-                let score = |j: usize| q.iter().zip(key(j, 0)).map(|(q, k)| q * k).sum::<f64>() / (d as f64).sqrt();
+                let score =
+                    |j: usize| q.iter().zip(key(j, 0)).map(|(q, k)| q * k).sum::<f64>() / (d as f64).sqrt();
                 let exps: Vec<f64> =
                     (0..keys).map(|j| if allowed(b, i, j) { score(j).exp() } else { 0.0 }).collect();
                 let sum: f64 = exps.iter().sum();
@@ -60,7 +61,10 @@ fn attention(
 
 fn joint_to_split(qkv: &[f64], width: usize) -> (Vec<f64>, Vec<f64>) {
     let rows = qkv.chunks_exact(3 * width);
-    (rows.clone().flat_map(|row| &row[..width]).copied().collect(), rows.flat_map(|row| &row[width..]).copied().collect())
+    (
+        rows.clone().flat_map(|row| &row[..width]).copied().collect(),
+        rows.flat_map(|row| &row[width..]).copied().collect(),
+    )
 }
 
 fn weights(count: usize) -> Vec<f32> {
@@ -69,7 +73,8 @@ fn weights(count: usize) -> Vec<f32> {
 
 /// Fixed values that look random.
 fn matrix(rows: usize, columns: usize, shift: usize) -> Matrix {
-    let values: Vec<f32> = (0..rows * columns).map(|i| ((i + shift) * 7919 % 211) as f32 / 100.0 - 1.0).collect();
+    let values: Vec<f32> =
+        (0..rows * columns).map(|i| ((i + shift) * 7919 % 211) as f32 / 100.0 - 1.0).collect();
     Matrix::from_slice(rows, columns, &values).unwrap().tracked()
 }
 
@@ -209,7 +214,8 @@ fn relu(values: Vec<f64>) -> Vec<f64> {
 }
 
 fn layer_norm(params: (&Params, &[f64]), name: &str, x: &[f64]) -> Vec<f64> {
-    let find = |part: &str| &params.1[params.0.layout().find(&format!("{name}.{part}")).unwrap().range.range()];
+    let find =
+        |part: &str| &params.1[params.0.layout().find(&format!("{name}.{part}")).unwrap().range.range()];
     let (weight, bias) = (find("weight"), find("bias"));
     let row = |x: &[f64]| -> Vec<f64> {
         let mean = x.iter().sum::<f64>() / x.len() as f64;
@@ -221,7 +227,8 @@ fn layer_norm(params: (&Params, &[f64]), name: &str, x: &[f64]) -> Vec<f64> {
 }
 
 fn gate(params: (&Params, &[f64]), name: &str, x: &[f64], y: &[f64]) -> Vec<f64> {
-    let find = |part: &str| &params.1[params.0.layout().find(&format!("{name}.{part}")).unwrap().range.range()];
+    let find =
+        |part: &str| &params.1[params.0.layout().find(&format!("{name}.{part}")).unwrap().range.range()];
     let (w, u, bias) = (find("weight_y"), find("weight_x"), find("bias"));
     let width = bias.len();
     let product = |matrix: &[f64], part: usize, j: usize, x: &[f64]| -> f64 {
@@ -258,10 +265,16 @@ fn gradients_of_gated_blocks_agree_with_finite_differences() {
         let of_inputs = tape.backward(&params, &[(&y, &of_y)], &mut gradient).unwrap();
         let run = |p: &[f64], x: &[f64]| {
             let p = (&params, p);
-            let qkv = linear(p, "l.self_attn.in_proj_weight", "l.self_attn.in_proj_bias", &layer_norm(p, "l.norm1", x));
+            let qkv = linear(
+                p,
+                "l.self_attn.in_proj_weight",
+                "l.self_attn.in_proj_bias",
+                &layer_norm(p, "l.norm1", x),
+            );
             let (q, kv) = joint_to_split(&qkv, width);
             let (context, _) = attention(&q, &kv, [batch, len, len, heads, width], &|_, i, j| j <= i);
-            let attended = relu(linear(p, "l.self_attn.out_proj.weight", "l.self_attn.out_proj.bias", &context));
+            let attended =
+                relu(linear(p, "l.self_attn.out_proj.weight", "l.self_attn.out_proj.bias", &context));
             let y = gate(p, "l.gate1", x, &attended);
             let hidden = linear(p, "l.linear1.weight", "l.linear1.bias", &layer_norm(p, "l.norm2", &y));
             let hidden: Vec<f64> = hidden.into_iter().map(f64::tanh).collect();
@@ -395,7 +408,10 @@ fn wrong_sizes_are_refused() {
     assert_eq!(error.to_string(), "feed_forward must be at least 1, got 0");
     let odd = matrix(4, 6, 0);
     let error = layer.forward_rotary(&params, &odd, 1, &none, &mut Tape::inference()).unwrap_err();
-    assert_eq!(error.to_string(), "width must be an even number for each head if positions are rotary, got 3");
+    assert_eq!(
+        error.to_string(),
+        "width must be an even number for each head if positions are rotary, got 3"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod dot;
 mod elementwise;
 mod gates;
 mod gemm;
+mod highway;
 mod loan;
 mod math;
 mod norm;
@@ -29,10 +30,12 @@ pub(crate) use dot::dot_rows;
 pub(crate) use elementwise::{add, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
 pub(crate) use gates::{
-    GateGradient, GateStep, HighwayGradient, gru_gradient, gru_step, highway, highway_gradient,
-    highway_reset_gradient, highway_resets, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
+    GateGradient, GateStep, gru_gradient, gru_step, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
 };
 pub(crate) use gemm::{Gathered, Left, Right, Start, gemm, gemm_gathered, gemm_strided};
+pub(crate) use highway::{
+    HighwayGradient, highway, highway_gradient, highway_reset_gradient, highway_resets,
+};
 pub(crate) use loan::Loan;
 pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};
 pub(crate) use optimizer::{

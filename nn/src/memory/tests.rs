@@ -20,7 +20,8 @@ fn configs() -> Vec<MemoryConfig> {
         MemoryConfig::Gru { hidden: 17, init },
         MemoryConfig::Lstm { hidden: 6, init: RecurrentInit::Orthogonal },
     ];
-    let positions = [Position::None, Position::Learned { positions: 4 }, Position::Sinusoidal, Position::Rotary];
+    let positions =
+        [Position::None, Position::Learned { positions: 4 }, Position::Sinusoidal, Position::Rotary];
     for (window, position) in [1, 3, 20, 4].into_iter().zip(positions) {
         configs.push(MemoryConfig::Transformer(transformer(window, position)));
         configs.push(MemoryConfig::Gtrxl(transformer(window + 1, position)));
@@ -42,7 +43,13 @@ fn values(count: usize, shift: usize) -> Vec<f32> {
 }
 
 /// Runs all steps on a tape; returns outputs and last state.
-fn learn(memory: &Memory, params: &Params, x: &[f32], state: &[f32], resets: &[bool]) -> (Vec<f32>, Vec<f32>) {
+fn learn(
+    memory: &Memory,
+    params: &Params,
+    x: &[f32],
+    state: &[f32],
+    resets: &[bool],
+) -> (Vec<f32>, Vec<f32>) {
     let batch = state.len() / memory.state_len();
     let x = Matrix::from_slice(x.len() / INPUTS, INPUTS, x).unwrap();
     let state = Matrix::from_slice(batch, memory.state_len(), state).unwrap();
@@ -169,7 +176,8 @@ fn gradients_agree_with_finite_differences_along_random_directions() {
         let state = Matrix::from_slice(batch, memory.state_len(), &state).unwrap();
         let resets: Vec<bool> = (0..steps * batch).map(|row| row == 5).collect();
         let of_y = values(steps * batch * memory.outputs(), 77);
-        let x = Matrix::from_slice(steps * batch, INPUTS, &values(steps * batch * INPUTS, 3)).unwrap().tracked();
+        let x =
+            Matrix::from_slice(steps * batch, INPUTS, &values(steps * batch * INPUTS, 3)).unwrap().tracked();
         let loss = |params: &Params, x: &Matrix| -> f64 {
             let mut tape = Tape::inference();
             let (y, _) = memory.forward(params, x, steps, &state, &resets, &mut tape).unwrap();
@@ -253,7 +261,10 @@ fn wrong_sizes_are_refused() {
         };
         assert_eq!(run(5, INPUTS, 3, len, &[]), "input must have 6 rows, got 5", "{config:?}");
         assert_eq!(run(6, INPUTS, 0, len, &[]), "steps must be at least 1, got 0");
-        assert_eq!(run(6, INPUTS, 3, len + 1, &[]), format!("state must have {len} columns, got {}", len + 1));
+        assert_eq!(
+            run(6, INPUTS, 3, len + 1, &[]),
+            format!("state must have {len} columns, got {}", len + 1)
+        );
         assert_eq!(run(6, INPUTS, 3, len, &[true]), "resets must hold 6 values, got 1");
         assert_eq!(run(6, 4, 3, len, &[]), "input must have 3 columns, got 4");
 
@@ -287,7 +298,10 @@ fn sizes_out_of_their_bounds_are_refused() {
     for (config, expected) in [
         (MemoryConfig::Lstm { hidden: 0, init }, "hidden must be at least 1, got 0"),
         (MemoryConfig::Gtrxl(TransformerConfig { layers: 0, ..plain }), "layers must be at least 1, got 0"),
-        (MemoryConfig::Transformer(TransformerConfig { window: 0, ..plain }), "window must be at least 1, got 0"),
+        (
+            MemoryConfig::Transformer(TransformerConfig { window: 0, ..plain }),
+            "window must be at least 1, got 0",
+        ),
         (
             MemoryConfig::Transformer(TransformerConfig { heads: 5, ..plain }),
             "heads must be at least 1 and a divisor of the width, got 5 heads of a width of 12",

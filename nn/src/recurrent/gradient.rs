@@ -45,8 +45,8 @@ impl Pass {
         if let Some(mut of_state) = of_state {
             of_state.fill(|values| values.copy_from_slice(&carried));
         }
-        if let Some(of_x) = of_x {
-            self.input_gradient(of_x);
+        if let Some(mut of_x) = of_x {
+            self.input_gradient(&mut of_x);
         }
         if let Some(params) = params {
             self.parameter_gradients(params);
@@ -98,7 +98,7 @@ impl Pass {
         clear_rows(self.resets.get(step * batch..).unwrap_or(&[]), state_len, carried);
     }
 
-    fn input_gradient(&self, of_x: Target<'_>) {
+    fn input_gradient(&self, of_x: &mut Target<'_>) {
         let layer = &self.layer;
         let shape = (self.steps * self.batch, layer.inputs, layer.gate_rows());
         let left = Left { data: &self.gates, row_stride: layer.columns(), column_stride: 1 };

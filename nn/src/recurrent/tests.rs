@@ -279,7 +279,7 @@ fn a_loss_of_the_last_state_alone_reaches_everything() {
         let of_last = weights(case.state.len());
         let mut gradient = vec![f32::NAN; params.len()];
         let of_inputs = tape.backward(&params, &[(&last, &of_last)], &mut gradient).unwrap();
-        let expected = case.run(&vec![0.0; 3 * 2 * 4], &of_last);
+        let expected = case.run(&[0.0; 3 * 2 * 4], &of_last);
         assert_eq!(gradient, expected[2]);
         assert_eq!(of_inputs.get(&x).unwrap(), expected[3]);
         assert_eq!(of_inputs.get(&state).unwrap(), expected[4]);
