@@ -10,6 +10,7 @@
 //!   [`Packed`] weights.
 //! - [`Adam`], any other [`Optimizer`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients; a
 //!   [`Schedule`] gives learning rates, an [`Ema`] follows the parameters.
+//! - [`generative`] has variational autoencoders and generative adversarial networks.
 //! - [`losses`] has the numerics of output heads, [`kernels`] vectorised functions over slices.
 //! - [`weights`] reads and writes safetensors.
 //!
@@ -28,6 +29,7 @@ pub mod embedding;
 mod error;
 #[cfg(test)]
 mod finite_differences;
+pub mod generative;
 pub mod image;
 mod init;
 pub mod input;
@@ -50,6 +52,7 @@ pub mod recurrent;
 pub mod residual;
 pub mod schedule;
 pub mod sequential;
+pub mod spectral_norm;
 pub mod stock;
 pub mod tape;
 pub mod weights;
@@ -88,4 +91,5 @@ pub use recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 pub use residual::{Activate, Residual};
 pub use schedule::Schedule;
 pub use sequential::{Packed, Scratch, Sequential};
+pub use spectral_norm::SpectralNorm;
 pub use tape::{InputGradients, Tape};

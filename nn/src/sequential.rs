@@ -193,14 +193,18 @@ impl Sequential {
                 let values = copy.as_deref().or_else(|| view::matrix(&x)).unwrap_or(&[]);
                 let out = view::matrix(&kept_out).unwrap_or(&[]);
                 let ends = Ends { params: params.as_slice(), x: Rows::F32(values), out };
-                let target = Target { values: &mut dx, fresh: false };
-                network.run_backward(
-                    &pass,
-                    &ends,
-                    &mut dout,
-                    Some(ParamGradients::zeroed(&mut flat)),
-                    Some(target),
-                );
+                // dfdx keeps the gradient of a view in the order of the tensor it looks at.
+                let mut of_view = Pooled::take(if copy.is_some() { values.len() } else { 0 });
+                let target = match &copy {
+                    Some(_) => Target { values: &mut of_view, fresh: true },
+                    None => Target { values: &mut dx, fresh: false },
+                };
+                let of_params = Some(ParamGradients::zeroed(&mut flat));
+                network.run_backward(&pass, &ends, &mut dout, of_params, Some(target));
+                let [line, step] = view::strides(&x);
+                for (index, slope) in of_view.iter().enumerate() {
+                    dx[index / columns * line + index % columns * step] += slope;
+                }
                 **gradients.get_or_alloc_mut(params.tensor())? = flat;
                 **gradients.get_or_alloc_mut(&x)? = dx;
                 **gradients.get_or_alloc_mut(&kept_out)? = dout;

@@ -229,8 +229,7 @@ impl Layer for SpectralNorm {
         };
         let (own, inner_scratch) = scratch.split_at_mut(aligned(self.inner_len()));
         let own = &mut own[..self.inner_len()];
-        let of_inner =
-            Gradient { flat: &mut *own, scratch: inner_scratch, fresh: &[true; 2], first, last };
+        let of_inner = Gradient { flat: &mut *own, scratch: inner_scratch, fresh: &[true; 2], first, last };
         self.inner.backward(&inner_saved, delta, Some(of_inner), dx);
         if !last {
             return;
@@ -238,8 +237,7 @@ impl Layer for SpectralNorm {
         let params = saved.weights.params;
         let sigma = saved.weights.packed[aligned(self.inner_len())];
         let (dweight, dbias) = own.split_at(self.weight.len());
-        let along: f64 =
-            dweight.iter().zip(weights.params).map(|(&d, &w)| f64::from(d) * f64::from(w)).sum();
+        let along: f64 = dweight.iter().zip(weights.params).map(|(&d, &w)| f64::from(d) * f64::from(w)).sum();
         let directions = self.u.of(params).iter().flat_map(|u| self.v.of(params).iter().map(move |v| u * v));
         let values = dweight.iter().zip(directions).map(|(d, uv)| (d - along as f32 * uv) / sigma);
         for (sum, value) in self.weight.of_mut(flat).iter_mut().zip(values) {

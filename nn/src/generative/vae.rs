@@ -259,36 +259,31 @@ impl Vae {
         outputs: &Matrix,
         tape: &mut Tape,
     ) -> Result<VaeLoss, NnError> {
-        let (rows, width) = (x.rows(), outputs.columns());
-        let mut of_outputs = Pooled::take(rows * width);
-        let (means, log_vars) = split(posterior);
-        let mut divergences = vec![0.0; rows];
-        gaussian_kl_standard(&means, &log_vars, &mut divergences)?;
+        let (rows, latents, width) = (x.rows(), self.latents(), outputs.columns());
+        let (mut of_posterior, mut of_outputs) =
+            (Pooled::zeros(rows * 2 * latents), Pooled::take(rows * width));
         let (mut reconstruction, mut kl) = (0.0, 0.0);
-        let loss = Matrix::output(rows, 1, |loss| {
-            let samples = x.as_slice().chunks_exact(self.inputs()).zip(outputs.as_slice().chunks_exact(width));
-            let samples = samples.zip(of_outputs.chunks_exact_mut(width)).zip(&divergences);
-            for (loss, (((x, outputs), gradient), divergence)) in loss.iter_mut().zip(samples) {
-                let value = self.likelihood.loss(x, outputs, gradient);
-                reconstruction += f64::from(value);
-                kl += f64::from(*divergence);
-                *loss = value + self.beta * divergence;
-            }
-        })?;
-        let beta = self.beta;
+        let mut bounds = vec![0.0; rows];
+        for (row, bound) in bounds.iter_mut().enumerate() {
+            let (means, log_vars) = row_of(posterior, row).split_at(latents);
+            let slopes = &mut of_posterior[row * 2 * latents..(row + 1) * 2 * latents];
+            let (of_means, of_log_vars) = slopes.split_at_mut(latents);
+            let mut divergence = [0.0];
+            gaussian_kl_standard(means, log_vars, &mut divergence)?;
+            add_gaussian_kl_standard_gradient(means, log_vars, &[self.beta], of_means, of_log_vars)?;
+            let slopes = &mut of_outputs[row * width..(row + 1) * width];
+            let value = self.likelihood.loss(row_of(x, row), row_of(outputs, row), slopes);
+            reconstruction += f64::from(value);
+            kl += f64::from(divergence[0]);
+            *bound = value + self.beta * divergence[0];
+        }
+        let loss = Matrix::output(rows, 1, |loss| loss.copy_from_slice(&bounds))?;
         tape.record(params, &[posterior, outputs], &[&loss], move |flow| {
             let Backward { outputs, mut inputs, .. } = flow;
             let [Some(weights)] = &outputs[..] else { return };
-            if let Some(target) = &mut inputs[0] {
-                target.fill(|gradient| add_kl_gradient(beta, &means, &log_vars, weights, gradient));
-            }
-            if let Some(target) = &mut inputs[1] {
-                target.fill(|gradient| {
-                    let rows = gradient.chunks_exact_mut(width).zip(of_outputs.chunks_exact(width));
-                    for ((gradient, slopes), weight) in rows.zip(&**weights) {
-                        gradient.iter_mut().zip(slopes).for_each(|(to, slope)| *to = weight * slope);
-                    }
-                });
+            for (target, slopes) in inputs.iter_mut().zip([&of_posterior, &of_outputs]) {
+                let Some(target) = target else { continue };
+                target.fill(|gradient| weigh_rows(weights, slopes, gradient));
             }
         });
         let [reconstruction, kl] = [reconstruction, kl].map(|sum: f64| (sum / rows as f64) as f32);
@@ -296,25 +291,16 @@ impl Vae {
     }
 }
 
-/// The means and the logarithmic variances of `[B, 2·L]`, each as `[B, L]`.
-fn split(posterior: &Matrix) -> (Vec<f32>, Vec<f32>) {
-    let half = posterior.columns() / 2;
-    let part = |start: usize| {
-        let rows = posterior.as_slice().chunks_exact(2 * half);
-        rows.flat_map(|row| &row[start..start + half]).copied().collect()
-    };
-    (part(0), part(half))
+fn row_of(matrix: &Matrix, row: usize) -> &[f32] {
+    &matrix.as_slice()[row * matrix.columns()..(row + 1) * matrix.columns()]
 }
 
-/// Overwrites `gradient`, `[B, 2·L]`, with `β · weights` times that of the KL divergences.
-fn add_kl_gradient(beta: f32, means: &[f32], log_vars: &[f32], weights: &[f32], gradient: &mut [f32]) {
-    let half = means.len() / weights.len();
-    let rows = gradient.chunks_exact_mut(2 * half).zip(means.chunks_exact(half)).zip(log_vars.chunks_exact(half));
-    for (((gradient, means), log_vars), weight) in rows.zip(weights) {
-        gradient.fill(0.0);
-        let (of_means, of_log_vars) = gradient.split_at_mut(half);
-        // The lengths are equal by construction.
-        let _ = add_gaussian_kl_standard_gradient(means, log_vars, &[beta * weight], of_means, of_log_vars);
+/// Overwrites `out` with the rows of `values`, each times its weight.
+fn weigh_rows(weights: &[f32], values: &[f32], out: &mut [f32]) {
+    let width = values.len() / weights.len();
+    let rows = out.chunks_exact_mut(width).zip(values.chunks_exact(width));
+    for ((out, values), weight) in rows.zip(weights) {
+        out.iter_mut().zip(values).for_each(|(out, value)| *out = weight * value);
     }
 }
 

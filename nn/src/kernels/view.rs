@@ -48,6 +48,17 @@ pub(crate) fn matrix<T>(tensor: &Tensor<(usize, usize), f32, Cpu, T>) -> Option<
     in_rows.then(|| unsafe { std::slice::from_raw_parts(first, rows * columns) })
 }
 
+/// How far apart neighbouring rows and neighbouring columns lie in the tensor's vector; zero where they are the same.
+pub(crate) fn strides<T>(tensor: &Tensor<(usize, usize), f32, Cpu, T>) -> [usize; 2] {
+    let (rows, columns) = *tensor.shape();
+    if rows * columns == 0 {
+        return [0, 0];
+    }
+    let place = |row: usize, column: usize| (&raw const tensor[[row, column]]).addr();
+    let distance = |row: usize, column: usize| (place(row, column) - place(0, 0)) / size_of::<f32>();
+    [distance(1.min(rows - 1), 0), distance(0, 1.min(columns - 1))]
+}
+
 /// A contiguous matrix' values, copied first if the tensor is shared.
 pub(crate) fn matrix_mut<T>(tensor: &mut Tensor<(usize, usize), f32, Cpu, T>) -> Option<&mut [f32]> {
     let len = matrix(tensor)?.len();

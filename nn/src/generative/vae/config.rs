@@ -188,9 +188,8 @@ const INIT: Init = Init::PYTORCH_LINEAR;
 
 /// The transposed convolution that brings a convolution's output back to the shape of its input.
 fn transposed(conv: &ConvConfig, input: ImageShape, outputs: usize) -> ConvTransposeConfig {
-    let unread = |axis: usize, size: usize| {
-        (size + 2 * conv.padding[axis] - conv.kernel[axis]) % conv.stride[axis]
-    };
+    let unread =
+        |axis: usize, size: usize| (size + 2 * conv.padding[axis] - conv.kernel[axis]) % conv.stride[axis];
     ConvTransposeConfig {
         channels: input.channels * outputs,
         kernel: conv.kernel,
