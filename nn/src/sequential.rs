@@ -82,8 +82,7 @@ impl Sequential {
                 return Err(NnError::Columns { name: "the input of a layer", expected, got });
             }
         }
-        let ranges =
-            layers.iter().flat_map(|layer| layer.parameters().into_iter().chain(layer.buffers()));
+        let ranges = layers.iter().flat_map(|layer| layer.parameters().into_iter().chain(layer.buffers()));
         let params_end = ranges.map(|range| range.range().end).max();
         Ok(Self {
             stages: stages(&layers).into(),

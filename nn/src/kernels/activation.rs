@@ -329,7 +329,7 @@ mod tests {
             for (&x, y) in inputs.iter().zip(outputs) {
                 let exact = cdf(f64::from(x));
                 let error = (f64::from(y) - exact).abs();
-                assert!(error < 2e-7, "{set}: Φ({x}), got {y}, error {error}");
+                assert!(error < 3e-7, "{set}: Φ({x}), got {y}, error {error}");
             }
         }
     }
