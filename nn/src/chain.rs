@@ -155,6 +155,30 @@ pub(crate) fn forward(
     }
 }
 
+/// How long the buffer of [`infer`] must be.
+pub(crate) fn infer_len(layers: &Layers, rows: usize) -> usize {
+    let width = layers.iter().skip(1).map(|layer| layer.inputs()).max().unwrap_or(0);
+    2 * aligned(rows * width)
+}
+
+/// As [`forward`], keeping nothing: activations go back and forth between the halves of `buffer`.
+pub(crate) fn infer(
+    layers: &Layers,
+    weights: ChainWeights<'_>,
+    x: &[f32],
+    rows: usize,
+    buffer: &mut [f32],
+    out: &mut [f32],
+) {
+    let (mut before, mut after) = buffer.split_at_mut(infer_len(layers, rows) / 2);
+    for (index, layer) in layers.iter().enumerate() {
+        let input = if index == 0 { x } else { &before[..rows * layer.inputs()] };
+        let target = if index + 1 == layers.len() { &mut *out } else { &mut after[..rows * layer.outputs()] };
+        layer.forward(weights.layer(index), input, rows, &mut [], target);
+        std::mem::swap(&mut before, &mut after);
+    }
+}
+
 fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
     range.start - by..range.end - by
 }

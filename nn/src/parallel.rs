@@ -66,8 +66,8 @@ impl Parallel {
     /// Chains with their names and the columns that they read, out of `inputs`.
     ///
     /// # Errors
-    /// [`NnError::Config`] without chains or with an empty one, [`NnError::Columns`] if one does not fit its columns,
-    /// or they lie outside the input.
+    /// [`NnError::Config`] without chains, or with one without layers or columns; [`NnError::Columns`] if one does not
+    /// fit its columns, or they lie outside the input.
     pub fn new(inputs: usize, branches: Vec<ParallelBranch>) -> Result<Self, NnError> {
         let empty = branches.is_empty() || branches.iter().any(|(_, _, layers)| layers.is_empty());
         if empty {
@@ -79,6 +79,10 @@ impl Parallel {
         for (name, columns, layers) in branches {
             if columns.end > inputs {
                 return Err(NnError::Columns { name: "the input", expected: columns.end, got: inputs });
+            }
+            if columns.is_empty() {
+                let got = format!("{columns:?}");
+                return Err(NnError::Config { field: "columns", expected: "at least one", got });
             }
             let mut width = columns.len();
             for layer in &layers {

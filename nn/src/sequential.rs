@@ -176,6 +176,7 @@ impl Sequential {
         let (x, mut tape) = x.split_tape();
         let (batch, columns) = *x.shape();
         check_not_empty("input", batch, columns)?;
+        check_not_empty("output", batch, self.outputs())?;
         self.check(params, columns)?;
         let copy = contiguous(&x);
         let mut out = device().try_zeros_like(&(batch, self.outputs()))?;
@@ -213,7 +214,7 @@ impl Sequential {
         Ok(out.put_tape(tape))
     }
 
-    /// Runs the network on a batch without a tape and without allocating.
+    /// Runs the network on a batch without a tape, in the scratch memory: nothing large is allocated once that has grown.
     ///
     /// Each row's result is bit for bit that of [`Self::forward`], whatever the batch size.
     ///
@@ -233,21 +234,19 @@ impl Sequential {
     ) -> Result<(), NnError> {
         let x = x.into();
         check_not_empty("input", batch, self.inputs())?;
+        check_not_empty("output", batch, self.outputs())?;
         check_length("input", batch * self.inputs(), x.len())?;
         check_length("output", batch * self.outputs(), out.len())?;
         check_length("packed weights", self.ranges.len(), packed.values.len())?;
         let weights = ChainWeights::new(&packed.values, &self.ranges, &[]);
         let between = self.between_len(batch);
-        let plans = self.stages.iter().map(|stage| {
-            let rows = stage.block_rows.min(batch);
-            Plan::new(&self.layers[stage.layers.clone()], rows, false)
-        });
-        let plans: Vec<Plan> = plans.collect();
-        let buffer_len = plans.iter().map(Plan::len).max().unwrap_or(0);
-        scratch.values.reserve_len(2 * between + aligned(buffer_len));
+        let stage_len =
+            |stage: &Stage| chain::infer_len(&self.layers[stage.layers.clone()], stage.block_rows.min(batch));
+        let buffer_len = self.stages.iter().map(stage_len).max().unwrap_or(0);
+        scratch.values.reserve_len(2 * between + buffer_len);
         let (betweens, buffer) = scratch.values.split_at_mut(2 * between);
         let (mut before, mut after) = betweens.split_at_mut(between);
-        for (index, (stage, plan)) in self.stages.iter().zip(&plans).enumerate() {
+        for (index, stage) in self.stages.iter().enumerate() {
             let layers = &self.layers[stage.layers.clone()];
             let (first, last) = (index == 0, index + 1 == self.stages.len());
             let (inputs, outputs) = (layers[0].inputs(), layers[layers.len() - 1].outputs());
@@ -257,7 +256,7 @@ impl Sequential {
                 input.block(inputs, &rows, |x| {
                     let out = &mut target[rows.start * outputs..rows.end * outputs];
                     let weights = weights.of(stage.layers.clone());
-                    chain::forward(layers, weights, plan, x, 0..rows.len(), buffer, out);
+                    chain::infer(layers, weights, x, rows.len(), buffer, out);
                 });
             }
             std::mem::swap(&mut before, &mut after);

@@ -1,10 +1,24 @@
-//! Reads the recorded numbers (`/tests/golden/nn`; `AGON_GOLDEN_NN` names another folder).
+//! Reads the recorded numbers (`/tests/golden/nn`; `AGON_GOLDEN_NN` names another folder), and computes others naively.
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses a part of this module")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+pub mod naive;
+
 use std::path::PathBuf;
 
+use agon_nn::Activation;
 use safetensors::SafeTensors;
+
+pub const ACTIVATIONS: [Activation; 8] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::Elu,
+    Activation::LeakyRelu,
+];
 
 /// One recorded case.
 pub struct Golden {

@@ -253,7 +253,7 @@ fn linear_networks_learn_two_factors_of_four_numbers_exactly() {
             });
             Matrix::from_slice(128, 4, &rows.collect::<Vec<_>>()).unwrap()
         };
-        let (first, last) = train(&vae, &mut params, &mut rng, (2000, 1e-2), batch);
+        let (first, last) = train(&vae, &mut params, &mut rng, (4000, 1e-2), batch);
         assert!(first > 6.0, "seed {seed}: {first} nats before training");
         assert!((last - 5.124).abs() < 0.06, "seed {seed}: {last} nats");
         // Noise of deviation ½, of which latent variables know nothing: e^log_var = ¼.
