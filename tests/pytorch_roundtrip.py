@@ -14,6 +14,7 @@ import sys
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Residual(nn.Module):
@@ -75,6 +76,9 @@ CASES = {
     "rms_norm": lambda: nn.RMSNorm(9, eps=1e-6),
     "batch_norm": lambda: nn.BatchNorm2d(3).eval(),
     "conv_transpose": lambda: nn.ConvTranspose2d(3, 5, 4, 2, 1, output_padding=1),
+    "spectral_norm": lambda: nn.Sequential(
+        spectral_norm(nn.Conv2d(2, 6, 3)), nn.ReLU(), nn.Flatten(), spectral_norm(nn.Linear(36, 4)), nn.Tanh()
+    ).eval(),
     "rnn": lambda: first(nn.RNN(5, 7)),
     "gru": lambda: first(nn.GRU(5, 7)),
     "lstm": lambda: first(nn.LSTM(5, 7)),
@@ -118,6 +122,11 @@ def main():
             for buffer_name, buffer in holder.named_buffers():
                 if buffer_name.endswith("running_var"):
                     buffer.uniform_(0.5, 2.0)
+            if name == "spectral_norm":
+                # In training a forward pass moves the singular vectors, which no longer fit the new weights.
+                for _ in range(15):
+                    holder.train()(x)
+                holder.eval()
             y = holder(x)
         state = {key: value.contiguous() for key, value in holder.state_dict().items() if value.is_floating_point()}
         save_file(state, folder / f"{name}.back.safetensors")

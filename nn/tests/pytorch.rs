@@ -2,7 +2,7 @@
 //!
 //! Runs where Python has PyTorch and safetensors (`AGON_PYTHON` names another interpreter than `python3`), and says so
 //! where it does not.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests, and a skipped test says so")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,10 +10,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use agon_nn::{
-    Activation, AttentionMask, BatchNorm2d, BlockConfig, Cell, ConvTranspose2d, ConvTransposeConfig,
-    Embedding, EncoderConfig, ImageShape, Init, Layer, LayoutBuilder, Linear, Matrix, MlpConfig, Norm,
-    Observation, Params, Recurrent, RecurrentInit, SelfAttention, Sequential, Tape, TransformerBlock, Unroll,
-    weights,
+    Activation, AttentionMask, BatchNorm2d, BlockConfig, Cell, ConvConfig, ConvTranspose2d,
+    ConvTransposeConfig, Embedding, EncoderConfig, ImageShape, Init, Layer, LayoutBuilder, Linear, Matrix,
+    MlpConfig, Norm, Observation, Params, Recurrent, RecurrentInit, SelfAttention, Sequential, SpectralNorm,
+    Tape, TransformerBlock, Unroll, weights,
 };
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -49,10 +49,10 @@ fn chain(name: &'static str, shape: &[usize], make: impl FnOnce(&mut LayoutBuild
     }
 }
 
-fn encoder(name: &'static str, json: &str, shape: &[usize], observation: Observation) -> Case {
+fn encoder(name: &'static str, json: &str, shape: &[usize], observation: &Observation) -> Case {
     let config: EncoderConfig = serde_json::from_str(json).unwrap();
     chain(name, shape, |builder| {
-        Sequential::new(config.build(builder, "net", &observation, INIT).unwrap()).unwrap()
+        Sequential::new(config.build(builder, "net", observation, INIT).unwrap()).unwrap()
     })
 }
 
@@ -89,13 +89,13 @@ fn cases() -> Vec<Case> {
             let config = MlpConfig { hidden: vec![16, 12], activation: Activation::Tanh };
             config.build(builder, "net", 5, 3, INIT, INIT).unwrap()
         }),
-        encoder("nature_cnn", r#"{"kind": "nature_cnn"}"#, &[2, 4, 84, 84], image(4, 84, 84)),
-        encoder("minatar_cnn", r#"{"kind": "minatar_cnn"}"#, &[3, 4, 10, 10], image(4, 10, 10)),
+        encoder("nature_cnn", r#"{"kind": "nature_cnn"}"#, &[2, 4, 84, 84], &image(4, 84, 84)),
+        encoder("minatar_cnn", r#"{"kind": "minatar_cnn"}"#, &[3, 4, 10, 10], &image(4, 10, 10)),
         encoder(
             "impala",
             r#"{"kind": "impala", "channels": [4, 6], "hidden": 16}"#,
             &[2, 3, 13, 11],
-            image(3, 13, 11),
+            &image(3, 13, 11),
         ),
         embedding(),
         chain("layer_norm", &[4, 9], |builder| one(Norm::layer(builder, "net", 9, Norm::LAYER_EPS))),
@@ -108,6 +108,7 @@ fn cases() -> Vec<Case> {
             let image = ImageShape::new(3, 5, 4);
             one(ConvTranspose2d::new(builder, "net", image, config, Activation::Identity, INIT).unwrap())
         }),
+        spectral_norm(),
         recurrent("rnn", Cell::Rnn),
         recurrent("gru", Cell::Gru),
         recurrent("lstm", Cell::Lstm),
@@ -129,6 +130,21 @@ fn cases() -> Vec<Case> {
 
 fn one(layer: impl Into<Arc<dyn Layer>>) -> Sequential {
     Sequential::new(vec![layer.into()]).unwrap()
+}
+
+/// With the singular vectors that PyTorch's module would have after its construction.
+fn spectral_norm() -> Case {
+    let mut norms = Vec::new();
+    let mut case = chain("spectral_norm", &[3, 2, 5, 4], |builder| {
+        let (image, config) = (ImageShape::new(2, 5, 4), ConvConfig::new(6, 3));
+        norms.push(SpectralNorm::conv2d(builder, "net.0", image, config, Activation::Relu, INIT).unwrap());
+        norms.push(SpectralNorm::linear(builder, "net.3", 36, 4, Activation::Tanh, INIT));
+        Sequential::new(norms.iter().map(|norm| norm.clone().into()).collect()).unwrap()
+    });
+    for norm in &norms {
+        norm.power_iteration(&mut case.params, SpectralNorm::FIRST_ITERATIONS).unwrap();
+    }
+    case
 }
 
 /// One table for two indices.
