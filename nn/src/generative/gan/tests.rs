@@ -119,7 +119,6 @@ fn the_generator_covers_all_modes_of_a_mixture() {
                 counts[nearest] += 1;
             }
         }
-        println!("seed {seed}: {counts:?} {distance}");
         assert!(counts.iter().all(|&count| count >= 100), "seed {seed}: samples near each mode {counts:?}");
         assert!(distance < 0.35, "seed {seed}: mean distance to the nearest mode {distance}");
     }
