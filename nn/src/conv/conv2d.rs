@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ConvConfig;
 use super::patches::{Geometry, Patches, channels_last_weights};
+use super::{ConvConfig, Sums, put_bias};
 use crate::error::NnError;
 use crate::image::ImageShape;
 use crate::init::Init;
@@ -270,16 +270,7 @@ impl Layer for Conv2d {
         let channels = self.config.channels;
         let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
         let mut unwanted = Pooled::take(if gradient.is_some() { 0 } else { self.output.len() });
-        let (mut of_weight, of_bias, sink) = match gradient {
-            Some(Gradient { flat, scratch, fresh, first, last }) => {
-                if first {
-                    scratch.fill(0.0);
-                }
-                let (of_weight, of_bias) = scratch.split_at_mut(aligned(self.weight.len()));
-                (Some(of_weight), of_bias, last.then_some((flat, fresh)))
-            }
-            None => (None, &mut *unwanted, None),
-        };
+        let Sums { mut of_weight, of_bias, sink } = Sums::begin(gradient, self.weight.len(), &mut unwanted);
         differentiate(self.activation, self.output.len(), kept, delta, of_bias);
         let mut border = self.border();
         let mut last = Pooled::take(if of_weight.is_some() { positions * channels } else { 0 });
@@ -314,10 +305,7 @@ impl Layer for Conv2d {
                 let from = &of_weight[group * outputs * elements..][..outputs * elements];
                 transpose_into(from, elements, outputs, !fresh[0], weight);
             }
-            let sums = of_bias.chunks_exact(positions).map(|pixels| pixels.iter().sum::<f32>());
-            for (bias, sum) in self.bias.of_mut(flat).iter_mut().zip(sums) {
-                *bias = if fresh[1] { sum } else { *bias + sum };
-            }
+            put_bias(of_bias, positions, fresh[1], self.bias.of_mut(flat));
         }
     }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
 use crate::image::ImageShape;
+use crate::layer::{Gradient, aligned};
 
 /// A convolution's sizes, each for height and width.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,5 +117,37 @@ impl ConvConfig {
             *size = (padded - span) / self.stride[axis] + 1;
         }
         Ok(ImageShape::new(self.channels, sizes[0], sizes[1]))
+    }
+}
+
+/// Sums over the blocks of a batch that parameter gradients are made of.
+struct Sums<'a> {
+    /// Of the weight, in the layer's own order; nothing if no gradient is wanted.
+    of_weight: Option<&'a mut [f32]>,
+    /// Of the bias, for each pixel of the output.
+    of_bias: &'a mut [f32],
+    /// After the last block, the flat gradient, and which parameters it holds nothing of.
+    sink: Option<(&'a mut [f32], &'a [bool])>,
+}
+
+impl<'a> Sums<'a> {
+    /// `unwanted` takes the bias' sums if no gradient is wanted.
+    fn begin(gradient: Option<Gradient<'a>>, weight_len: usize, unwanted: &'a mut [f32]) -> Self {
+        let Some(Gradient { flat, scratch, fresh, first, last }) = gradient else {
+            return Self { of_weight: None, of_bias: unwanted, sink: None };
+        };
+        if first {
+            scratch.fill(0.0);
+        }
+        let (of_weight, of_bias) = scratch.split_at_mut(aligned(weight_len));
+        Self { of_weight: Some(of_weight), of_bias, sink: last.then_some((flat, fresh)) }
+    }
+}
+
+/// Adds up each channel's plane of pixels.
+fn put_bias(pixels: &[f32], plane: usize, fresh: bool, bias: &mut [f32]) {
+    for (bias, pixels) in bias.iter_mut().zip(pixels.chunks_exact(plane)) {
+        let sum = pixels.iter().sum::<f32>();
+        *bias = if fresh { sum } else { *bias + sum };
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::patches::{Geometry, Patches, channels_last_weights};
+use super::{Sums, put_bias};
 use crate::error::NnError;
 use crate::image::ImageShape;
 use crate::init::Init;
@@ -248,16 +249,7 @@ impl Layer for ConvTranspose2d {
         let plane = self.output.height * self.output.width;
         let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
         let mut unwanted = Pooled::take(if gradient.is_some() { 0 } else { self.output.len() });
-        let (mut of_weight, of_bias, sink) = match gradient {
-            Some(Gradient { flat, scratch, fresh, first, last }) => {
-                if first {
-                    scratch.fill(0.0);
-                }
-                let (of_weight, of_bias) = scratch.split_at_mut(aligned(self.weight.len()));
-                (Some(of_weight), of_bias, last.then_some((flat, fresh)))
-            }
-            None => (None, &mut *unwanted, None),
-        };
+        let Sums { mut of_weight, of_bias, sink } = Sums::begin(gradient, self.weight.len(), &mut unwanted);
         differentiate(self.activation, self.output.len(), kept, delta, of_bias);
         // What the border cut off has no gradient: it stays zero.
         let mut full = Pooled::zeros(self.full.len());
@@ -303,10 +295,7 @@ impl Layer for ConvTranspose2d {
                 let sum = of_weight[(element % kernel * channels + element / kernel) * inputs + input];
                 *weight = if fresh[0] { sum } else { *weight + sum };
             }
-            let sums = of_bias.chunks_exact(plane).map(|pixels| pixels.iter().sum::<f32>());
-            for (bias, sum) in self.bias.of_mut(flat).iter_mut().zip(sums) {
-                *bias = if fresh[1] { sum } else { *bias + sum };
-            }
+            put_bias(of_bias, plane, fresh[1], self.bias.of_mut(flat));
         }
     }
 
