@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::NnError;
 use crate::kernels::transpose_into;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
 
@@ -37,6 +38,17 @@ impl ImageShape {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Refuses sizes of windows whose sums and products could overflow.
+pub(crate) fn check_sizes(sizes: &[(&'static str, [usize; 2])]) -> Result<(), NnError> {
+    const LARGEST: usize = 1 << 16;
+    match sizes.iter().find(|(_, sizes)| sizes.iter().any(|&size| size > LARGEST)) {
+        None => Ok(()),
+        Some((field, sizes)) => {
+            Err(NnError::Config { field, expected: "sizes of at most 65536", got: format!("{sizes:?}") })
+        }
     }
 }
 
@@ -118,5 +130,29 @@ impl Layer for ChannelsFirst {
 impl From<ChannelsFirst> for Arc<dyn Layer> {
     fn from(layer: ChannelsFirst) -> Self {
         Arc::new(layer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::{ConvConfig, ConvTransposeConfig};
+    use crate::pool::PoolConfig;
+
+    #[test]
+    fn windows_of_absurd_sizes_are_refused_and_not_computed_with() {
+        let image = ImageShape::new(3, 8, 8);
+        let conv = |config: ConvConfig| config.output_shape(image).unwrap_err().to_string();
+        assert!(
+            conv(ConvConfig::new(4, 3).padding(usize::MAX))
+                .starts_with("padding must be sizes of at most 65536")
+        );
+        assert!(conv(ConvConfig::new(4, usize::MAX)).starts_with("kernel must be"));
+        assert!(conv(ConvConfig::new(usize::MAX, 3)).starts_with("channels must be"));
+        assert!(conv(ConvConfig::new(4, 3).dilation(usize::MAX)).starts_with("dilation must be"));
+        let transposed = ConvTransposeConfig::new(4, 3, usize::MAX).output_shape(image).unwrap_err();
+        assert!(transposed.to_string().starts_with("stride must be"));
+        let pool = PoolConfig::new(2, 2, usize::MAX).output_shape(image).unwrap_err();
+        assert!(pool.to_string().starts_with("padding must be"));
     }
 }

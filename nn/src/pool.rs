@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
-use crate::image::ImageShape;
+use crate::image::{ImageShape, check_sizes};
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
 
@@ -35,6 +35,7 @@ impl PoolConfig {
     /// [`NnError::Config`] if a size is zero, the padding is more than half of the kernel, or the kernel does not fit
     /// into the padded image.
     pub fn output_shape(&self, input: ImageShape) -> Result<ImageShape, NnError> {
+        check_sizes(&[("kernel", self.kernel), ("stride", self.stride), ("padding", self.padding)])?;
         let config = |field, expected, got| Err(NnError::Config { field, expected, got });
         if input.is_empty() {
             return config("image shape", "sizes of at least 1", input.to_string());

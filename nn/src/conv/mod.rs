@@ -15,7 +15,7 @@ pub use transposed::{ConvTranspose2d, ConvTransposeConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
-use crate::image::ImageShape;
+use crate::image::{ImageShape, check_sizes};
 use crate::layer::{Gradient, aligned};
 
 /// A convolution's sizes, each for height and width.
@@ -85,6 +85,13 @@ impl ConvConfig {
     /// [`NnError::Config`] if a size is zero, the groups do not divide the channels, or the kernel does not fit into
     /// the padded image.
     pub fn output_shape(&self, input: ImageShape) -> Result<ImageShape, NnError> {
+        check_sizes(&[
+            ("channels", [self.channels; 2]),
+            ("kernel", self.kernel),
+            ("stride", self.stride),
+            ("padding", self.padding),
+            ("dilation", self.dilation),
+        ])?;
         let config = |field, expected, got| Err(NnError::Config { field, expected, got });
         if input.is_empty() {
             return config("image shape", "sizes of at least 1", input.to_string());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::patches::{Geometry, Patches, channels_last_weights};
 use super::{Sums, put_bias};
 use crate::error::NnError;
-use crate::image::ImageShape;
+use crate::image::{ImageShape, check_sizes};
 use crate::init::Init;
 use crate::kernels::{
     Left, Pooled, Right, Run, Start, activate, differentiate, gemm_gathered, gemm_strided, pack_transposed,
@@ -71,6 +71,13 @@ impl ConvTransposeConfig {
 
     /// The output before its border is cut off.
     fn full_shape(&self, input: ImageShape) -> Result<ImageShape, NnError> {
+        check_sizes(&[
+            ("channels", [self.channels; 2]),
+            ("kernel", self.kernel),
+            ("stride", self.stride),
+            ("padding", self.padding),
+            ("output_padding", self.output_padding),
+        ])?;
         let config = |field, expected, got| Err(NnError::Config { field, expected, got });
         if input.is_empty() || self.channels == 0 {
             let got = format!("{input} and {} channels", self.channels);
