@@ -93,6 +93,8 @@ def step(network, x):
 def measure(work, make, x, options):
     forms = [("eager", make())]
     if options.compile:
+        # Every case is compiled anew: PyTorch gives up on functions that it has compiled too often.
+        torch.compiler.reset()
         forms.append(("compiled", torch.compile(make())))
     times = {form: microseconds(work(network, x), options.seconds) for form, network in forms}
     best = min(times, key=times.get)
