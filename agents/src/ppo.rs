@@ -22,7 +22,7 @@ use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
     Adam, AdamConfig, AdamState, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
-    Packed, Params, Sequential, Summary, Tape,
+    NnError, Packed, Params, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
@@ -203,10 +203,8 @@ impl Networks {
     /// Logits and values of a batch.
     fn forward(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<[Matrix; 2], AgentError> {
         if let Some(shared) = &self.shared {
-            let heads = shared.forward(params, x, tape)?;
-            if let Ok(heads) = <[Matrix; 2]>::try_from(heads) {
-                return Ok(heads);
-            }
+            let wrong = |heads: Vec<Matrix>| NnError::Length { name: "heads", expected: 2, got: heads.len() };
+            return Ok(<[Matrix; 2]>::try_from(shared.forward(params, x, tape)?).map_err(wrong)?);
         }
         Ok([self.actor.forward_input(params, x, tape)?, self.critic.forward_input(params, x, tape)?])
     }

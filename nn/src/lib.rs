@@ -8,6 +8,9 @@
 //! - [`Params`] hold all parameters of a network in one flat buffer; a [`LayoutBuilder`] names them as PyTorch does.
 //! - A [`Layer`] knows where its parameters lie. A [`Sequential`] of layers is trained on a [`Tape`], and acts on
 //!   [`Packed`] weights.
+//! - [`Recurrent`] layers and [`attention`] mix the rows of a sequence; a [`Memory`] is either of them behind one
+//!   interface.
+//! - A [`Model`] is an encoder, a memory and heads, built from a [`ModelConfig`].
 //! - [`Adam`], any other [`Optimizer`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients; a
 //!   [`Schedule`] gives learning rates, an [`Ema`] follows the parameters.
 //! - [`generative`] has variational autoencoders and generative adversarial networks.

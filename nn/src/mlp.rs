@@ -8,7 +8,9 @@ use crate::error::NnError;
 use crate::init::Init;
 use crate::layer::Layer;
 use crate::linear::{Activation, Linear};
+use crate::norm::Norm;
 use crate::params::LayoutBuilder;
+use crate::residual::Activate;
 use crate::sequential::Sequential;
 
 /// The hidden layers of a multi-layer perceptron.
@@ -63,29 +65,38 @@ impl MlpConfig {
         hidden_init: Init,
         output_init: Init,
     ) -> Result<Sequential, NnError> {
-        let mut layers = self.hidden_layers(builder, prefix, inputs, hidden_init)?;
+        let hidden = (&self.hidden[..], self.activation, false);
+        let mut layers = hidden_layers(builder, prefix, 0, inputs, hidden, hidden_init)?;
         let width = self.hidden.last().copied().unwrap_or(inputs);
         let name = format!("{prefix}.{}", 2 * self.hidden.len());
         layers.push(Linear::new(builder, &name, width, outputs, Activation::Identity, output_init).into());
         Sequential::new(layers)
     }
+}
 
-    /// The hidden layers only.
-    pub(crate) fn hidden_layers(
-        &self,
-        builder: &mut LayoutBuilder,
-        prefix: &str,
-        inputs: usize,
-        init: Init,
-    ) -> Result<Vec<Arc<dyn Layer>>, NnError> {
-        self.validate()?;
-        let mut layers: Vec<Arc<dyn Layer>> = Vec::with_capacity(self.hidden.len() + 1);
-        let mut width = inputs;
-        for (index, &hidden) in self.hidden.iter().enumerate() {
-            let name = format!("{prefix}.{}", 2 * index);
-            layers.push(Linear::new(builder, &name, width, hidden, self.activation, init).into());
-            width = hidden;
+/// Linear layers, with a LayerNorm before each activation or without; `first` is the index of the first one among its siblings.
+pub(crate) fn hidden_layers(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    first: usize,
+    inputs: usize,
+    (hidden, activation, layer_norm): (&[usize], Activation, bool),
+    init: Init,
+) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+    MlpConfig { hidden: hidden.to_vec(), activation }.validate()?;
+    let (mut layers, mut width, mut index): (Vec<Arc<dyn Layer>>, _, _) = (Vec::new(), inputs, first);
+    for &hidden in hidden {
+        let fused = if layer_norm { Activation::Identity } else { activation };
+        layers.push(Linear::new(builder, &format!("{prefix}.{index}"), width, hidden, fused, init).into());
+        index += 1;
+        if layer_norm {
+            let name = format!("{prefix}.{index}");
+            layers.push(Norm::layer(builder, &name, hidden, Norm::LAYER_EPS).into());
+            layers.push(Activate::new(activation, &[hidden]).into());
+            index += 1;
         }
-        Ok(layers)
+        index += 1;
+        width = hidden;
     }
+    Ok(layers)
 }

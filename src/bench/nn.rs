@@ -182,10 +182,14 @@ impl Bench<'_> {
         let forward = (steps * batch) as u64 * lstm.describe().flops;
         let of_input = (2 * lstm.weight_ih.len() * steps * batch) as u64;
         let of_state = (2 * lstm.weight_hh.len() * batch) as u64;
-        self.row(name, "step", batch, 3 * forward - of_input - of_state, || {
+        let mut run = || -> Result<(), NnError> {
             let mut tape = Tape::new();
-            let y = lstm.forward(&learner.params, &x, &state, &Unroll::new(steps), &mut tape);
-            let _ = black_box(y.and_then(|(y, _)| learner.learn(tape, &[(&y, &gradient_out)])));
+            let (y, _) = lstm.forward(&learner.params, &x, &state, &Unroll::new(steps), &mut tape)?;
+            learner.learn(tape, &[(&y, &gradient_out)])
+        };
+        run()?;
+        self.row(name, "step", batch, 3 * forward - of_input - of_state, || {
+            let _ = black_box(run());
         });
         Ok(())
     }
@@ -204,10 +208,14 @@ impl Bench<'_> {
         let gradient_out: Vec<f32> = values(rows * 64).iter().map(|x| 1e-3 * x).collect();
         // All products have three; only the input's gradient of the first norm is saved, which has none.
         let flops = 3 * rows as u64 * block.describe(len).flops;
-        self.row(name, "step", batch, flops, || {
+        let mut run = || -> Result<(), NnError> {
             let mut tape = Tape::new();
-            let y = block.forward(&learner.params, &x, batch, &AttentionMask::none(), &mut tape);
-            let _ = black_box(y.and_then(|y| learner.learn(tape, &[(&y, &gradient_out)])));
+            let y = block.forward(&learner.params, &x, batch, &AttentionMask::none(), &mut tape)?;
+            learner.learn(tape, &[(&y, &gradient_out)])
+        };
+        run()?;
+        self.row(name, "step", batch, flops, || {
+            let _ = black_box(run());
         });
         Ok(())
     }

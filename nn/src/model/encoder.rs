@@ -11,9 +11,8 @@ use crate::error::NnError;
 use crate::image::{ChannelsFirst, ImageShape};
 use crate::init::Init;
 use crate::layer::Layer;
-use crate::linear::{Activation, Linear};
-use crate::mlp::MlpConfig;
-use crate::norm::Norm;
+use crate::linear::Activation;
+use crate::mlp::hidden_layers as mlp;
 use crate::parallel::Parallel;
 use crate::params::LayoutBuilder;
 use crate::pool::{Pool2d, PoolConfig};
@@ -308,33 +307,6 @@ impl EncoderConfig {
 /// The convolutions of Mnih et al. 2015.
 fn nature_convs() -> Vec<ConvConfig> {
     vec![ConvConfig::new(32, 8).stride(4), ConvConfig::new(64, 4).stride(2), ConvConfig::new(64, 3)]
-}
-
-/// Linear layers; `first` is the index of the first one among its siblings.
-fn mlp(
-    builder: &mut LayoutBuilder,
-    prefix: &str,
-    first: usize,
-    inputs: usize,
-    (hidden, activation, layer_norm): (&[usize], Activation, bool),
-    init: Init,
-) -> Result<Vec<Arc<dyn Layer>>, NnError> {
-    MlpConfig { hidden: hidden.to_vec(), activation }.validate()?;
-    let (mut layers, mut width, mut index): (Vec<Arc<dyn Layer>>, _, _) = (Vec::new(), inputs, first);
-    for &hidden in hidden {
-        let fused = if layer_norm { Activation::Identity } else { activation };
-        layers.push(Linear::new(builder, &format!("{prefix}.{index}"), width, hidden, fused, init).into());
-        index += 1;
-        if layer_norm {
-            let name = format!("{prefix}.{index}");
-            layers.push(Norm::layer(builder, &name, hidden, Norm::LAYER_EPS).into());
-            layers.push(Activate::new(activation, &[hidden]).into());
-            index += 1;
-        }
-        index += 1;
-        width = hidden;
-    }
-    Ok(layers)
 }
 
 /// Convolutions, then linear layers.
