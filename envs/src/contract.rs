@@ -12,7 +12,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::batch::{Action, ObsElement};
-use crate::{Pcg64, Space};
+use crate::{Frame, Pcg64, Space};
 
 /// One environment as a plain struct: all of its state is in its (serialisable) fields.
 ///
@@ -72,6 +72,16 @@ pub trait Env: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
     /// Whether some actions can be illegal in some states.
     fn has_action_mask(&self) -> bool {
         false
+    }
+
+    /// A picture of the current state.
+    fn render(&self) -> Option<Frame> {
+        None
+    }
+
+    /// The current state as text for a terminal, lines separated by `\n`.
+    fn render_text(&self) -> Option<String> {
+        None
     }
 }
 

@@ -11,14 +11,22 @@
 #![allow(clippy::needless_pass_by_value, clippy::type_complexity, reason = "systems take queries, by value")]
 
 pub mod batch;
+pub mod board;
 pub mod check;
 pub mod classic;
 pub mod contract;
 pub mod error;
+pub mod memory;
+pub mod minatar;
+pub mod minigrid;
+pub mod multi_agent;
+pub mod physics;
 pub mod random;
 pub mod registry;
+pub mod render;
 pub mod simulator;
 pub mod spaces;
+pub mod toy_text;
 pub mod verify;
 
 pub use batch::{Action, ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, ObsRow, StepBatch};
@@ -27,5 +35,6 @@ pub use contract::{Env, Step};
 pub use error::EnvError;
 pub use random::Pcg64;
 pub use registry::{EnvSpec, MakeOptions, Registry};
+pub use render::{Canvas, Frame};
 pub use simulator::{Autoreset, EcsEnv, Simulator, SimulatorBuilder};
 pub use spaces::{Space, SpaceError, Value};

@@ -18,6 +18,7 @@ type Entry = dyn Fn(&toml::Table) -> Result<Box<dyn EcsEnv>, EnvError> + Send + 
 pub struct EnvSpec {
     id: String,
     summary: String,
+    page: &'static str,
     max_episode_steps: Option<u32>,
     reward_threshold: Option<f64>,
     entry: Arc<Entry>,
@@ -41,6 +42,7 @@ impl EnvSpec {
         Self {
             id: id.to_owned(),
             summary: String::new(),
+            page: "",
             max_episode_steps: None,
             reward_threshold: None,
             entry: Arc::new(entry),
@@ -78,6 +80,19 @@ impl EnvSpec {
     pub fn summary(mut self, summary: &str) -> Self {
         self.summary = summary.to_owned();
         self
+    }
+
+    /// The source file whose module documentation (`//!` lines) is the environment's page: `include_str!("file.rs")`.
+    #[must_use]
+    pub fn page(mut self, source: &'static str) -> Self {
+        self.page = source;
+        self
+    }
+
+    /// The environment's page in Markdown: the `//!` lines of the file given to [`EnvSpec::page`]. Empty without one.
+    pub fn page_text(&self) -> String {
+        let lines = self.page.lines().map_while(|line| line.strip_prefix("//!"));
+        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
     }
 
     /// The id, `Name-vN`.
@@ -169,7 +184,18 @@ impl Registry {
     #[expect(clippy::expect_used, reason = "constant ids, tested")]
     pub fn builtin() -> Self {
         let mut registry = Self::empty();
-        crate::classic::register(&mut registry).expect("built-in ids are valid and distinct");
+        for register in [
+            crate::classic::register,
+            crate::toy_text::register,
+            crate::minatar::register,
+            crate::minigrid::register,
+            crate::memory::register,
+            crate::physics::register,
+            crate::multi_agent::register,
+            crate::board::register,
+        ] {
+            register(&mut registry).expect("built-in ids are valid and distinct");
+        }
         registry
     }
 

@@ -9,8 +9,7 @@ use super::PlotError;
 
 /// The name the font goes by in the SVG text.
 pub(super) const FAMILY: &str = "DejaVu Sans";
-/// Licence: `assets/LICENSE-DejaVu.txt`.
-static BYTES: &[u8] = include_bytes!("assets/DejaVuSans.ttf");
+static BYTES: &[u8] = agon_envs::render::FONT;
 
 /// Makes the font known to plotters, which measures text by it.
 pub(super) fn register() -> Result<(), PlotError> {

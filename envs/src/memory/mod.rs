@@ -1,0 +1,8 @@
+//! Tasks of memory and exploration.
+
+use crate::{EnvError, Registry};
+
+/// Adds the environments of this module.
+pub(crate) fn register(_registry: &mut Registry) -> Result<(), EnvError> {
+    Ok(())
+}

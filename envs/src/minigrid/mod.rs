@@ -1,0 +1,8 @@
+//! MiniGrid: grid worlds seen through a small window.
+
+use crate::{EnvError, Registry};
+
+/// Adds the environments of this module.
+pub(crate) fn register(_registry: &mut Registry) -> Result<(), EnvError> {
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Pictures of environments: RGB frames drawn with anti-aliased shapes.
+//!
+//! An environment draws its current state into a [`Canvas`] and hands out a [`Frame`]; what becomes of frames (a GIF, a
+//! contact sheet, a terminal) is the caller's business. Drawing reads the state and never changes it.
+
+use ab_glyph::{Font, FontRef, Point, PxScale, ScaleFont};
+use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+
+/// A picture: `height * width` pixels, row-major from the top left, three bytes each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `[height, width, 3]`: red, green, blue.
+    pub rgb: Vec<u8>,
+}
+
+impl Frame {
+    /// A frame of one colour.
+    pub fn filled(width: u32, height: u32, color: Color) -> Self {
+        Self { width, height, rgb: color.repeat(width as usize * height as usize) }
+    }
+
+    /// Copies `other` into this frame with its top left corner at `(x, y)`; what falls outside is cut off.
+    pub fn paste(&mut self, other: &Self, x: u32, y: u32) {
+        let columns = other.width.min(self.width.saturating_sub(x)) as usize;
+        for row in 0..other.height.min(self.height.saturating_sub(y)) {
+            let from = (row * other.width) as usize * 3;
+            let to = ((y + row) * self.width + x) as usize * 3;
+            self.rgb[to..to + 3 * columns].copy_from_slice(&other.rgb[from..from + 3 * columns]);
+        }
+    }
+}
+
+/// Red, green and blue.
+pub type Color = [u8; 3];
+
+/// A surface to draw on; coordinates are pixels from the top left corner, y downwards.
+pub struct Canvas {
+    pixels: Pixmap,
+}
+
+impl Canvas {
+    /// A surface of one colour. Sizes are clamped to 1 to 4096.
+    #[expect(clippy::expect_used, reason = "the size is clamped to what a pixmap can have")]
+    pub fn new(width: u32, height: u32, background: Color) -> Self {
+        let mut pixels = Pixmap::new(width.clamp(1, 4096), height.clamp(1, 4096))
+            .expect("a pixmap of 1 to 4096 pixels a side");
+        let [r, g, b] = background;
+        pixels.fill(tiny_skia::Color::from_rgba8(r, g, b, 255));
+        Self { pixels }
+    }
+
+    /// Fills an axis-parallel rectangle.
+    pub fn rect(&mut self, x: f32, y: f32, width: f32, height: f32, color: Color) {
+        if let Some(rect) = Rect::from_xywh(x, y, width, height) {
+            self.pixels.fill_rect(rect, &paint(color), Transform::identity(), None);
+        }
+    }
+
+    /// Draws the outline of an axis-parallel rectangle.
+    pub fn rect_outline(&mut self, x: f32, y: f32, width: f32, height: f32, line: f32, color: Color) {
+        self.polyline(
+            &[(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y), (x + width, y)],
+            line,
+            color,
+        );
+    }
+
+    /// Fills a polygon.
+    pub fn polygon(&mut self, points: &[(f32, f32)], color: Color) {
+        if let Some(path) = path(points, true) {
+            self.pixels.fill_path(&path, &paint(color), FillRule::Winding, Transform::identity(), None);
+        }
+    }
+
+    /// Draws lines from point to point.
+    pub fn polyline(&mut self, points: &[(f32, f32)], width: f32, color: Color) {
+        if let Some(path) = path(points, false) {
+            let stroke = Stroke { width, line_cap: LineCap::Round, ..Default::default() };
+            self.pixels.stroke_path(&path, &paint(color), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// Draws a line.
+    pub fn line(&mut self, from: (f32, f32), to: (f32, f32), width: f32, color: Color) {
+        self.polyline(&[from, to], width, color);
+    }
+
+    /// Fills a circle.
+    pub fn circle(&mut self, center: (f32, f32), radius: f32, color: Color) {
+        if let Some(path) = PathBuilder::from_circle(center.0, center.1, radius) {
+            self.pixels.fill_path(&path, &paint(color), FillRule::Winding, Transform::identity(), None);
+        }
+    }
+
+    /// Draws the outline of a circle.
+    pub fn circle_outline(&mut self, center: (f32, f32), radius: f32, line: f32, color: Color) {
+        if let Some(path) = PathBuilder::from_circle(center.0, center.1, radius) {
+            let stroke = Stroke { width: line, ..Default::default() };
+            self.pixels.stroke_path(&path, &paint(color), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// Writes a line of text with its top left corner at `(x, y)`; `size` is the line's height.
+    pub fn text(&mut self, x: f32, y: f32, text: &str, size: f32, color: Color) {
+        let font = font();
+        let scaled = font.as_scaled(PxScale::from(size));
+        let mut pen = x;
+        for letter in text.chars() {
+            let id = scaled.glyph_id(letter);
+            let glyph = id.with_scale_and_position(size, Point { x: pen, y: y + scaled.ascent() });
+            pen += scaled.h_advance(id);
+            if let Some(outline) = font.outline_glyph(glyph) {
+                let bounds = outline.px_bounds();
+                outline.draw(|dx, dy, coverage| {
+                    self.blend(
+                        bounds.min.x as i32 + dx as i32,
+                        bounds.min.y as i32 + dy as i32,
+                        color,
+                        coverage,
+                    );
+                });
+            }
+        }
+    }
+
+    /// Writes a line of text centred on a point.
+    pub fn text_centered(&mut self, center: (f32, f32), text: &str, size: f32, color: Color) {
+        let font = font();
+        let scaled = font.as_scaled(PxScale::from(size));
+        let width: f32 = text.chars().map(|letter| scaled.h_advance(scaled.glyph_id(letter))).sum();
+        self.text(center.0 - width / 2.0, center.1 - size / 2.0, text, size, color);
+    }
+
+    /// Mixes a colour into one pixel.
+    fn blend(&mut self, x: i32, y: i32, color: Color, coverage: f32) {
+        let (width, height) = (self.pixels.width() as i32, self.pixels.height() as i32);
+        if !(0..width).contains(&x) || !(0..height).contains(&y) {
+            return;
+        }
+        let pixel = &mut self.pixels.pixels_mut()[(y * width + x) as usize];
+        let mix = |old: u8, new: u8| {
+            let (old, new) = (f32::from(old), f32::from(new));
+            (old + (new - old) * coverage.clamp(0.0, 1.0)).round() as u8
+        };
+        let [r, g, b] = color;
+        let mixed = [mix(pixel.red(), r), mix(pixel.green(), g), mix(pixel.blue(), b)];
+        *pixel = tiny_skia::ColorU8::from_rgba(mixed[0], mixed[1], mixed[2], 255).premultiply();
+    }
+
+    /// The finished picture.
+    pub fn into_frame(self) -> Frame {
+        let (width, height) = (self.pixels.width(), self.pixels.height());
+        let rgb = self.pixels.pixels().iter().flat_map(|p| [p.red(), p.green(), p.blue()]).collect();
+        Frame { width, height, rgb }
+    }
+}
+
+/// DejaVu Sans, the typeface of pictures and plots. Licence: `assets/LICENSE-DejaVu.txt`.
+pub const FONT: &[u8] = include_bytes!("../assets/DejaVuSans.ttf");
+
+#[expect(clippy::expect_used, reason = "a font file of this crate, tested")]
+fn font() -> FontRef<'static> {
+    FontRef::try_from_slice(FONT).expect("the crate's font file is whole")
+}
+
+fn paint(color: Color) -> Paint<'static> {
+    let mut paint = Paint::default();
+    paint.set_color_rgba8(color[0], color[1], color[2], 255);
+    paint.anti_alias = true;
+    paint
+}
+
+fn path(points: &[(f32, f32)], close: bool) -> Option<Path> {
+    let mut builder = PathBuilder::new();
+    let (&(x, y), rest) = points.split_first()?;
+    builder.move_to(x, y);
+    for &(x, y) in rest {
+        builder.line_to(x, y);
+    }
+    if close {
+        builder.close();
+    }
+    builder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_land_where_they_are_drawn() {
+        let mut canvas = Canvas::new(8, 4, [0, 0, 0]);
+        canvas.rect(2.0, 1.0, 3.0, 2.0, [9, 8, 7]);
+        let frame = canvas.into_frame();
+        assert_eq!((frame.width, frame.height, frame.rgb.len()), (8, 4, 96));
+        let pixel = |x: usize, y: usize| &frame.rgb[(y * 8 + x) * 3..][..3];
+        assert_eq!(pixel(2, 1), [9, 8, 7]);
+        assert_eq!(pixel(4, 2), [9, 8, 7]);
+        assert_eq!(pixel(5, 2), [0, 0, 0]);
+        assert_eq!(pixel(1, 1), [0, 0, 0]);
+    }
+
+    #[test]
+    fn edges_of_circles_are_smooth() {
+        let mut canvas = Canvas::new(20, 20, [0, 0, 0]);
+        canvas.circle((10.0, 10.0), 6.0, [200, 200, 200]);
+        let frame = canvas.into_frame();
+        assert!(frame.rgb.iter().any(|&value| value > 0 && value < 200), "no pixel is half covered");
+    }
+
+    #[test]
+    fn text_leaves_ink_and_stays_inside() {
+        let mut canvas = Canvas::new(30, 20, [0, 0, 0]);
+        canvas.text_centered((28.0, 10.0), "Ag", 16.0, [255, 255, 255]);
+        assert!(canvas.into_frame().rgb.iter().any(|&value| value > 128));
+    }
+
+    #[test]
+    fn pasting_cuts_off_what_falls_outside() {
+        let mut sheet = Frame::filled(3, 2, [0, 0, 0]);
+        sheet.paste(&Frame::filled(2, 2, [1, 2, 3]), 2, 1);
+        assert_eq!(sheet.rgb.iter().filter(|&&value| value > 0).count(), 3);
+        assert_eq!(sheet.rgb[15..], [1, 2, 3]);
+    }
+}
