@@ -7,7 +7,7 @@ use std::path::Path;
 
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
-use agon_envs::{MakeOptions, Registry};
+use agon_envs::{MakeOptions, Registry, WrapperConfig};
 use agon_nn::InstructionSet;
 use serde::{Deserialize, Serialize};
 
@@ -50,13 +50,22 @@ pub struct EnvConfig {
     pub max_episode_steps: Option<u32>,
     /// The environment's own arguments.
     pub args: toml::Table,
+    /// Wrappers around it, the innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wrappers: Vec<WrapperConfig>,
 }
 
 impl EnvConfig {
     /// How to make `num_envs` of it.
     pub fn options(&self, num_envs: usize) -> MakeOptions {
         let max_episode_steps = self.max_episode_steps.map(|limit| (limit > 0).then_some(limit));
-        MakeOptions { num_envs, args: self.args.clone(), max_episode_steps, ..Default::default() }
+        MakeOptions {
+            num_envs,
+            args: self.args.clone(),
+            max_episode_steps,
+            wrappers: self.wrappers.clone(),
+            ..Default::default()
+        }
     }
 }
 

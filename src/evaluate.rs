@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
 use agon_envs::random::SeedSequence;
 use agon_envs::{ActionBatch, Pcg64};
 use serde::Serialize;
 
 use crate::config::RunConfig;
 use crate::run::RunDirectory;
-use crate::runtime::{self, Setup};
+use crate::runtime::{self, Setup, Trained};
 use crate::{RunError, stats};
 
 /// Environments that episodes are spread over.
@@ -65,14 +65,14 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     }
     let (run, mut config) = RunDirectory::open(path)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
-    let (policy, env_steps) = runtime::load_policy(setup, &run, &config, options.best)?;
+    let trained = runtime::load_policy(setup, &run, &config, options.best)?;
     let seed = options.seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
     let mode = if options.stochastic { ActMode::Explore } else { ActMode::Deterministic };
-    let episodes = run_episodes(setup, &config, &*policy, options.episodes, seed, mode, env_steps)?;
+    let episodes = run_episodes(setup, &config, &trained, options.episodes, seed, mode)?;
     let returns: Vec<f64> = episodes.iter().map(|&(episode_return, _)| episode_return).collect();
     let lengths: Vec<f64> = episodes.iter().map(|&(_, length)| f64::from(length)).collect();
     Ok(Evaluation {
-        env_steps,
+        env_steps: trained.env_steps,
         episodes: returns.len(),
         mean_return: stats::mean(&returns),
         std_return: if returns.len() > 1 { stats::sample_std(&returns) } else { 0.0 },
@@ -89,27 +89,29 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
 fn run_episodes(
     setup: &Setup,
     config: &RunConfig,
-    policy: &dyn Policy,
+    trained: &Trained,
     count: usize,
     seed: u64,
     mode: ActMode,
-    env_steps: u64,
 ) -> Result<Vec<(f64, u32)>, RunError> {
     let num_envs = count.min(MAX_ENVS);
-    let mut quotas: Vec<usize> = (0..num_envs).map(|i| (count - i).div_ceil(num_envs)).collect();
     let mut simulator = setup.registry.make(&config.env.id, &config.env.options(num_envs))?;
+    let policy = &*trained.policy;
+    runtime::set_statistics(&mut simulator, &trained.statistics, true);
+    let num_rows = simulator.num_rows();
+    let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
     let mut now = simulator.new_batch();
     simulator.reset(seed, &mut now)?;
     let mut actor = Actor::new(Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1])));
-    let mut actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
-    let mut policy_data = vec![0.0; num_envs * policy.data_width()];
+    let mut actions = ActionBatch::zeros(simulator.action_spec(), num_rows);
+    let mut policy_data = vec![0.0; num_rows * policy.data_width()];
     let mut episodes = Vec::with_capacity(count);
     while episodes.len() < count {
         let input = ActInput {
             observations: &now.observations,
-            num_envs,
+            num_envs: num_rows,
             action_masks: &now.action_masks,
-            env_steps,
+            env_steps: trained.env_steps,
             mode,
         };
         let output = ActOutput { actions: &mut actions, policy_data: &mut policy_data };

@@ -1,6 +1,7 @@
 //! Experience as it streams from workers to the learner.
 
 use agon_envs::spaces::Dtype;
+use agon_envs::wrappers::Moments;
 use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
 
 /// The sizes of a fragment.
@@ -8,7 +9,7 @@ use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
 pub struct FragmentShape {
     /// Ticks, `T`.
     pub num_steps: usize,
-    /// Environments of the shard, `N`.
+    /// Acting rows of the shard, `N`: its environments, times the agents of each.
     pub num_envs: usize,
     /// Length of an observation row, `O`.
     pub observation_len: usize,
@@ -47,6 +48,8 @@ pub struct Fragment {
     pub terminated: Vec<bool>,
     /// `[T, N]`; the episode was cut: bootstrap from its final observation.
     pub truncated: Vec<bool>,
+    /// `[T, N]`; false where the row took no part in the tick (its agent had ended before its arena): not a transition.
+    pub active: Vec<bool>,
     /// `[T + 1, N, A]`, or empty.
     pub action_masks: Vec<bool>,
     /// Rows `t * N + i` of the steps that ended an episode, increasing.
@@ -55,6 +58,8 @@ pub struct Fragment {
     pub final_observations: ObsBuffer,
     /// Tick and statistics of the episodes that ended, in the order of `final_rows`.
     pub episodes: Vec<(u32, EpisodeStats)>,
+    /// What the shard's running statistics saw in these ticks, for the run to merge.
+    pub news: Vec<Moments>,
 }
 
 impl Fragment {
@@ -70,10 +75,12 @@ impl Fragment {
             rewards: vec![0.0; rows],
             terminated: vec![false; rows],
             truncated: vec![false; rows],
+            active: vec![true; rows],
             action_masks: vec![true; (rows + shape.num_envs) * shape.mask_len],
             final_rows: Vec::new(),
             final_observations: ObsBuffer::zeros(shape.dtype, 0),
             episodes: Vec::new(),
+            news: Vec::new(),
             shape: shape.clone(),
         }
     }
@@ -104,6 +111,7 @@ impl Fragment {
         }
         self.terminated[rows.clone()].copy_from_slice(&out.terminated);
         self.truncated[rows.clone()].copy_from_slice(&out.truncated);
+        self.active[rows.clone()].copy_from_slice(&out.active);
         self.final_rows.extend(out.episodes.iter().map(|episode| rows.start as u32 + episode.row));
         self.final_observations.extend_from(&out.final_observations, 0, out.final_observations.len());
         self.episodes.extend(out.episodes.iter().map(|episode| (t as u32, *episode)));

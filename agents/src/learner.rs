@@ -18,7 +18,7 @@ pub struct RunInfo {
     pub action_spec: ActionSpec,
     /// Length of an action mask; zero without masks.
     pub mask_len: usize,
-    /// Environments of the whole run.
+    /// Acting rows of the whole run: its environments, times the agents of each.
     pub num_envs: usize,
     /// Shards they are divided into; each iteration brings one fragment from each.
     pub num_shards: usize,

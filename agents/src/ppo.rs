@@ -340,6 +340,7 @@ impl Ppo {
             let rows = fragment.rows();
             rollout.observations.extend_from(&fragment.observations, 0, rows * self.observation_len);
             rollout.actions.extend_from_slice(fragment.actions.indices());
+            rollout.active.extend_from_slice(&fragment.active);
             rollout.action_masks.extend_from_slice(&fragment.action_masks[..rows * self.mask_len]);
             rollout.log_probs.extend_from_slice(&fragment.policy_data);
             rollout.values.extend_from_slice(&work.values[..rows]);
@@ -351,32 +352,31 @@ impl Ppo {
         Ok(())
     }
 
-    /// Passes over the rollout; gives the sums over all updates, and how many there were.
+    /// Passes over the rollout; gives the sums over all updates, and over how many rows they are.
     fn passes(
         &mut self,
         slices: &mut [SliceWork],
         learning_rate: f64,
     ) -> Result<(LossSums, usize), AgentError> {
-        let size = self.order.len() / self.config.num_minibatches;
-        let (mut sums, mut updates) = (LossSums::default(), 0);
+        let (mut sums, mut learned_rows) = (LossSums::default(), 0);
         for _ in 0..self.config.update_epochs {
             self.rng.shuffle(&mut self.order);
             let mut approx_kl = 0.0;
             for minibatch in 0..self.config.num_minibatches {
-                self.minibatch = minibatch * size..(minibatch + 1) * size;
+                self.minibatch = slice_range(self.order.len(), self.config.num_minibatches, minibatch);
                 let rows = &self.order[self.minibatch.clone()];
                 normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
                 for_each_slice(slices, |slice, work| self.backward(slice, work))?;
                 let update = self.finish_update(slices, learning_rate)?;
-                approx_kl = update.approx_kl / size as f64;
+                approx_kl = update.approx_kl / self.minibatch.len() as f64;
                 sums.add(&update);
-                updates += 1;
+                learned_rows += self.minibatch.len();
             }
             if self.config.target_kl.is_some_and(|target| approx_kl > target) {
                 break;
             }
         }
-        Ok((sums, updates))
+        Ok((sums, learned_rows))
     }
 
     /// Loss and gradient of one slice of the minibatch.
@@ -454,20 +454,19 @@ impl Learner for Ppo {
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.estimate(fragments)?;
         let batch_size = self.rollout.actions.len();
-        let minibatch_size = batch_size / self.config.num_minibatches;
         // Schedules go by where the rollout began: the first update has the full step size.
         let began = env_steps - batch_size as u64;
         let learning_rate = self.learning_rate.at(began);
         self.coefficients.clip_coef = self.clip_coef.at(began) as f32;
         self.order.clear();
-        self.order.extend(0..batch_size as u32);
+        let active = self.rollout.active.iter().zip(0..).filter(|(active, _)| **active);
+        self.order.extend(active.map(|(_, row): (_, u32)| row));
 
         // Taken out, so that slices can be written while they all read the rest of the learner.
         let mut slices = std::mem::take(&mut self.slices);
         let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate));
         self.slices = slices;
-        let (sums, updates) = outcome?;
-        let rows = updates * minibatch_size;
+        let (sums, rows) = outcome?;
         let mean = |sum: f64| sum / rows as f64;
         Ok(LearnReport {
             updates: self.updates,

@@ -68,13 +68,17 @@ impl ReplayBuffer {
         self.actions.is_empty()
     }
 
-    /// Adds the transitions of fragments in the order of time: tick, then shard, then environment.
+    /// Adds the transitions of fragments in the order of time: tick, then shard, then row. Rows that took no part in a tick
+    /// are passed over.
     pub fn extend(&mut self, fragments: &[Fragment]) {
         let ticks = fragments.first().map_or(0, |fragment| fragment.shape.num_steps);
         for t in 0..ticks {
             for fragment in fragments {
                 for i in 0..fragment.shape.num_envs {
-                    self.push(fragment, t * fragment.shape.num_envs + i);
+                    let row = t * fragment.shape.num_envs + i;
+                    if fragment.active[row] {
+                        self.push(fragment, row);
+                    }
                 }
             }
         }
@@ -168,6 +172,7 @@ mod tests {
             rewards: vec![1.0, 2.0],
             terminated: vec![false; 2],
             truncated: vec![false; 2],
+            active: vec![true; 2],
             action_masks: vec![],
             episodes: vec![],
             final_observations: ObsBuffer::F32(vec![]),

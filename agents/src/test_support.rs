@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
-use agon_envs::{Action, ActionBatch, Env, EnvSpec, MakeOptions, Pcg64, Simulator, Space, Step, StepBatch};
+use agon_envs::{
+    Action, ActionBatch, Env, EnvSpec, MakeOptions, Pcg64, Seed, Simulator, Space, Step, StepBatch,
+};
 use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -249,8 +251,9 @@ impl Shard {
         let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() }).unwrap();
         let mut now = simulator.new_batch();
         let rng = |key: &[u32]| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, key));
-        let rngs = (0..num_envs as u32).map(|row| rng(&[16, index, row])).collect();
-        simulator.reset_with(rngs, &mut now).unwrap();
+        let seeds: Vec<Seed> =
+            (0..num_envs as u32).map(|row| Seed::derived(seed, &[16, index, row])).collect();
+        simulator.reset_with(&seeds, &mut now).unwrap();
         let actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
         Self { simulator, actor: Actor::new(rng(&[17, index])), now, actions, policy_data: Vec::new() }
     }

@@ -353,6 +353,29 @@ impl ActionBatch {
             Some((row, found)) => Err(EnvError::InvalidAction { row, space: space.to_string(), found }),
         }
     }
+
+    /// Checks that every action is one that its mask allows.
+    ///
+    /// # Shapes
+    /// `masks`: `[rows, A]`, over all branches one after the other.
+    ///
+    /// # Errors
+    /// [`EnvError::MaskedAction`].
+    pub fn validate_masks(&self, spec: &ActionSpec, masks: &[bool]) -> Result<(), EnvError> {
+        let ActionSpec::Discrete { nvec } = spec else { return Ok(()) };
+        let rows = self.indices().chunks(nvec.len()).zip(masks.chunks(spec.mask_len()));
+        for (row, (actions, mask)) in rows.enumerate() {
+            let mut start = 0;
+            for (branch, (&action, &n)) in actions.iter().zip(nvec).enumerate() {
+                if !mask[start + action as usize] {
+                    let allowed = (0..n).filter(|&i| mask[start + i as usize]).collect();
+                    return Err(EnvError::MaskedAction { row, branch, action, allowed });
+                }
+                start += n as usize;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The action of one environment.
@@ -399,7 +422,7 @@ pub struct EpisodeStats {
     pub episode_length: u32,
 }
 
-/// What one tick of a simulator gave: `N` rows.
+/// What one tick of a simulator gave: `N` rows, one for each acting agent of each environment.
 ///
 /// Under [`Autoreset::SameStep`](crate::Autoreset::SameStep) the observation of a row whose episode ended is already the
 /// next episode's first one; the final one is in `final_observations`. Under the other modes it is the final one.
@@ -415,6 +438,9 @@ pub struct StepBatch {
     pub truncated: Vec<bool>,
     /// `[N, A]`, or empty where the environment has no action masks.
     pub action_masks: Vec<bool>,
+    /// `[N]`; whether the row took part in this tick. False for a row that was only reset in it (next-step autoreset), and
+    /// for an agent whose episode ended before its arena's: there is nothing to learn from such a step.
+    pub active: Vec<bool>,
     /// Episodes that ended in this tick, in row order.
     pub episodes: Vec<EpisodeStats>,
     /// `[episodes.len(), O]`: the last observation of each of them.

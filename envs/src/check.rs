@@ -178,7 +178,7 @@ impl Check<'_> {
                 let refused =
                     matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 0 }));
                 self.ensure(refused, || "a step after the end was not refused".to_owned())?;
-                simulator.reset_rows(&[0], &mut out)?;
+                simulator.reset_envs(&[0], &mut out)?;
                 random_actions(&simulator, &out, &mut rng, &mut actions)?;
                 return simulator.step(&actions, &mut out);
             }

@@ -61,6 +61,20 @@ pub enum EnvError {
         /// The offending value.
         found: String,
     },
+    /// An action that the environment's mask forbids in its current state.
+    #[error(
+        "action {action} of environment {row}, branch {branch}, is not legal now: allowed are {allowed:?}"
+    )]
+    MaskedAction {
+        /// Row of the batch.
+        row: usize,
+        /// Branch of the action space, from zero.
+        branch: usize,
+        /// The action.
+        action: u32,
+        /// The actions that the mask allows.
+        allowed: Vec<u32>,
+    },
     /// A step after the end of an episode, with autoreset disabled.
     #[error("environment {row} was stepped after its episode ended: reset it first (autoreset is disabled)")]
     StepAfterEnd {
@@ -95,6 +109,22 @@ pub enum EnvError {
         /// The environment.
         id: String,
         /// The rule, what was expected and found.
+        message: String,
+    },
+    /// A wrapper does not fit what it is put around, or is set up wrongly.
+    #[error("wrapper {wrapper}: {message}")]
+    Wrapper {
+        /// Its name.
+        wrapper: &'static str,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A picture cannot be written.
+    #[error("picture {}: {message}", path.display())]
+    Picture {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
         message: String,
     },
     /// A recorded trajectory cannot be read.

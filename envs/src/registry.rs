@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use crate::simulator::SingleEnv;
-use crate::{Autoreset, EcsEnv, Env, EnvError, Simulator};
+use crate::simulator::{SingleEnv, WorldEnv};
+use crate::{Autoreset, EcsEnv, Env, EnvError, Simulator, VectorEnv, WrapperConfig};
 
 type Entry = dyn Fn(&toml::Table) -> Result<Box<dyn EcsEnv>, EnvError> + Send + Sync;
 
@@ -19,6 +19,8 @@ pub struct EnvSpec {
     id: String,
     summary: String,
     page: &'static str,
+    wrappers: Vec<WrapperConfig>,
+    chaotic_after: Option<u32>,
     max_episode_steps: Option<u32>,
     reward_threshold: Option<f64>,
     entry: Arc<Entry>,
@@ -43,6 +45,8 @@ impl EnvSpec {
             id: id.to_owned(),
             summary: String::new(),
             page: "",
+            wrappers: Vec::new(),
+            chaotic_after: None,
             max_episode_steps: None,
             reward_threshold: None,
             entry: Arc::new(entry),
@@ -79,6 +83,26 @@ impl EnvSpec {
     #[must_use]
     pub fn summary(mut self, summary: &str) -> Self {
         self.summary = summary.to_owned();
+        self
+    }
+
+    /// Steps of an episode after which rounding decides its trajectory: a recording is verified step by step from there on,
+    /// each from the recorded observation ([`SimulatorBuilder::assume`](crate::SimulatorBuilder::assume)).
+    #[must_use]
+    pub fn chaotic_after(mut self, steps: u32) -> Self {
+        self.chaotic_after = Some(steps);
+        self
+    }
+
+    /// The argument of [`EnvSpec::chaotic_after`].
+    pub fn chaos(&self) -> Option<u32> {
+        self.chaotic_after
+    }
+
+    /// A wrapper that is part of the registered environment; the first one added is the innermost.
+    #[must_use]
+    pub fn wrapper(mut self, wrapper: WrapperConfig) -> Self {
+        self.wrappers.push(wrapper);
         self
     }
 
@@ -122,7 +146,14 @@ impl EnvSpec {
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
         let env = (self.entry)(&options.args)?;
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
-        Simulator::new(&*env, options.num_envs, limit, options.autoreset)
+        let mut env: Box<dyn VectorEnv> = Box::new(WorldEnv::new(&*env, options.num_envs, limit)?);
+        for (depth, wrapper) in self.wrappers.iter().chain(&options.wrappers).enumerate() {
+            env = wrapper.wrap(env, depth as u32)?;
+        }
+        for wrap in &options.wrap {
+            env = wrap(env)?;
+        }
+        Ok(Simulator::over(env, options.autoreset))
     }
 }
 
@@ -142,7 +173,7 @@ impl fmt::Debug for EnvSpec {
 pub struct NoArguments {}
 
 /// How to make an environment.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MakeOptions {
     /// Number of environments in the simulator.
     pub num_envs: usize,
@@ -150,8 +181,27 @@ pub struct MakeOptions {
     pub args: toml::Table,
     /// Another time limit than the registered one: `Some(None)` for no limit.
     pub max_episode_steps: Option<Option<u32>>,
+    /// Wrappers around the environment, the innermost first.
+    pub wrappers: Vec<WrapperConfig>,
+    /// Wrappers of one's own around those, the innermost first.
+    pub wrap: Vec<Arc<Wrap>>,
     /// When ended episodes are reset.
     pub autoreset: Autoreset,
+}
+
+/// Puts a wrapper of one's own around an environment; [`Wrapped::new`](crate::wrappers::Wrapped::new) makes one of hooks.
+pub type Wrap = dyn Fn(Box<dyn VectorEnv>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
+
+impl fmt::Debug for MakeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeOptions")
+            .field("num_envs", &self.num_envs)
+            .field("args", &self.args)
+            .field("max_episode_steps", &self.max_episode_steps)
+            .field("wrappers", &self.wrappers)
+            .field("autoreset", &self.autoreset)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for MakeOptions {
@@ -160,6 +210,8 @@ impl Default for MakeOptions {
             num_envs: 1,
             args: toml::Table::new(),
             max_episode_steps: None,
+            wrappers: Vec::new(),
+            wrap: Vec::new(),
             autoreset: Autoreset::default(),
         }
     }
@@ -262,7 +314,7 @@ mod tests {
     #[test]
     fn unknown_ids_name_the_nearest_ones() {
         let error = Registry::builtin().get("Cartpole-v2").unwrap_err();
-        assert_eq!(error.to_string(), "unknown environment `Cartpole-v2`: did you mean `CartPole-v1`?");
+        assert_eq!(error.to_string(), "unknown environment `Cartpole-v2`: did you mean `CartPole-v0`, `CartPole-v1`?");
         let error = Registry::builtin().get("zzz").unwrap_err();
         assert_eq!(error.to_string(), "unknown environment `zzz`");
     }

@@ -3,8 +3,12 @@
 //! An environment draws its current state into a [`Canvas`] and hands out a [`Frame`]; what becomes of frames (a GIF, a
 //! contact sheet, a terminal) is the caller's business. Drawing reads the state and never changes it.
 
+mod files;
+
 use ab_glyph::{Font, FontRef, Point, PxScale, ScaleFont};
 use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
+
+pub use files::{write_gif, write_png};
 
 /// A picture: `height * width` pixels, row-major from the top left, three bytes each.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,16 +1,33 @@
 //! Replaying trajectories recorded from a reference implementation.
 //!
-//! A recording is a CSV file, possibly gzipped, with the columns `seed, step, action, reward, terminated, truncated` and
-//! one column an observation element. A row with step 0 and no action is what a reset gave: the first one of a seed was
-//! seeded with it, later ones let the generator run on.
+//! A recording is a CSV file, possibly gzipped, with the columns `seed, step, action, reward, terminated, truncated` and then
+//! the observation in one of three forms: `obs`, one column an element; `obs_hex`, the bits of a boolean image packed into
+//! bytes, most significant bit first; or `direction, mission, image_hex`, a MiniGrid observation. A row with step 0 and no
+//! action is what a reset gave: the first one of a seed was seeded with it, later ones let the generator run on.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::{ActionBatch, ActionSpec, EnvError, MakeOptions, Registry, Simulator, StepBatch};
+use crate::{ActionBatch, ActionSpec, EnvError, MakeOptions, Registry, Simulator, StepBatch, minigrid};
 
-const OBS_COLUMN: usize = 6;
+const COLUMNS: [&str; 6] = ["seed", "step", "action", "reward", "terminated", "truncated"];
+/// The MinAtar recordings are named after the games.
+const MINATAR_FILES: [(&str, &str); 5] = [
+    ("minatar_asterix", "MinAtar/Asterix-v0"),
+    ("minatar_breakout", "MinAtar/Breakout-v0"),
+    ("minatar_freeway", "MinAtar/Freeway-v0"),
+    ("minatar_seaquest", "MinAtar/Seaquest-v0"),
+    ("minatar_space_invaders", "MinAtar/SpaceInvaders-v0"),
+];
+
+/// The form of a recording's observations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Numbers,
+    Bits,
+    MiniGrid,
+}
 
 /// How far a replayed trajectory is from its recording.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -23,6 +40,8 @@ pub struct Verification {
     pub episodes: usize,
     /// Largest absolute difference of an observation element or a reward.
     pub max_difference: f64,
+    /// Largest absolute difference of a reward.
+    pub max_reward_difference: f64,
     /// Where it is: seed, step in the episode and what differs. Empty if there is none.
     pub place: String,
     /// Steps whose terminated or truncated flag differs, and the first of them.
@@ -40,7 +59,9 @@ impl Verification {
 
 /// Replays a recording and compares observations, rewards and flags.
 ///
-/// The environment is `env`, or else the file's name up to `.csv`.
+/// The environment is `env`, or else the file's name up to `.csv`. Where an environment is chaotic
+/// ([`EnvSpec::chaotic_after`](crate::EnvSpec::chaotic_after)), later steps of an episode are compared one by one, each taken
+/// from the recorded observation.
 ///
 /// # Errors
 /// If the file cannot be read, has another format or belongs to no known environment.
@@ -51,7 +72,9 @@ pub fn verify_recording(
 ) -> Result<Verification, EnvError> {
     let wrong = |message: String| EnvError::Recording { path: path.display().to_string(), message };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let id = env.unwrap_or_else(|| name.split(".csv").next().unwrap_or_default());
+    let stem = name.split(".csv").next().unwrap_or_default();
+    let named = MINATAR_FILES.iter().find(|(file, _)| *file == stem).map_or(stem, |(_, id)| id);
+    let id = env.unwrap_or(named);
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let input: Box<dyn Read> =
         if name.ends_with(".gz") { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
@@ -59,11 +82,20 @@ pub fn verify_recording(
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
     let header = reader.headers().map_err(|error| wrong(error.to_string()))?;
     let columns: Vec<&str> = header.iter().collect();
-    let expected = ["seed", "step", "action", "reward", "terminated", "truncated", "obs"];
-    if columns != expected {
-        return Err(wrong(format!("expected the columns {}, got {}", expected.join(","), columns.join(","))));
-    }
-    let mut replay = Replay::new(registry.make(id, &MakeOptions::default())?, id);
+    let form = match columns.strip_prefix(&COLUMNS) {
+        Some(["obs"]) => Form::Numbers,
+        Some(["obs_hex"]) => Form::Bits,
+        Some(["direction", "mission", "image_hex"]) => Form::MiniGrid,
+        _ => {
+            let expected = "followed by obs, by obs_hex, or by direction,mission,image_hex";
+            let message =
+                format!("expected the columns {} {expected}, got {}", COLUMNS.join(","), columns.join(","));
+            return Err(wrong(message));
+        }
+    };
+    let spec = registry.get(id)?;
+    let mut replay = Replay::new(spec.make(&MakeOptions::default())?, id, form);
+    replay.chaotic_after = spec.chaos().unwrap_or(u32::MAX);
     for (line, record) in reader.records().enumerate() {
         let record = record.map_err(|error| wrong(error.to_string()))?;
         replay.row(&record).map_err(|message| wrong(format!("line {}: {message}", line + 2)))?;
@@ -73,25 +105,35 @@ pub fn verify_recording(
 
 struct Replay {
     simulator: Simulator,
+    form: Form,
     out: StepBatch,
     actions: ActionBatch,
     seed: Option<u64>,
+    /// Steps of an episode after which each step begins from the recorded observation.
+    chaotic_after: u32,
+    /// The observation of the last row of the recording.
+    recorded: Vec<f64>,
+    /// The simulator's observation.
+    replayed: Vec<f32>,
     report: Verification,
 }
 
 impl Replay {
-    fn new(simulator: Simulator, id: &str) -> Self {
+    fn new(simulator: Simulator, id: &str, form: Form) -> Self {
         let report = Verification {
             env: id.to_owned(),
             steps: 0,
             episodes: 0,
             max_difference: 0.0,
+            max_reward_difference: 0.0,
             place: String::new(),
             flag_mismatches: 0,
             first_flag_mismatch: None,
         };
         let (out, actions) = (simulator.new_batch(), ActionBatch::zeros(simulator.action_spec(), 1));
-        Self { simulator, out, actions, seed: None, report }
+        let replayed = vec![0.0; simulator.observation_len()];
+        let (seed, recorded) = (None, Vec::new());
+        Self { simulator, form, out, actions, seed, chaotic_after: u32::MAX, recorded, replayed, report }
     }
 
     fn row(&mut self, record: &csv::StringRecord) -> Result<(), String> {
@@ -105,33 +147,71 @@ impl Replay {
                 self.simulator.reset(seed, &mut self.out).map_err(|error| error.to_string())?;
             }
         } else {
+            if step > self.chaotic_after {
+                let observation: Vec<f32> = self.recorded.iter().map(|&value| value as f32).collect();
+                if !self.simulator.assume(0, &observation) {
+                    return Err("the environment cannot take on a recorded observation".to_owned());
+                }
+            }
             self.act(field(2)?)?;
             self.simulator.step(&self.actions, &mut self.out).map_err(|error| error.to_string())?;
             self.report.steps += 1;
             self.report.episodes += self.out.episodes.len();
             let reward: f64 = parse(field(3)?)?;
-            self.difference((self.out.rewards[0] - reward).abs(), || format!("{place}, reward"));
+            let difference = (self.out.rewards[0] - reward).abs();
+            self.report.max_reward_difference = self.report.max_reward_difference.max(difference);
+            self.difference(difference, || format!("{place}, reward"));
             let flags = (field(4)? == "1", field(5)? == "1");
             if flags != (self.out.terminated[0], self.out.truncated[0]) {
                 self.report.flag_mismatches += 1;
                 self.report.first_flag_mismatch.get_or_insert(place.clone());
             }
         }
+        self.read_observation(record)?;
         // A step that ended its episode recorded the final observation; the next row is the reset's.
         let ended = step != 0 && !self.out.episodes.is_empty();
         let source = if ended { &self.out.final_observations } else { &self.out.observations };
         let len = self.simulator.observation_len();
-        if record.len() != OBS_COLUMN + len {
-            return Err(format!(
-                "expected {len} observation columns, got {}",
-                record.len().saturating_sub(OBS_COLUMN)
-            ));
+        source.view(0, len).write_f32(&mut self.replayed);
+        if self.form == Form::Bits {
+            self.replayed.iter_mut().for_each(|value| *value = f32::from(*value != 0.0));
         }
-        let mut observation = vec![0.0; len];
-        source.view(0, len).write_f32(&mut observation);
-        for (i, &value) in observation.iter().enumerate() {
-            let expected: f64 = parse(field(OBS_COLUMN + i)?)?;
-            self.difference((f64::from(value) - expected).abs(), || format!("{place}, observation[{i}]"));
+        if self.recorded.len() != len {
+            return Err(format!("expected an observation of {len} numbers, got {}", self.recorded.len()));
+        }
+        for i in 0..len {
+            let difference = (f64::from(self.replayed[i]) - self.recorded[i]).abs();
+            self.difference(difference, || format!("{place}, observation[{i}]"));
+        }
+        Ok(())
+    }
+
+    /// The recorded observation, as numbers in the order of a packed row.
+    fn read_observation(&mut self, record: &csv::StringRecord) -> Result<(), String> {
+        self.recorded.clear();
+        let from = COLUMNS.len();
+        match self.form {
+            Form::Numbers => {
+                for text in record.iter().skip(from) {
+                    self.recorded.push(parse(text)?);
+                }
+            }
+            Form::Bits => {
+                let bytes = bytes_of(record.get(from).unwrap_or_default())?;
+                let bits =
+                    bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| f64::from(byte >> bit & 1)));
+                self.recorded.extend(bits.take(self.simulator.observation_len()));
+            }
+            Form::MiniGrid => {
+                self.recorded.push(parse(record.get(from).unwrap_or_default())?);
+                let image = bytes_of(record.get(from + 2).unwrap_or_default())?;
+                self.recorded.extend(image.into_iter().map(f64::from));
+                let text = record.get(from + 1).unwrap_or_default();
+                let missions = (0..).map_while(|index| minigrid::mission_text(&self.report.env, index));
+                let mission = missions.zip(0..).find(|(mission, _)| mission == text);
+                let (_, index) = mission.ok_or_else(|| format!("the mission `{text}` is unknown"))?;
+                self.recorded.push(f64::from(index));
+            }
         }
         Ok(())
     }
@@ -165,4 +245,11 @@ impl Replay {
 
 fn parse<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("expected a number, got `{text}`"))
+}
+
+/// The bytes that a hexadecimal text stands for.
+fn bytes_of(text: &str) -> Result<Vec<u8>, String> {
+    let byte = |i: usize| text.get(i..i + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
+    bytes.ok_or_else(|| format!("expected hexadecimal digits, got `{}`", text.get(..20).unwrap_or(text)))
 }

@@ -1,12 +1,13 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused.
 //!
-//! Layout: the magic `AGONCKP1`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
+//! Layout: the magic `AGONCKP2`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
 //! written under a temporary name, synced and renamed; the newest two and the best are kept.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use agon_envs::wrappers::Moments;
 use serde::{Deserialize, Serialize};
 
 use super::directory::write_atomically;
@@ -14,7 +15,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::runtime::SavedShard;
 
-const MAGIC: &[u8; 8] = b"AGONCKP1";
+const MAGIC: &[u8; 8] = b"AGONCKP2";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
@@ -29,6 +30,8 @@ pub(crate) struct RunState {
     pub(crate) recent: VecDeque<(f64, u32)>,
     pub(crate) learner: Vec<u8>,
     pub(crate) shards: Vec<SavedShard>,
+    /// The run's running statistics, merged over all shards.
+    pub(crate) statistics: Vec<Moments>,
     /// Lengths of the log files at this point: what comes after belongs to a future that is run again.
     pub(crate) log_lengths: Vec<u64>,
     /// Seconds of work so far.
@@ -67,7 +70,7 @@ pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
         return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
     };
     if !header.starts_with(MAGIC) {
-        return Err(wrong("expected a checkpoint of this version (AGONCKP1), found another file".to_owned()));
+        return Err(wrong("expected a checkpoint of this version (AGONCKP2), found another file".to_owned()));
     }
     let number = |range: std::ops::Range<usize>| {
         header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
@@ -133,6 +136,7 @@ mod tests {
             recent: VecDeque::from([(1.5, 3)]),
             learner: vec![1, 2, 3],
             shards: Vec::new(),
+            statistics: Vec::new(),
             log_lengths: vec![7],
             seconds: 0.25,
             best,

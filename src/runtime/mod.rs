@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use agon_agents::{Algorithms, Fragment, LearnReport, Learner, Policy};
 use agon_envs::Registry;
+use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary, weights};
 
 use crate::RunError;
@@ -26,7 +27,7 @@ use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
 use crate::run::log::{EpisodeRow, MetricsRow, RunLog, TimingRow};
 use shard::Shard;
-pub(crate) use shard::{SavedShard, evaluation_seed};
+pub(crate) use shard::{SavedShard, evaluation_seed, set_statistics};
 use worker::Command;
 use workers::Workers;
 
@@ -127,13 +128,22 @@ pub fn resume(
     drive(&config, &run, parts, state, observer)
 }
 
-/// The policy of a run's newest or best checkpoint, and the environment steps it was trained for.
+/// What evaluation needs of a checkpoint.
+pub(crate) struct Trained {
+    pub(crate) policy: Arc<dyn Policy>,
+    /// Environment steps it was trained for.
+    pub(crate) env_steps: u64,
+    /// The run's running statistics.
+    pub(crate) statistics: Vec<Moments>,
+}
+
+/// The policy of a run's newest or best checkpoint.
 pub(crate) fn load_policy(
     setup: &Setup,
     run: &RunDirectory,
     config: &RunConfig,
     best: bool,
-) -> Result<(Arc<dyn Policy>, u64), RunError> {
+) -> Result<Trained, RunError> {
     let none = || {
         let message = "expected a checkpoint, found none: the run has not reached its first one".to_owned();
         RunError::Directory { path: run.path().to_owned(), message }
@@ -144,7 +154,7 @@ pub(crate) fn load_policy(
     }
     let mut learner = Parts::new(setup, config)?.learner;
     learner.restore(&state.learner)?;
-    Ok((learner.policy()?, state.env_steps))
+    Ok(Trained { policy: learner.policy()?, env_steps: state.env_steps, statistics: state.statistics })
 }
 
 /// The newest checkpoint that is whole. One that a crash or a bad disk damaged is passed over; if all are damaged, the
@@ -200,6 +210,7 @@ fn drive(
         None => RunLog::create(run, metric_names)?,
     };
     let mut counters = Counters::default();
+    let mut statistics = parts.shards[0].fresh_statistics();
     if let Some(state) = state {
         parts.learner.restore(&state.learner)?;
         if state.shards.len() != parts.shards.len() {
@@ -209,6 +220,7 @@ fn drive(
         for (shard, saved) in parts.shards.iter_mut().zip(state.shards) {
             shard.restore(saved)?;
         }
+        statistics = state.statistics;
         counters = Counters {
             iteration: state.iteration,
             env_steps: state.env_steps,
@@ -225,13 +237,17 @@ fn drive(
         .build()
         .map_err(|error| RunError::Threads(error.to_string()))?;
     thread::scope(|scope| {
-        let workers = Workers::start(scope, parts.shards, parts.learner.as_ref(), threads)?;
+        let run_rows = parts.shards[0].run_rows();
+        let workers =
+            Workers::start(scope, parts.shards, parts.learner.as_ref(), statistics.clone(), threads)?;
         let learner = parts.learner;
         let mut session = Session {
             config,
             run,
             learner,
             workers,
+            run_rows,
+            statistics,
             log,
             counters,
             started: Instant::now(),
@@ -270,6 +286,10 @@ struct Session<'a> {
     run: &'a RunDirectory,
     learner: Box<dyn Learner>,
     workers: Workers,
+    /// Acting rows of all shards.
+    run_rows: usize,
+    /// Running statistics, merged over all shards.
+    statistics: Vec<Moments>,
     log: RunLog,
     counters: Counters,
     started: Instant,
@@ -306,7 +326,10 @@ impl Session<'_> {
             let steps: usize = fragments.iter().map(Fragment::rows).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
-            self.workers.publish(self.learner.as_ref())?;
+            for fragment in &fragments {
+                self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
+            }
+            self.workers.publish(self.learner.as_ref(), &self.statistics)?;
             let policy_lag = self.policy_lag(&fragments);
             let times = IterationTimes { policy_lag, waited, learned: learning.elapsed().as_secs_f64() };
 
@@ -346,7 +369,10 @@ impl Session<'_> {
             let steps: usize = fragments.iter().map(Fragment::rows).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
-            self.workers.publish(self.learner.as_ref())?;
+            for fragment in &fragments {
+                self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
+            }
+            self.workers.publish(self.learner.as_ref(), &self.statistics)?;
             let times = IterationTimes { policy_lag: 0.0, waited: 0.0, learned: 0.0 };
             self.record(&fragments, env_steps, &report, &times)?;
             self.workers.recycle(fragments);
@@ -369,7 +395,7 @@ impl Session<'_> {
         report: &LearnReport,
         times: &IterationTimes,
     ) -> Result<(), RunError> {
-        let num_envs = self.config.num_envs as u64;
+        let rows = self.run_rows as u64;
         let before = self.counters.env_steps;
         let mut ended: Vec<_> = fragments
             .iter()
@@ -388,7 +414,7 @@ impl Session<'_> {
             counters.recent.push_back((stats.episode_return, stats.episode_length));
             self.log.episode(&EpisodeRow {
                 episode: counters.episodes,
-                env_steps: before + (u64::from(tick) + 1) * num_envs,
+                env_steps: before + (u64::from(tick) + 1) * rows,
                 env,
                 episode_return: stats.episode_return,
                 episode_length: stats.episode_length,
@@ -453,6 +479,7 @@ impl Session<'_> {
             recent: self.counters.recent.clone(),
             learner: self.learner.save()?,
             shards,
+            statistics: self.statistics.clone(),
             log_lengths: self.log.lengths()?,
             seconds: self.seconds(),
             best: self.counters.best,

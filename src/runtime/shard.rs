@@ -3,9 +3,11 @@
 use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use agon_agents::{Fragment, FragmentShape, RunInfo, learner};
 use agon_envs::random::SeedSequence;
-use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Pcg64, Simulator, StepBatch};
+use agon_envs::wrappers::{Moments, RunningStatistics};
+use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Pcg64, Seed, Simulator, StepBatch};
 use serde::{Deserialize, Serialize};
 
+use super::worker::Published;
 use crate::RunError;
 use crate::config::RunConfig;
 
@@ -23,8 +25,8 @@ pub(super) struct Shard {
     policy_data: Vec<f32>,
     /// Fragments made so far.
     fragments: u64,
-    /// Environments of the whole run.
-    run_envs: usize,
+    /// Acting rows of the whole run.
+    run_rows: usize,
 }
 
 /// What is saved of a shard.
@@ -44,13 +46,14 @@ impl Shard {
         let mut simulator = spec.make(&config.env.options(num_envs))?;
         let mut now = simulator.new_batch();
         let first = (index * num_envs) as u32;
-        let rng = |key: &[u32]| Pcg64::from_sequence(&SeedSequence::with_spawn_key(config.seed, key));
-        let rngs = (0..num_envs as u32).map(|row| rng(&[ENV_STREAMS, first + row])).collect();
-        simulator.reset_with(rngs, &mut now)?;
-        let actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
-        let actor = Actor::new(rng(&[ACTOR_STREAMS, index as u32]));
-        let run_envs = config.num_envs;
-        Ok(Self { index, simulator, actor, now, actions, policy_data: Vec::new(), fragments: 0, run_envs })
+        let seeds: Vec<Seed> =
+            (0..num_envs as u32).map(|env| Seed::derived(config.seed, &[ENV_STREAMS, first + env])).collect();
+        simulator.reset_with(&seeds, &mut now)?;
+        let actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
+        let actor_stream = SeedSequence::with_spawn_key(config.seed, &[ACTOR_STREAMS, index as u32]);
+        let actor = Actor::new(Pcg64::from_sequence(&actor_stream));
+        let run_rows = config.num_envs * simulator.num_agents();
+        Ok(Self { index, simulator, actor, now, actions, policy_data: Vec::new(), fragments: 0, run_rows })
     }
 
     /// What an algorithm must know of the run.
@@ -59,7 +62,7 @@ impl Shard {
             observation_space: self.simulator.observation_space().clone(),
             action_spec: self.simulator.action_spec().clone(),
             mask_len: self.simulator.mask_len(),
-            num_envs: config.num_envs,
+            num_envs: self.run_rows,
             num_shards: config.runtime.num_shards,
             total_timesteps: config.total_timesteps,
             seed: config.seed,
@@ -70,7 +73,7 @@ impl Shard {
     pub(super) fn fragment_shape(&self, num_steps: usize, policy: &dyn Policy) -> FragmentShape {
         FragmentShape {
             num_steps,
-            num_envs: self.simulator.num_envs(),
+            num_envs: self.simulator.num_rows(),
             observation_len: self.simulator.observation_len(),
             dtype: self.now.observations.dtype(),
             action_spec: self.simulator.action_spec().clone(),
@@ -80,26 +83,23 @@ impl Shard {
     }
 
     /// Acts for one fragment.
-    pub(super) fn collect(
-        &mut self,
-        policy: &dyn Policy,
-        version: u64,
-        fragment: &mut Fragment,
-    ) -> Result<(), RunError> {
-        let num_envs = self.simulator.num_envs();
+    pub(super) fn collect(&mut self, published: &Published, fragment: &mut Fragment) -> Result<(), RunError> {
+        let policy = &*published.policy;
+        set_statistics(&mut self.simulator, &published.statistics, false);
+        let num_envs = self.simulator.num_rows();
         let num_steps = fragment.shape.num_steps;
-        let run_envs = self.run_envs as u64;
-        let before = self.fragments * num_steps as u64 * run_envs;
+        let run_rows = self.run_rows as u64;
+        let before = self.fragments * num_steps as u64 * run_rows;
         self.policy_data.resize(num_envs * policy.data_width(), 0.0);
         fragment.shard = self.index;
-        fragment.policy_version = version;
+        fragment.policy_version = published.version;
         fragment.begin(&self.now);
         for t in 0..num_steps {
             let input = ActInput {
                 observations: &self.now.observations,
                 num_envs,
                 action_masks: &self.now.action_masks,
-                env_steps: before + t as u64 * run_envs,
+                env_steps: before + t as u64 * run_rows,
                 mode: ActMode::Explore,
             };
             let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
@@ -108,7 +108,24 @@ impl Shard {
             fragment.record(t, &self.actions, &self.policy_data, &self.now);
         }
         self.fragments += 1;
+        fragment.news.clear();
+        self.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
         Ok(())
+    }
+
+    /// The moments that the run's statistics begin with, the innermost wrapper's first.
+    pub(super) fn fresh_statistics(&mut self) -> Vec<Moments> {
+        let mut moments = Vec::new();
+        self.simulator.visit_statistics(&mut |statistics| {
+            let width = statistics.moments().mean.len();
+            moments.push(RunningStatistics::new(width).moments().clone());
+        });
+        moments
+    }
+
+    /// Acting rows of the whole run.
+    pub(super) fn run_rows(&self) -> usize {
+        self.run_rows
     }
 
     /// The shard's whole state.
@@ -139,6 +156,17 @@ impl Shard {
         self.fragments = saved.fragments;
         Ok(())
     }
+}
+
+/// Has a simulator's running statistics go on from the given moments, frozen for evaluation.
+pub(crate) fn set_statistics(simulator: &mut Simulator, moments: &[Moments], frozen: bool) {
+    let mut moments = moments.iter();
+    simulator.visit_statistics(&mut |statistics| {
+        statistics.freeze(frozen);
+        if let Some(moments) = moments.next() {
+            statistics.set_moments(moments);
+        }
+    });
 }
 
 /// A stream of the run for evaluation, which must share nothing with training.

@@ -12,16 +12,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use agon_agents::{Fragment, Policy};
+use agon_envs::wrappers::Moments;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::shard::{SavedShard, Shard};
 use crate::RunError;
 
-/// A policy and how many were published before it.
+/// What shards act with: a policy, how many were published before it, and the run's running statistics.
 pub(super) struct Published {
     pub(super) version: u64,
     pub(super) policy: Arc<dyn Policy>,
+    pub(super) statistics: Vec<Moments>,
 }
 
 /// What the learner tells a worker.
@@ -121,7 +123,7 @@ fn collect(shard: &mut Shard, links: &Links, current: &mut usize) -> Result<bool
         return Ok(false);
     };
     let published = links.policy.load_full();
-    shard.collect(&*published.policy, published.version, &mut fragment)?;
+    shard.collect(&published, &mut fragment)?;
     Ok(timed(links, || links.messages.send(Message::Fragment(fragment)).is_ok()))
 }
 

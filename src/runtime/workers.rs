@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::{self, Scope};
 
 use agon_agents::{Fragment, Learner};
+use agon_envs::wrappers::Moments;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -30,6 +31,7 @@ impl Workers {
         scope: &'scope Scope<'scope, '_>,
         shards: Vec<Shard>,
         learner: &dyn Learner,
+        statistics: Vec<Moments>,
         threads: usize,
     ) -> Result<Self, RunError> {
         let num_shards = shards.len();
@@ -42,7 +44,7 @@ impl Workers {
         }
         // Room for every fragment, every saved shard and a failure of each.
         let (message_sender, messages) = bounded(4 * num_shards);
-        let policy = Arc::new(ArcSwap::from_pointee(Published { version: 0, policy }));
+        let policy = Arc::new(ArcSwap::from_pointee(Published { version: 0, policy, statistics }));
         let blocked_ns = Arc::new(AtomicU64::new(0));
         let count = threads.clamp(1, num_shards);
         let mut dealt: Vec<Vec<Shard>> = (0..count).map(|_| Vec::new()).collect();
@@ -102,9 +104,14 @@ impl Workers {
         Ok(fragments)
     }
 
-    pub(super) fn publish(&mut self, learner: &dyn Learner) -> Result<(), RunError> {
+    pub(super) fn publish(&mut self, learner: &dyn Learner, statistics: &[Moments]) -> Result<(), RunError> {
         self.version += 1;
-        self.policy.store(Arc::new(Published { version: self.version, policy: learner.policy()? }));
+        let statistics = statistics.to_vec();
+        self.policy.store(Arc::new(Published {
+            version: self.version,
+            policy: learner.policy()?,
+            statistics,
+        }));
         Ok(())
     }
 

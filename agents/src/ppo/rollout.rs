@@ -14,6 +14,8 @@ use crate::{AgentError, Fragment};
 pub(super) struct Rollout {
     pub(super) observations: ObsBuffer,
     pub(super) actions: Vec<u32>,
+    /// Whether a row is a transition: an agent that has ended waits for its arena.
+    pub(super) active: Vec<bool>,
     pub(super) action_masks: Vec<bool>,
     pub(super) log_probs: Vec<f32>,
     pub(super) values: Vec<f32>,
@@ -27,6 +29,7 @@ impl Rollout {
         Self {
             observations: ObsBuffer::zeros(dtype, 0),
             actions: Vec::new(),
+            active: Vec::new(),
             action_masks: Vec::new(),
             log_probs: Vec::new(),
             values: Vec::new(),
@@ -38,6 +41,7 @@ impl Rollout {
     pub(super) fn clear(&mut self) {
         self.observations.resize(0);
         self.actions.clear();
+        self.active.clear();
         self.action_masks.clear();
         self.log_probs.clear();
         self.values.clear();

@@ -24,7 +24,14 @@
 //! All four numbers uniform in (−0.05, 0.05).
 //!
 //! # Episode end
-//! Terminated when the pole leans more than 12° or the cart leaves ±2.4 m; truncated after 500 steps (`-v1`).
+//! Terminated when the pole leans more than 12° or the cart leaves ±2.4 m; truncated after 500 steps (`-v1`) or 200
+//! (`-v0`).
+//!
+//! # Arguments
+//! `sutton_barto_reward` (false): 0 a step and −1 at the end instead of 1 a step.
+//!
+//! # Version history
+//! v1: 500 steps. v0: 200 steps.
 //!
 //! # Source
 //! Barto, Sutton and Anderson (1983); Gymnasium 1.3 `gymnasium/envs/classic_control/cartpole.py`, whose trajectories it
@@ -39,8 +46,10 @@ use std::f64::consts::{FRAC_PI_4, PI};
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::IN_TABLES;
+use crate::math::sin_cos_small;
 use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
-use crate::{Pcg64, Space};
+use crate::{Canvas, Frame, Pcg64, Space};
 
 const GRAVITY: f64 = 9.8;
 const CART_MASS: f64 = 1.0;
@@ -54,8 +63,6 @@ const FORCE: f64 = 10.0;
 const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of a cart are stored in tables";
 
 /// Arguments of the environment; see the [module's page](self).
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -110,7 +117,8 @@ impl EcsEnv for CartPole {
             .dynamics(push)
             .outcome(judge)
             .observe(observe)
-            .reset(reset);
+            .reset(reset)
+            .draw(|world, arena| Some(draw(world.get::<Position>(arena)?.0, world.get::<Angle>(arena)?.0)));
     }
 }
 
@@ -174,25 +182,6 @@ impl State<'_> {
     }
 }
 
-/// Sine and cosine for |x| ≤ π/4: fdlibm's `__kernel_sin` and `__kernel_cos` without their tails.
-#[expect(clippy::excessive_precision, reason = "fdlibm's coefficients as published")]
-#[inline(always)]
-fn sin_cos_small(x: f64) -> (f64, f64) {
-    let z = x * x;
-    let s = 8.333_333_333_322_489e-3
-        + z * (-1.984_126_982_985_795e-4
-            + z * (2.755_731_370_707_006_8e-6
-                + z * (-2.505_076_025_340_686_3e-8 + z * 1.589_690_995_211_55e-10)));
-    let sin = x + z * x * (-1.666_666_666_666_663_2e-1 + z * s);
-    let c = 4.166_666_666_666_66e-2
-        + z * (-1.388_888_888_887_411e-3
-            + z * (2.480_158_728_947_673e-5
-                + z * (-2.755_731_435_139_066_3e-7
-                    + z * (2.087_572_321_298_175e-9 + z * -1.135_964_755_778_819_5e-11))));
-    let cos = 1.0 - (0.5 * z - z * z * c);
-    (sin, cos)
-}
-
 /// Says which episodes end, and the rewards.
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
 fn judge(rewards: Res<Rewards>, mut outcomes: ResMut<Outcomes>, carts: Query<(&Row, &Position, &Angle)>) {
@@ -251,17 +240,19 @@ fn reset(
     });
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn polynomials_agree_with_the_library_within_two_units_in_the_last_place() {
-        for i in -1000..=1000 {
-            let x = f64::from(i) / 1000.0 * FRAC_PI_4;
-            let (sin, cos) = sin_cos_small(x);
-            assert!((sin - x.sin()).abs() <= 2.0 * f64::EPSILON * x.sin().abs(), "sin {x}");
-            assert!((cos - x.cos()).abs() <= 2.0 * f64::EPSILON, "cos {x}");
-        }
-    }
+/// The track, the cart, the pole and its hinge.
+fn draw(position: f64, angle: f64) -> Frame {
+    const WIDTH: f32 = 600.0;
+    const HEIGHT: f32 = 400.0;
+    const SCALE: f32 = WIDTH / (2.0 * POSITION_LIMIT as f32);
+    let (x, y) = (position as f32 * SCALE + WIDTH / 2.0, HEIGHT - 100.0);
+    let mut canvas = Canvas::new(WIDTH as u32, HEIGHT as u32, [255, 255, 255]);
+    canvas.line((0.0, y), (WIDTH, y), 1.0, [0, 0, 0]);
+    canvas.rect(x - 25.0, y - 15.0, 50.0, 30.0, [0, 0, 0]);
+    let hinge = (x, y - 7.5);
+    let length = SCALE * 2.0 * LENGTH as f32;
+    let tip = (hinge.0 + length * angle.sin() as f32, hinge.1 - length * angle.cos() as f32);
+    canvas.line(hinge, tip, 10.0, [202, 152, 101]);
+    canvas.circle(hinge, 5.0, [129, 132, 203]);
+    canvas.into_frame()
 }

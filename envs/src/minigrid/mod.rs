@@ -6,3 +6,8 @@ use crate::{EnvError, Registry};
 pub(crate) fn register(_registry: &mut Registry) -> Result<(), EnvError> {
     Ok(())
 }
+
+/// The text of a mission.
+pub fn mission_text(_id: &str, _index: usize) -> Option<String> {
+    None
+}

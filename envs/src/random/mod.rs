@@ -11,8 +11,55 @@
 mod pcg64;
 mod seed_sequence;
 
+use serde::{Serialize, de::DeserializeOwned};
+
 pub use pcg64::Pcg64;
 pub use seed_sequence::SeedSequence;
+
+/// What a random stream grows from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seed {
+    /// An integer, as a user gives it to `reset(seed)`: the stream is the reference's own.
+    Integer(u64),
+    /// A child of a run's seed: independent of all other children.
+    Sequence(SeedSequence),
+}
+
+impl Seed {
+    /// The independent child `key` of a run's seed.
+    pub fn derived(seed: u64, key: &[u32]) -> Self {
+        Self::Sequence(SeedSequence::with_spawn_key(seed, key))
+    }
+
+    /// The independent child `key` of this seed.
+    pub fn child(&self, key: &[u32]) -> Self {
+        match self {
+            Self::Integer(seed) => Self::derived(*seed, key),
+            Self::Sequence(sequence) => {
+                let mut words = sequence.generate_state(8);
+                words.extend_from_slice(key);
+                // A last word that is not zero: zeros at the end of an integer do not count.
+                words.push(1);
+                Self::Sequence(SeedSequence::from_words(&words))
+            }
+        }
+    }
+}
+
+/// A generator that an arena can own.
+pub trait Generator: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// The generator of a seed.
+    fn from_seed(seed: &Seed) -> Self;
+}
+
+impl Generator for Pcg64 {
+    fn from_seed(seed: &Seed) -> Self {
+        match seed {
+            Seed::Integer(seed) => Self::seed_from(*seed),
+            Seed::Sequence(sequence) => Self::from_sequence(sequence),
+        }
+    }
+}
 
 /// Why a generator could not be restored or a draw could not be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

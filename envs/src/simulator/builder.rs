@@ -6,14 +6,54 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, LogLevel, ScheduleBuildSettings, S
 use bevy_ecs::system::ScheduleSystem;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::schedule::{EnvRng, MemberOf, Phase, Row};
+use super::schedule::{Agent, Arena, EnvRng, MemberOf, Phase, Row};
 use super::snapshot::ComponentIo;
-use crate::{EnvError, Pcg64, Space};
+use crate::random::{Generator, Seed};
+use crate::{EnvError, Frame, Pcg64, Space};
+
+/// Draws an arena.
+pub(super) type Draw = dyn Fn(&mut World, Entity) -> Option<Frame> + Send + Sync;
+/// Writes an arena as text.
+pub(super) type Write = dyn Fn(&mut World, Entity) -> Option<String> + Send + Sync;
+
+/// Sets an arena's state from an observation.
+pub(super) type Assume = dyn Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync;
+
+/// How the arenas' generators are seeded, and kept over a tick that must not move them.
+pub(super) struct RngIo {
+    pub(super) seed: fn(&mut EntityWorldMut<'_>, &Seed),
+    pub(super) keep: fn(&World, &[Entity]) -> Box<dyn FnOnce(&mut World)>,
+    component: fn() -> ComponentIo,
+}
+
+impl RngIo {
+    fn of<R: Generator>() -> Self {
+        Self {
+            seed: |arena, seed| {
+                arena.insert(EnvRng(R::from_seed(seed)));
+            },
+            keep: |world, arenas| {
+                let kept: Vec<(Entity, EnvRng<R>)> = arenas
+                    .iter()
+                    .filter_map(|&arena| Some((arena, world.get::<EnvRng<R>>(arena)?.clone())))
+                    .collect();
+                Box::new(move |world| {
+                    for (arena, rng) in kept {
+                        world.entity_mut(arena).insert(rng);
+                    }
+                })
+            },
+            component: ComponentIo::of::<EnvRng<R>>,
+        }
+    }
+}
 
 /// An environment as components and systems: the fast way in, and the one for arenas of many entities.
 ///
 /// An implementation describes the spaces and builds the world; the state of `N` arenas is then stepped together.
-/// Arenas are entities with a [`Row`] and an [`EnvRng`]; entities that belong to an arena carry [`MemberOf`].
+/// Arenas are entities with an [`Arena`] number, a [`Row`] and an [`EnvRng`]; entities that belong to an arena carry
+/// [`MemberOf`]. Where several agents act in an arena ([`EcsEnv::num_agents`]) each of them is an entity with an [`Agent`]
+/// and its own [`Row`], and the arena has no row.
 /// All state must be in components registered with the builder, and no component may hold an `Entity`: that is what
 /// makes a snapshot whole. Members of one kind should carry one set of components: their order is kept within a set.
 /// Nothing an arena does may depend on the order in which a query meets members (take a maximum, not a rounded sum):
@@ -33,6 +73,11 @@ pub trait EcsEnv: Send + Sync + 'static {
     fn has_action_mask(&self) -> bool {
         false
     }
+
+    /// Number of agents that act in each arena as entities of their own; none if the arena itself acts.
+    fn num_agents(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A world in the making: what [`EcsEnv::build`] adds to.
@@ -41,16 +86,32 @@ pub struct SimulatorBuilder {
     pub(super) step: Schedule,
     pub(super) reset: Schedule,
     pub(super) arenas: Vec<Entity>,
+    pub(super) agents: Vec<Entity>,
+    pub(super) rng: RngIo,
     pub(super) arena_components: Vec<ComponentIo>,
+    pub(super) agent_components: Vec<ComponentIo>,
     pub(super) member_components: Vec<ComponentIo>,
+    pub(super) draw: Option<Box<Draw>>,
+    pub(super) write: Option<Box<Write>>,
+    pub(super) assume: Option<Box<Assume>>,
 }
 
 impl SimulatorBuilder {
-    pub(super) fn new(num_envs: usize) -> Self {
+    pub(super) fn new(num_envs: usize, num_agents: Option<usize>) -> Self {
         let mut world = World::new();
-        let arenas = (0..num_envs as u32)
-            .map(|row| world.spawn((Row(row), EnvRng(Pcg64::seed_from(u64::from(row))))).id())
-            .collect();
+        let numbers = 0..num_envs as u32;
+        let (arenas, agents) = match num_agents {
+            None => (world.spawn_batch(numbers.map(|env| (Arena(env), Row(env)))).collect(), Vec::new()),
+            Some(per_arena) => {
+                let arenas = world.spawn_batch(numbers.clone().map(Arena)).collect();
+                let agent = |env: u32| {
+                    let per_arena = per_arena as u32;
+                    (0..per_arena)
+                        .map(move |index| (Row(env * per_arena + index), Agent { arena: Arena(env), index }))
+                };
+                (arenas, world.spawn_batch(numbers.flat_map(agent).collect::<Vec<_>>()).collect())
+            }
+        };
         let schedule = || {
             let mut schedule = Schedule::default();
             schedule.set_executor(SingleThreadedExecutor::new());
@@ -61,12 +122,28 @@ impl SimulatorBuilder {
             schedule
         };
         let (mut step, mut reset) = (schedule(), schedule());
-        step.configure_sets(
-            (Phase::Act, Phase::Dynamics, Phase::Outcome, Phase::Score, Phase::Observe).chain(),
-        );
+        step.configure_sets((Phase::Act, Phase::Dynamics, Phase::Outcome, Phase::Observe).chain());
         reset.configure_sets((Phase::Autoreset, Phase::Observe).chain());
-        let arena_components = vec![ComponentIo::of::<EnvRng>()];
-        Self { world, step, reset, arenas, arena_components, member_components: Vec::new() }
+        Self {
+            world,
+            step,
+            reset,
+            arenas,
+            agents,
+            rng: RngIo::of::<Pcg64>(),
+            arena_components: Vec::new(),
+            agent_components: Vec::new(),
+            member_components: Vec::new(),
+            draw: None,
+            write: None,
+            assume: None,
+        }
+    }
+
+    /// Makes `R` the arenas' generator instead of NumPy's PCG64: systems then ask for `EnvRng<R>`.
+    pub fn random<R: Generator>(&mut self) -> &mut Self {
+        self.rng = RngIo::of::<R>();
+        self
     }
 
     /// Gives every arena a copy of `component`; it is part of the snapshots.
@@ -78,6 +155,18 @@ impl SimulatorBuilder {
             self.world.entity_mut(arena).insert(component.clone());
         }
         self.arena_components.push(ComponentIo::of::<C>());
+        self
+    }
+
+    /// Gives every agent a copy of `component`; it is part of the snapshots.
+    pub fn agent_component<C>(&mut self, component: C) -> &mut Self
+    where
+        C: Component<Mutability = Mutable> + Clone + Serialize + DeserializeOwned,
+    {
+        for &agent in &self.agents {
+            self.world.entity_mut(agent).insert(component.clone());
+        }
+        self.agent_components.push(ComponentIo::of::<C>());
         self
     }
 
@@ -133,7 +222,39 @@ impl SimulatorBuilder {
         self
     }
 
+    /// Says how an arena is drawn.
+    pub fn draw(
+        &mut self,
+        draw: impl Fn(&mut World, Entity) -> Option<Frame> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.draw = Some(Box::new(draw));
+        self
+    }
+
+    /// Says how an arena is written as text.
+    pub fn write(
+        &mut self,
+        write: impl Fn(&mut World, Entity) -> Option<String> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.write = Some(Box::new(write));
+        self
+    }
+
+    /// Says how an arena takes on a state that has a given observation; false if it cannot.
+    pub fn assume(
+        &mut self,
+        assume: impl Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.assume = Some(Box::new(assume));
+        self
+    }
+
     pub(super) fn finish(&mut self) -> Result<(), EnvError> {
+        // Before the first reset, and so that a generator's column is complete, every arena has one of a fixed seed.
+        for &arena in &self.arenas {
+            (self.rng.seed)(&mut self.world.entity_mut(arena), &Seed::Integer(0));
+        }
+        self.arena_components.insert(0, (self.rng.component)());
         for schedule in [&mut self.step, &mut self.reset] {
             schedule
                 .initialize(&mut self.world)

@@ -1,27 +1,36 @@
 //! The ECS simulator: many environments in one world, stepped together.
 //!
-//! A [`Simulator`] holds a fixed number of environments (a *shard* of a run). One tick runs a fixed, single-threaded
-//! schedule of system sets, [`Phase`]: `Act → Dynamics → Outcome → Score → Observe`, then, for the rows whose episode
-//! ended, `Autoreset → Observe`. Two systems of a set that touch the same data without a stated order are an error when
-//! the world is built, so a tick has one possible result. Parallelism is across simulators, never inside one.
+//! A [`Simulator`] holds a fixed number of environments (a *shard* of a run): a world ([`WorldEnv`]), the wrappers stacked
+//! on it, and on top of both what every environment shares: checked actions, autoreset, final observations and episode
+//! statistics. One tick of the world runs a fixed, single-threaded schedule of system sets, [`Phase`]:
+//! `Act → Dynamics → Outcome → Observe`; a reset runs `Autoreset → Observe` for the arenas concerned. Two systems of a set
+//! that touch the same data without a stated order are an error when the world is built, so a tick has one possible
+//! result. Parallelism is across simulators, never inside one.
 //!
-//! Invariant: nothing outside the components registered with the [`SimulatorBuilder`], the episode counters and the
-//! autoreset bookkeeping survives from one tick to the next; a [`Simulator::snapshot`] is therefore whole.
+//! Invariant: nothing outside the components registered with the [`SimulatorBuilder`], the episode counters, the
+//! wrappers' own state and the autoreset bookkeeping survives from one tick to the next; a [`Simulator::snapshot`] is
+//! therefore whole.
 
 mod builder;
 mod schedule;
 mod single;
 mod snapshot;
+mod world;
 
-use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use builder::{EcsEnv, SimulatorBuilder};
-pub use schedule::{ActionMasks, Actions, EnvRng, MemberOf, Observations, Outcomes, Phase, Row, Scope};
+pub use schedule::{
+    ActionMasks, Actions, Agent, Arena, EnvRng, MemberOf, Observations, Outcomes, Phase, Row, Scope,
+};
 pub use single::SingleEnv;
+pub use world::WorldEnv;
 
-use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch, row_dtype};
-use crate::{EnvError, Pcg64, Space};
+use crate::batch::{ActionBatch, ActionSpec, StepBatch};
+use crate::random::Seed;
+use crate::vector::{RowSet, VectorEnv, VectorInfo};
+use crate::wrappers::RunningStatistics;
+use crate::{EnvError, Frame, Space};
 
 /// When an episode that ended is reset; Gymnasium's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,158 +41,106 @@ pub enum Autoreset {
     SameStep,
     /// In the tick after: that tick ignores the action and gives the first observation with reward zero.
     NextStep,
-    /// By the caller ([`Simulator::reset_rows`]); stepping an ended environment is an error.
+    /// By the caller ([`Simulator::reset_envs`]); stepping an ended environment is an error.
     Disabled,
 }
-
-/// Episode counters of all rows.
-#[derive(Resource, Clone, Serialize, Deserialize)]
-struct Episodes {
-    returns: Vec<f64>,
-    lengths: Vec<u32>,
-    /// Rows that ended and wait for their reset; stays false under same-step autoreset.
-    waiting: Vec<bool>,
-    /// Rows that ended in this tick, in order.
-    ended: Vec<u32>,
-    any_waiting: bool,
-}
-
-#[derive(Resource)]
-struct TimeLimit(Option<u32>);
 
 /// What a snapshot holds.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    num_envs: u64,
     started: bool,
-    episodes: Episodes,
-    arenas: snapshot::Columns,
-    member_rows: Vec<Row>,
-    members: snapshot::Columns,
+    waiting: Vec<bool>,
+    env: Vec<u8>,
 }
 
-/// `N` environments of one kind, stepped together.
+/// `E` environments of one kind, stepped together: `N` rows, one for each acting agent.
 pub struct Simulator {
-    world: World,
-    step: Schedule,
-    reset: Schedule,
-    arenas: Vec<Entity>,
-    arena_components: Vec<snapshot::ComponentIo>,
-    member_components: Vec<snapshot::ComponentIo>,
-    observation_space: Space,
-    action_space: Space,
-    action_spec: ActionSpec,
+    env: Box<dyn VectorEnv>,
+    info: VectorInfo,
     observation_len: usize,
-    mask_len: usize,
     autoreset: Autoreset,
-    max_episode_steps: Option<u32>,
     started: bool,
-    /// Generators of waiting rows, kept over a tick that must not touch them.
-    kept_rngs: Vec<(Entity, Pcg64)>,
+    /// Rows whose episode has ended and that wait for the reset of their environment.
+    waiting: Vec<bool>,
+    num_waiting: usize,
+    /// The rows of the current tick.
+    active: RowSet,
+    /// The environments to be reset.
+    ended: RowSet,
 }
 
 impl std::fmt::Debug for Simulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Simulator")
-            .field("num_envs", &self.num_envs())
-            .field("observation_space", &self.observation_space)
-            .field("action_space", &self.action_space)
+            .field("info", &self.info)
             .field("autoreset", &self.autoreset)
             .finish_non_exhaustive()
     }
 }
 
 impl Simulator {
-    /// Builds a world of `num_envs` environments.
+    /// Builds a world of `num_envs` environments, without wrappers.
     ///
     /// # Errors
-    /// If `num_envs` is zero or over 2³¹, the time limit is zero, the action space cannot be stepped in a batch, or the
-    /// systems' order is ambiguous.
+    /// As [`WorldEnv::new`].
     pub fn new(
         env: &dyn EcsEnv,
         num_envs: usize,
         max_episode_steps: Option<u32>,
         autoreset: Autoreset,
     ) -> Result<Self, EnvError> {
-        if num_envs == 0 || num_envs > 1 << 31 {
-            let found = num_envs.to_string();
-            return Err(EnvError::Setting { field: "num_envs", expected: "between 1 and 2^31", found });
-        }
-        if max_episode_steps == Some(0) {
-            let found = "0".to_owned();
-            return Err(EnvError::Setting { field: "max_episode_steps", expected: "at least 1", found });
-        }
-        let (observation_space, action_space) = (env.observation_space(), env.action_space());
-        let action_spec = ActionSpec::of(&action_space)?;
-        let observation_len = observation_space.packed_len();
-        let mask_len = if env.has_action_mask() { action_spec.mask_len() } else { 0 };
+        Ok(Self::over(Box::new(WorldEnv::new(env, num_envs, max_episode_steps)?), autoreset))
+    }
 
-        let mut builder = SimulatorBuilder::new(num_envs);
-        builder
-            .constant(Actions {
-                batch: ActionBatch::zeros(&action_spec, num_envs),
-                width: action_spec.width(),
-            })
-            .constant(Observations {
-                buffer: ObsBuffer::zeros(row_dtype(&observation_space), num_envs * observation_len),
-                width: observation_len,
-            })
-            .constant(Outcomes {
-                rewards: vec![0.0; num_envs],
-                terminated: vec![false; num_envs],
-                truncated: vec![false; num_envs],
-            })
-            .constant(ActionMasks { masks: vec![true; num_envs * mask_len], width: mask_len })
-            .constant(Scope::default())
-            .constant(TimeLimit(max_episode_steps))
-            .constant(Episodes {
-                returns: vec![0.0; num_envs],
-                lengths: vec![0; num_envs],
-                waiting: vec![false; num_envs],
-                ended: Vec::with_capacity(num_envs),
-                any_waiting: false,
-            });
-        builder.step.add_systems(score.in_set(Phase::Score));
-        env.build(&mut builder);
-        builder.finish()?;
-        let SimulatorBuilder { world, step, reset, arenas, arena_components, member_components } = builder;
-        Ok(Self {
-            world,
-            step,
-            reset,
-            arenas,
-            arena_components,
-            member_components,
-            observation_space,
-            action_space,
-            action_spec,
-            observation_len,
-            mask_len,
+    /// Puts autoreset, checks and statistics on top of a vector environment.
+    pub fn over(env: Box<dyn VectorEnv>, autoreset: Autoreset) -> Self {
+        let info = env.info().clone();
+        Self {
+            observation_len: info.observation_len(),
             autoreset,
-            max_episode_steps,
             started: false,
-            kept_rngs: Vec::new(),
-        })
+            waiting: vec![false; info.num_rows()],
+            num_waiting: 0,
+            active: RowSet::all(info.num_rows()),
+            ended: RowSet::none(info.num_envs),
+            env,
+            info,
+        }
     }
 
-    /// Number of environments, `N`.
+    /// Number of environments, `E`.
     pub fn num_envs(&self) -> usize {
-        self.arenas.len()
+        self.info.num_envs
     }
 
-    /// Space of one environment's observations.
+    /// Agents that act in each environment.
+    pub fn num_agents(&self) -> usize {
+        self.info.num_agents
+    }
+
+    /// Rows of a batch, `N`: environments times agents. Row `e * num_agents + a` is agent `a` of environment `e`.
+    pub fn num_rows(&self) -> usize {
+        self.info.num_rows()
+    }
+
+    /// Sizes and spaces.
+    pub fn info(&self) -> &VectorInfo {
+        &self.info
+    }
+
+    /// Space of one row's observations.
     pub fn observation_space(&self) -> &Space {
-        &self.observation_space
+        &self.info.observation_space
     }
 
-    /// Space of one environment's actions.
+    /// Space of one row's actions.
     pub fn action_space(&self) -> &Space {
-        &self.action_space
+        &self.info.action_space
     }
 
     /// The batch form of the action space.
     pub fn action_spec(&self) -> &ActionSpec {
-        &self.action_spec
+        &self.info.action_spec
     }
 
     /// Length of an observation row, `O`.
@@ -193,7 +150,7 @@ impl Simulator {
 
     /// Length of an action mask, `A`; zero where the environment has none.
     pub fn mask_len(&self) -> usize {
-        self.mask_len
+        self.info.mask_len
     }
 
     /// When ended episodes are reset.
@@ -201,81 +158,62 @@ impl Simulator {
         self.autoreset
     }
 
-    /// Steps after which an episode is truncated.
-    pub fn max_episode_steps(&self) -> Option<u32> {
-        self.max_episode_steps
-    }
-
     /// Buffers of the right sizes for [`Simulator::step`].
     pub fn new_batch(&self) -> StepBatch {
-        let num_envs = self.num_envs();
-        let dtype = row_dtype(&self.observation_space);
-        StepBatch {
-            observations: ObsBuffer::zeros(dtype, num_envs * self.observation_len),
-            rewards: vec![0.0; num_envs],
-            terminated: vec![false; num_envs],
-            truncated: vec![false; num_envs],
-            action_masks: vec![true; num_envs * self.mask_len],
-            episodes: Vec::with_capacity(num_envs),
-            final_observations: ObsBuffer::zeros(dtype, 0),
-        }
+        self.info.new_batch()
     }
 
-    /// Seeds row `i` with `seed + i`, as Gymnasium's vector environments do, and starts an episode in every row.
+    /// Seeds environment `i` with `seed + i`, as Gymnasium's vector environments do, and starts an episode in each.
     ///
     /// # Errors
-    /// None today; the signature leaves room for environments that can fail to reset.
+    /// As [`Simulator::reset_with`].
     pub fn reset(&mut self, seed: u64, out: &mut StepBatch) -> Result<(), EnvError> {
-        let rngs = (0..self.num_envs() as u64).map(|row| Pcg64::seed_from(seed.wrapping_add(row)));
-        self.reset_with(rngs.collect(), out)
+        let seeds: Vec<Seed> =
+            (0..self.num_envs() as u64).map(|env| Seed::Integer(seed.wrapping_add(env))).collect();
+        self.reset_with(&seeds, out)
     }
 
-    /// Gives row `i` the generator `rngs[i]` and starts an episode in every row.
+    /// Gives environment `i` the random stream of `seeds[i]` and starts an episode in each.
     ///
     /// # Errors
-    /// [`EnvError::Setting`] if there is not one generator a row.
-    pub fn reset_with(&mut self, rngs: Vec<Pcg64>, out: &mut StepBatch) -> Result<(), EnvError> {
-        if rngs.len() != self.num_envs() {
-            let found = rngs.len().to_string();
-            return Err(EnvError::Setting { field: "rngs", expected: "one for each environment", found });
-        }
-        for (&arena, rng) in self.arenas.iter().zip(rngs) {
-            self.world.entity_mut(arena).insert(EnvRng(rng));
-        }
-        self.started = true;
+    /// [`EnvError::Setting`] if there is not one seed an environment.
+    pub fn reset_with(&mut self, seeds: &[Seed], out: &mut StepBatch) -> Result<(), EnvError> {
         self.fit(out);
-        self.swap_buffers(out);
-        self.clear_outcomes();
-        let num_envs = self.num_envs() as u32;
-        self.start_episodes((0..num_envs).collect());
-        self.swap_buffers(out);
+        self.env.reset(seeds, out)?;
+        self.started = true;
+        self.waiting.fill(false);
+        self.num_waiting = 0;
+        out.active.fill(true);
         out.episodes.clear();
         out.final_observations.resize(0);
         Ok(())
     }
 
-    /// Starts a new episode in the given rows; their generators run on. The other rows keep their observation, which
-    /// `out` must still hold from the last call.
+    /// Starts a new episode in the given environments; their generators run on. The rows of other environments keep their
+    /// observation, which `out` must still hold from the last call.
     ///
     /// # Errors
-    /// [`EnvError::Setting`] for a row that does not exist, [`EnvError::StepBeforeReset`] before the first reset.
-    pub fn reset_rows(&mut self, rows: &[u32], out: &mut StepBatch) -> Result<(), EnvError> {
+    /// [`EnvError::Setting`] for one that does not exist, [`EnvError::StepBeforeReset`] before the first reset.
+    pub fn reset_envs(&mut self, envs: &[u32], out: &mut StepBatch) -> Result<(), EnvError> {
         if !self.started {
             return Err(EnvError::StepBeforeReset);
         }
-        if let Some(row) = rows.iter().find(|&&row| row as usize >= self.num_envs()) {
-            let found = row.to_string();
+        if let Some(env) = envs.iter().find(|&&env| env as usize >= self.num_envs()) {
+            let found = env.to_string();
             return Err(EnvError::Setting {
-                field: "row",
+                field: "environment",
                 expected: "below the number of environments",
                 found,
             });
         }
         self.fit(out);
-        self.swap_buffers(out);
-        self.start_episodes(rows.to_vec());
-        self.swap_buffers(out);
-        Ok(())
+        self.ended.clear();
+        for &env in envs {
+            if !self.ended.contains(env as usize) {
+                self.ended.insert(env as usize);
+            }
+        }
+        self.reset_ended(out)
     }
 
     /// Steps every environment once and fills `out`. Allocates nothing once the buffers have grown to their size.
@@ -284,27 +222,23 @@ impl Simulator {
     /// `actions`: `[N, width]` as [`Simulator::action_spec`] says.
     ///
     /// # Errors
-    /// For a wrong action, a step before the first reset or after an end, or a reward that is not a number. After a
-    /// wrong action nothing has been stepped.
+    /// For a wrong or masked-out action, a step before the first reset or after an end, or a reward that is not a number.
+    /// After a wrong action nothing has been stepped.
     pub fn step(&mut self, actions: &ActionBatch, out: &mut StepBatch) -> Result<(), EnvError> {
         if !self.started {
             return Err(EnvError::StepBeforeReset);
         }
-        actions.validate(&self.action_spec, &self.action_space, self.num_envs())?;
-        let waiting = self.begin_tick()?;
-
+        actions.validate(&self.info.action_spec, &self.info.action_space, self.num_rows())?;
         self.fit(out);
-        self.swap_buffers(out);
-        self.clear_outcomes();
-        let count = actions.len();
-        self.world.resource_mut::<Actions>().batch.copy_range(0, actions, 0, count);
-        self.step.run(&mut self.world);
-        if !waiting.is_empty() {
-            self.finish_waiting(waiting);
+        if self.info.mask_len > 0 {
+            actions.validate_masks(&self.info.action_spec, &out.action_masks)?;
         }
-        self.collect_ended(out);
-        self.swap_buffers(out);
-
+        self.begin_tick(out)?;
+        self.env.step(actions, &self.active, out)?;
+        if !self.ended.is_empty() {
+            self.reset_ended(out)?;
+        }
+        self.collect_ended(out)?;
         match out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
             true => Ok(()),
             false => {
@@ -314,22 +248,14 @@ impl Simulator {
         }
     }
 
-    /// The whole state of all environments: restored, it has the same future.
+    /// The whole state of all environments and wrappers: restored, it has the same future.
     ///
     /// The current observations are not part of it: they are the caller's, in its last [`StepBatch`].
     ///
     /// # Errors
     /// [`EnvError::Snapshot`] if a component cannot be serialised.
     pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        let (members, member_rows) = snapshot::members(&mut self.world);
-        let saved = Saved {
-            num_envs: self.num_envs() as u64,
-            started: self.started,
-            episodes: self.world.resource::<Episodes>().clone(),
-            arenas: snapshot::Columns::save(&self.world, &self.arenas, &self.arena_components)?,
-            members: snapshot::Columns::save(&self.world, &members, &self.member_components)?,
-            member_rows,
-        };
+        let saved = Saved { started: self.started, waiting: self.waiting.clone(), env: self.env.snapshot()? };
         postcard::to_stdvec(&saved).map_err(|error| EnvError::Snapshot(error.to_string()))
     }
 
@@ -340,165 +266,124 @@ impl Simulator {
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         let saved: Saved =
             postcard::from_bytes(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
-        if saved.num_envs != self.num_envs() as u64 {
-            return Err(EnvError::Snapshot(format!(
-                "expected {} environments, found {}",
-                self.num_envs(),
-                saved.num_envs
-            )));
+        self.env.restore(&saved.env)?;
+        if saved.waiting.len() != self.waiting.len() {
+            let (expected, found) = (self.waiting.len(), saved.waiting.len());
+            return Err(EnvError::Snapshot(format!("expected {expected} rows, found {found}")));
         }
-        saved.arenas.load(&mut self.world, &self.arenas, &self.arena_components)?;
-        let members = snapshot::respawn_members(&mut self.world, &saved.member_rows);
-        saved.members.load(&mut self.world, &members, &self.member_components)?;
         self.started = saved.started;
-        self.world.insert_resource(saved.episodes);
+        self.num_waiting = saved.waiting.iter().filter(|&&waiting| waiting).count();
+        self.waiting = saved.waiting;
         Ok(())
     }
 
-    /// Marks which rows wait for a reset; under next-step autoreset they sit out this tick.
-    fn begin_tick(&mut self) -> Result<Vec<u32>, EnvError> {
-        let episodes = self.world.resource::<Episodes>();
-        if !episodes.any_waiting {
-            self.world.resource_mut::<Scope>().set_all();
-            return Ok(Vec::new());
-        }
-        let rows = |waiting: bool| {
-            let rows = episodes.waiting.iter().enumerate().filter(move |&(_, &w)| w == waiting);
-            rows.map(|(row, _)| row as u32).collect::<Vec<_>>()
-        };
-        let (waiting, stepping) = (rows(true), rows(false));
-        if self.autoreset == Autoreset::Disabled {
-            return Err(EnvError::StepAfterEnd { row: waiting[0] as usize });
-        }
-        for &row in &waiting {
-            let arena = self.arenas[row as usize];
-            if let Some(rng) = self.world.get::<EnvRng>(arena) {
-                self.kept_rngs.push((arena, rng.0.clone()));
-            }
-        }
-        self.world.resource_mut::<Scope>().set_rows(stepping.into_iter(), &self.arenas);
-        Ok(waiting)
+    /// A picture of an environment; none if it cannot be drawn or does not exist.
+    pub fn render(&mut self, env: usize) -> Option<Frame> {
+        self.env.render(env)
     }
 
-    /// Undoes what the tick did to waiting rows and resets them.
-    fn finish_waiting(&mut self, waiting: Vec<u32>) {
-        for (arena, rng) in std::mem::take(&mut self.kept_rngs) {
-            self.world.entity_mut(arena).insert(EnvRng(rng));
+    /// An environment as text; none if it has no such form or does not exist.
+    pub fn render_text(&mut self, env: usize) -> Option<String> {
+        self.env.render_text(env)
+    }
+
+    /// Sets an environment's state to one that has the given observation; false if it cannot.
+    pub fn assume(&mut self, env: usize, observation: &[f32]) -> bool {
+        self.env.assume(env, observation)
+    }
+
+    /// Visits the running statistics of the wrappers, the innermost first.
+    pub fn visit_statistics(&mut self, visit: &mut dyn FnMut(&mut RunningStatistics)) {
+        self.env.visit_statistics(visit);
+    }
+
+    /// Says which rows take part in this tick, and which environments are reset instead.
+    fn begin_tick(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.ended.clear();
+        if self.num_waiting == 0 {
+            self.active.fill();
+            out.active.fill(true);
+            return Ok(());
         }
-        let mut outcomes = self.world.resource_mut::<Outcomes>();
-        for &row in &waiting {
-            outcomes.rewards[row as usize] = 0.0;
-            outcomes.terminated[row as usize] = false;
-            outcomes.truncated[row as usize] = false;
+        let agents = self.info.num_agents;
+        for (env, rows) in self.waiting.chunks(agents).enumerate() {
+            if rows.iter().all(|&waiting| waiting) {
+                if self.autoreset == Autoreset::Disabled {
+                    return Err(EnvError::StepAfterEnd { row: env * agents });
+                }
+                self.ended.insert(env);
+            }
         }
-        self.start_episodes(waiting);
+        self.active.clear();
+        for (row, (&waiting, active)) in self.waiting.iter().zip(&mut out.active).enumerate() {
+            *active = !waiting;
+            if !waiting {
+                self.active.insert(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Resets the environments in `ended`.
+    fn reset_ended(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        if self.num_waiting > 0 {
+            for row in self.info.rows_of(&self.ended) {
+                self.num_waiting -= usize::from(self.waiting[row]);
+                self.waiting[row] = false;
+            }
+        }
+        self.env.reset_envs(&self.ended, out)?;
+        self.ended.clear();
+        Ok(())
     }
 
     /// Reports the episodes that ended and, under same-step autoreset, starts the next ones.
-    fn collect_ended(&mut self, out: &mut StepBatch) {
+    fn collect_ended(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        /// Most chunks have no end: one vectorised look decides.
+        const CHUNK: usize = 64;
         out.episodes.clear();
         out.final_observations.resize(0);
-        let ended = std::mem::take(&mut self.world.resource_mut::<Episodes>().ended);
-        if !ended.is_empty() {
-            let buffer = &self.world.resource::<Observations>().buffer;
-            let episodes = self.world.resource::<Episodes>();
-            for &row in &ended {
-                let i = row as usize;
-                out.final_observations.extend_from(buffer, i * self.observation_len, self.observation_len);
-                out.episodes.push(EpisodeStats {
-                    row,
-                    episode_return: episodes.returns[i],
-                    episode_length: episodes.lengths[i],
-                });
+        let (agents, len) = (self.info.num_agents, self.observation_len);
+        let at_once = agents == 1 && self.autoreset == Autoreset::SameStep;
+        let chunks = out.terminated.chunks(CHUNK).zip(out.truncated.chunks(CHUNK));
+        for (chunk, (terminated, truncated)) in chunks.enumerate() {
+            if !terminated.iter().zip(truncated).fold(false, |any, (a, b)| any | a | b) {
+                continue;
             }
-            if self.autoreset == Autoreset::SameStep {
-                let rows = self.start_episodes(ended);
-                self.world.resource_mut::<Episodes>().ended = rows;
-                return;
-            }
-            let mut episodes = self.world.resource_mut::<Episodes>();
-            episodes.any_waiting = true;
-            for &row in &ended {
-                episodes.waiting[row as usize] = true;
+            for (i, (a, b)) in terminated.iter().zip(truncated).enumerate() {
+                if !(*a | *b) {
+                    continue;
+                }
+                let row = chunk * CHUNK + i;
+                out.final_observations.extend_from(&out.observations, row * len, len);
+                out.episodes.push(self.env.episode(row));
+                if at_once {
+                    self.ended.insert(row);
+                    continue;
+                }
+                self.waiting[row] = true;
+                self.num_waiting += 1;
+                let env = row / agents;
+                let over = self.waiting[env * agents..(env + 1) * agents].iter().all(|&waiting| waiting);
+                if over && self.autoreset == Autoreset::SameStep {
+                    self.ended.insert(env);
+                }
             }
         }
-        self.world.resource_mut::<Episodes>().ended = ended;
-    }
-
-    /// Runs the reset schedule for `rows` and hands the vector back.
-    fn start_episodes(&mut self, rows: Vec<u32>) -> Vec<u32> {
-        let mut episodes = self.world.resource_mut::<Episodes>();
-        for &row in &rows {
-            episodes.returns[row as usize] = 0.0;
-            episodes.lengths[row as usize] = 0;
-            episodes.waiting[row as usize] = false;
-        }
-        episodes.any_waiting = episodes.any_waiting && episodes.waiting.contains(&true);
-        let mut scope = self.world.resource_mut::<Scope>();
-        if rows.len() == self.arenas.len() {
-            scope.set_all();
-        } else {
-            scope.set_rows(rows.iter().copied(), &self.arenas);
-        }
-        self.reset.run(&mut self.world);
-        rows
-    }
-
-    fn clear_outcomes(&mut self) {
-        let mut outcomes = self.world.resource_mut::<Outcomes>();
-        outcomes.rewards.fill(0.0);
-        outcomes.terminated.fill(false);
-        outcomes.truncated.fill(false);
+        if self.ended.is_empty() { Ok(()) } else { self.reset_ended(out) }
     }
 
     /// Gives the caller's buffers the right sizes.
     fn fit(&self, out: &mut StepBatch) {
-        let num_envs = self.num_envs();
-        if out.observations.dtype() != row_dtype(&self.observation_space) || out.rewards.len() != num_envs {
+        let rows = self.num_rows();
+        if out.observations.dtype() != self.info.dtype() || out.rewards.len() != rows {
             *out = self.new_batch();
         }
-        out.observations.resize(num_envs * self.observation_len);
-        out.action_masks.resize(num_envs * self.mask_len, true);
-        out.terminated.resize(num_envs, false);
-        out.truncated.resize(num_envs, false);
-    }
-
-    /// Exchanges the caller's buffers with the world's: the systems write straight into what the caller gets.
-    fn swap_buffers(&mut self, out: &mut StepBatch) {
-        std::mem::swap(&mut self.world.resource_mut::<Observations>().buffer, &mut out.observations);
-        let mut outcomes = self.world.resource_mut::<Outcomes>();
-        std::mem::swap(&mut outcomes.rewards, &mut out.rewards);
-        std::mem::swap(&mut outcomes.terminated, &mut out.terminated);
-        std::mem::swap(&mut outcomes.truncated, &mut out.truncated);
-        std::mem::swap(&mut self.world.resource_mut::<ActionMasks>().masks, &mut out.action_masks);
-    }
-}
-
-/// Adds up returns and lengths, applies the time limit and lists the rows that ended.
-fn score(limit: Res<TimeLimit>, mut outcomes: ResMut<Outcomes>, mut episodes: ResMut<Episodes>) {
-    let outcomes = &mut *outcomes;
-    let Episodes { returns, lengths, waiting, ended, any_waiting } = &mut *episodes;
-    let limit = limit.0.unwrap_or(u32::MAX);
-    let columns =
-        returns.iter_mut().zip(lengths.iter_mut()).zip(&outcomes.rewards).zip(outcomes.truncated.iter_mut());
-    for (((episode_return, length), reward), truncated) in columns {
-        *episode_return += reward;
-        *length += 1;
-        *truncated |= *length >= limit;
-    }
-    ended.clear();
-    const CHUNK: usize = 64;
-    let chunks = outcomes.terminated.chunks(CHUNK).zip(outcomes.truncated.chunks(CHUNK));
-    for (chunk, (terminated, truncated)) in chunks.enumerate() {
-        // Most chunks have no end: one vectorised look decides.
-        if terminated.iter().zip(truncated).fold(false, |any, (a, b)| any | a | b) {
-            for (i, (a, b)) in terminated.iter().zip(truncated).enumerate() {
-                let row = chunk * CHUNK + i;
-                if (*a | *b) && !(*any_waiting && waiting[row]) {
-                    ended.push(row as u32);
-                }
-            }
-        }
+        out.observations.resize(rows * self.observation_len);
+        out.action_masks.resize(rows * self.info.mask_len, true);
+        out.terminated.resize(rows, false);
+        out.truncated.resize(rows, false);
+        out.active.resize(rows, true);
     }
 }
 

@@ -5,7 +5,8 @@ use bevy_ecs::query::{IterQueryData, QueryData, QueryFilter};
 use serde::{Deserialize, Serialize};
 
 use crate::Pcg64;
-use crate::batch::{Action, ActionBatch, ObsBuffer, ObsElement};
+use crate::batch::{Action, ActionBatch, ActionSpec, ObsBuffer, ObsElement};
+use crate::vector::{RowSet, VectorInfo};
 
 /// The system sets of a tick, in their order. `Autoreset` and a second `Observe` run only where an episode ended.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,15 +17,25 @@ pub enum Phase {
     Dynamics,
     /// Write [`Outcomes`].
     Outcome,
-    /// The simulator's own: time limits and episode statistics.
-    Score,
     /// Write [`Observations`] for the arenas in [`Scope`].
     Observe,
     /// Start a new episode in the arenas in [`Scope`].
     Autoreset,
 }
 
-/// The batch row that an arena acts in and is observed in.
+/// The number of an arena (an environment) in its world.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Arena(pub u32);
+
+impl Arena {
+    /// The number as an index.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The batch row that an acting entity acts in and is observed in: of the arena itself, or of one of its agents.
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Row(pub u32);
 
@@ -36,14 +47,27 @@ impl Row {
     }
 }
 
-/// Marks an entity that belongs to an arena without being it (a bullet, a car). Register its components with
+/// Marks an acting entity of an arena with several agents ([`EcsEnv::num_agents`](super::EcsEnv::num_agents)).
+///
+/// Agents are spawned once, in row order, and never despawned: a query over agents meets the agents of arena 0, then
+/// those of arena 1, and so on.
+#[derive(Component, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its arena.
+    pub arena: Arena,
+    /// Its number in the arena, from zero.
+    pub index: u32,
+}
+
+/// Marks an entity that belongs to an arena without acting (a bullet, a car). Register its components with
 /// [`SimulatorBuilder::member_component`](super::SimulatorBuilder::member_component).
 #[derive(Component, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberOf(pub Row);
+pub struct MemberOf(pub Arena);
 
-/// An arena's own random generator.
+/// An arena's own random generator: NumPy's PCG64, or another one chosen with
+/// [`SimulatorBuilder::random`](super::SimulatorBuilder::random).
 #[derive(Component, Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EnvRng(pub Pcg64);
+pub struct EnvRng<R: Send + Sync + 'static = Pcg64>(pub R);
 
 /// The actions of this tick, already checked.
 #[derive(Resource)]
@@ -53,6 +77,10 @@ pub struct Actions {
 }
 
 impl Actions {
+    pub(super) fn new(spec: &ActionSpec, rows: usize) -> Self {
+        Self { batch: ActionBatch::zeros(spec, rows), width: spec.width() }
+    }
+
     /// The action of one row.
     #[inline]
     pub fn row(&self, row: Row) -> Action<'_> {
@@ -80,6 +108,11 @@ pub struct Observations {
 }
 
 impl Observations {
+    pub(super) fn new(info: &VectorInfo) -> Self {
+        let width = info.observation_len();
+        Self { buffer: ObsBuffer::zeros(info.dtype(), info.num_rows() * width), width }
+    }
+
     /// The row to write, as elements of the observation space's type.
     ///
     /// # Panics
@@ -112,6 +145,12 @@ pub struct Outcomes {
     pub truncated: Vec<bool>,
 }
 
+impl Outcomes {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { rewards: vec![0.0; rows], terminated: vec![false; rows], truncated: vec![false; rows] }
+    }
+}
+
 /// Legal actions, `[N, A]`, filled by `Observe` systems of environments that have masks; empty for the others.
 #[derive(Resource, Default)]
 pub struct ActionMasks {
@@ -120,33 +159,47 @@ pub struct ActionMasks {
 }
 
 impl ActionMasks {
+    pub(super) fn new(rows: usize, width: usize) -> Self {
+        Self { masks: vec![true; rows * width], width }
+    }
+
     /// The mask of one row, to be written.
     pub fn row_mut(&mut self, row: Row) -> &mut [bool] {
         &mut self.masks[row.index() * self.width..(row.index() + 1) * self.width]
     }
 }
 
-/// The arenas that `Observe` and `Autoreset` systems work on.
-#[derive(Resource, Default)]
+/// The arenas that `Observe` and `Autoreset` systems work on; in a tick, those that are stepped.
+#[derive(Resource)]
 pub struct Scope {
-    pub(super) all: bool,
-    /// Entities in scope, in row order; unused when all are.
-    pub(super) arenas: Vec<Entity>,
-    /// Whether a row is in scope; unused when all are.
-    pub(super) rows: Vec<bool>,
+    envs: RowSet,
+    /// Entities in scope, in order; unused when all are.
+    arenas: Vec<Entity>,
+    agents: Vec<Entity>,
 }
 
 impl Scope {
+    pub(super) fn new(num_envs: usize) -> Self {
+        Self { envs: RowSet::all(num_envs), arenas: Vec::new(), agents: Vec::new() }
+    }
+
     /// Whether every arena is in scope (then iterating over whole columns is fastest).
     #[inline]
     pub fn is_all(&self) -> bool {
-        self.all
+        self.envs.is_all()
     }
 
-    /// Whether the arena of `row` is in scope.
+    /// Whether an arena is in scope.
     #[inline]
-    pub fn contains(&self, row: Row) -> bool {
-        self.all || self.rows[row.index()]
+    pub fn contains(&self, arena: Arena) -> bool {
+        self.envs.contains(arena.index())
+    }
+
+    /// The arenas in scope, by number. Arenas with one set of components lie in one column in this order, so a system
+    /// can index a contiguous column with it.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone {
+        self.envs.iter()
     }
 
     /// Calls `f` for each arena in scope.
@@ -154,34 +207,56 @@ impl Scope {
     pub fn for_each<D: IterQueryData, F: QueryFilter>(
         &self,
         arenas: &mut Query<'_, '_, D, F>,
-        mut f: impl FnMut(<D as QueryData>::Item<'_, '_>),
+        f: impl FnMut(<D as QueryData>::Item<'_, '_>),
     ) {
-        if self.all {
-            for item in arenas.iter_mut() {
-                f(item);
-            }
-        } else {
-            for &arena in &self.arenas {
-                if let Ok(item) = arenas.get_mut(arena) {
-                    f(item);
-                }
-            }
-        }
+        for_each(self.is_all(), &self.arenas, arenas, f);
+    }
+
+    /// Calls `f` for each agent of the arenas in scope.
+    #[inline]
+    pub fn for_each_agent<D: IterQueryData, F: QueryFilter>(
+        &self,
+        agents: &mut Query<'_, '_, D, F>,
+        f: impl FnMut(<D as QueryData>::Item<'_, '_>),
+    ) {
+        for_each(self.is_all(), &self.agents, agents, f);
     }
 
     pub(super) fn set_all(&mut self) {
-        self.all = true;
+        self.envs.fill();
     }
 
-    /// Puts the listed rows in scope; `arena_of` maps a row to its entity.
-    pub(super) fn set_rows(&mut self, rows: impl Iterator<Item = u32>, arena_of: &[Entity]) {
-        self.all = false;
+    /// Puts the environments of `envs` in scope, given every arena's entity and every agent's.
+    pub(super) fn set(&mut self, envs: &RowSet, arenas: &[Entity], agents: &[Entity]) {
+        self.envs.copy_from(envs);
         self.arenas.clear();
-        self.rows.clear();
-        self.rows.resize(arena_of.len(), false);
-        for row in rows {
-            self.arenas.push(arena_of[row as usize]);
-            self.rows[row as usize] = true;
+        self.agents.clear();
+        if envs.is_all() {
+            return;
+        }
+        let per_arena = agents.len() / arenas.len();
+        for env in envs.iter() {
+            self.arenas.push(arenas[env]);
+            self.agents.extend_from_slice(&agents[env * per_arena..(env + 1) * per_arena]);
+        }
+    }
+}
+
+fn for_each<D: IterQueryData, F: QueryFilter>(
+    all: bool,
+    listed: &[Entity],
+    query: &mut Query<'_, '_, D, F>,
+    mut f: impl FnMut(<D as QueryData>::Item<'_, '_>),
+) {
+    if all {
+        for item in query.iter_mut() {
+            f(item);
+        }
+    } else {
+        for &entity in listed {
+            if let Ok(item) = query.get_mut(entity) {
+                f(item);
+            }
         }
     }
 }

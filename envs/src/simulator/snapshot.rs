@@ -4,7 +4,7 @@ use bevy_ecs::component::Mutable;
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::schedule::{MemberOf, Row};
+use super::schedule::{Arena, MemberOf};
 use crate::EnvError;
 
 /// How one component type is saved and restored.
@@ -89,15 +89,15 @@ impl Columns {
     }
 }
 
-/// The entities that belong to arenas, in the order in which queries meet them, with their arenas' rows.
-pub(super) fn members(world: &mut World) -> (Vec<Entity>, Vec<Row>) {
+/// The entities that belong to arenas, in the order in which queries meet them, with their arenas.
+pub(super) fn members(world: &mut World) -> (Vec<Entity>, Vec<Arena>) {
     world.query::<(Entity, &MemberOf)>().iter(world).map(|(entity, member)| (entity, member.0)).unzip()
 }
 
-/// Replaces all members by fresh entities of the given rows, to be filled from columns.
-pub(super) fn respawn_members(world: &mut World, rows: &[Row]) -> Vec<Entity> {
+/// Replaces all members by fresh entities of the given arenas, to be filled from columns.
+pub(super) fn respawn_members(world: &mut World, arenas: &[Arena]) -> Vec<Entity> {
     for entity in members(world).0 {
         world.despawn(entity);
     }
-    rows.iter().map(|&row| world.spawn(MemberOf(row)).id()).collect()
+    arenas.iter().map(|&arena| world.spawn(MemberOf(arena)).id()).collect()
 }

@@ -4,7 +4,7 @@ use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::{Action, Env, EnvSpec, MakeOptions, Registry, Step, check_env};
+use crate::{Action, Env, EnvSpec, MakeOptions, Pcg64, Registry, Step, check_env};
 
 /// Counts up to `ends_at`, then terminates; observes the count and draws a number a step.
 #[derive(Clone, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ fn disabled_refuses_a_step_after_the_end() {
     let actions = ActionBatch::Discrete(vec![0, 0]);
     simulator.step(&actions, &mut out).unwrap();
     assert!(matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 0 })));
-    simulator.reset_rows(&[0], &mut out).unwrap();
+    simulator.reset_envs(&[0], &mut out).unwrap();
     assert!(matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 1 })));
 }
 
@@ -184,10 +184,11 @@ impl EcsEnv for Swarm {
 /// Moves the members; those that leave are gone.
 fn drift(
     mut commands: Commands,
-    winds: Query<(&Row, &Wind)>,
+    winds: Query<(&Arena, &Wind)>,
     mut drifters: Query<(Entity, &MemberOf, &mut Drifter)>,
 ) {
-    let wind: std::collections::BTreeMap<Row, f64> = winds.iter().map(|(&row, wind)| (row, wind.0)).collect();
+    let wind: std::collections::BTreeMap<Arena, f64> =
+        winds.iter().map(|(&arena, wind)| (arena, wind.0)).collect();
     for (entity, member, mut drifter) in &mut drifters {
         drifter.at += drifter.speed + wind[&member.0];
         if drifter.at.abs() > 5.0 {
@@ -196,9 +197,13 @@ fn drift(
     }
 }
 
-fn judge(mut outcomes: ResMut<Outcomes>, arenas: Query<&Row>, drifters: Query<(&MemberOf, &Drifter)>) {
-    for &row in &arenas {
-        let left = drifters.iter().filter(|(member, _)| member.0 == row).count();
+fn judge(
+    mut outcomes: ResMut<Outcomes>,
+    arenas: Query<(&Arena, &Row)>,
+    drifters: Query<(&MemberOf, &Drifter)>,
+) {
+    for (&arena, &row) in &arenas {
+        let left = drifters.iter().filter(|(member, _)| member.0 == arena).count();
         outcomes.rewards[row.index()] = left as f64;
         outcomes.terminated[row.index()] = left == 0;
     }
@@ -207,22 +212,22 @@ fn judge(mut outcomes: ResMut<Outcomes>, arenas: Query<&Row>, drifters: Query<(&
 fn observe(
     scope: Res<Scope>,
     mut observations: ResMut<Observations>,
-    mut arenas: Query<&Row>,
+    mut arenas: Query<(&Arena, &Row)>,
     drifters: Query<(&MemberOf, &Drifter)>,
 ) {
-    scope.for_each(&mut arenas, |&row| {
-        let members = || drifters.iter().filter(|(member, _)| member.0 == row);
+    scope.for_each(&mut arenas, |(&arena, &row)| {
+        let members = || drifters.iter().filter(|(member, _)| member.0 == arena);
         // Not a sum: the order of members may depend on what else is in the world.
         let first = members().map(|(_, drifter)| drifter.at).fold(0.0, f64::max);
         observations.row_mut(row).copy_from_slice(&[members().count() as f32, first as f32]);
     });
 }
 
-fn spawn(scope: Res<Scope>, mut commands: Commands, mut arenas: Query<(&Row, &mut EnvRng)>) {
-    scope.for_each(&mut arenas, |(&row, mut rng)| {
+fn spawn(scope: Res<Scope>, mut commands: Commands, mut arenas: Query<(&Arena, &mut EnvRng)>) {
+    scope.for_each(&mut arenas, |(&arena, mut rng)| {
         for _ in 0..rng.0.integers(3, 8) {
             let drifter = Drifter { at: rng.0.uniform(-1.0, 1.0), speed: rng.0.uniform(-0.5, 0.5) };
-            commands.spawn((MemberOf(row), drifter));
+            commands.spawn((MemberOf(arena), drifter));
         }
     });
 }

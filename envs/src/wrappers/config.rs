@@ -1,0 +1,225 @@
+//! Wrappers as settings.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ActionRepeat, ClipAction, ClipReward, FlattenObservation, FrameStack, MaskObservation,
+    NormalizeObservation, NormalizeReward, ObservationNoise, RandomCrop, RandomShift, RecordStatistics,
+    RecordVideo, RescaleAction, StickyAction, TimeLimit, Wrapped, Wrapper,
+};
+use crate::EnvError;
+use crate::vector::VectorEnv;
+
+/// What a frame stack holds before there are enough frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Copies of the episode's first observation.
+    #[default]
+    Reset,
+    /// Zeros.
+    Zero,
+}
+
+/// One wrapper of a stack, as a TOML table with its `kind` and settings.
+///
+/// ```toml
+/// [[env.wrappers]]
+/// kind = "frame_stack"
+/// num_stack = 4
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum WrapperConfig {
+    /// [`TimeLimit`].
+    TimeLimit {
+        /// Steps until truncation; at least 1.
+        max_episode_steps: u32,
+    },
+    /// [`FrameStack`].
+    FrameStack {
+        /// Observations shown as one; at least 1.
+        #[serde(default = "four")]
+        num_stack: usize,
+        /// What fills the stack at first.
+        #[serde(default)]
+        padding: Padding,
+    },
+    /// [`StickyAction`].
+    StickyAction {
+        /// Chance that the last action is taken again, 0 to 1.
+        #[serde(default = "quarter")]
+        probability: f64,
+    },
+    /// [`ActionRepeat`].
+    ActionRepeat {
+        /// Steps inside for each one outside; at least 1.
+        repeats: u32,
+    },
+    /// [`NormalizeObservation`].
+    NormalizeObservation {
+        /// Added to the variance.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Largest absolute value.
+        #[serde(default = "ten")]
+        clip: f64,
+    },
+    /// [`NormalizeReward`].
+    NormalizeReward {
+        /// Discount of the return whose deviation scales rewards.
+        #[serde(default = "gamma")]
+        gamma: f64,
+        /// Added to the variance.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Largest absolute value.
+        #[serde(default = "ten")]
+        clip: f64,
+    },
+    /// [`ClipReward`].
+    ClipReward {
+        /// Least reward.
+        #[serde(default = "minus_one")]
+        min: f64,
+        /// Greatest reward.
+        #[serde(default = "one")]
+        max: f64,
+    },
+    /// [`ClipAction`].
+    ClipAction {},
+    /// [`RescaleAction`].
+    RescaleAction {
+        /// Least action outside.
+        #[serde(default = "minus_one")]
+        min: f64,
+        /// Greatest action outside.
+        #[serde(default = "one")]
+        max: f64,
+    },
+    /// [`FlattenObservation`].
+    FlattenObservation {},
+    /// [`MaskObservation`].
+    MaskObservation {
+        /// Indices of the numbers to hide.
+        indices: Vec<usize>,
+        /// Leave them out instead of showing zeros.
+        #[serde(default)]
+        drop: bool,
+    },
+    /// [`ObservationNoise`].
+    ObservationNoise {
+        /// Standard deviation; positive.
+        std: f64,
+        /// Indices of the numbers that get noise; all if empty.
+        #[serde(default)]
+        indices: Vec<usize>,
+    },
+    /// [`RandomShift`].
+    RandomShift {
+        /// Most pixels of a shift; at least 1.
+        #[serde(default = "four_pixels")]
+        pad: u32,
+    },
+    /// [`RandomCrop`].
+    RandomCrop {
+        /// Rows of the window.
+        height: usize,
+        /// Columns of the window.
+        width: usize,
+    },
+    /// [`RecordStatistics`].
+    RecordStatistics {},
+    /// [`RecordVideo`].
+    RecordVideo {
+        /// Where the files go.
+        directory: PathBuf,
+        /// Every how many episodes one is recorded; at least 1.
+        #[serde(default = "hundred")]
+        every: u64,
+    },
+}
+
+impl WrapperConfig {
+    /// Puts this wrapper around an environment; `depth` is its place in the stack, from zero inside.
+    ///
+    /// # Errors
+    /// [`EnvError::Wrapper`] if a setting is out of range or it does not fit the environment.
+    pub fn wrap(&self, env: Box<dyn VectorEnv>, depth: u32) -> Result<Box<dyn VectorEnv>, EnvError> {
+        let info = env.info().clone();
+        match self {
+            Self::TimeLimit { max_episode_steps } => boxed(env, TimeLimit::new(*max_episode_steps, &info)?),
+            Self::FrameStack { num_stack, padding } => {
+                boxed(env, FrameStack::new(*num_stack, *padding, &info)?)
+            }
+            Self::StickyAction { probability } => boxed(env, StickyAction::new(*probability, depth, &info)?),
+            Self::ActionRepeat { repeats } => boxed(env, ActionRepeat::new(*repeats)?),
+            Self::NormalizeObservation { epsilon, clip } => {
+                boxed(env, NormalizeObservation::new(*epsilon, *clip as f32, &info)?)
+            }
+            Self::NormalizeReward { gamma, epsilon, clip } => {
+                boxed(env, NormalizeReward::new(*gamma, *epsilon, *clip, &info)?)
+            }
+            Self::ClipReward { min, max } => boxed(env, ClipReward::new(*min, *max)?),
+            Self::ClipAction {} => boxed(env, ClipAction::new(&info)?),
+            Self::RescaleAction { min, max } => {
+                boxed(env, RescaleAction::new(*min as f32, *max as f32, &info)?)
+            }
+            Self::FlattenObservation {} => boxed(env, FlattenObservation::new(&info)),
+            Self::MaskObservation { indices, drop } => {
+                boxed(env, MaskObservation::new(indices, *drop, &info)?)
+            }
+            Self::ObservationNoise { std, indices } => {
+                boxed(env, ObservationNoise::new(*std as f32, indices, depth, &info)?)
+            }
+            Self::RandomShift { pad } => boxed(env, RandomShift::new(*pad, depth, &info)?),
+            Self::RandomCrop { height, width } => boxed(env, RandomCrop::new(*height, *width, depth, &info)?),
+            Self::RecordStatistics {} => boxed(env, RecordStatistics::new(&info)),
+            Self::RecordVideo { directory, every } => {
+                boxed(env, RecordVideo::new(directory.clone(), *every, &info)?)
+            }
+        }
+    }
+}
+
+fn boxed<W: Wrapper + 'static>(env: Box<dyn VectorEnv>, wrapper: W) -> Result<Box<dyn VectorEnv>, EnvError> {
+    Ok(Box::new(Wrapped::new(env, wrapper)?))
+}
+
+fn four() -> usize {
+    4
+}
+
+fn four_pixels() -> u32 {
+    4
+}
+
+fn quarter() -> f64 {
+    0.25
+}
+
+fn epsilon() -> f64 {
+    1e-8
+}
+
+fn gamma() -> f64 {
+    0.99
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn minus_one() -> f64 {
+    -1.0
+}
+
+fn ten() -> f64 {
+    10.0
+}
+
+fn hundred() -> u64 {
+    100
+}

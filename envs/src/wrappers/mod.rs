@@ -1,0 +1,149 @@
+//! Wrappers: parts that change what an agent sees of an environment or does to it, stacked by configuration or in code.
+//!
+//! A [`Wrapper`] is a set of hooks: actions on their way in, outcomes and observations on their way out. [`Wrapped`] puts
+//! one around a [`VectorEnv`] and is a [`VectorEnv`] itself. Hooks work on whole batches and in place where the
+//! observation keeps its size, so a wrapper costs the work it does and no copy more. The first of a list is the innermost.
+//!
+//! Random wrappers own a stream for each row, grown from the environment's seed and the wrapper's place in the stack:
+//! a row's trajectory never depends on what else is in the batch.
+
+mod actions;
+mod config;
+mod frame_stack;
+mod images;
+mod normalize;
+mod observations;
+mod outcomes;
+mod statistics;
+mod video;
+mod wrapped;
+
+use crate::batch::EpisodeStats;
+use crate::vector::{RowSet, VectorEnv, VectorInfo};
+use crate::{ActionBatch, EnvError, ObsBuffer, Seed, StepBatch};
+
+pub use actions::{ActionRepeat, ClipAction, RescaleAction, StickyAction};
+pub use config::{Padding, WrapperConfig};
+pub use frame_stack::FrameStack;
+pub use images::{RandomCrop, RandomShift};
+pub use normalize::{NormalizeObservation, NormalizeReward};
+pub use observations::{FlattenObservation, MaskObservation, ObservationNoise};
+pub use outcomes::{ClipReward, RecordStatistics, TimeLimit};
+pub use statistics::{Moments, RunningStatistics};
+pub use video::RecordVideo;
+pub use wrapped::Wrapped;
+
+/// Whether rows have just been reset or stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// An episode began: the observation is its first.
+    Reset,
+    /// A step was taken.
+    Step,
+}
+
+/// What a hook may look at while it changes a batch.
+pub struct Context<'a> {
+    /// The rows concerned.
+    pub rows: &'a RowSet,
+    /// What happened to them.
+    pub moment: Moment,
+    /// The observations inside, `[N, O]`, if the wrapper changes their size or space; else none, and the batch holds
+    /// them.
+    pub inner: Option<&'a ObsBuffer>,
+    /// The wrapped environment, for pictures.
+    pub env: &'a mut dyn VectorEnv,
+}
+
+/// The hooks of a wrapper. All have defaults that do nothing.
+pub trait Wrapper: Send {
+    /// Its name in configurations and snapshots.
+    fn name(&self) -> &'static str;
+
+    /// Sizes and spaces outside, from those inside.
+    ///
+    /// # Errors
+    /// [`EnvError::Wrapper`] if it does not fit the environment inside.
+    fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
+        Ok(inner.clone())
+    }
+
+    /// Steps of the environment inside for each one outside; at least 1.
+    fn repeats(&self) -> u32 {
+        1
+    }
+
+    /// Whether [`Wrapper::actions`] changes actions: else they are handed through without a copy.
+    fn changes_actions(&self) -> bool {
+        false
+    }
+
+    /// Changes the actions of the active rows on their way in.
+    fn actions(&mut self, _actions: &mut ActionBatch, _active: &RowSet) {}
+
+    /// Gets the seeds of all environments before they are reset.
+    fn seed(&mut self, _seeds: &[Seed], _info: &VectorInfo) {}
+
+    /// Changes the batch on its way out: observations, rewards and flags of the rows concerned.
+    ///
+    /// # Errors
+    /// If it cannot do its work, such as writing a file.
+    fn after(&mut self, _context: Context<'_>, _out: &mut StepBatch) -> Result<(), EnvError> {
+        Ok(())
+    }
+
+    /// Return and length so far of a row's episode, if this wrapper counts them.
+    fn episode(&self, _row: usize) -> Option<EpisodeStats> {
+        None
+    }
+
+    /// The running statistics, if it has any.
+    fn statistics(&mut self) -> Option<&mut RunningStatistics> {
+        None
+    }
+
+    /// The whole state.
+    ///
+    /// # Errors
+    /// [`EnvError::Snapshot`].
+    fn save(&self) -> Result<Vec<u8>, EnvError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes on a saved state.
+    ///
+    /// # Errors
+    /// [`EnvError::Snapshot`] if it does not fit or is damaged.
+    fn load(&mut self, _bytes: &[u8]) -> Result<(), EnvError> {
+        Ok(())
+    }
+}
+
+/// A state as bytes.
+fn to_bytes(state: &impl serde::Serialize) -> Result<Vec<u8>, EnvError> {
+    postcard::to_stdvec(state).map_err(|error| EnvError::Snapshot(error.to_string()))
+}
+
+/// A state from bytes.
+fn from_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
+    postcard::from_bytes(bytes).map_err(|error| EnvError::Snapshot(error.to_string()))
+}
+
+/// Takes on a saved column if it has the right length.
+fn load_column<T: serde::de::DeserializeOwned>(column: &mut Vec<T>, bytes: &[u8]) -> Result<(), EnvError> {
+    let saved: Vec<T> = from_bytes(bytes)?;
+    if saved.len() != column.len() {
+        let message = format!("expected {} values of a wrapper, found {}", column.len(), saved.len());
+        return Err(EnvError::Snapshot(message));
+    }
+    *column = saved;
+    Ok(())
+}
+
+/// A wrapper that does not fit, or is set up wrongly.
+fn refused(wrapper: &'static str, message: impl Into<String>) -> EnvError {
+    EnvError::Wrapper { wrapper, message: message.into() }
+}
+
+#[cfg(test)]
+mod tests;

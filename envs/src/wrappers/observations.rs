@@ -1,0 +1,243 @@
+//! Wrappers of observations: flat rows, hidden parts, noise.
+
+use rand_distr::{Distribution, StandardNormal};
+
+use super::actions::row_streams;
+use super::{Context, Wrapper, load_column, refused, to_bytes};
+use crate::batch::{ObsBuffer, ObsElement};
+use crate::spaces::{BoxSpace, Dtype};
+use crate::vector::VectorInfo;
+use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
+
+/// Shows observations of any space as one vector of numbers: choices become one-hot, entries of a dictionary follow each
+/// other in the order of their names, bytes become numbers.
+pub struct FlattenObservation {
+    space: Space,
+    packed: Vec<f32>,
+}
+
+impl FlattenObservation {
+    /// Flattens the environment's observations.
+    pub fn new(info: &VectorInfo) -> Self {
+        Self { space: info.observation_space.clone(), packed: vec![0.0; info.observation_len()] }
+    }
+}
+
+impl Wrapper for FlattenObservation {
+    fn name(&self) -> &'static str {
+        "flatten_observation"
+    }
+
+    fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        flat_bounds(&inner.observation_space, &mut low, &mut high);
+        let shape = vec![low.len()];
+        let observation_space = Space::Box(BoxSpace::new(low, high, shape, Dtype::F32)?);
+        Ok(VectorInfo { observation_space, ..inner.clone() })
+    }
+
+    fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
+        // Without an inner buffer the observations are flat already.
+        let (Some(inner), Some(flat)) = (context.inner, f32::slice_mut(&mut out.observations)) else {
+            return Ok(());
+        };
+        let (from, to) = (self.packed.len(), self.space.flat_len());
+        for row in context.rows.iter() {
+            inner.view(row * from, from).write_f32(&mut self.packed);
+            let mut packed = self.packed.as_slice();
+            let mut flat = &mut flat[row * to..(row + 1) * to];
+            flatten(&self.space, &mut packed, &mut flat);
+        }
+        Ok(())
+    }
+}
+
+/// Takes a space's numbers off the front of a packed row and puts its flat ones at the front of `flat`.
+fn flatten(space: &Space, packed: &mut &[f32], flat: &mut &mut [f32]) {
+    let mut one_hot = |n: usize, start: i64| {
+        let Some((&value, rest)) = packed.split_first() else { return };
+        *packed = rest;
+        let (hot, rest) = std::mem::take(flat).split_at_mut(n);
+        hot.fill(0.0);
+        if let Some(slot) = hot.get_mut((value as i64 - start) as usize) {
+            *slot = 1.0;
+        }
+        *flat = rest;
+    };
+    match space {
+        Space::Discrete { n, start } => one_hot(*n, *start),
+        Space::MultiDiscrete { nvec } => nvec.iter().for_each(|&n| one_hot(n, 0)),
+        Space::Box(_) | Space::MultiBinary { .. } => {
+            let (numbers, rest) = packed.split_at(space.packed_len());
+            *packed = rest;
+            let (slots, rest) = std::mem::take(flat).split_at_mut(numbers.len());
+            slots.copy_from_slice(numbers);
+            *flat = rest;
+        }
+        Space::Dict(entries) => entries.values().for_each(|space| flatten(space, packed, flat)),
+        Space::Tuple(entries) => entries.iter().for_each(|space| flatten(space, packed, flat)),
+    }
+}
+
+/// Appends the bounds of a space's flat values.
+fn flat_bounds(space: &Space, low: &mut Vec<f32>, high: &mut Vec<f32>) {
+    match space {
+        Space::Box(bounds) => {
+            low.extend_from_slice(bounds.low());
+            high.extend_from_slice(bounds.high());
+        }
+        Space::Dict(entries) => entries.values().for_each(|space| flat_bounds(space, low, high)),
+        Space::Tuple(entries) => entries.iter().for_each(|space| flat_bounds(space, low, high)),
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => {
+            low.resize(low.len() + space.flat_len(), 0.0);
+            high.resize(high.len() + space.flat_len(), 1.0);
+        }
+    }
+}
+
+/// Hides numbers of the observation: a task becomes one that needs a memory.
+pub struct MaskObservation {
+    /// Indices of a row that are hidden.
+    hidden: Vec<usize>,
+    /// Indices that stay, if the hidden ones are left out instead of zeroed.
+    kept: Option<Vec<usize>>,
+    len: usize,
+}
+
+impl MaskObservation {
+    /// Hides the numbers at `indices`: as zeros, or left out if `drop`.
+    ///
+    /// # Errors
+    /// If an index is out of range, none is left, or observations are no box of numbers.
+    pub fn new(indices: &[usize], drop: bool, info: &VectorInfo) -> Result<Self, EnvError> {
+        let Space::Box(bounds) = &info.observation_space else {
+            let message = format!("expected a Box, got {}; flatten it first", info.observation_space);
+            return Err(refused("mask_observation", message));
+        };
+        let len = bounds.len();
+        if let Some(index) = indices.iter().find(|&&index| index >= len) {
+            return Err(refused("mask_observation", format!("indices must be below {len}, got {index}")));
+        }
+        let kept: Vec<usize> = (0..len).filter(|index| !indices.contains(index)).collect();
+        if kept.is_empty() || indices.is_empty() {
+            let message = format!("indices must hide some of {len} numbers and not all, got {indices:?}");
+            return Err(refused("mask_observation", message));
+        }
+        Ok(Self { hidden: indices.to_vec(), kept: drop.then_some(kept), len })
+    }
+
+    fn apply<T: ObsElement>(&self, context: &Context<'_>, from: &[T], to: &mut [T]) {
+        let width = self.kept.as_ref().map_or(self.len, Vec::len);
+        for row in context.rows.iter() {
+            let source = &from[row * self.len..(row + 1) * self.len];
+            let target = &mut to[row * width..(row + 1) * width];
+            match &self.kept {
+                Some(kept) => target.iter_mut().zip(kept).for_each(|(to, &index)| *to = source[index]),
+                None => {
+                    target.copy_from_slice(source);
+                    self.hidden.iter().for_each(|&index| target[index] = T::default());
+                }
+            }
+        }
+    }
+}
+
+impl Wrapper for MaskObservation {
+    fn name(&self) -> &'static str {
+        "mask_observation"
+    }
+
+    fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
+        let Space::Box(bounds) = &inner.observation_space else { return Ok(inner.clone()) };
+        let pick = |bound: &[f32], kept: &[usize]| kept.iter().map(|&index| bound[index]).collect::<Vec<_>>();
+        let (low, high, shape) = match &self.kept {
+            Some(kept) => (pick(bounds.low(), kept), pick(bounds.high(), kept), vec![kept.len()]),
+            None => {
+                let zeroed = |bound: &[f32]| {
+                    let mut bound = bound.to_vec();
+                    self.hidden.iter().for_each(|&index| bound[index] = 0.0);
+                    bound
+                };
+                (zeroed(bounds.low()), zeroed(bounds.high()), bounds.shape().to_vec())
+            }
+        };
+        let observation_space = Space::Box(BoxSpace::new(low, high, shape, bounds.dtype())?);
+        Ok(VectorInfo { observation_space, ..inner.clone() })
+    }
+
+    fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
+        match (context.inner, &mut out.observations) {
+            (Some(ObsBuffer::F32(from)), ObsBuffer::F32(to)) => self.apply(&context, from, to),
+            (Some(ObsBuffer::U8(from)), ObsBuffer::U8(to)) => self.apply(&context, from, to),
+            // A space that hiding does not change is one whose hidden numbers are always zero.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Adds normal noise to numbers of the observation, within its bounds.
+pub struct ObservationNoise {
+    std: f32,
+    indices: Vec<usize>,
+    bounds: BoxSpace,
+    depth: u32,
+    rngs: Vec<Pcg64>,
+}
+
+impl ObservationNoise {
+    /// Noise of standard deviation `std` on the numbers at `indices`, on all if there are none; `depth` is the wrapper's
+    /// place in the stack.
+    ///
+    /// # Errors
+    /// If `std` is not positive, an index is out of range, or observations are no box of float32.
+    pub fn new(std: f32, indices: &[usize], depth: u32, info: &VectorInfo) -> Result<Self, EnvError> {
+        let bounds = match &info.observation_space {
+            Space::Box(bounds) if bounds.dtype() == Dtype::F32 => bounds.clone(),
+            other => {
+                return Err(refused("observation_noise", format!("expected a Box of float32, got {other}")));
+            }
+        };
+        if !(std > 0.0 && std.is_finite()) {
+            return Err(refused("observation_noise", format!("std must be positive, got {std}")));
+        }
+        if let Some(index) = indices.iter().find(|&&index| index >= bounds.len()) {
+            let message = format!("indices must be below {}, got {index}", bounds.len());
+            return Err(refused("observation_noise", message));
+        }
+        let indices = if indices.is_empty() { (0..bounds.len()).collect() } else { indices.to_vec() };
+        Ok(Self { std, indices, bounds, depth, rngs: vec![Pcg64::seed_from(0); info.num_rows()] })
+    }
+}
+
+impl Wrapper for ObservationNoise {
+    fn name(&self) -> &'static str {
+        "observation_noise"
+    }
+
+    fn seed(&mut self, seeds: &[Seed], info: &VectorInfo) {
+        self.rngs = row_streams(seeds, self.depth, info);
+    }
+
+    fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
+        let Some(observations) = f32::slice_mut(&mut out.observations) else { return Ok(()) };
+        let len = self.bounds.len();
+        for row in context.rows.iter() {
+            for &index in &self.indices {
+                let noise: f32 = StandardNormal.sample(&mut self.rngs[row]);
+                let value = &mut observations[row * len + index];
+                *value =
+                    (*value + self.std * noise).clamp(self.bounds.low()[index], self.bounds.high()[index]);
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, EnvError> {
+        to_bytes(&self.rngs)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        load_column(&mut self.rngs, bytes)
+    }
+}
