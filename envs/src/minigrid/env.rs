@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::task::Task;
+use super::draw;
+use super::task::{Layout, Task};
 use super::view::{IMAGE_LEN, SIZE, View};
 use super::world::{GridAction, World};
-use super::{draw, task};
 use crate::batch::Action;
 use crate::{Env, EnvError, Frame, Pcg64, Space, Step};
 
@@ -34,7 +34,7 @@ impl MiniGrid {
     /// # Errors
     /// If `max_steps` is 0.
     pub(super) fn new(task: Task, arguments: MiniGridArguments) -> Result<Self, EnvError> {
-        let task::Layout { width, height, max_steps, see_through_walls } = task.family().layout();
+        let Layout { width, height, max_steps, see_through_walls } = task.family().layout();
         let max_steps = arguments.max_steps.unwrap_or(max_steps);
         if max_steps == 0 {
             return Err(EnvError::Setting { field: "max_steps", expected: "at least 1", found: "0".to_owned() });

@@ -35,7 +35,7 @@
 //! as well.
 //!
 //! # Version history
-//! `-v0`: sizes 7, 9, 11, 13 and 17; `S13Random` and `S17Random`.
+//! `-v0`: sizes 7, 9, 11 and 13; `S13Random` and `S17Random`.
 //!
 //! # Source
 //! MiniGrid 3.2.0 `minigrid/envs/memory.py` (Apache-2.0), whose trajectories it repeats, world generation included.

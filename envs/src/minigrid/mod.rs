@@ -96,7 +96,6 @@ fn tasks() -> Vec<(&'static str, Task)> {
         ("MiniGrid-MemoryS9-v0", Memory::new(9).into()),
         ("MiniGrid-MemoryS11-v0", Memory::new(11).into()),
         ("MiniGrid-MemoryS13-v0", Memory::new(13).into()),
-        ("MiniGrid-MemoryS17-v0", Memory::new(17).into()),
         ("MiniGrid-MemoryS13Random-v0", Memory::random_length(13).into()),
         ("MiniGrid-MemoryS17Random-v0", Memory::random_length(17).into()),
         ("MiniGrid-MultiRoom-N2-S4-v0", MultiRoom::new(2, 4).into()),

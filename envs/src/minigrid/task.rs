@@ -63,8 +63,7 @@ pub(super) trait Family {
     fn generate(&mut self, world: &mut World, rng: &mut Pcg64) -> Option<usize>;
 
     /// Lets the agent act and judges what came of it.
-    fn act(&mut self, world: &mut World, action: GridAction, rng: &mut Pcg64) -> Outcome {
-        let _ = rng;
+    fn act(&mut self, world: &mut World, action: GridAction, _rng: &mut Pcg64) -> Outcome {
         world.act(action)
     }
 }

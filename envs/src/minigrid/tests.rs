@@ -2,7 +2,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::{ActionBatch, Autoreset, MakeOptions, Simulator, StepBatch, check_env};
+use crate::{ActionBatch, Autoreset, Env, MakeOptions, Pcg64, Simulator, StepBatch, check_env};
 
 /// Episodes recorded from MiniGrid 3.2.0 with a random agent.
 const RECORDED: [&str; 19] = [
@@ -27,9 +27,13 @@ const RECORDED: [&str; 19] = [
     "MiniGrid-UnlockPickup-v0",
 ];
 
-fn recording(id: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/golden/env/{id}.csv.gz"))
+/// A recording's file in a folder of the recorded environments.
+fn recording(folder: &str, id: &str) -> PathBuf {
+    let recordings = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/env/");
+    Path::new(recordings).join(folder).join(format!("{id}.csv.gz"))
 }
+
+const REWARD_TOLERANCE: f64 = 1e-12;
 
 /// A simulator that follows a recording, resetting where the recording does.
 struct Replay {
@@ -38,8 +42,8 @@ struct Replay {
     out: StepBatch,
     seed: Option<u64>,
     steps: usize,
-    ended: usize,
-    rewarded: usize,
+    /// Steps that were rewarded.
+    successes: usize,
 }
 
 impl Replay {
@@ -47,7 +51,7 @@ impl Replay {
         let options = MakeOptions { autoreset: Autoreset::Disabled, ..Default::default() };
         let simulator = Registry::builtin().make(id, &options).unwrap();
         let out = simulator.new_batch();
-        Self { id: id.to_owned(), simulator, out, seed: None, steps: 0, ended: 0, rewarded: 0 }
+        Self { id: id.to_owned(), simulator, out, seed: None, steps: 0, successes: 0 }
     }
 
     /// Plays a whole recording and compares everything.
@@ -73,8 +77,7 @@ impl Replay {
             assert_eq!(self.out.terminated[0], &record[4] == "1", "{place}: terminated");
             assert_eq!(self.out.truncated[0], &record[5] == "1", "{place}: truncated");
             self.steps += 1;
-            self.ended += usize::from(self.out.terminated[0] || self.out.truncated[0]);
-            self.rewarded += usize::from(reward > 0.0);
+            self.successes += usize::from(reward > 0.0);
         } else if self.seed == Some(seed) {
             self.simulator.reset_rows(&[0], &mut self.out).unwrap();
         } else {
@@ -93,12 +96,122 @@ impl Replay {
     }
 }
 
-const REWARD_TOLERANCE: f64 = 1e-12;
-
 #[test]
 fn recorded_episodes_are_repeated_exactly() {
     for id in RECORDED {
-        let replay = Replay::new(id).play(&recording(id));
+        let replay = Replay::new(id).play(&recording("", id));
         assert!(replay.steps >= 800, "{id}: {} steps", replay.steps);
     }
+}
+
+#[test]
+fn planned_episodes_of_every_id_are_repeated_exactly() {
+    for (id, _) in tasks() {
+        let replay = Replay::new(id).play(&recording("minigrid_planned", id));
+        assert!(replay.successes > 0, "{id}: no recorded episode reaches its end");
+    }
+}
+
+#[test]
+fn every_id_keeps_the_contract() {
+    let registry = Registry::builtin();
+    for (id, _) in tasks() {
+        check_env(registry.get(id).unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn every_id_has_a_page() {
+    for (id, _) in tasks() {
+        let page = Registry::builtin().get(id).unwrap().page_text();
+        for heading in [
+            "Description",
+            "Action space",
+            "Observation space",
+            "Rewards",
+            "Starting state",
+            "Episode end",
+            "Arguments",
+            "Version history",
+            "Source",
+            "Deviations",
+        ] {
+            assert!(page.contains(&format!("# {heading}\n")), "{id} lacks {heading}");
+        }
+    }
+}
+
+fn make_with(id: &str, key: &str, value: i64) -> Result<Simulator, EnvError> {
+    let mut options = MakeOptions::default();
+    options.args.insert(key.to_owned(), toml::Value::Integer(value));
+    Registry::builtin().make(id, &options)
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused() {
+    let error = make_with("MiniGrid-Empty-8x8-v0", "size", 9).err().map(|error| error.to_string());
+    assert!(error.as_ref().is_some_and(|error| error.contains("unknown field `size`")), "{error:?}");
+    let error = make_with("MiniGrid-Empty-8x8-v0", "max_steps", 0).err().map(|error| error.to_string());
+    assert_eq!(error.as_deref(), Some("max_steps must be at least 1, got 0"));
+}
+
+#[test]
+fn max_steps_scales_the_reward_and_ends_the_episode() {
+    let walk = |max_steps, actions: &[u32]| {
+        let mut simulator = make_with("MiniGrid-Empty-5x5-v0", "max_steps", max_steps).unwrap();
+        let mut out = simulator.new_batch();
+        simulator.reset(0, &mut out).unwrap();
+        for &action in actions {
+            simulator.step(&ActionBatch::Discrete(vec![action]), &mut out).unwrap();
+        }
+        (out.rewards[0], out.terminated[0], out.truncated[0])
+    };
+    assert_eq!(walk(10, &[2, 2, 1, 2, 2]), (1.0 - 0.9 * (5.0 / 10.0), true, false));
+    assert_eq!(walk(5, &[2, 2, 1, 2, 2]), (1.0 - 0.9, true, true));
+    assert_eq!(walk(4, &[2, 2, 1, 2]), (0.0, false, true));
+}
+
+#[test]
+fn missions_have_texts_as_far_as_the_space_goes() {
+    let last = |id| (0..).map_while(|index| mission_text(id, index)).last();
+    assert_eq!(mission_text("MiniGrid-Fetch-5x5-N2-v0", 0).as_deref(), Some("get a blue key"));
+    assert_eq!(last("MiniGrid-Fetch-5x5-N2-v0").as_deref(), Some("you must fetch a yellow ball"));
+    assert_eq!(
+        last("MiniGrid-PutNear-6x6-N2-v0").as_deref(),
+        Some("put the yellow box near the yellow box")
+    );
+    assert_eq!(mission_text("MiniGrid-PutNear-6x6-N2-v0", 324), None);
+    assert_eq!(mission_text("CartPole-v1", 0), None);
+}
+
+/// An environment after a reset.
+fn world_of(id: &str, seed: u64) -> (MiniGrid, Pcg64) {
+    let task = tasks().into_iter().find(|(known, _)| *known == id).unwrap().1;
+    let mut env = MiniGrid::new(task, MiniGridArguments::default()).unwrap();
+    let mut rng = Pcg64::seed_from(seed);
+    let mut obs = [0.0; 149];
+    env.reset(&mut rng, &mut obs);
+    (env, rng)
+}
+
+#[test]
+fn worlds_are_written_as_the_reference_writes_them() {
+    let (env, _) = world_of("MiniGrid-DoorKey-5x5-v0", 0);
+    assert_eq!(env.render_text().unwrap(), "WGWGWGWGWG\nWG  LY  WG\nWGKYWG  WG\nWG<<WGGGWG\nWGWGWGWGWG");
+    let (env, _) = world_of("MiniGrid-LavaGapS5-v0", 1);
+    assert_eq!(env.render_text().unwrap(), "WGWGWGWGWG\nWG>>VR  WG\nWG      WG\nWG  VRGGWG\nWGWGWGWGWG");
+}
+
+#[test]
+fn pictures_show_the_whole_grid_with_the_view_lit_up() {
+    let (env, _) = world_of("MiniGrid-Empty-16x16-v0", 0);
+    let frame = env.render().unwrap();
+    assert_eq!((frame.width, frame.height), (512, 512));
+    let pixel = |x: usize, y: usize| &frame.rgb[(y * 512 + x) * 3..][..3];
+    let middle = |x: usize, y: usize| pixel(x * 32 + 16, y * 32 + 16);
+    assert_eq!(middle(1, 1), [255, 76, 76], "the agent, in its own view");
+    assert_eq!(middle(7, 4), [76, 76, 76], "an empty cell in view");
+    assert_eq!(middle(8, 4), [0, 0, 0], "an empty cell out of view");
+    assert_eq!(middle(0, 9), [100, 100, 100], "a wall out of view");
+    assert_eq!(middle(14, 14), [0, 255, 0], "the goal");
 }
