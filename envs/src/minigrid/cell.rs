@@ -96,7 +96,7 @@ pub(super) enum DoorState {
     Locked,
 }
 
-/// A cell: bits 0 to 3 are the object, 4 to 6 the colour, 7 and 8 the state.
+/// A cell: bits 0 to 3 are the object, 4 to 6 the colour, 7 and 8 the state; bit 9 says that it hides what is behind.
 ///
 /// Two bytes instead of an object with methods, because the agent's view copies and classifies 49 cells a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,21 @@ pub(super) struct Cell(u16);
 
 const COLOR_SHIFT: u16 = 4;
 const STATE_SHIFT: u16 = 7;
+const OPAQUE_SHIFT: u16 = 9;
+/// Values of the bits that an image shows.
+const NUM_SHOWN: usize = 1 << OPAQUE_SHIFT;
+
+/// The numbers of an image for every cell; the fourth is a filler, so that they are copied in one go.
+static IMAGE: [[f32; 4]; NUM_SHOWN] = {
+    let mut image = [[0.0; 4]; NUM_SHOWN];
+    let mut bits = 0;
+    while bits < NUM_SHOWN {
+        let [object, color, state] = Cell(bits as u16).encode();
+        image[bits] = [object as f32, color as f32, state as f32, 0.0];
+        bits += 1;
+    }
+    image
+};
 
 impl Cell {
     /// A cell outside of what the agent sees.
@@ -114,21 +129,27 @@ impl Cell {
     pub(super) const LAVA: Self = Self::colored(Object::Lava, Color::Red);
 
     pub(super) const fn colored(object: Object, color: Color) -> Self {
-        Self(object as u16 | (color as u16) << COLOR_SHIFT)
+        let opaque = matches!(object, Object::Wall) as u16;
+        Self(object as u16 | (color as u16) << COLOR_SHIFT | opaque << OPAQUE_SHIFT)
     }
 
     pub(super) const fn door(color: Color, state: DoorState) -> Self {
-        Self(Self::colored(Object::Door, color).0 | (state as u16) << STATE_SHIFT)
+        let opaque = !matches!(state, DoorState::Open) as u16;
+        Self(Self::colored(Object::Door, color).0 | (state as u16) << STATE_SHIFT | opaque << OPAQUE_SHIFT)
     }
 
-    /// Object, colour and state as the numbers of an image.
+    /// Object, colour and state as the numbers of an image, and a filler.
     #[inline]
-    pub(super) fn encode(self) -> [u8; 3] {
+    pub(super) fn image(self) -> &'static [f32; 4] {
+        &IMAGE[usize::from(self.0) % NUM_SHOWN]
+    }
+
+    const fn encode(self) -> [u8; 3] {
         [self.object_bits() as u8, (self.0 >> COLOR_SHIFT & 7) as u8, (self.0 >> STATE_SHIFT & 3) as u8]
     }
 
     #[inline]
-    fn object_bits(self) -> u16 {
+    const fn object_bits(self) -> u16 {
         self.0 & 15
     }
 
@@ -175,11 +196,16 @@ impl Cell {
         self.is(Object::Key) || self.is(Object::Ball) || self.is(Object::Box)
     }
 
-    /// Whether the agent can see what is behind: not through walls and doors that are not open.
+    /// 1 for a cell that hides what is behind, a wall or a door that is not open, else 0.
     #[inline]
-    pub(super) fn see_behind(self) -> bool {
-        let shut_door = self.is(Object::Door) & (self.0 >> STATE_SHIFT != 0);
-        !(self.is(Object::Wall) | shut_door)
+    pub(super) fn opaque_bit(self) -> u16 {
+        self.0 >> OPAQUE_SHIFT & 1
+    }
+
+    /// The cell, or [`Cell::UNSEEN`] if the bit is 0 and not 1. Without a branch, since the view decides this often.
+    #[inline]
+    pub(super) fn if_bit(self, bit: u16) -> Self {
+        Self(self.0 & bit.wrapping_neg())
     }
 }
 
@@ -189,6 +215,7 @@ mod tests {
 
     #[test]
     fn cells_encode_as_the_numbers_of_an_image() {
+        assert_eq!(*Cell::LAVA.image(), [9.0, 0.0, 0.0, 0.0]);
         assert_eq!(Cell::UNSEEN.encode(), [0, 0, 0]);
         assert_eq!(Cell::EMPTY.encode(), [1, 0, 0]);
         assert_eq!(Cell::WALL.encode(), [2, 5, 0]);
@@ -203,8 +230,8 @@ mod tests {
             for state in [DoorState::Open, DoorState::Closed, DoorState::Locked] {
                 let door = Cell::door(color, state);
                 assert_eq!((door.object(), door.color(), door.door_state()), (Object::Door, color, state));
-                assert_eq!(door.see_behind(), state == DoorState::Open);
-                assert_eq!(door.can_overlap(), door.see_behind());
+                assert_eq!(door.opaque_bit() == 0, state == DoorState::Open);
+                assert_eq!(door.can_overlap(), state == DoorState::Open);
             }
         }
     }

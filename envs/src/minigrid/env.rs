@@ -37,7 +37,11 @@ impl MiniGrid {
         let Layout { width, height, max_steps, see_through_walls } = task.family().layout();
         let max_steps = arguments.max_steps.unwrap_or(max_steps);
         if max_steps == 0 {
-            return Err(EnvError::Setting { field: "max_steps", expected: "at least 1", found: "0".to_owned() });
+            return Err(EnvError::Setting {
+                field: "max_steps",
+                expected: "at least 1",
+                found: "0".to_owned(),
+            });
         }
         Ok(Self { task, world: World::new(width, height, max_steps), see_through_walls, mission: 0 })
     }
@@ -49,10 +53,13 @@ impl MiniGrid {
 
     /// Writes `direction`, `image` and `mission`, the order of their names.
     #[inline]
+    #[expect(clippy::expect_used, reason = "rows are as long as the observation space says")]
     fn observe(&self, obs: &mut [f32]) {
         obs[0] = f32::from(self.world.direction());
-        View::new(&self.world, self.see_through_walls).write(&mut obs[1..=IMAGE_LEN]);
-        obs[IMAGE_LEN + 1] = self.mission as f32;
+        let image = obs[1..].first_chunk_mut().expect("a row of an image and a mission");
+        View::new(&self.world, self.see_through_walls).write(image);
+        // The image's surplus number is the mission's place.
+        image[IMAGE_LEN] = self.mission as f32;
     }
 }
 
@@ -88,7 +95,7 @@ impl Env for MiniGrid {
     }
 
     fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
-        let action = GridAction::ALL[action.index() as usize];
+        let action = GridAction::ALL[action.index()];
         let outcome = self.task.family_mut().act(&mut self.world, action, rng);
         self.observe(obs);
         Step {

@@ -129,9 +129,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     for (id, task) in tasks() {
         let (page, summary) = (task.family().page(), task.family().summary());
         let max_steps = task.family().layout().max_steps;
-        let spec = EnvSpec::single(id, move |arguments: MiniGridArguments| {
-            MiniGrid::new(task.clone(), arguments)
-        });
+        let spec =
+            EnvSpec::single(id, move |arguments: MiniGridArguments| MiniGrid::new(task.clone(), arguments));
         registry.register(spec.max_episode_steps(max_steps).summary(summary).page(page))?;
     }
     Ok(())

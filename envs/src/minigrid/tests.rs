@@ -176,10 +176,7 @@ fn missions_have_texts_as_far_as_the_space_goes() {
     let last = |id| (0..).map_while(|index| mission_text(id, index)).last();
     assert_eq!(mission_text("MiniGrid-Fetch-5x5-N2-v0", 0).as_deref(), Some("get a blue key"));
     assert_eq!(last("MiniGrid-Fetch-5x5-N2-v0").as_deref(), Some("you must fetch a yellow ball"));
-    assert_eq!(
-        last("MiniGrid-PutNear-6x6-N2-v0").as_deref(),
-        Some("put the yellow box near the yellow box")
-    );
+    assert_eq!(last("MiniGrid-PutNear-6x6-N2-v0").as_deref(), Some("put the yellow box near the yellow box"));
     assert_eq!(mission_text("MiniGrid-PutNear-6x6-N2-v0", 324), None);
     assert_eq!(mission_text("CartPole-v1", 0), None);
 }
