@@ -1,10 +1,8 @@
 //! Measurements of this machine: simulation, networks and training.
 
+pub mod env;
 pub mod nn;
 
-use std::time::{Duration, Instant};
-
-use agon_envs::{ActionBatch, ActionSpec, EnvSpec, MakeOptions, Pcg64, check};
 use agon_nn::InstructionSet;
 use serde::Serialize;
 
@@ -16,87 +14,6 @@ use crate::runtime::{self, Setup};
 
 /// Repetitions that a median is taken over.
 const REPETITIONS: usize = 7;
-/// Ticks that are timed together, at least.
-const MIN_TICKS: usize = 16;
-
-/// Simulation speed of an environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SimulationRow {
-    /// The environment.
-    pub env: String,
-    /// Environments stepped together.
-    pub num_envs: usize,
-    /// Environment steps a second on one core, the median.
-    pub steps_per_second: f64,
-    /// The best repetition.
-    pub best: f64,
-}
-
-/// Measures simulation with random actions on one core, observations written; making the actions is counted.
-///
-/// # Errors
-/// If an environment is unknown or fails, or a batch size is zero.
-pub fn simulation(
-    setup: &Setup,
-    ids: &[String],
-    batches: &[usize],
-    seconds: f64,
-) -> Result<Vec<SimulationRow>, RunError> {
-    let specs: Vec<&EnvSpec> = if ids.is_empty() {
-        setup.registry.iter().collect()
-    } else {
-        ids.iter().map(|id| setup.registry.get(id)).collect::<Result<_, _>>()?
-    };
-    let mut rows = Vec::new();
-    for spec in specs {
-        for &num_envs in batches {
-            let mut rates = simulate(spec, num_envs, seconds)?;
-            rates.sort_by(f64::total_cmp);
-            rows.push(SimulationRow {
-                env: spec.id().to_owned(),
-                num_envs,
-                steps_per_second: median(&rates),
-                best: rates[rates.len() - 1],
-            });
-        }
-    }
-    Ok(rows)
-}
-
-fn simulate(spec: &EnvSpec, num_envs: usize, seconds: f64) -> Result<Vec<f64>, RunError> {
-    let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() })?;
-    let mut out = simulator.new_batch();
-    simulator.reset(0, &mut out)?;
-    let mut actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
-    let mut rng = Pcg64::seed_from(1);
-    let budget = Duration::from_secs_f64(seconds.max(0.01) / REPETITIONS as f64);
-    let mut rates = Vec::with_capacity(REPETITIONS);
-    for _ in 0..REPETITIONS {
-        let (start, mut ticks) = (Instant::now(), 0);
-        while start.elapsed() < budget {
-            for _ in 0..MIN_TICKS {
-                match (simulator.action_spec(), &mut actions) {
-                    // One draw makes 64 coin flips: the bench measures the simulator, not the generator.
-                    (ActionSpec::Discrete { nvec }, ActionBatch::Discrete(values)) if *nvec == [2] => {
-                        for values in values.chunks_mut(64) {
-                            let mut bits = rng.next_u64();
-                            for value in values {
-                                *value = (bits & 1) as u32;
-                                bits >>= 1;
-                            }
-                        }
-                    }
-                    _ => check::random_actions(&simulator, &out, &mut rng, &mut actions)?,
-                }
-                simulator.step(&actions, &mut out)?;
-            }
-            ticks += MIN_TICKS;
-        }
-        rates.push((ticks * num_envs) as f64 / start.elapsed().as_secs_f64());
-    }
-    Ok(rates)
-}
-
 /// Training speed and result of a preset over seeds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainingRow {

@@ -32,6 +32,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod plot;
 pub mod presets;
+pub mod record;
 pub mod run;
 pub mod runtime;
 pub mod stats;

@@ -27,6 +27,36 @@ impl Frame {
         Self { width, height, rgb: color.repeat(width as usize * height as usize) }
     }
 
+    /// The frame made small enough that no side is longer than `side`: each pixel is the mean of those it stands for.
+    #[must_use]
+    pub fn shrunk(&self, side: u32) -> Self {
+        let longest = self.width.max(self.height);
+        if longest <= side || side == 0 {
+            return self.clone();
+        }
+        let scaled = |length: u32| (u64::from(length) * u64::from(side) / u64::from(longest)).max(1) as u32;
+        let (width, height) = (scaled(self.width), scaled(self.height));
+        let span = |i: u32, from: u32, to: u32| (i * from / to)..((i + 1) * from / to).max(i * from / to + 1);
+        let mut rgb = Vec::with_capacity((width * height * 3) as usize);
+        for y in 0..height {
+            for x in 0..width {
+                let (rows, columns) = (span(y, self.height, height), span(x, self.width, width));
+                let (mut sums, mut count) = ([0_u32; 3], 0);
+                for row in rows {
+                    for column in columns.clone() {
+                        let at = ((row * self.width + column) * 3) as usize;
+                        sums.iter_mut()
+                            .zip(&self.rgb[at..])
+                            .for_each(|(sum, &value)| *sum += u32::from(value));
+                        count += 1;
+                    }
+                }
+                rgb.extend(sums.map(|sum| (sum / count) as u8));
+            }
+        }
+        Self { width, height, rgb }
+    }
+
     /// Copies `other` into this frame with its top left corner at `(x, y)`; what falls outside is cut off.
     pub fn paste(&mut self, other: &Self, x: u32, y: u32) {
         let columns = other.width.min(self.width.saturating_sub(x)) as usize;
@@ -36,6 +66,20 @@ impl Frame {
             self.rgb[to..to + 3 * columns].copy_from_slice(&other.rgb[from..from + 3 * columns]);
         }
     }
+}
+
+/// Frames side by side, row after row, with a thin gap between them.
+pub fn contact_sheet(frames: &[Frame], columns: usize) -> Frame {
+    const GAP: u32 = 4;
+    let columns = columns.clamp(1, frames.len().max(1)) as u32;
+    let rows = (frames.len() as u32).div_ceil(columns);
+    let width = frames.iter().map(|frame| frame.width).max().unwrap_or(1) + GAP;
+    let height = frames.iter().map(|frame| frame.height).max().unwrap_or(1) + GAP;
+    let mut sheet = Frame::filled(columns * width + GAP, rows.max(1) * height + GAP, [255, 255, 255]);
+    for (i, frame) in (0..).zip(frames) {
+        sheet.paste(frame, GAP + i % columns * width, GAP + i / columns * height);
+    }
+    sheet
 }
 
 /// Red, green and blue.
@@ -221,6 +265,23 @@ mod tests {
         let mut canvas = Canvas::new(30, 20, [0, 0, 0]);
         canvas.text_centered((28.0, 10.0), "Ag", 16.0, [255, 255, 255]);
         assert!(canvas.into_frame().rgb.iter().any(|&value| value > 128));
+    }
+
+    #[test]
+    fn shrinking_keeps_the_mean_and_the_shape() {
+        let mut frame = Frame::filled(8, 4, [0, 0, 0]);
+        frame.paste(&Frame::filled(4, 4, [200, 100, 0]), 0, 0);
+        let small = frame.shrunk(2);
+        assert_eq!((small.width, small.height), (2, 1));
+        assert_eq!(small.rgb, [200, 100, 0, 0, 0, 0]);
+        assert_eq!(frame.shrunk(100), frame);
+    }
+
+    #[test]
+    fn a_contact_sheet_holds_every_frame() {
+        let frames = vec![Frame::filled(2, 2, [9, 9, 9]); 5];
+        let sheet = contact_sheet(&frames, 3);
+        assert_eq!(sheet.rgb.iter().filter(|&&value| value == 9).count(), 5 * 2 * 2 * 3);
     }
 
     #[test]

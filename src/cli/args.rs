@@ -28,7 +28,9 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
-    /// List, describe, check and verify environments.
+    /// Record episodes as a film or a contact sheet.
+    Record(RecordArgs),
+    /// List, describe, check, verify and play environments.
     #[command(subcommand)]
     Envs(EnvsCommand),
     /// Print the layers of the networks that `train` would train with the same arguments.
@@ -185,6 +187,65 @@ pub(super) enum EnvsCommand {
     },
     /// Replay recorded reference trajectories and compare.
     Verify(VerifyArgs),
+    /// Play an environment in the terminal with the keyboard.
+    Play(PlayArgs),
+    /// Write a page of documentation for each environment.
+    Docs {
+        /// Directory of the pages.
+        #[arg(long, value_name = "DIR", default_value = "docs/envs")]
+        out: PathBuf,
+        /// Write nothing; fail if a page is missing or differs.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  agon record results/ppo_CartPole-v1_1 --out cartpole.gif\n  agon record MinAtar/Breakout-v0 --episodes 3 --out sheet.png"
+)]
+pub(super) struct RecordArgs {
+    /// A run's directory, whose policy plays, or an environment's id, played at random.
+    pub(super) source: String,
+    /// Episodes to record.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(super) episodes: u64,
+    /// The picture: a .gif is a film, a .png a contact sheet.
+    #[arg(long, value_name = "FILE", default_value = "episode.gif")]
+    pub(super) out: PathBuf,
+    /// Seed of environments and actions.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Frames a second of a film.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub(super) fps: u16,
+    /// Most frames of an episode.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) max_frames: u64,
+    /// Act as in training instead of taking the best action.
+    #[arg(long)]
+    pub(super) stochastic: bool,
+    /// One argument of the environment, such as `is_slippery=false`; may be repeated. For an id only.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) arg: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys: arrows or WASD move, space and x are two more actions, digits choose an action by number, + and - turn a continuous one, r starts anew, q ends."
+)]
+pub(super) struct PlayArgs {
+    /// The environment's id.
+    pub(super) id: String,
+    /// Seed of the environment.
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Steps a second without a key; 0 to step on keys only.
+    #[arg(long)]
+    pub(super) fps: Option<u32>,
+    /// One argument of the environment, such as `is_slippery=false`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) arg: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -205,16 +266,42 @@ pub(super) struct VerifyArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BenchCommand {
-    /// Simulation: steps a second with random actions on one core.
+    /// Simulation: steps a second with random actions.
     Env {
         /// Environments' ids; all if none is given.
         ids: Vec<String>,
         /// Batch sizes.
-        #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64, 1024, 4096])]
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 1024])]
         num_envs: Vec<usize>,
+        /// Numbers of threads, each with its own simulator.
+        #[arg(long, value_delimiter = ',', default_values_t = [1])]
+        threads: Vec<usize>,
         /// Seconds for each measurement.
         #[arg(long, default_value_t = 2.0)]
         seconds: f64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Wrappers: nanoseconds that each adds to a step.
+    Wrappers {
+        /// Environments stepped together.
+        #[arg(long, default_value_t = 1024)]
+        num_envs: usize,
+        /// Seconds for each wrapper.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Building: seconds and memory of many environments, each measured in a process of its own.
+    Build {
+        /// Environments' ids; all if none is given.
+        ids: Vec<String>,
+        /// Environments to build.
+        #[arg(long, default_value_t = 1000)]
+        num_envs: usize,
         /// Print JSON.
         #[arg(long)]
         json: bool,

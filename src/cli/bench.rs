@@ -1,4 +1,6 @@
-//! `bench env`, `bench nn` and `bench train`.
+//! The `bench` commands.
+
+use std::process::Command;
 
 use super::args::BenchCommand;
 use super::progress::human;
@@ -9,8 +11,8 @@ use crate::runtime::Setup;
 
 pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, RunError> {
     match command {
-        BenchCommand::Env { ids, num_envs, seconds, json } => {
-            let rows = bench::simulation(setup, ids, num_envs, *seconds)?;
+        BenchCommand::Env { ids, num_envs, threads, seconds, json } => {
+            let rows = bench::env::simulation(setup, ids, num_envs, threads, *seconds)?;
             if *json {
                 return say_json(&rows);
             }
@@ -20,14 +22,33 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
                     vec![
                         row.env.clone(),
                         row.num_envs.to_string(),
+                        row.threads.to_string(),
                         human(row.steps_per_second),
                         human(row.best),
                     ]
                 })
                 .collect();
             say(bench::machine())?;
-            say(table(&["environment", "batch", "steps/s (median)", "steps/s (best)"], &cells))
+            say(table(&["environment", "batch", "threads", "steps/s (median)", "steps/s (best)"], &cells))
         }
+        BenchCommand::Wrappers { num_envs, seconds, json } => {
+            let rows = bench::env::wrappers(setup, *num_envs, *seconds)?;
+            if *json {
+                return say_json(&rows);
+            }
+            let cells: Vec<Vec<String>> = rows
+                .iter()
+                .map(|row| {
+                    let times = [row.bare_ns, row.wrapped_ns, row.wrapped_ns - row.bare_ns];
+                    let mut cells = vec![row.env.clone(), row.wrapper.clone()];
+                    cells.extend(times.map(|time| format!("{time:.1}")));
+                    cells
+                })
+                .collect();
+            say(bench::machine())?;
+            say(table(&["environment", "wrapper", "bare, ns", "wrapped, ns", "cost, ns"], &cells))
+        }
+        BenchCommand::Build { ids, num_envs, json } => build(setup, ids, *num_envs, *json),
         BenchCommand::Nn { networks, seconds, json } => {
             let (peak, rows) = bench::nn::networks(networks, *seconds)?;
             if *json {
@@ -100,4 +121,44 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
             ))
         }
     }
+}
+
+/// Builds each environment in a process of its own, so that memory is what it alone took.
+fn build(setup: &Setup, ids: &[String], num_envs: usize, json: bool) -> Result<Ending, RunError> {
+    if let ([id], true) = (ids, json) {
+        return say_json(&[bench::env::build(setup, id, num_envs)?]);
+    }
+    let all: Vec<String> = setup.registry.iter().map(|spec| spec.id().to_owned()).collect();
+    let failed =
+        |message: String| RunError::Config(format!("cannot measure in a process of its own: {message}"));
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let mut rows: Vec<bench::env::BuildRow> = Vec::new();
+    for id in if ids.is_empty() { &all } else { ids } {
+        let output = Command::new(&program)
+            .args(["bench", "build", id, "--json", "--num-envs", &num_envs.to_string()])
+            .output()
+            .map_err(|error| failed(error.to_string()))?;
+        if !output.status.success() {
+            return Err(failed(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()));
+        }
+        let measured: Vec<bench::env::BuildRow> =
+            serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))?;
+        rows.extend(measured);
+    }
+    if json {
+        return say_json(&rows);
+    }
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.env.clone(),
+                row.num_envs.to_string(),
+                format!("{:.1}", 1e3 * row.seconds),
+                format!("{:.0}", row.bytes_per_env),
+            ]
+        })
+        .collect();
+    say(bench::machine())?;
+    say(table(&["environment", "environments", "ms to build", "bytes each"], &cells))
 }

@@ -6,9 +6,12 @@
 
 mod args;
 mod bench;
+mod docs;
 mod envs;
+mod play;
 mod plot;
 mod progress;
+mod record;
 mod runs;
 
 use std::fmt::Write as _;
@@ -65,6 +68,9 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
         Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
         Command::Envs(EnvsCommand::Verify(args)) => envs::verify(setup, &args),
+        Command::Envs(EnvsCommand::Play(args)) => play::play(setup, &args),
+        Command::Envs(EnvsCommand::Docs { out, check }) => docs::docs(setup, &out, check),
+        Command::Record(args) => record::record(setup, &args),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets { json } => runs::presets(json),
         Command::Bench(command) => bench::bench(setup, &command),

@@ -1,1 +1,440 @@
-//! Tests of wrappers.
+//! Tests of wrappers: what each does, and that a stack keeps the contract of environments.
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::registry::NoArguments;
+use crate::{
+    Action, Autoreset, Env, EnvSpec, MakeOptions, Pcg64, Registry, Simulator, Space, Step, WrapperConfig,
+    check_env,
+};
+
+/// Counts steps; observes the count and the action, rewards the count.
+#[derive(Clone, Serialize, Deserialize)]
+struct Clock {
+    count: u32,
+}
+
+impl Env for Clock {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0, -2.0], &[100.0, 2.0]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::box_f32(&[-2.0], &[2.0]).unwrap()
+    }
+
+    fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [f32]) {
+        self.count = 0;
+        obs.fill(0.0);
+    }
+
+    fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        self.count += 1;
+        obs.copy_from_slice(&[self.count as f32, action.values()[0]]);
+        let reward = f64::from(self.count);
+        if self.count == 7 { Step::terminated(reward) } else { Step::running(reward) }
+    }
+}
+
+/// An image of 4 by 5 pixels of 1 channel whose pixel values tell where they are, brighter each step.
+#[derive(Clone, Serialize, Deserialize)]
+struct Picture {
+    count: u8,
+}
+
+impl Picture {
+    fn paint(&self, obs: &mut [u8]) {
+        obs.iter_mut().zip(0..).for_each(|(pixel, i)| *pixel = 10 * self.count + i);
+    }
+}
+
+impl Env for Picture {
+    type Obs = u8;
+
+    fn observation_space(&self) -> Space {
+        Space::image_u8(&[4, 5, 1]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(3).unwrap()
+    }
+
+    fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [u8]) {
+        self.count = 0;
+        self.paint(obs);
+    }
+
+    fn step(&mut self, _action: Action<'_>, _rng: &mut Pcg64, obs: &mut [u8]) -> Step {
+        self.count += 1;
+        self.paint(obs);
+        if self.count == 9 { Step::terminated(1.0) } else { Step::running(0.0) }
+    }
+}
+
+fn clock() -> EnvSpec {
+    EnvSpec::single("Clock-v0", |_: NoArguments| Ok(Clock { count: 0 }))
+}
+
+fn picture() -> EnvSpec {
+    EnvSpec::single("Picture-v0", |_: NoArguments| Ok(Picture { count: 0 }))
+}
+
+fn config(text: &str) -> WrapperConfig {
+    toml::from_str(text).unwrap()
+}
+
+fn wrapped(spec: &EnvSpec, wrappers: &[&str], num_envs: usize) -> (Simulator, StepBatch) {
+    let wrappers = wrappers.iter().map(|text| config(text)).collect();
+    let mut simulator = spec.make(&MakeOptions { num_envs, wrappers, ..Default::default() }).unwrap();
+    let mut out = simulator.new_batch();
+    simulator.reset(3, &mut out).unwrap();
+    (simulator, out)
+}
+
+fn step(simulator: &mut Simulator, out: &mut StepBatch, action: f32) {
+    let actions = match simulator.action_spec() {
+        crate::ActionSpec::Continuous { .. } => ActionBatch::Continuous(vec![action; simulator.num_rows()]),
+        crate::ActionSpec::Discrete { .. } => {
+            ActionBatch::Discrete(vec![action as u32; simulator.num_rows()])
+        }
+    };
+    simulator.step(&actions, out).unwrap();
+}
+
+#[test]
+fn frame_stack_shows_the_newest_last_and_the_final_stack_at_the_end() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'frame_stack'\nnum_stack = 3"], 1);
+    assert_eq!(out.observations.as_f32(), [0.0; 6]);
+    step(&mut simulator, &mut out, 0.5);
+    step(&mut simulator, &mut out, 1.0);
+    assert_eq!(out.observations.as_f32(), [0.0, 0.0, 1.0, 0.5, 2.0, 1.0]);
+    for _ in 0..5 {
+        step(&mut simulator, &mut out, 1.5);
+    }
+    assert_eq!(out.final_observations.as_f32(), [5.0, 1.5, 6.0, 1.5, 7.0, 1.5]);
+    assert_eq!(out.observations.as_f32(), [0.0; 6], "the next episode's stack has nothing of the last");
+}
+
+#[test]
+fn frame_stack_puts_images_into_channels() {
+    let (mut simulator, mut out) =
+        wrapped(&picture(), &["kind = 'frame_stack'\nnum_stack = 2\npadding = 'zero'"], 1);
+    assert_eq!(simulator.observation_space().shape(), Some(vec![4, 5, 2]));
+    step(&mut simulator, &mut out, 0.0);
+    let ObsBuffer::U8(pixels) = &out.observations else { panic!("bytes") };
+    assert_eq!(pixels[..6], [0, 10, 1, 11, 2, 12]);
+}
+
+#[test]
+fn action_repeat_adds_rewards_and_stops_at_the_end() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'action_repeat'\nrepeats = 3"], 2);
+    step(&mut simulator, &mut out, 1.0);
+    assert_eq!(out.rewards, [6.0, 6.0]);
+    assert_eq!(out.observations.as_f32()[0], 3.0);
+    step(&mut simulator, &mut out, 1.0);
+    step(&mut simulator, &mut out, 1.0);
+    assert_eq!(out.rewards, [7.0, 7.0], "only the seventh step is left");
+    assert_eq!(out.terminated, [true, true]);
+    assert_eq!(out.final_observations.as_f32()[0], 7.0);
+    assert_eq!(out.episodes[0].episode_length, 7, "statistics count the environment's own steps");
+    assert_eq!(out.episodes[0].episode_return, 28.0);
+}
+
+#[test]
+fn time_limit_counts_where_it_stands() {
+    let outside = ["kind = 'action_repeat'\nrepeats = 2", "kind = 'time_limit'\nmax_episode_steps = 2"];
+    let (mut simulator, mut out) = wrapped(&clock(), &outside, 1);
+    step(&mut simulator, &mut out, 0.0);
+    assert!(out.episodes.is_empty());
+    step(&mut simulator, &mut out, 0.0);
+    assert_eq!((out.terminated[0], out.truncated[0]), (false, true));
+    assert_eq!(out.final_observations.as_f32()[0], 4.0);
+}
+
+#[test]
+fn record_statistics_counts_what_it_sees() {
+    let (mut simulator, mut out) =
+        wrapped(&clock(), &["kind = 'clip_reward'", "kind = 'record_statistics'"], 1);
+    for _ in 0..7 {
+        step(&mut simulator, &mut out, 0.0);
+        assert!(out.rewards[0] <= 1.0);
+    }
+    assert_eq!(out.episodes[0].episode_return, 7.0, "seven clipped rewards");
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'clip_reward'"], 1);
+    for _ in 0..7 {
+        step(&mut simulator, &mut out, 0.0);
+    }
+    assert_eq!(out.episodes[0].episode_return, 28.0, "without it, the environment's own rewards");
+}
+
+#[test]
+fn actions_are_clipped_rescaled_and_stick() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'clip_action'"], 1);
+    step(&mut simulator, &mut out, 50.0);
+    assert_eq!(out.observations.as_f32()[1], 2.0);
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'rescale_action'\nmin = 0\nmax = 1"], 1);
+    step(&mut simulator, &mut out, 0.75);
+    assert_eq!(out.observations.as_f32()[1], 1.0);
+    assert!(simulator.step(&ActionBatch::Continuous(vec![1.5]), &mut out).is_err(), "outside the new bounds");
+
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'sticky_action'\nprobability = 1"], 1);
+    step(&mut simulator, &mut out, 0.5);
+    step(&mut simulator, &mut out, 1.5);
+    assert_eq!(out.observations.as_f32()[1], 0.5, "the first action of an episode is taken, then it sticks");
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'sticky_action'\nprobability = 0.3"], 200);
+    step(&mut simulator, &mut out, 0.5);
+    step(&mut simulator, &mut out, 1.5);
+    let stuck = out.observations.as_f32().chunks(2).filter(|row| row[1] == 0.5).count();
+    assert!((35..=85).contains(&stuck), "expected about 60 of 200, got {stuck}");
+}
+
+#[test]
+fn observations_are_hidden_dropped_and_noisy() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'mask_observation'\nindices = [0]"], 1);
+    step(&mut simulator, &mut out, 1.0);
+    assert_eq!(out.observations.as_f32(), [0.0, 1.0]);
+    let (mut simulator, mut out) =
+        wrapped(&clock(), &["kind = 'mask_observation'\nindices = [0]\ndrop = true"], 1);
+    step(&mut simulator, &mut out, 1.0);
+    assert_eq!(out.observations.as_f32(), [1.0]);
+    let (mut simulator, mut out) =
+        wrapped(&clock(), &["kind = 'observation_noise'\nstd = 0.5\nindices = [0]"], 500);
+    step(&mut simulator, &mut out, 1.0);
+    let counts: Vec<f64> = out.observations.as_f32().chunks(2).map(|row| f64::from(row[0])).collect();
+    assert!(out.observations.as_f32().chunks(2).all(|row| row[1] == 1.0));
+    let mean = counts.iter().sum::<f64>() / 500.0;
+    let std = (counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 499.0).sqrt();
+    assert!((mean - 1.0).abs() < 0.1 && (std - 0.5).abs() < 0.08, "mean {mean}, deviation {std}");
+}
+
+#[test]
+fn flattened_observations_are_the_spaces_own_flat_values() {
+    let registry = Registry::builtin();
+    for id in ["Taxi-v4", "Blackjack-v1", "MiniGrid-DoorKey-5x5-v0"] {
+        let spec = registry.get(id).unwrap();
+        let (mut flat, mut flat_out) = wrapped(spec, &["kind = 'flatten_observation'"], 3);
+        let (mut plain, mut plain_out) = wrapped(spec, &[], 3);
+        for _ in 0..50 {
+            step(&mut flat, &mut flat_out, 1.0);
+            step(&mut plain, &mut plain_out, 1.0);
+            let (from, to) = (plain.observation_len(), flat.observation_len());
+            for row in 0..3 {
+                let packed = &plain_out.observations.as_f32()[row * from..(row + 1) * from];
+                let space = plain.observation_space();
+                let expected = space.flatten(&space.unpack(packed).unwrap()).unwrap();
+                assert_eq!(flat_out.observations.as_f32()[row * to..(row + 1) * to], expected, "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn normalised_observations_have_mean_zero_and_deviation_one() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'normalize_observation'"], 4);
+    let mut values = Vec::new();
+    for tick in 0..700 {
+        step(&mut simulator, &mut out, 0.0);
+        if tick > 300 {
+            values.push(f64::from(out.observations.as_f32()[0]));
+        }
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+    assert!(mean.abs() < 0.15 && (variance - 1.0).abs() < 0.15, "mean {mean}, variance {variance}");
+}
+
+#[test]
+fn normalised_rewards_follow_the_discounted_return() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'normalize_reward'\ngamma = 0.0"], 1);
+    let mut rewards = Vec::new();
+    for _ in 0..700 {
+        step(&mut simulator, &mut out, 0.0);
+        rewards.push(out.rewards[0]);
+    }
+    // With gamma = 0 the return is the reward: 1 to 7, of variance 4.
+    let last = &rewards[693..];
+    for (reward, expected) in last.iter().zip([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) {
+        assert!((reward - expected / 2.0).abs() < 0.01, "{last:?}");
+    }
+}
+
+#[test]
+fn frozen_statistics_stay_and_news_are_told() {
+    let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'normalize_observation'"], 1);
+    step(&mut simulator, &mut out, 0.0);
+    let mut news = Vec::new();
+    simulator.visit_statistics(&mut |statistics| news.push(statistics.take_news()));
+    assert_eq!(news[0].count, 2.0, "the reset's observation and the step's");
+    simulator.visit_statistics(&mut |statistics| statistics.freeze(true));
+    step(&mut simulator, &mut out, 0.0);
+    simulator.visit_statistics(&mut |statistics| assert_eq!(statistics.take_news().count, 0.0));
+}
+
+#[test]
+fn shifts_and_crops_move_the_picture() {
+    let (mut simulator, mut out) = wrapped(&picture(), &["kind = 'random_shift'\npad = 1"], 64);
+    step(&mut simulator, &mut out, 0.0);
+    let ObsBuffer::U8(pixels) = &out.observations else { panic!("bytes") };
+    // The pixel in row 1, column 1 came from one of its nine neighbours.
+    let corners: std::collections::BTreeSet<u8> = pixels.chunks(20).map(|image| image[6] - 10).collect();
+    assert_eq!(corners, [0, 1, 2, 5, 6, 7, 10, 11, 12].into());
+    let (mut simulator, mut out) = wrapped(&picture(), &["kind = 'random_crop'\nheight = 3\nwidth = 3"], 64);
+    assert_eq!(simulator.observation_space().shape(), Some(vec![3, 3, 1]));
+    step(&mut simulator, &mut out, 0.0);
+    let ObsBuffer::U8(pixels) = &out.observations else { panic!("bytes") };
+    let corners: std::collections::BTreeSet<u8> = pixels.chunks(9).map(|image| image[0] - 10).collect();
+    assert_eq!(corners, [0, 1, 2, 5, 6, 7].into());
+}
+
+#[test]
+fn videos_are_written_when_due() {
+    let directory = std::env::temp_dir().join(format!("agon-video-{}", std::process::id()));
+    let text = format!("kind = 'record_video'\ndirectory = '{}'\nevery = 2", directory.display());
+    let registry = Registry::builtin();
+    let (mut simulator, mut out) = wrapped(registry.get("CartPole-v1").unwrap(), &[&text], 2);
+    let mut episodes = 0;
+    while episodes < 4 {
+        step(&mut simulator, &mut out, 1.0);
+        episodes += out.episodes.iter().filter(|episode| episode.row == 0).count();
+    }
+    let mut names: Vec<String> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["episode-0.gif", "episode-2.gif"]);
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn wrappers_that_do_not_fit_say_why() {
+    let registry = Registry::builtin();
+    for (id, text, parts) in [
+        ("CartPole-v1", "kind = 'clip_action'", vec!["clip_action", "continuous", "Discrete(2)"]),
+        ("CartPole-v1", "kind = 'random_shift'", vec!["random_shift", "images"]),
+        ("CartPole-v1", "kind = 'frame_stack'\nnum_stack = 0", vec!["num_stack", "at least 1", "0"]),
+        ("CartPole-v1", "kind = 'mask_observation'\nindices = [4]", vec!["below 4", "4"]),
+        ("CartPole-v1", "kind = 'sticky_action'\nprobability = 2.0", vec!["between 0 and 1", "2"]),
+        ("CartPole-v1", "kind = 'clip_reward'\nmin = 1.0\nmax = 1.0", vec!["less than max"]),
+        ("Taxi-v4", "kind = 'normalize_observation'", vec!["Box of float32", "Discrete(500)", "flatten"]),
+        ("Taxi-v4", "kind = 'frame_stack'", vec!["expected a Box", "flatten"]),
+    ] {
+        let options = MakeOptions { wrappers: vec![config(text)], ..Default::default() };
+        let message = registry.make(id, &options).unwrap_err().to_string();
+        for part in parts {
+            assert!(message.contains(part), "{id} {text}: expected `{part}` in `{message}`");
+        }
+    }
+    let unknown = toml::from_str::<WrapperConfig>("kind = 'frame_stack'\nstack = 2").unwrap_err().to_string();
+    assert!(unknown.contains("stack") && unknown.contains("num_stack"), "{unknown}");
+}
+
+/// Wrappers that leave a row's trajectory its own, each with an environment it fits.
+fn contract_cases() -> Vec<EnvSpec> {
+    let clock_wrappers = [
+        "kind = 'time_limit'\nmax_episode_steps = 5",
+        "kind = 'frame_stack'\nnum_stack = 3",
+        "kind = 'sticky_action'",
+        "kind = 'action_repeat'\nrepeats = 2",
+        "kind = 'clip_reward'",
+        "kind = 'clip_action'",
+        "kind = 'rescale_action'",
+        "kind = 'flatten_observation'",
+        "kind = 'mask_observation'\nindices = [0]",
+        "kind = 'mask_observation'\nindices = [1]\ndrop = true",
+        "kind = 'observation_noise'\nstd = 0.1",
+        "kind = 'record_statistics'",
+    ];
+    let picture_wrappers = [
+        "kind = 'random_shift'\npad = 2",
+        "kind = 'random_crop'\nheight = 2\nwidth = 3",
+        "kind = 'frame_stack'\nnum_stack = 2",
+    ];
+    let clocks = clock_wrappers.iter().map(|text| clock().wrapper(config(text)));
+    let pictures = picture_wrappers.iter().map(|text| picture().wrapper(config(text)));
+    clocks.chain(pictures).collect()
+}
+
+#[test]
+fn every_wrapper_keeps_the_contract() {
+    for spec in contract_cases() {
+        // Statistics of the environment's own steps are checked against ticks only where both are the same.
+        if let Err(error) = check_env(&spec)
+            && !format!("{spec:?}").contains("ActionRepeat")
+        {
+            panic!("{spec:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn running_statistics_survive_a_snapshot() {
+    for text in ["kind = 'normalize_observation'", "kind = 'normalize_reward'"] {
+        let (mut original, mut out) = wrapped(&clock(), &[text], 3);
+        (0..20).for_each(|_| step(&mut original, &mut out, 0.3));
+        let snapshot = original.snapshot().unwrap();
+        let (mut restored, _) = wrapped(&clock(), &[text], 3);
+        restored.restore(&snapshot).unwrap();
+        let mut restored_out = out.clone();
+        for _ in 0..30 {
+            step(&mut original, &mut out, 0.7);
+            step(&mut restored, &mut restored_out, 0.7);
+            assert_eq!(out, restored_out, "{text}");
+        }
+        let (mut other, _) = wrapped(&clock(), &["kind = 'clip_reward'"], 3);
+        assert!(
+            other.restore(&snapshot).unwrap_err().to_string().contains("expected the wrapper clip_reward")
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Any stack of wrappers, any autoreset mode: the batch stays consistent and a snapshot has the same future.
+    #[test]
+    fn stacks_of_wrappers_keep_their_promises(
+        chosen in proptest::collection::vec(0..9_usize, 0..4),
+        seed in 0..1000_u64,
+        mode in 0..2_usize,
+        actions in proptest::collection::vec(-2.0..=2.0_f32, 60),
+    ) {
+        let texts = [
+            "kind = 'time_limit'\nmax_episode_steps = 5", "kind = 'frame_stack'\nnum_stack = 2",
+            "kind = 'sticky_action'", "kind = 'action_repeat'\nrepeats = 2", "kind = 'clip_reward'",
+            "kind = 'observation_noise'\nstd = 0.1", "kind = 'normalize_observation'",
+            "kind = 'normalize_reward'", "kind = 'record_statistics'",
+        ];
+        let autoreset = [Autoreset::SameStep, Autoreset::NextStep][mode];
+        let wrappers: Vec<WrapperConfig> = chosen.iter().map(|&i| config(texts[i])).collect();
+        let options = MakeOptions { num_envs: 3, wrappers, autoreset, ..Default::default() };
+        let mut simulator = clock().make(&options).unwrap();
+        let mut out = simulator.new_batch();
+        simulator.reset(seed, &mut out).unwrap();
+        let mut copy = None;
+        for (tick, &action) in actions.iter().enumerate() {
+            let batch = ActionBatch::Continuous(vec![action; 3]);
+            simulator.step(&batch, &mut out).unwrap();
+            prop_assert!(out.rewards.iter().all(|reward| reward.is_finite()));
+            prop_assert!(out.observations.as_f32().iter().all(|value| value.is_finite()));
+            for row in 0..3_u32 {
+                let ended = out.terminated[row as usize] || out.truncated[row as usize];
+                prop_assert_eq!(ended, out.episodes.iter().any(|episode| episode.row == row));
+            }
+            prop_assert_eq!(out.final_observations.len(), out.episodes.len() * simulator.observation_len());
+            if tick == 20 {
+                let mut other = clock().make(&options).unwrap();
+                other.restore(&simulator.snapshot().unwrap()).unwrap();
+                copy = Some((other, out.clone()));
+            } else if let Some((other, other_out)) = &mut copy {
+                other.step(&batch, other_out).unwrap();
+                prop_assert_eq!(&out, &*other_out);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Playing episodes for the eye: with a run's policy, or at random.
+
+use std::path::Path;
+
+use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
+use agon_envs::random::SeedSequence;
+use agon_envs::{ActionBatch, Autoreset, Frame, MakeOptions, Pcg64, Simulator, StepBatch, check};
+
+use crate::RunError;
+use crate::run::RunDirectory;
+use crate::runtime::{self, Setup, Trained};
+
+/// One environment and who acts in it.
+pub struct Player {
+    simulator: Simulator,
+    trained: Option<Trained>,
+    mode: ActMode,
+    actor: Actor,
+    rng: Pcg64,
+    now: StepBatch,
+    actions: ActionBatch,
+}
+
+/// One recorded episode.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    /// The first frame and one a step.
+    pub frames: Vec<Frame>,
+    /// Return of the first agent.
+    pub episode_return: f64,
+    /// Steps.
+    pub length: u32,
+}
+
+impl Player {
+    /// Random legal actions in an environment.
+    ///
+    /// # Errors
+    /// If the environment is unknown or its arguments do not fit.
+    pub fn random(setup: &Setup, id: &str, args: toml::Table, seed: u64) -> Result<Self, RunError> {
+        let options = MakeOptions { args, autoreset: Autoreset::Disabled, ..Default::default() };
+        Self::new(setup.registry.make(id, &options)?, None, ActMode::Explore, seed)
+    }
+
+    /// The newest policy of a run, in the run's environment and wrappers.
+    ///
+    /// # Errors
+    /// If the run has no whole checkpoint or its environment cannot be made.
+    pub fn of_run(setup: &Setup, path: &Path, stochastic: bool, seed: Option<u64>) -> Result<Self, RunError> {
+        let (run, mut config) = RunDirectory::open(path)?;
+        config.resolve(&setup.registry, &setup.algorithms)?;
+        let trained = runtime::load_policy(setup, &run, &config, false)?;
+        let options = MakeOptions { autoreset: Autoreset::Disabled, ..config.env.options(1) };
+        let mut simulator = setup.registry.make(&config.env.id, &options)?;
+        runtime::set_statistics(&mut simulator, &trained.statistics, true);
+        let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
+        let seed = seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
+        Self::new(simulator, Some(trained), mode, seed)
+    }
+
+    fn new(
+        mut simulator: Simulator,
+        trained: Option<Trained>,
+        mode: ActMode,
+        seed: u64,
+    ) -> Result<Self, RunError> {
+        let mut now = simulator.new_batch();
+        simulator.reset(seed, &mut now)?;
+        let stream = |key| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[key]));
+        let actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
+        Ok(Self { simulator, trained, mode, actor: Actor::new(stream(1)), rng: stream(2), now, actions })
+    }
+
+    /// Plays one episode and keeps up to `max_frames` pictures of it.
+    ///
+    /// # Errors
+    /// If the environment cannot be drawn or fails.
+    pub fn episode(&mut self, max_frames: usize) -> Result<Episode, RunError> {
+        let mut frames = vec![self.frame()?];
+        let (mut episode_return, mut length) = (0.0, 0);
+        loop {
+            self.act()?;
+            self.simulator.step(&self.actions, &mut self.now)?;
+            length += 1;
+            episode_return += self.now.rewards[0];
+            if frames.len() < max_frames {
+                frames.push(self.frame()?);
+            }
+            let ended = |row: usize| self.now.terminated[row] || self.now.truncated[row];
+            let over = (0..self.simulator.num_rows()).all(ended);
+            if over || frames.len() >= max_frames {
+                self.simulator.reset_envs(&[0], &mut self.now)?;
+                return Ok(Episode { frames, episode_return, length });
+            }
+        }
+    }
+
+    fn act(&mut self) -> Result<(), RunError> {
+        let Some(trained) = &self.trained else {
+            return Ok(check::random_actions(&self.simulator, &self.now, &mut self.rng, &mut self.actions)?);
+        };
+        let rows = self.simulator.num_rows();
+        let mut policy_data = vec![0.0; rows * trained.policy.data_width()];
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_envs: rows,
+            action_masks: &self.now.action_masks,
+            env_steps: trained.env_steps,
+            mode: self.mode,
+        };
+        let output = ActOutput { actions: &mut self.actions, policy_data: &mut policy_data };
+        Ok(trained.policy.act(&input, &mut self.actor, output)?)
+    }
+
+    fn frame(&mut self) -> Result<Frame, RunError> {
+        let message = "this environment cannot be drawn: it gives no frames";
+        self.simulator.render(0).ok_or_else(|| RunError::Config(message.to_owned()))
+    }
+}
