@@ -16,7 +16,7 @@ pub(super) const TIME_STEP: f32 = 1.0 / 50.0;
 /// Bodies touch when their gap is below this many metres: Box2D's linear slop.
 const TOUCHING_GAP: f32 = 0.005;
 /// Sweeps over all constraints in a step, with and without correction of positions.
-const SWEEPS: (usize, usize) = (8, 4);
+const SWEEPS: (usize, usize) = (30, 10);
 
 /// A world of rigid bodies.
 pub(super) struct World(PhysicsWorld);
@@ -137,9 +137,13 @@ impl World {
         }
     }
 
-    /// Sets what the bodies of a hinge move with, as one: the velocity of the first body's centre and their rotation.
-    pub(super) fn set_velocity(&mut self, hinge: MultibodyJointHandle, linear: Vector, angular: f32) {
+    /// Sets the angle and the velocity of a hinge's bodies, which move as one, by those of the first body.
+    pub(super) fn set_motion(&mut self, hinge: MultibodyJointHandle, angle: f32, linear: Vector, angular: f32) {
         if let Some((multibody, _)) = self.0.multibody_joints.get_mut(hinge) {
+            // Rapier takes a root's rotation from its body, but not the coordinate that it integrates.
+            let mut coordinates = vec![0.0; multibody.ndofs()];
+            coordinates[2] = angle;
+            multibody.apply_displacements(&coordinates);
             let mut velocity = multibody.generalized_velocity_mut();
             (velocity[0], velocity[1], velocity[2]) = (linear.x, linear.y, angular);
         }

@@ -16,7 +16,7 @@ use super::{SCALE, SLEEP_ANGULAR, SLEEP_LINEAR, SLEEP_SECONDS};
 use crate::physics::world::{Hinge, Motor, Part, TIME_STEP, World};
 
 /// The lander's corners, in pixels around its origin.
-const LANDER_CORNERS: [(f32, f32); 6] =
+pub(super) const LANDER_CORNERS: [(f32, f32); 6] =
     [(-14.0, 17.0), (-17.0, 0.0), (-17.0, -10.0), (17.0, -10.0), (17.0, 0.0), (14.0, 17.0)];
 const LANDER_DENSITY: f32 = 5.0;
 const LEG_DENSITY: f32 = 1.0;
@@ -24,7 +24,7 @@ const LEG_DENSITY: f32 = 1.0;
 const LEG_AWAY: f32 = 20.0;
 const LEG_DOWN: f32 = 18.0;
 /// Half of a leg's width and height in metres.
-const LEG_SIZE: (f32, f32) = (2.0 / SCALE as f32, 8.0 / SCALE as f32);
+pub(super) const LEG_SIZE: (f32, f32) = (2.0 / SCALE as f32, 8.0 / SCALE as f32);
 const LEG_SPRING_TORQUE: f32 = 40.0;
 /// Radians a second at which a leg's motor turns it to its stop.
 const LEG_SPRING_SPEED: f32 = 0.3;
@@ -288,7 +288,7 @@ impl Landing {
             (leg, world.add_hinge([lander, leg], &hinge))
         });
         let hinge: MultibodyJointHandle = legs[0].1;
-        world.set_velocity(hinge, velocity, angular_velocity);
+        world.set_motion(hinge, angle, velocity, angular_velocity);
         Self { world, lander, legs: legs.map(|(leg, _)| leg), angle, sleep_time: [0.0; 3] }
     }
 

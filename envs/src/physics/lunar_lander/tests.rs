@@ -75,3 +75,76 @@ fn contract_is_kept() {
         check_env(Registry::builtin().get(id).unwrap()).unwrap();
     }
 }
+
+#[test]
+#[ignore = "measure"]
+fn crash_stats() {
+    let mut env = LunarLander::new(LunarLanderArgs::default()).unwrap();
+    let mut gaps = [0; 15];
+    let mut sums = [[0.0f64; 6]; 3];
+    let mut n = 0.0;
+    for seed in 0..500 {
+        let mut rng = Pcg64::seed_from(seed);
+        let mut act = Pcg64::seed_from(seed ^ 0x5eed);
+        let mut obs = [0.0f32; 8];
+        env.reset(&mut rng, &mut obs);
+        let (mut first, mut before, mut t) = (None, obs, 0usize);
+        loop {
+            let prev = obs;
+            let step = env.step(Action::Discrete(&[act.integers(0, 4) as u32]), &mut rng, &mut obs);
+            t += 1;
+            if first.is_none() && (obs[6] > 0.0 || obs[7] > 0.0) { first = Some(t); before = prev; }
+            if step.terminated {
+                if obs[0].abs() < 1.0 {
+                    n += 1.0;
+                    gaps[first.map_or(0, |f| t - f).min(14)] += 1;
+                    if first.is_none() { before = prev; }
+                    for (s, o) in sums.iter_mut().zip([before, prev, obs]) { for i in 0..6 { s[i] += f64::from(o[i + 2].abs()); } }
+                }
+                break;
+            }
+        }
+    }
+    println!("{n} gaps {gaps:?} {:.2?}", sums.map(|s| s.map(|v| v / n)));
+}
+
+#[test]
+#[ignore = "measure"]
+fn trace() {
+    let mut env = LunarLander::new(LunarLanderArgs::default()).unwrap();
+    let (mut rng, mut act, mut obs) = (Pcg64::seed_from(3), Pcg64::seed_from(5), [0.0f32; 8]);
+    env.reset(&mut rng, &mut obs);
+    for t in 0..200 {
+        let step = env.step(Action::Discrete(&[act.integers(0, 4) as u32]), &mut rng, &mut obs);
+        println!("{t} {} {:.3?} {:.2}", matches!(env.motion, Motion::Landing(_)), obs, step.reward);
+        if step.terminated { break; }
+    }
+}
+
+#[test]
+#[ignore = "measure"]
+fn pictures() {
+    let save = |frame: Frame, name: &str| {
+        let mut bytes = format!("P6 {} {} 255\n", frame.width, frame.height).into_bytes();
+        bytes.extend(frame.rgb);
+        std::fs::write(format!("/tmp/{name}.ppm"), bytes).unwrap();
+    };
+    let mut env = LunarLander::new(LunarLanderArgs::default()).unwrap();
+    let (mut rng, mut obs) = (Pcg64::seed_from(3), [0.0f32; 8]);
+    env.reset(&mut rng, &mut obs);
+    let mut seen = [0; 4];
+    for t in 0..1000 {
+        let action = heuristic(&obs);
+        let step = env.step(Action::Discrete(&[action]), &mut rng, &mut obs);
+        seen[action as usize] += 1;
+        if t % 60 == 30 || (seen[action as usize] == 3) { save(env.render().unwrap(), &format!("lander{t}a{action}")); }
+        if step.terminated { save(env.render().unwrap(), "lander_end"); break; }
+    }
+    let mut walker = crate::physics::BipedalWalker::new(crate::physics::bipedal_walker::BipedalWalkerArgs { hardcore: true });
+    let mut obs = [0.0f32; 24];
+    walker.reset(&mut Pcg64::seed_from(1), &mut obs);
+    for t in 0..30 {
+        walker.step(Action::Continuous(&[0.3, 0.1, -0.3, 0.2]), &mut rng, &mut obs);
+        if t % 10 == 0 { save(walker.render().unwrap(), &format!("walker{t}")); }
+    }
+}
