@@ -11,7 +11,7 @@ use rapier2d::prelude::{MultibodyJointHandle, RigidBodyHandle, SharedShape, Vect
 use serde::{Deserialize, Serialize};
 
 use self::terrain::Terrain;
-use super::world::{Hinge, Motor, Part, World};
+use super::world::{Hinge, Motor, Part, TIME_STEP, World};
 use crate::batch::Action;
 use crate::{Env, Frame, Pcg64, Space, Step};
 
@@ -21,6 +21,9 @@ const WIDTH: f64 = 600.0 / SCALE;
 const HEIGHT: f64 = 400.0 / SCALE;
 const STEPS_PER_SECOND: f64 = 50.0;
 const GRAVITY: f32 = -10.0;
+
+/// Newtons of the largest force on the hull in the first step.
+const INITIAL_RANDOM: f64 = 5.0;
 
 const TERRAIN_STEP: f64 = 14.0 / SCALE;
 /// Points of the terrain.
@@ -38,8 +41,7 @@ const LIDAR_RANGE: f64 = 160.0 / SCALE;
 const LIDARS: usize = 10;
 
 /// The hull's corners, in pixels around its origin.
-const HULL_CORNERS: [(f32, f32); 5] =
-    [(-30.0, 9.0), (6.0, 9.0), (34.0, 1.0), (34.0, -8.0), (-30.0, -8.0)];
+const HULL_CORNERS: [(f32, f32); 5] = [(-30.0, 9.0), (6.0, 9.0), (34.0, 1.0), (34.0, -8.0), (-30.0, -8.0)];
 const HULL_DENSITY: f32 = 5.0;
 const HULL_FRICTION: f32 = 0.1;
 const LEG_DENSITY: f32 = 1.0;
@@ -118,7 +120,13 @@ impl Walker {
         let (shape, center) = hull();
         let x = (TERRAIN_STEP * TERRAIN_STARTPAD as f64 / 2.0) as f32;
         let origin = Vector::new(x, TERRAIN_HEIGHT as f32 + START.0);
-        let part = Part { position: origin + center, angle: 0.0, shape, density: HULL_DENSITY, friction: HULL_FRICTION };
+        let part = Part {
+            position: origin + center,
+            angle: 0.0,
+            shape,
+            density: HULL_DENSITY,
+            friction: HULL_FRICTION,
+        };
         let hull = world.add_body(part);
         let (width, length) = LEG_SIZE;
         // A multibody places what hangs on its root, so only the root's position matters.
@@ -157,7 +165,9 @@ impl Walker {
     /// Turns the joints: the sign of an action is a motor's direction, its size the motor's torque.
     fn act(&mut self, action: &[f32]) {
         for (leg, actions) in self.legs.iter().zip(action.chunks_exact(2)) {
-            for (hinge, speed, action) in [(leg.hip, SPEED_HIP, actions[0]), (leg.knee, SPEED_KNEE, actions[1])] {
+            for (hinge, speed, action) in
+                [(leg.hip, SPEED_HIP, actions[0]), (leg.knee, SPEED_KNEE, actions[1])]
+            {
                 let direction = if action == 0.0 { 0.0 } else { action.signum() };
                 let max_torque = MOTORS_TORQUE * action.abs().min(1.0);
                 self.world.set_motor(hinge, Motor { speed: speed * direction, max_torque });
@@ -288,6 +298,8 @@ impl Env for BipedalWalker {
         self.terrain = Terrain::draw(self.args.hardcore, rng);
         self.clouds = draw_clouds(rng);
         self.walker = Walker::new(&self.terrain);
+        let force = Vector::new(rng.uniform(-INITIAL_RANDOM, INITIAL_RANDOM) as f32, 0.0);
+        self.walker.world.push_center(self.walker.hull, force * TIME_STEP);
         self.shaping = None;
         self.advance(&[0.0; 4], obs);
     }

@@ -64,7 +64,13 @@ pub struct LunarLanderArgs {
 
 impl Default for LunarLanderArgs {
     fn default() -> Self {
-        Self { continuous: false, gravity: -10.0, enable_wind: false, wind_power: 15.0, turbulence_power: 1.5 }
+        Self {
+            continuous: false,
+            gravity: -10.0,
+            enable_wind: false,
+            wind_power: 15.0,
+            turbulence_power: 1.5,
+        }
     }
 }
 
@@ -124,7 +130,8 @@ impl Engines {
                 _ => Self::default(),
             },
             Action::Continuous(throttles) => {
-                let [main, side] = [throttles[0], throttles[1]].map(|value| f64::from(value.clamp(-1.0, 1.0)));
+                let [main, side] =
+                    [throttles[0], throttles[1]].map(|value| f64::from(value.clamp(-1.0, 1.0)));
                 Self {
                     main: if main > 0.0 { (main + 1.0) * 0.5 } else { 0.0 },
                     side: if side.abs() > 0.5 { side.abs() } else { 0.0 },
@@ -145,7 +152,7 @@ impl LunarLander {
         Ok(Self {
             args,
             surface: Surface::flat(),
-            motion: start(),
+            motion: start(Vector::ZERO),
             leg_contact: [false; 2],
             wind_index: 0,
             torque_index: 0,
@@ -245,9 +252,9 @@ impl LunarLander {
     }
 }
 
-/// The lander at the top of the sky.
-fn start() -> Motion {
-    Motion::at(Vector::new((WIDTH / 2.0) as f32, HEIGHT as f32))
+/// The lander at the top of the sky, thrown by a force in the first step.
+fn start(force: Vector) -> Motion {
+    Motion::thrown(Vector::new((WIDTH / 2.0) as f32, HEIGHT as f32), force * TIME_STEP)
 }
 
 /// The potential whose differences are the rewards: near the pad, slow, upright, legs on the ground.
@@ -278,9 +285,8 @@ impl Env for LunarLander {
 
     fn reset(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
         self.surface = Surface::draw(rng);
-        self.motion = start();
         let force = [(); 2].map(|()| rng.uniform(-INITIAL_RANDOM, INITIAL_RANDOM) as f32);
-        self.motion.push_center(Vector::from_array(force) * TIME_STEP);
+        self.motion = start(Vector::from_array(force));
         if self.args.enable_wind {
             self.wind_index = rng.integers(-9999, 9999);
             self.torque_index = rng.integers(-9999, 9999);

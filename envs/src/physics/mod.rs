@@ -20,11 +20,13 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .page(include_str!("lunar_lander.rs")),
     )?;
     registry.register(
-        EnvSpec::single("LunarLanderContinuous-v3", |args| LunarLander::continuous("LunarLanderContinuous-v3", args))
-            .max_episode_steps(1000)
-            .reward_threshold(200.0)
-            .summary("Land a rocket on its pad with engines that can be throttled.")
-            .page(include_str!("lunar_lander.rs")),
+        EnvSpec::single("LunarLanderContinuous-v3", |args| {
+            LunarLander::continuous("LunarLanderContinuous-v3", args)
+        })
+        .max_episode_steps(1000)
+        .reward_threshold(200.0)
+        .summary("Land a rocket on its pad with engines that can be throttled.")
+        .page(include_str!("lunar_lander.rs")),
     )?;
     registry.register(
         EnvSpec::single("BipedalWalker-v3", |args| Ok(BipedalWalker::new(args)))

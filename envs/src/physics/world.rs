@@ -15,6 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub(super) const TIME_STEP: f32 = 1.0 / 50.0;
 /// Bodies touch when their gap is below this many metres: Box2D's linear slop.
 const TOUCHING_GAP: f32 = 0.005;
+/// Gaps, in metres, below which a contact is solved before it closes. As far as bodies move in a step, so that they stop
+/// at the ground instead of in it, which Box2D's continuous collision detection is for.
+const PREDICTION_DISTANCE: f32 = 0.25;
 /// Sweeps over all constraints in a step, with and without correction of positions.
 const SWEEPS: (usize, usize) = (30, 10);
 
@@ -76,6 +79,7 @@ impl World {
                 num_solver_iterations: 1,
                 num_internal_pgs_iterations: SWEEPS.0,
                 num_internal_stabilization_iterations: SWEEPS.1,
+                normalized_prediction_distance: PREDICTION_DISTANCE,
                 max_ccd_substeps: 0,
                 contact_recycling: false,
                 warmstart_joints: true,
@@ -111,11 +115,7 @@ impl World {
 
     /// Hangs the second body on the first; its position follows from the first one's.
     #[expect(clippy::expect_used, reason = "the environments' hinges form trees")]
-    pub(super) fn add_hinge(
-        &mut self,
-        bodies: [RigidBodyHandle; 2],
-        hinge: &Hinge,
-    ) -> MultibodyJointHandle {
+    pub(super) fn add_hinge(&mut self, bodies: [RigidBodyHandle; 2], hinge: &Hinge) -> MultibodyJointHandle {
         let mut joint = RevoluteJointBuilder::new()
             .local_anchor1(hinge.anchors[0])
             .local_anchor2(hinge.anchors[1])
@@ -138,7 +138,13 @@ impl World {
     }
 
     /// Sets the angle and the velocity of a hinge's bodies, which move as one, by those of the first body.
-    pub(super) fn set_motion(&mut self, hinge: MultibodyJointHandle, angle: f32, linear: Vector, angular: f32) {
+    pub(super) fn set_motion(
+        &mut self,
+        hinge: MultibodyJointHandle,
+        angle: f32,
+        linear: Vector,
+        angular: f32,
+    ) {
         if let Some((multibody, _)) = self.0.multibody_joints.get_mut(hinge) {
             // Rapier takes a root's rotation from its body, but not the coordinate that it integrates.
             let mut coordinates = vec![0.0; multibody.ndofs()];
@@ -152,6 +158,11 @@ impl World {
     /// Pushes a body at a point during the next step, by an impulse.
     pub(super) fn push(&mut self, body: RigidBodyHandle, impulse: Vector, at: Vector) {
         self.0.bodies[body].add_force_at_point(impulse / TIME_STEP, at, true);
+    }
+
+    /// Pushes a body at its centre of mass during the next step, by an impulse.
+    pub(super) fn push_center(&mut self, body: RigidBodyHandle, impulse: Vector) {
+        self.0.bodies[body].add_force(impulse / TIME_STEP, true);
     }
 
     /// Turns a body during the next step, by an angular impulse.
@@ -172,13 +183,13 @@ impl World {
         &self.0.bodies[handle]
     }
 
-    /// Whether a body touched the ground when the last step began, as Box2D reports it.
+    /// Whether a body touched the ground in the last step: when it began, or because it was stopped there.
     pub(super) fn touches_ground(&self, body: RigidBodyHandle) -> bool {
         let colliders = self.body(body).colliders();
         colliders.iter().any(|&collider| {
             self.0.narrow_phase.contact_pairs_with(collider).any(|pair| {
                 let mut points = pair.manifolds().iter().flat_map(|manifold| &manifold.points);
-                points.any(|point| point.dist < TOUCHING_GAP)
+                points.any(|point| point.dist < TOUCHING_GAP || point.data.impulse > 0.0)
             })
         })
     }

@@ -2,7 +2,9 @@
 
 use rapier2d::prelude::{RigidBodyHandle, Vector};
 
-use super::{BipedalWalker, HEIGHT, HULL_CORNERS, LEG_SIZE, SCALE, TERRAIN_HEIGHT, TERRAIN_STEP, WIDTH, hull};
+use super::{
+    BipedalWalker, HEIGHT, HULL_CORNERS, LEG_SIZE, SCALE, TERRAIN_HEIGHT, TERRAIN_STEP, WIDTH, hull,
+};
 use crate::render::Color;
 use crate::{Canvas, Frame};
 
@@ -58,8 +60,11 @@ impl BipedalWalker {
 
     fn draw_ground(&self, canvas: &mut Canvas, view: &View) {
         // One polygon, since neighbouring smooth edges would let the sky through.
-        let visible = |&i: &usize| view.sees(self.terrain.point(i).0 - TERRAIN_STEP, self.terrain.point(i).0 + TERRAIN_STEP);
-        let mut earth: Vec<_> = (0..self.terrain.heights.len()).filter(visible).map(|i| self.terrain.point(i)).collect();
+        let visible = |&i: &usize| {
+            view.sees(self.terrain.point(i).0 - TERRAIN_STEP, self.terrain.point(i).0 + TERRAIN_STEP)
+        };
+        let mut earth: Vec<_> =
+            (0..self.terrain.heights.len()).filter(visible).map(|i| self.terrain.point(i)).collect();
         if let (Some(first), Some(last)) = (earth.first().copied(), earth.last().copied()) {
             earth.extend([(last.0, 0.0), (first.0, 0.0)]);
         }
@@ -89,14 +94,17 @@ impl BipedalWalker {
             let dark = if i == 0 { 0 } else { 50 };
             let colors = ([178 - dark, 101 - dark, 152 - dark], [127 - dark, 76 - dark, 101 - dark]);
             let (width, length) = (LEG_SIZE.0 / 2.0, LEG_SIZE.1 / 2.0);
-            for (body, width) in [(self.walker.legs[i].lower, 0.8 * width), (self.walker.legs[i].upper, width)] {
+            for (body, width) in
+                [(self.walker.legs[i].lower, 0.8 * width), (self.walker.legs[i].upper, width)]
+            {
                 let corners = [(-width, length), (width, length), (width, -length), (-width, -length)];
                 outlined(canvas, &corners.map(|(x, y)| corner(body, Vector::new(x, y))), colors);
             }
         };
         leg(canvas, 0);
         let center = hull().1;
-        let corners = HULL_CORNERS.map(|(x, y)| corner(self.walker.hull, Vector::new(x, y) / SCALE as f32 - center));
+        let corners =
+            HULL_CORNERS.map(|(x, y)| corner(self.walker.hull, Vector::new(x, y) / SCALE as f32 - center));
         outlined(canvas, &corners, HULL);
         leg(canvas, 1);
     }

@@ -14,10 +14,7 @@ fn to_do(obs: &[f32]) -> ToDo {
     // The lander leans towards the pad, and hovers the higher the further away it is.
     let angle_target = (s(0) * 0.5 + s(2)).clamp(-0.4, 0.4);
     let hover_target = 0.55 * s(0).abs();
-    ToDo {
-        angle: (angle_target - s(4)) * 0.5 - s(5),
-        hover: (hover_target - s(1)) * 0.5 - s(3) * 0.5,
-    }
+    ToDo { angle: (angle_target - s(4)) * 0.5 - s(5), hover: (hover_target - s(1)) * 0.5 - s(3) * 0.5 }
 }
 
 /// The action of Gymnasium's heuristic controller: an index of the discrete actions.

@@ -30,6 +30,8 @@ const LEG_SPRING_TORQUE: f32 = 40.0;
 const LEG_SPRING_SPEED: f32 = 0.3;
 /// Radians between which legs turn; motors hold them on the first.
 const LEG_STOPS: (f32, f32) = (0.4, 0.9);
+/// Radians by which legs are spread in the instant that throws the lander; Box2D moves them to their stops after it.
+const LEG_START: f32 = -0.05;
 const FRICTION: f32 = 0.1;
 /// Box2D's friction of a body that names none.
 const LEG_FRICTION: f32 = 0.2;
@@ -50,6 +52,8 @@ struct Build {
     center: Vector,
     inverse_mass: f32,
     inverse_inertia: f32,
+    /// The common centre and the inverse inertia before the first step.
+    start: (Vector, f32),
 }
 
 static BUILD: LazyLock<Build> = LazyLock::new(Build::new);
@@ -62,9 +66,12 @@ impl Build {
         let leg = SharedShape::cuboid(LEG_SIZE.0, LEG_SIZE.1);
         let lander_mass = lander.mass_properties(LANDER_DENSITY);
         let lander_center = lander_mass.local_com;
-        let whole = SIDES.iter().fold(lander_mass, |sum: MassProperties, &side| {
-            sum + leg.mass_properties(LEG_DENSITY).transform_by(&resting_leg(side))
-        });
+        let with_legs = |angle: f32| {
+            SIDES.iter().fold(lander_mass, |sum: MassProperties, &side| {
+                sum + leg.mass_properties(LEG_DENSITY).transform_by(&leg_at(side, angle))
+            })
+        };
+        let (whole, start) = (with_legs(LEG_STOPS.0), with_legs(LEG_START));
         // Around the centre of mass, so that rapier's bodies have it as their origin.
         let centered = corners.map(|corner| corner - lander_center);
         let lander = SharedShape::convex_hull(&centered).expect("the corners are those of a convex polygon");
@@ -75,14 +82,20 @@ impl Build {
             center: whole.local_com,
             inverse_mass: whole.inv_mass,
             inverse_inertia: whole.inv_principal_inertia,
+            start: (start.local_com, start.inv_principal_inertia),
         }
     }
 }
 
+/// A leg spread by an angle, seen from the lander's origin.
+fn leg_at(side: f32, angle: f32) -> Pose {
+    let rotation = Rotation::new(-side * angle);
+    Pose::from_parts(-(rotation * leg_anchor(side)), rotation)
+}
+
 /// A leg on its stop, seen from the lander's origin.
 fn resting_leg(side: f32) -> Pose {
-    let rotation = Rotation::new(-side * LEG_STOPS.0);
-    Pose::from_parts(-(rotation * leg_anchor(side)), rotation)
+    leg_at(side, LEG_STOPS.0)
 }
 
 /// Where the lander's origin is, seen from a leg.
@@ -144,9 +157,15 @@ pub(super) struct Touch {
 }
 
 impl Motion {
-    /// At rest at a point.
-    pub(super) fn at(position: Vector) -> Self {
-        Self::Flight(Flight { position, angle: 0.0, velocity: Vector::ZERO, angular_velocity: 0.0 })
+    /// Upright at a point, thrown by an impulse on the lander's centre of mass.
+    pub(super) fn thrown(position: Vector, impulse: Vector) -> Self {
+        let (center, inverse_inertia) = BUILD.start;
+        Self::Flight(Flight {
+            position,
+            angle: 0.0,
+            velocity: impulse * BUILD.inverse_mass,
+            angular_velocity: (BUILD.lander_center - center).perp_dot(impulse) * inverse_inertia,
+        })
     }
 
     pub(super) fn state(&self) -> LanderState {
