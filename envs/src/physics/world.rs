@@ -2,7 +2,7 @@
 //!
 //! The main decision: bodies hang together by rapier's multibody joints, not by its impulse joints. The legs of these
 //! tasks are up to seventy times lighter than what stands on them, and a motor's torque passes through such a joint
-//! only after a hundred and more sweeps of an iterative solver (Box2D takes 180). In joint coordinates a handful does.
+//! only after some 160 sweeps of an iterative solver (Box2D takes 180). In joint coordinates a quarter of them does.
 //!
 //! What rapier keeps between steps (contacts with their impulses, islands, the broad phase's tree) is part of the state
 //! and saved; its pipeline is scratch space and is not.

@@ -3,7 +3,7 @@
 //! The main decision: in free flight the motors hold both legs on their stops, against any torque that the engines can
 //! make, so lander and legs are one rigid body and its motion needs no solver. Rapier's world is made when the ground
 //! comes near, from that body's position and velocity, and kept to the end of the episode. Most steps of a random
-//! policy are flight and cost fifty times less.
+//! policy are flight, and cost next to nothing.
 
 use rapier2d::parry::mass_properties::MassProperties;
 use rapier2d::prelude::{MultibodyJointHandle, Pose, RigidBodyHandle, Rotation, SharedShape, Vector};
