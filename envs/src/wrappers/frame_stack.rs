@@ -12,8 +12,8 @@ use crate::{EnvError, Space, StepBatch};
 /// Images are stacked along their channels, so that a convolution reads them as one image; other boxes along their first
 /// dimension (`[O]` becomes `[num_stack * O]`), as in Stable-Baselines3's `VecFrameStack`.
 ///
-/// The stack needs no memory of its own: the older frames are the newer ones of the last observation, which the caller
-/// holds. That is why a snapshot has nothing of it.
+/// The stack needs no memory of its own: the older frames are the newer ones of the last observation, which the caller (or
+/// the wrapper around it) holds.
 pub struct FrameStack {
     num_stack: usize,
     padding: Padding,

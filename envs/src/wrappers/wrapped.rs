@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Moment, RunningStatistics, Wrapper, from_bytes, to_bytes};
 use crate::batch::EpisodeStats;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
-use crate::{ActionBatch, EnvError, Frame, Seed, StepBatch};
+use crate::{ActionBatch, EnvError, Frame, ObsBuffer, Seed, StepBatch};
 
 /// A [`Wrapper`]'s hooks around a [`VectorEnv`].
 pub struct Wrapped<W> {
@@ -25,6 +25,9 @@ pub struct Wrapped<W> {
 struct Saved {
     name: String,
     wrapper: Vec<u8>,
+    /// What the environment inside wrote last, where that is not what the caller holds: a frame stack in there goes on
+    /// from it.
+    inner: Option<ObsBuffer>,
     env: Vec<u8>,
 }
 
@@ -155,7 +158,8 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
         let name = self.wrapper.name().to_owned();
-        to_bytes(&Saved { name, wrapper: self.wrapper.save()?, env: self.env.snapshot()? })
+        let inner = self.inner.as_ref().map(|inner| inner.observations.clone());
+        to_bytes(&Saved { name, wrapper: self.wrapper.save()?, inner, env: self.env.snapshot()? })
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
@@ -163,6 +167,14 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
         if saved.name != self.wrapper.name() {
             let message = format!("expected the wrapper {}, found {}", self.wrapper.name(), saved.name);
             return Err(EnvError::Snapshot(message));
+        }
+        let shape = |buffer: &ObsBuffer| (buffer.dtype(), buffer.len());
+        if saved.inner.as_ref().map(shape) != self.inner.as_ref().map(|inner| shape(&inner.observations)) {
+            let message = format!("the observations inside {} are of another size", saved.name);
+            return Err(EnvError::Snapshot(message));
+        }
+        if let (Some(inner), Some(saved)) = (&mut self.inner, saved.inner) {
+            inner.observations = saved;
         }
         self.wrapper.load(&saved.wrapper)?;
         self.env.restore(&saved.env)
