@@ -79,7 +79,7 @@ impl Replay {
             self.steps += 1;
             self.successes += usize::from(reward > 0.0);
         } else if self.seed == Some(seed) {
-            self.simulator.reset_rows(&[0], &mut self.out).unwrap();
+            self.simulator.reset_envs(&[0], &mut self.out).unwrap();
         } else {
             self.seed = Some(seed);
             self.simulator.reset(seed, &mut self.out).unwrap();
