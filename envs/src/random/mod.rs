@@ -8,11 +8,13 @@
 //! # Source
 //! numpy 2.4.6, `numpy/random/bit_generator.pyx`, `_pcg64.pyx`, `_generator.pyx`, `src/distributions/distributions.c`.
 
+mod mt19937;
 mod pcg64;
 mod seed_sequence;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use mt19937::Mt19937;
 pub use pcg64::Pcg64;
 pub use seed_sequence::SeedSequence;
 
