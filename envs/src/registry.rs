@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::simulator::{SingleEnv, WorldEnv};
 use crate::{Autoreset, EcsEnv, Env, EnvError, Simulator, VectorEnv, WrapperConfig};
 
-type Entry = dyn Fn(&toml::Table) -> Result<Box<dyn EcsEnv>, EnvError> + Send + Sync;
+type Entry = dyn Fn(&str, &toml::Table) -> Result<Box<dyn EcsEnv>, EnvError> + Send + Sync;
 
 /// One registered environment.
 #[derive(Clone)]
@@ -33,10 +33,9 @@ impl EnvSpec {
         A: DeserializeOwned,
         E: EcsEnv,
     {
-        let name = id.to_owned();
-        let entry = move |args: &toml::Table| {
+        let entry = move |id: &str, args: &toml::Table| {
             let args = A::deserialize(args.clone()).map_err(|error| EnvError::Arguments {
-                id: name.clone(),
+                id: id.to_owned(),
                 message: error.to_string().trim_end().to_owned(),
             })?;
             Ok(Box::new(make(args)?) as Box<dyn EcsEnv>)
@@ -63,6 +62,13 @@ impl EnvSpec {
         E: Env,
     {
         Self::ecs(id, move |args: A| make(args).map(SingleEnv))
+    }
+
+    /// The same environment under another id, to be registered beside it with other wrappers or limits.
+    #[must_use]
+    pub fn renamed(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
     }
 
     /// Steps after which an episode is truncated.
@@ -144,7 +150,7 @@ impl EnvSpec {
     /// # Errors
     /// If the arguments do not fit, or as [`Simulator::new`].
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
-        let env = (self.entry)(&options.args)?;
+        let env = (self.entry)(&self.id, &options.args)?;
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
         let mut env: Box<dyn VectorEnv> = Box::new(WorldEnv::new(&*env, options.num_envs, limit)?);
         for (depth, wrapper) in self.wrappers.iter().chain(&options.wrappers).enumerate() {
@@ -241,8 +247,8 @@ impl Registry {
             crate::toy_text::register,
             crate::minatar::register,
             crate::minigrid::register,
-            crate::memory::register,
             crate::physics::register,
+            crate::memory::register,
             crate::multi_agent::register,
             crate::board::register,
         ] {
