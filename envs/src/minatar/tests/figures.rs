@@ -1,1 +1,1 @@
-//! TODO
+//! Small figures of single games, by hand.
