@@ -202,3 +202,6 @@ impl Game<4> for Asterix {
         set(image, self.x, self.y, 0);
     }
 }
+
+#[cfg(test)]
+mod entities;

@@ -149,7 +149,8 @@ impl Game<4> for Breakout {
     #[inline]
     fn observe(&self, image: &mut Image<4>) {
         for (i, cell) in image[FIRST_BRICK..FIRST_BRICK + 30].iter_mut().enumerate() {
-            cell[3] = if self.bricks & 1 << i == 0 { 0 } else { u8::MAX };
+            // Whole cells, the brick's channel last: the compiler writes several at a time.
+            *cell = ((self.bricks >> i & 1) * 0xff00_0000).to_le_bytes();
         }
         set(image, self.paddle, BOTTOM, 0);
         set(image, self.ball.0, self.ball.1, 1);

@@ -98,6 +98,7 @@ impl<G: Game<C>, const C: usize> EcsEnv for MinAtar<G, C> {
             .constant(Shell { args: self.args, actions: self.actions })
             .arena_component(State::<G, C>(G::default()))
             .arena_component(LastAction::default())
+            .act(choose)
             .outcome(step::<G, C>)
             .observe(observe::<G, C>)
             .reset(reset::<G, C>)
@@ -106,56 +107,65 @@ impl<G: Game<C>, const C: usize> EcsEnv for MinAtar<G, C> {
     }
 }
 
-type Columns<'a, G, const C: usize> =
-    (&'a Row, &'a mut State<G, C>, &'a mut LastAction, &'a mut EnvRng<Mt19937>);
-
+/// Makes each agent's action or, if it sticks, the last one the arena's last action. The draw for it is always made.
+///
+/// A pass of its own before the games': a generator is many cache lines away from the next arena's, and in a loop without
+/// branches that depend on a draw the processor fetches several at once.
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
-fn step<G: Game<C>, const C: usize>(
+fn choose(
     shell: Res<Shell>,
     scope: Res<Scope>,
     actions: Res<Actions>,
-    mut outcomes: ResMut<Outcomes>,
-    mut arenas: Query<Columns<'static, G, C>>,
+    mut arenas: Query<(&Row, &mut LastAction, &mut EnvRng<Mt19937>)>,
 ) {
-    let outcomes = &mut *outcomes;
-    for (rows, mut games, mut last, mut rngs) in arenas.contiguous_iter_mut().expect(IN_TABLES) {
-        let range = rows[0].index()..rows[0].index() + rows.len();
-        let (games, rngs) = (games.bypass_change_detection(), rngs.bypass_change_detection());
-        let last = last.bypass_change_detection();
-        let actions = &actions.indices()[range.clone()];
-        let rewards = &mut outcomes.rewards[range.clone()];
-        let flags = &mut outcomes.terminated[range.clone()];
+    let choose = |last: &mut LastAction, rng: &mut Mt19937, action: u32| {
+        let sticks = rng.random_sample() < shell.args.sticky_action_prob;
+        last.0 = if sticks { last.0 } else { shell.actions[action as usize] };
+    };
+    for (rows, mut last, mut rngs) in arenas.contiguous_iter_mut().expect(IN_TABLES) {
+        let first = rows[0].index();
+        let (last, rngs) = (last.bypass_change_detection(), rngs.bypass_change_detection());
+        let actions = &actions.indices()[first..][..rows.len()];
         if scope.is_all() {
-            let columns = games.iter_mut().zip(last).zip(rngs).zip(actions);
-            for ((((game, last), rng), &action), (reward, terminated)) in
-                columns.zip(rewards.iter_mut().zip(flags))
-            {
-                (*reward, *terminated) = shell.act(&mut game.0, &mut last.0, &mut rng.0, action);
+            for ((last, rng), &action) in last.iter_mut().zip(rngs).zip(actions) {
+                choose(last, &mut rng.0, action);
             }
         } else {
-            for i in scope.iter().map(|env| env - range.start) {
-                (rewards[i], flags[i]) =
-                    shell.act(&mut games[i].0, &mut last[i].0, &mut rngs[i].0, actions[i]);
+            for i in scope.iter().map(|env| env - first) {
+                choose(&mut last[i], &mut rngs[i].0, actions[i]);
             }
         }
     }
 }
 
-impl Shell {
-    /// Steps a game with the agent's action or, if it sticks, with the last one. The draw for it is always made.
-    #[inline]
-    fn act<G: Game<C>, const C: usize>(
-        &self,
-        game: &mut G,
-        last: &mut GameAction,
-        rng: &mut Mt19937,
-        action: u32,
-    ) -> (f64, bool) {
-        let chosen = self.actions[action as usize];
-        let sticks = rng.random_sample() < self.args.sticky_action_prob;
-        *last = if sticks { *last } else { chosen };
-        let outcome = game.step(*last, self.args.difficulty_ramping, rng);
-        (f64::from(outcome.reward), outcome.terminated)
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
+fn step<G: Game<C>, const C: usize>(
+    shell: Res<Shell>,
+    scope: Res<Scope>,
+    mut outcomes: ResMut<Outcomes>,
+    mut arenas: Query<(&Row, &mut State<G, C>, &LastAction, &mut EnvRng<Mt19937>)>,
+) {
+    let ramping = shell.args.difficulty_ramping;
+    let outcomes = &mut *outcomes;
+    let step = |game: &mut G, action: &LastAction, rng: &mut Mt19937, out: (&mut f64, &mut bool)| {
+        let outcome = game.step(action.0, ramping, rng);
+        (*out.0, *out.1) = (f64::from(outcome.reward), outcome.terminated);
+    };
+    for (rows, mut games, last, mut rngs) in arenas.contiguous_iter_mut().expect(IN_TABLES) {
+        let range = rows[0].index()..rows[0].index() + rows.len();
+        let (games, rngs) = (games.bypass_change_detection(), rngs.bypass_change_detection());
+        let rewards = &mut outcomes.rewards[range.clone()];
+        let flags = &mut outcomes.terminated[range.clone()];
+        if scope.is_all() {
+            let columns = games.iter_mut().zip(last).zip(rngs);
+            for (((game, last), rng), out) in columns.zip(rewards.iter_mut().zip(flags)) {
+                step(&mut game.0, last, &mut rng.0, out);
+            }
+        } else {
+            for i in scope.iter().map(|env| env - range.start) {
+                step(&mut games[i].0, &last[i], &mut rngs[i].0, (&mut rewards[i], &mut flags[i]));
+            }
+        }
     }
 }
 
@@ -184,7 +194,10 @@ fn observe<G: Game<C>, const C: usize>(
 }
 
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
-fn reset<G: Game<C>, const C: usize>(scope: Res<Scope>, mut arenas: Query<Columns<'static, G, C>>) {
+fn reset<G: Game<C>, const C: usize>(
+    scope: Res<Scope>,
+    mut arenas: Query<(&Row, &mut State<G, C>, &mut LastAction, &mut EnvRng<Mt19937>)>,
+) {
     for (rows, mut games, mut last, mut rngs) in arenas.contiguous_iter_mut().expect(IN_TABLES) {
         let (games, rngs) = (games.bypass_change_detection(), rngs.bypass_change_detection());
         let (last, first) = (last.bypass_change_detection(), rows[0].index());

@@ -92,24 +92,21 @@ impl Freeway {
         self.x.get(usize::from(self.y.wrapping_sub(1))).copied()
     }
 
+    #[inline]
     fn drive(&mut self) {
-        for i in 0..CARS {
-            let moves = self.clock[i] == 0;
-            let next = around(ahead(self.x[i], self.right[i]));
-            self.x[i] = if moves { next } else { self.x[i] };
-            self.clock[i] = if moves { self.period[i] } else { self.clock[i].wrapping_sub(1) };
-        }
+        let (x, clock, period, right) = (self.x, self.clock, self.period, self.right);
+        let next: [u8; CARS] = std::array::from_fn(|i| around(ahead(x[i], right[i])));
+        self.x = std::array::from_fn(|i| if clock[i] == 0 { next[i] } else { x[i] });
+        self.clock =
+            std::array::from_fn(|i| if clock[i] == 0 { period[i] } else { clock[i].wrapping_sub(1) });
     }
 }
 
 /// The column in the grid that stands for one just outside of it.
 #[inline]
 fn around(x: u8) -> u8 {
-    match x {
-        u8::MAX => BOTTOM,
-        10 => 0,
-        x => x,
-    }
+    let x = if x == SIDE as u8 { 0 } else { x };
+    if x == u8::MAX { BOTTOM } else { x }
 }
 
 impl Game<7> for Freeway {

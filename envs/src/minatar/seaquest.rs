@@ -401,3 +401,30 @@ impl Game<10> for Seaquest {
         self.divers.iter().for_each(|diver| swimmer(diver.place, 9));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surfacing_costs_a_diver_refills_the_oxygen_and_rewards_six() {
+        // Divers and oxygen before; reward, end, divers and oxygen after.
+        let cases = [
+            (6, 137, (6, false, -1, 200)),
+            (6, 200, (10, false, -1, 200)),
+            (6, 19, (0, false, -1, 200)),
+            (3, 50, (0, false, 2, 200)),
+            (-1, 80, (0, false, -2, 200)),
+            (0, 80, (0, true, 0, 80)),
+        ];
+        for (num_divers, oxygen, expected) in cases {
+            let mut rng = Mt19937::seed_from(0);
+            let mut game = Seaquest::default();
+            game.reset(&mut rng);
+            (game.player.y, game.at_surface) = (1, false);
+            (game.num_divers, game.oxygen) = (num_divers, oxygen);
+            let outcome = game.step(GameAction::Up, true, &mut rng);
+            assert_eq!((outcome.reward, outcome.terminated, game.num_divers, game.oxygen), expected);
+        }
+    }
+}
