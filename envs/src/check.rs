@@ -68,7 +68,7 @@ impl Check<'_> {
         let mut out = simulator.new_batch();
         simulator.reset(seed, &mut out)?;
         let mut rng = Pcg64::seed_from(seed ^ 0x5eed);
-        let mut actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_envs());
+        let mut actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
         for _ in 0..steps {
             random_actions(simulator, &out, &mut rng, &mut actions)?;
             simulator.step(&actions, &mut out)?;
@@ -106,7 +106,7 @@ impl Check<'_> {
         let mut simulator = self.make(NUM_ENVS, Autoreset::SameStep)?;
         let shape = simulator.observation_len();
         let probe = self.make(NUM_ENVS, Autoreset::SameStep)?;
-        let mut lengths = [0u32; NUM_ENVS];
+        let mut lengths = vec![0u32; simulator.num_rows()];
         let mut episodes = 0;
         self.walk(&mut simulator, 1, STEPS, |out, _| {
             for (row, length) in lengths.iter_mut().enumerate() {
@@ -115,15 +115,19 @@ impl Check<'_> {
                     out.observations.view(row * shape, shape),
                     "an observation",
                 )?;
+                if !out.active[row] {
+                    self.idle_row(out, row)?;
+                    continue;
+                }
                 *length += 1;
                 let limited = self.spec.time_limit().is_some_and(|limit| *length >= limit);
                 let ended = out.terminated[row] || out.truncated[row];
                 self.ensure(!limited || out.truncated[row], || {
-                    format!("environment {row} ran past its limit of {length} steps")
+                    format!("row {row} ran past its limit of {length} steps")
                 })?;
                 let listed = out.episodes.iter().position(|episode| episode.row as usize == row);
                 self.ensure(listed.is_some() == ended, || {
-                    format!("environment {row}: ended is {ended}, listed as ended {}", listed.is_some())
+                    format!("row {row}: ended is {ended}, listed as ended {}", listed.is_some())
                 })?;
                 if let Some(i) = listed {
                     self.ensure(out.episodes[i].episode_length == *length, || {
@@ -140,23 +144,30 @@ impl Check<'_> {
         let (first, again, other) = (self.trace(1, 3, 200)?, self.trace(1, 3, 200)?, self.trace(1, 4, 200)?);
         self.ensure(first == again, || "the same seed and actions gave two trajectories".to_owned())?;
         let seeds_differ = first.iter().zip(&other).any(|(a, b)| a.0.observations != b.0.observations);
-        Ok(CheckReport { steps: STEPS * NUM_ENVS, episodes, seeds_differ })
+        Ok(CheckReport { steps: STEPS * simulator.num_envs(), episodes, seeds_differ })
+    }
+
+    /// A row that takes no part in a tick, because its episode is over, has no outcome.
+    fn idle_row(&self, out: &StepBatch, row: usize) -> Result<(), EnvError> {
+        let ends = out.terminated[row] || out.truncated[row];
+        self.ensure(out.rewards[row] == 0.0 && !ends, || {
+            format!("row {row} gave reward {} and end {ends} in a tick after its end", out.rewards[row])
+        })
     }
 
     /// Next-step autoreset: the tick after an end gives reward zero, no flags, and ignores the action.
     fn next_step(&self) -> Result<(), EnvError> {
         let mut simulator = self.make(NUM_ENVS, Autoreset::NextStep)?;
-        let mut ended = [false; NUM_ENVS];
+        let mut ended = vec![false; simulator.num_rows()];
         self.walk(&mut simulator, 2, STEPS, |out, _| {
             for (row, ended) in ended.iter_mut().enumerate() {
-                let ends = out.terminated[row] || out.truncated[row];
-                self.ensure(!*ended || (out.rewards[row] == 0.0 && !ends), || {
-                    format!(
-                        "environment {row} gave reward {} and end {ends} in the tick that resets it",
-                        out.rewards[row]
-                    )
+                self.ensure(!(*ended && out.active[row]), || {
+                    format!("row {row} acted in the tick after its end")
                 })?;
-                *ended = ends;
+                if !out.active[row] {
+                    self.idle_row(out, row)?;
+                }
+                *ended = out.terminated[row] || out.truncated[row];
             }
             Ok(())
         })?;
@@ -169,12 +180,14 @@ impl Check<'_> {
         let mut out = simulator.new_batch();
         simulator.reset(5, &mut out)?;
         let mut rng = Pcg64::seed_from(6);
-        let mut actions = ActionBatch::zeros(simulator.action_spec(), 1);
+        let mut actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
+        let mut running = simulator.num_rows();
         let limit = self.spec.time_limit().map_or(STEPS, |limit| limit as usize + 1);
         for _ in 0..limit {
             random_actions(&simulator, &out, &mut rng, &mut actions)?;
             simulator.step(&actions, &mut out)?;
-            if !out.episodes.is_empty() {
+            running -= out.episodes.len();
+            if running == 0 {
                 let refused =
                     matches!(simulator.step(&actions, &mut out), Err(EnvError::StepAfterEnd { row: 0 }));
                 self.ensure(refused, || "a step after the end was not refused".to_owned())?;
@@ -186,24 +199,29 @@ impl Check<'_> {
         self.ensure(self.spec.time_limit().is_none(), || format!("no episode ended in {limit} steps"))
     }
 
-    /// A row's trajectory depends on its own seed and actions only.
+    /// An environment's trajectory depends on its own seed and actions only.
     fn rows_are_independent(&self) -> Result<(), EnvError> {
         let batch = self.trace(NUM_ENVS, 11, 200)?;
-        for row in 0..NUM_ENVS {
+        for env in 0..NUM_ENVS {
             let mut alone = self.make(1, Autoreset::SameStep)?;
             let (width, len) = (alone.action_spec().width(), alone.observation_len());
+            let agents = alone.num_agents();
+            let first = env * agents;
             let mut out = alone.new_batch();
-            alone.reset(11 + row as u64, &mut out)?;
-            let mut action = ActionBatch::zeros(alone.action_spec(), 1);
+            alone.reset(11 + env as u64, &mut out)?;
+            let mut action = ActionBatch::zeros(alone.action_spec(), agents);
             for (tick, (expected, actions)) in batch.iter().enumerate() {
-                action.copy_range(0, actions, row * width, width);
+                action.copy_range(0, actions, first * width, agents * width);
                 alone.step(&action, &mut out)?;
-                let same = out.observations.view(0, len) == expected.observations.view(row * len, len)
-                    && out.rewards[0].to_bits() == expected.rewards[row].to_bits()
-                    && out.terminated[0] == expected.terminated[row]
-                    && out.truncated[0] == expected.truncated[row];
+                let same = (0..agents).all(|agent| {
+                    let row = first + agent;
+                    out.observations.view(agent * len, len) == expected.observations.view(row * len, len)
+                        && out.rewards[agent].to_bits() == expected.rewards[row].to_bits()
+                        && out.terminated[agent] == expected.terminated[row]
+                        && out.truncated[agent] == expected.truncated[row]
+                });
                 self.ensure(same, || {
-                    format!("tick {tick}: environment {row} of {NUM_ENVS} differs from the same one alone")
+                    format!("tick {tick}: environment {env} of {NUM_ENVS} differs from the same one alone")
                 })?;
             }
         }
@@ -222,7 +240,7 @@ impl Check<'_> {
             })?;
             let mut restored_out = out.clone();
             let mut rng = Pcg64::seed_from(22);
-            let mut actions = ActionBatch::zeros(original.action_spec(), NUM_ENVS);
+            let mut actions = ActionBatch::zeros(original.action_spec(), original.num_rows());
             for tick in 0..300 {
                 random_actions(&original, &out, &mut rng, &mut actions)?;
                 original.step(&actions, &mut out)?;
@@ -239,17 +257,17 @@ impl Check<'_> {
         let mut simulator = self.make(2, Autoreset::SameStep)?;
         let mut out = simulator.new_batch();
         simulator.reset(0, &mut out)?;
-        let width = simulator.action_spec().width();
+        let (width, rows) = (simulator.action_spec().width(), simulator.num_rows());
         let wrong = match simulator.action_spec() {
             ActionSpec::Discrete { nvec } => vec![
-                ActionBatch::Discrete(nvec.repeat(2)),
-                ActionBatch::Discrete(vec![0; width]),
-                ActionBatch::Continuous(vec![0.0; 2 * width]),
+                ActionBatch::Discrete(nvec.repeat(rows)),
+                ActionBatch::Discrete(vec![0; (rows - 1) * width]),
+                ActionBatch::Continuous(vec![0.0; rows * width]),
             ],
             ActionSpec::Continuous { .. } => vec![
-                ActionBatch::Continuous(vec![f32::NAN; 2 * width]),
-                ActionBatch::Continuous(vec![0.0; width]),
-                ActionBatch::Discrete(vec![0; 2 * width]),
+                ActionBatch::Continuous(vec![f32::NAN; rows * width]),
+                ActionBatch::Continuous(vec![0.0; (rows - 1) * width]),
+                ActionBatch::Discrete(vec![0; rows * width]),
             ],
         };
         for actions in wrong {
@@ -272,7 +290,7 @@ pub fn random_actions(
 ) -> Result<(), EnvError> {
     let (space, width, mask_len) =
         (simulator.action_space(), simulator.action_spec().width(), simulator.mask_len());
-    for row in 0..simulator.num_envs() {
+    for row in 0..simulator.num_rows() {
         match (&mut *actions, simulator.action_spec()) {
             (ActionBatch::Discrete(values), ActionSpec::Discrete { nvec }) => {
                 let mut mask = &last.action_masks[row * mask_len..(row + 1) * mask_len];
