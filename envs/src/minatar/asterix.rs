@@ -43,6 +43,13 @@
 //! # Deviations
 //! 1. A set bit is 255 instead of true: networks scale bytes by 1/255 and see 0 and 1.
 //! 2. A reset with a seed also forgets the last action, so that a seed gives one trajectory; the original keeps it.
+//!
+//! # Design
+//! Whoever is in a lane is an element of the arena's own component, not an entity. Of the five games this one suits entities
+//! best, since its rules do not depend on the order in which lanes are visited. Written that way (`asterix/entities.rs`,
+//! a test shows that its trajectories are the same), 1024 environments make 9.0 million steps a second on one core, with
+//! the struct 16.3 million: spawning and despawning move components between tables, and a member finds its player only
+//! through its arena's number. In Seaquest the order counts, and each entity would need a number to be sorted by.
 
 use serde::{Deserialize, Serialize};
 

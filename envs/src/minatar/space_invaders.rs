@@ -81,18 +81,16 @@ impl Grid {
         self.0 & other.0 != 0
     }
 
-    /// The cells as numbers, ascending.
-    fn iter(self) -> impl Iterator<Item = usize> {
+    /// Calls `f` with the number of each cell, ascending.
+    #[inline]
+    fn for_each(self, mut f: impl FnMut(usize)) {
         // Two machine words: going through one of 128 bits costs twice as much.
-        let words = [self.0 as u64, (self.0 >> 64) as u64];
-        words.into_iter().zip([0, 64]).flat_map(|(word, first)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                let bit = (left != 0).then(|| left.trailing_zeros() as usize + first);
-                left &= left.wrapping_sub(1);
-                bit
-            })
-        })
+        for (mut word, first) in [(self.0 as u64, 0), ((self.0 >> 64) as u64, 64)] {
+            while word != 0 {
+                f(first + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
     }
 }
 
@@ -202,15 +200,9 @@ impl Game<6> for SpaceInvaders {
     #[inline]
     fn observe(&self, image: &mut Image<6>) {
         let alien = if self.right { [0, 255, 0, 255, 0, 0] } else { [0, 255, 255, 0, 0, 0] };
-        for cell in self.aliens.iter() {
-            image[cell] = alien;
-        }
-        for cell in self.shots.iter() {
-            image[cell][4] = 255;
-        }
-        for cell in self.alien_shots.iter() {
-            image[cell][5] = 255;
-        }
+        self.aliens.for_each(|cell| image[cell] = alien);
+        self.shots.for_each(|cell| image[cell][4] = u8::MAX);
+        self.alien_shots.for_each(|cell| image[cell][5] = u8::MAX);
         set(image, self.x, BOTTOM, 0);
     }
 }
