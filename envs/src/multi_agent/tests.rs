@@ -16,7 +16,9 @@ fn every_environment_of_several_agents_keeps_the_contract() {
 #[test]
 fn unknown_arguments_are_refused_and_wrong_ones_named() {
     let registry = Registry::builtin();
-    for spec in registry.iter().filter(|spec| spec.id().starts_with("Foraging")) {
+    for spec in
+        registry.iter().filter(|spec| ["Foraging", "Simple"].iter().any(|name| spec.id().starts_with(name)))
+    {
         let mut options = MakeOptions::default();
         options.args.insert("food".into(), toml::Value::Integer(1));
         assert!(spec.make(&options).unwrap_err().to_string().contains("food"), "{}", spec.id());
