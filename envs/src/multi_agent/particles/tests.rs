@@ -94,3 +94,115 @@ fn arguments_out_of_range_are_refused() {
     let options = MakeOptions { args: toml::from_str("max_cycles = 3").unwrap(), ..Default::default() };
     assert!(Registry::builtin().make("SimpleTag-v3", &options).is_err());
 }
+
+/// Return and last observation of the first and the last agent after 24 steps of MPE2 1.1.1 from seed 3.
+const REFERENCE: [(&str, [f64; 2], [&[f32]; 2]); 2] = [
+    (
+        "SimpleSpread-v3",
+        [-28.189462465006255, -28.189462465006255],
+        [
+            &[
+                -0.28324699,
+                0.27862078,
+                -0.49819017,
+                -0.80733925,
+                0.45629275,
+                0.12681706,
+                0.96734446,
+                0.03468327,
+                0.28064653,
+                0.84081960,
+                1.18692362,
+                0.82017690,
+                -0.68091214,
+                0.90542263,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+            ],
+            &[
+                0.37536713,
+                -0.15579395,
+                -1.17910230,
+                0.09808339,
+                1.13720489,
+                -0.77860558,
+                1.64825654,
+                -0.87073934,
+                0.96155860,
+                -0.06460302,
+                0.68091214,
+                -0.90542263,
+                1.86783576,
+                -0.08524574,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+            ],
+        ],
+    ),
+    (
+        "SimpleTag-v3",
+        [0.0, 0.0],
+        [
+            &[
+                -0.17195757,
+                0.17072324,
+                -0.75991863,
+                -0.47466829,
+                1.18215752,
+                -0.22072208,
+                0.56412941,
+                0.50480062,
+                1.41417825,
+                0.54810053,
+                -0.14271593,
+                0.25973302,
+                0.60976905,
+                -0.13707086,
+                -0.12936953,
+                -0.17195757,
+            ],
+            &[
+                -0.12936953,
+                -0.17195757,
+                -0.15014960,
+                -0.61173916,
+                0.57238847,
+                -0.08365122,
+                -0.04563966,
+                0.64187145,
+                -0.60976905,
+                0.13707086,
+                0.80440921,
+                0.68517137,
+                -0.75248498,
+                0.39680389,
+                0.0,
+                0.0,
+            ],
+        ],
+    ),
+];
+
+#[test]
+fn trajectories_are_those_of_the_reference() {
+    for (id, returns, observations) in REFERENCE {
+        let (mut simulator, mut out) = make(id, "");
+        let (rows, len) = (simulator.num_rows(), simulator.observation_len());
+        let mut totals = vec![0.0; rows];
+        for step in 0..24 {
+            let actions = (0..rows).map(|row| ((step * 7 + row * 3) % 5) as u32).collect();
+            simulator.step(&ActionBatch::Discrete(actions), &mut out).unwrap();
+            totals.iter_mut().zip(&out.rewards).for_each(|(total, reward)| *total += reward);
+        }
+        for (row, (total, expected)) in [0, rows - 1].into_iter().zip(returns.into_iter().zip(observations)) {
+            assert!((totals[row] - total).abs() < 1e-9, "{id}: {} {total}", totals[row]);
+            let obs = &out.observations.as_f32()[row * len..(row + 1) * len];
+            let near = obs.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(near && obs.len() == expected.len(), "{id}, row {row}: {obs:?} {expected:?}");
+        }
+    }
+}
