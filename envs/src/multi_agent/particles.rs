@@ -129,9 +129,9 @@ impl Scene {
             for b in a + 1..bodies.len() {
                 let sizes = self.kinds[a].size + self.kinds[b].size;
                 let force = contact(bodies[a].position, bodies[b].position, sizes);
-                for axis in 0..2 {
-                    forces[a][axis] += force[axis];
-                    forces[b][axis] -= force[axis];
+                for (axis, value) in force.into_iter().enumerate() {
+                    forces[a][axis] += value;
+                    forces[b][axis] -= value;
                 }
             }
             if self.solid_landmarks {

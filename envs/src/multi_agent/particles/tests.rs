@@ -96,7 +96,7 @@ fn arguments_out_of_range_are_refused() {
 }
 
 /// Return and last observation of the first and the last agent after 24 steps of MPE2 1.1.1 from seed 3.
-const REFERENCE: [(&str, [f64; 2], [&[f32]; 2]); 2] = [
+const REFERENCE: [(&str, [f64; 2], [&[f64]; 2]); 2] = [
     (
         "SimpleSpread-v3",
         [-28.189462465006255, -28.189462465006255],
@@ -201,7 +201,7 @@ fn trajectories_are_those_of_the_reference() {
         for (row, (total, expected)) in [0, rows - 1].into_iter().zip(returns.into_iter().zip(observations)) {
             assert!((totals[row] - total).abs() < 1e-9, "{id}: {} {total}", totals[row]);
             let obs = &out.observations.as_f32()[row * len..(row + 1) * len];
-            let near = obs.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+            let near = obs.iter().zip(expected).all(|(&a, b)| (f64::from(a) - b).abs() < 1e-6);
             assert!(near && obs.len() == expected.len(), "{id}, row {row}: {obs:?} {expected:?}");
         }
     }
