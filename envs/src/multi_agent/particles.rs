@@ -144,9 +144,10 @@ impl Scene {
             }
         }
         for ((body, kind), force) in bodies.iter_mut().zip(&self.kinds).zip(forces) {
-            for axis in 0..2 {
-                body.position[axis] += body.velocity[axis] * TAU;
-                body.velocity[axis] = body.velocity[axis] * (1.0 - DAMPING) + force[axis] * TAU;
+            let [position, velocity] = [&mut body.position, &mut body.velocity];
+            for ((place, speed), push) in position.iter_mut().zip(velocity).zip(force) {
+                *place += *speed * TAU;
+                *speed = *speed * (1.0 - DAMPING) + *push * TAU;
             }
             let speed = length(body.velocity);
             if speed > kind.max_speed {
