@@ -1,10 +1,15 @@
 //! Several agents in one arena: every agent is a row of the batch.
 
 pub mod foraging;
+mod particles;
+pub mod simple_spread;
+pub mod simple_tag;
 #[cfg(test)]
 mod tests;
 
 pub use foraging::{Foraging, ForagingArgs};
+pub use simple_spread::SimpleSpread;
+pub use simple_tag::SimpleTag;
 
 use crate::{EnvError, EnvSpec, Registry};
 use foraging::Layout;
@@ -33,7 +38,18 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             )?;
         }
     }
-    Ok(())
+    registry.register(
+        EnvSpec::ecs("SimpleSpread-v3", SimpleSpread::validated)
+            .max_episode_steps(25)
+            .summary("Cover all landmarks without running into each other.")
+            .page(include_str!("simple_spread.rs")),
+    )?;
+    registry.register(
+        EnvSpec::ecs("SimpleTag-v3", SimpleTag::validated)
+            .max_episode_steps(25)
+            .summary("Slower adversaries hunt a faster agent among obstacles.")
+            .page(include_str!("simple_tag.rs")),
+    )
 }
 
 /// The error of an argument out of range.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::builder::{Assume, Draw, EcsEnv, RngIo, SimulatorBuilder, Write};
 use super::schedule::{ActionMasks, Actions, Arena, Observations, Outcomes, Scope};
 use super::snapshot;
-use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, StepBatch};
+use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
 use crate::random::Seed;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::wrappers::RunningStatistics;
@@ -48,6 +48,24 @@ struct Saved {
     agents: snapshot::Columns,
     member_arenas: Vec<Arena>,
     members: snapshot::Columns,
+}
+
+/// Observations and masks of rows that keep them over a tick.
+struct IdleRows {
+    rows: Vec<usize>,
+    observations: ObsBuffer,
+    masks: Vec<bool>,
+}
+
+impl IdleRows {
+    fn restore(&self, info: &VectorInfo, out: &mut StepBatch) {
+        let (len, mask_len) = (info.observation_len(), info.mask_len);
+        for (i, &row) in self.rows.iter().enumerate() {
+            out.observations.copy_range(row * len, &self.observations, i * len, len);
+            let kept = &self.masks[i * mask_len..(i + 1) * mask_len];
+            out.action_masks[row * mask_len..(row + 1) * mask_len].copy_from_slice(kept);
+        }
+    }
 }
 
 impl WorldEnv {
@@ -142,6 +160,28 @@ impl WorldEnv {
         envs
     }
 
+    /// What the caller holds of rows that are over while other agents of their arena go on: the systems observe these too.
+    fn idle_rows(&self, active: &RowSet, out: &StepBatch) -> IdleRows {
+        let (agents, len, mask_len) = (self.info.num_agents, self.info.observation_len(), self.info.mask_len);
+        let mut idle = IdleRows {
+            rows: Vec::new(),
+            observations: ObsBuffer::zeros(self.info.dtype(), 0),
+            masks: Vec::new(),
+        };
+        if agents == 1 || active.is_all() {
+            return idle;
+        }
+        for row in (0..self.info.num_rows()).filter(|&row| !active.contains(row)) {
+            let first = row - row % agents;
+            if (first..first + agents).any(|other| active.contains(other)) {
+                idle.rows.push(row);
+                idle.observations.extend_from(&out.observations, row * len, len);
+                idle.masks.extend_from_slice(&out.action_masks[row * mask_len..(row + 1) * mask_len]);
+            }
+        }
+        idle
+    }
+
     /// Adds up returns and lengths, and truncates at the time limit.
     fn score(&mut self, active: &RowSet, out: &mut StepBatch) {
         let Episodes { returns, lengths } = &mut self.episodes;
@@ -206,12 +246,14 @@ impl VectorEnv for WorldEnv {
         out.rewards.fill(0.0);
         out.terminated.fill(false);
         out.truncated.fill(false);
+        let last = self.idle_rows(active, out);
         self.swap_buffers(out);
         self.world.resource_mut::<Actions>().batch.copy_range(0, actions, 0, actions.len());
         self.step.run(&mut self.world);
         self.swap_buffers(out);
         if let Some(release) = release {
             release(&mut self.world);
+            last.restore(&self.info, out);
             for row in (0..self.info.num_rows()).filter(|&row| !active.contains(row)) {
                 out.rewards[row] = 0.0;
                 out.terminated[row] = false;

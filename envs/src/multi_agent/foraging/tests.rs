@@ -168,3 +168,26 @@ fn an_episode_that_loads_all_food_gives_the_agents_one_in_sum() {
     assert!(returns.len() > 200, "{}", returns.len());
     assert!(returns.iter().all(|total| (total - 1.0).abs() < 1e-12), "{returns:?}");
 }
+
+#[test]
+fn starting_states_are_those_of_the_reference() {
+    // `lbforaging` 3 with NumPy 2, agent 0's first observation for the seeds 0, 1 and 2.
+    let (_, out) = make("Foraging-8x8-2p-2f-v3", 3, 0);
+    let expected = [
+        [2, 5, 2, 6, 4, 2, 5, 4, 1, 2, 0, 1],
+        [2, 2, 4, 5, 2, 2, 4, 6, 2, 0, 1, 2],
+        [3, 4, 2, 5, 6, 1, 2, 0, 1, 3, 6, 1],
+    ];
+    for (row, expected) in out.observations.as_f32().chunks_exact(12).step_by(2).zip(expected) {
+        assert_eq!(row, expected.map(|value| value as f32));
+    }
+    let (_, out) = make("Foraging-15x15-4p-3f-coop-v3", 3, 0);
+    let expected = [
+        [4, 11, 5, 6, 12, 5, 9, 1, 5, 4, 0, 1, 0, 2, 2, 9, 13, 2, 9, 14, 2],
+        [2, 1, 3, 11, 7, 3, 12, 10, 3, 0, 2, 2, 14, 3, 1, 13, 6, 1, 12, 3, 1],
+        [2, 10, 5, 4, 3, 5, 9, 4, 5, 4, 6, 2, 6, 1, 1, 9, 12, 2, 14, 2, 2],
+    ];
+    for (row, expected) in out.observations.as_f32().chunks_exact(21).step_by(4).zip(expected) {
+        assert_eq!(row, expected.map(|value| value as f32));
+    }
+}
