@@ -24,21 +24,20 @@ impl EcsEnv for Collect {
     }
     fn build(&self, simulator: &mut SimulatorBuilder) {
         simulator.arena_component(Collector(0)).member_component::<Coin>().despawn_members_at_reset();
-        simulator.dynamics(walk).outcome(collect).observe(observe).reset(scatter);
+        simulator.outcome(play).observe(observe).reset(scatter);
     }
 }
-fn walk(actions: Res<Actions>, mut arenas: Query<(&Row, &mut Collector)>) {
-    for (&row, mut collector) in &mut arenas {
+fn play(
+    (actions, mut out): (Res<Actions>, ResMut<Outcomes>),
+    (mut despawn, mut arenas, coins): (Commands, Arenas<&mut Collector>, Coins),
+) {
+    for (arena, &row, mut collector) in &mut arenas {
         collector.0 = (collector.0 + 2 * actions.row(row).index() as i64 - 1).clamp(-10, 10);
-    }
-}
-fn collect(mut commands: Commands, mut out: ResMut<Outcomes>, arenas: Arenas<&Collector>, coins: Coins) {
-    for (arena, row, collector) in &arenas {
         let mine = || coins.iter().filter(|(_, member, _)| member.0 == *arena);
-        mine().filter(|coin| coin.2.0 == collector.0).for_each(|coin| {
-            commands.entity(coin.0).despawn();
+        for (coin, ..) in mine().filter(|coin| coin.2.0 == collector.0) {
+            despawn.entity(coin).despawn();
             out.rewards[row.index()] += 1.0;
-        });
+        }
         out.terminated[row.index()] = mine().all(|coin| coin.2.0 == collector.0);
     }
 }
@@ -63,6 +62,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.env.id = "Collect-v0".to_owned();
     let path = std::env::temp_dir().join(format!("agon-collect-{}", std::process::id()));
     let outcome = runtime::train(&setup, config, &path, &mut |_| true)?;
-    println!("collected {:.2} of 3 coins after {} steps", outcome.mean_return, outcome.env_steps);
+    println!("collected {:.2} of 3 coins", outcome.mean_return);
     Ok(())
 }
