@@ -127,9 +127,11 @@ impl ObsBuffer {
     /// # Panics
     /// As [`ObsBuffer::copy_range`].
     pub fn extend_from(&mut self, source: &Self, from: usize, count: usize) {
-        let at = self.len();
-        self.resize(at + count);
-        self.copy_range(at, source, from, count);
+        match (self, source) {
+            (Self::F32(to), Self::F32(source)) => to.extend_from_slice(&source[from..from + count]),
+            (Self::U8(to), Self::U8(source)) => to.extend_from_slice(&source[from..from + count]),
+            (to, source) => panic!("observation buffers differ: {:?} and {:?}", to.dtype(), source.dtype()),
+        }
     }
 
     /// A view of `count` elements from `from`.
