@@ -1,7 +1,5 @@
 //! The comparison: Asterix with everybody in a lane as an entity of its arena. Not registered; see the page of the game.
 
-use std::time::Instant;
-
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -203,27 +201,4 @@ fn entities_give_the_trajectories_of_the_struct() {
         simulators[1].step(&actions, &mut found).unwrap();
         assert_eq!(expected, found, "tick {tick}");
     }
-}
-
-#[test]
-#[ignore = "slow: measures both forms; run it with --release --nocapture"]
-fn speed_of_the_struct_and_of_entities() {
-    const NUM_ENVS: usize = 1024;
-    const TICKS: usize = 1000;
-    let mut rng = Pcg64::seed_from(1);
-    let actions: Vec<ActionBatch> = (0..64).map(|_| random_actions(NUM_ENVS, &mut rng)).collect();
-    let mut best = [0.0f64; 2];
-    let mut simulators = both(NUM_ENVS);
-    for (simulator, best) in simulators.iter_mut().zip(&mut best) {
-        let mut out = simulator.new_batch();
-        simulator.reset(0, &mut out).unwrap();
-        for _ in 0..6 {
-            let start = Instant::now();
-            for tick in 0..TICKS {
-                simulator.step(&actions[(tick * 7 + tick / 64) % 64], &mut out).unwrap();
-            }
-            *best = best.max((TICKS * NUM_ENVS) as f64 / start.elapsed().as_secs_f64());
-        }
-    }
-    println!("million steps a second: struct {:.2}, entities {:.2}", best[0] / 1e6, best[1] / 1e6);
 }
