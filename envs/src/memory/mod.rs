@@ -1,11 +1,11 @@
 //! Tasks of memory and exploration: what is seen is not all that matters, or what pays is far away.
 
-mod autoencode;
+pub mod autoencode;
 pub mod bsuite;
 mod cards;
-mod no_velocity;
-mod poc_memory;
-mod repeat_previous;
+pub mod no_velocity;
+pub mod poc_memory;
+pub mod repeat_previous;
 
 pub use autoencode::Autoencode;
 pub use poc_memory::{PocMemory, PocMemoryArgs};

@@ -4,12 +4,12 @@
 //! a seed gives another trajectory of the same distribution; DeepSea's action mapping, which is part of the task, is drawn
 //! exactly as bsuite draws it.
 
-mod catch;
-mod deep_sea;
-mod discounting_chain;
-mod memory_chain;
+pub mod catch;
+pub mod deep_sea;
+pub mod discounting_chain;
+pub mod memory_chain;
 mod scores;
-mod umbrella_chain;
+pub mod umbrella_chain;
 
 pub use catch::Catch;
 pub use deep_sea::{DeepSea, DeepSeaArgs};
