@@ -49,12 +49,39 @@ fn dqn_is_the_same_for_any_number_of_threads() {
 }
 
 #[test]
+fn running_statistics_are_the_same_for_any_number_of_threads() {
+    threads_change_nothing("ppo", &with(&common::PPO, &NORMALISED));
+}
+
+#[test]
+fn agents_of_one_arena_are_the_same_for_any_number_of_threads() {
+    threads_change_nothing("ppo", &with(&common::PPO, &["env.id=Foraging-8x8-2p-2f-v3"]));
+}
+
+/// Running statistics of observations and rewards, which all shards share.
+const NORMALISED: [&str; 1] =
+    ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
+
+fn with<'a>(settings: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [settings, more].concat()
+}
+
+#[test]
 fn a_run_that_is_asked_to_stop_resumes_to_the_same_bytes() {
-    let whole = train("ppo", &common::PPO, 2, 1);
+    resumes_to_the_same_bytes(&common::PPO);
+}
+
+#[test]
+fn a_run_with_running_statistics_resumes_to_the_same_bytes() {
+    resumes_to_the_same_bytes(&with(&common::PPO, &NORMALISED));
+}
+
+fn resumes_to_the_same_bytes(settings: &[&str]) {
+    let whole = train("ppo", settings, 2, 1);
     let directory = tempfile::tempdir().unwrap();
     let run = directory.path().join("run");
     let setup = Setup::default();
-    let config = common::config_of("ppo", &common::PPO);
+    let config = common::config_of("ppo", settings);
     let mut iterations = 0;
     let stopped = runtime::train(&setup, config, &run, &mut |_| {
         iterations += 1;
