@@ -46,15 +46,23 @@ impl FrameStack {
     /// Moves the older frames of a row up and puts a new one at their end.
     fn push<T: ObsElement>(&self, row: &mut [T], frame: &[T], moment: Moment) {
         let (stacked, newest) = (self.num_stack * self.group_len, self.group_len);
-        for (group, new) in row.chunks_mut(stacked).zip(frame.chunks(newest)) {
-            match (moment, self.padding) {
-                (Moment::Step, _) => group.copy_within(newest.., 0),
-                (Moment::Reset, Padding::Zero) => group.fill(T::default()),
-                (Moment::Reset, Padding::Reset) => {
-                    group.chunks_mut(newest).for_each(|old| old.copy_from_slice(new));
-                }
+        // Where in its group a frame begins.
+        let put = |row: &mut [T], at: usize| {
+            for element in 0..newest {
+                let slots = row[at + element..].iter_mut().step_by(stacked);
+                slots.zip(frame[element..].iter().step_by(newest)).for_each(|(to, &from)| *to = from);
             }
-            group[stacked - newest..].copy_from_slice(new);
+        };
+        match (moment, self.padding) {
+            // All groups move at once: what comes over from the next group is where the new frame goes.
+            (Moment::Step, _) => row.copy_within(newest.., 0),
+            (Moment::Reset, Padding::Zero) => row.fill(T::default()),
+            (Moment::Reset, Padding::Reset) => (0..self.num_stack - 1).for_each(|old| put(row, old * newest)),
+        }
+        if self.groups == 1 {
+            row[stacked - newest..].copy_from_slice(frame);
+        } else {
+            put(row, stacked - newest);
         }
     }
 

@@ -44,24 +44,30 @@ impl Layout {
         }
     }
 
-    fn index(&self, y: usize, x: usize, channel: usize) -> usize {
-        if self.channels_last {
-            (y * self.width + x) * self.channels + channel
-        } else {
-            (channel * self.height + y) * self.width + x
-        }
+    /// Planes that lie one after the other, and elements of a pixel in each.
+    fn planes(&self) -> (usize, usize) {
+        if self.channels_last { (1, self.channels) } else { (self.channels, 1) }
     }
 
     /// Copies the window of `to`'s size whose top left corner is at `(top, left)`; what is outside repeats the edge.
     fn window<T: ObsElement>(&self, from: &[T], to_layout: &Self, to: &mut [T], top: i64, left: i64) {
-        for y in 0..to_layout.height {
-            let from_y = (y as i64 + top).clamp(0, self.height as i64 - 1) as usize;
-            for x in 0..to_layout.width {
-                let from_x = (x as i64 + left).clamp(0, self.width as i64 - 1) as usize;
-                for channel in 0..self.channels {
-                    to[to_layout.index(y, x, channel)] = from[self.index(from_y, from_x, channel)];
-                }
-            }
+        let (planes, pixel) = self.planes();
+        let (from_width, to_width) = (self.width * pixel, to_layout.width * pixel);
+        // The columns of the window that lie inside the image.
+        let inside = |x: i64| x.clamp(0, to_layout.width as i64) as usize;
+        let (first, last) = (inside(-left), inside(self.width as i64 - left));
+        let lines = to.chunks_exact_mut(to_width).zip((0..planes).flat_map(|plane| {
+            (0..to_layout.height as i64)
+                .map(move |y| plane * self.height + (y + top).clamp(0, self.height as i64 - 1) as usize)
+        }));
+        for (out, line) in lines {
+            let source = &from[line * from_width..(line + 1) * from_width];
+            let (before, rest) = out.split_at_mut(first * pixel);
+            let (middle, after) = rest.split_at_mut((last - first) * pixel);
+            let start = (first as i64 + left) as usize * pixel;
+            before.chunks_exact_mut(pixel).for_each(|out| out.copy_from_slice(&source[..pixel]));
+            middle.copy_from_slice(&source[start..start + middle.len()]);
+            after.chunks_exact_mut(pixel).for_each(|out| out.copy_from_slice(&source[from_width - pixel..]));
         }
     }
 }
