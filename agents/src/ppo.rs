@@ -260,8 +260,6 @@ pub struct Ppo {
     adam: Adam,
     rng: Pcg64,
     updates: u64,
-    observation_len: usize,
-    mask_len: usize,
     learning_rate: LinearSchedule,
     clip_coef: LinearSchedule,
     rollout: Rollout,
@@ -304,14 +302,12 @@ impl Ppo {
         Ok(Self {
             learning_rate: anneal(config.learning_rate, config.anneal_lr),
             clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
-            observation_len: networks.actor.inputs(),
             rollout: Rollout::new(network::dtype(&info.observation_space)),
             networks,
             params,
             adam,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             updates: 0,
-            mask_len: info.mask_len,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
             slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
             order: Vec::new(),
@@ -334,21 +330,10 @@ impl Ppo {
         for_each_slice(&mut self.shards, |shard, work| {
             work.estimate(&fragments[shard], critic, &packed, config)
         })?;
-        let rollout = &mut self.rollout;
-        rollout.clear();
+        self.rollout.clear();
         for (fragment, work) in fragments.iter().zip(&self.shards) {
-            let rows = fragment.rows();
-            rollout.observations.extend_from(&fragment.observations, 0, rows * self.observation_len);
-            rollout.actions.extend_from_slice(fragment.actions.indices());
-            rollout.active.extend_from_slice(&fragment.active);
-            rollout.action_masks.extend_from_slice(&fragment.action_masks[..rows * self.mask_len]);
-            rollout.log_probs.extend_from_slice(&fragment.policy_data);
-            rollout.values.extend_from_slice(&work.values[..rows]);
-            rollout.advantages.extend_from_slice(&work.advantages);
+            self.rollout.extend(fragment, work);
         }
-        let returns =
-            rollout.advantages.iter().zip(&rollout.values).map(|(advantage, value)| advantage + value);
-        rollout.returns.extend(returns);
         Ok(())
     }
 
@@ -365,6 +350,10 @@ impl Ppo {
             for minibatch in 0..self.config.num_minibatches {
                 self.minibatch = slice_range(self.order.len(), self.config.num_minibatches, minibatch);
                 let rows = &self.order[self.minibatch.clone()];
+                if rows.is_empty() {
+                    // Where most agents have ended there can be fewer transitions than minibatches.
+                    continue;
+                }
                 normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
                 for_each_slice(slices, |slice, work| self.backward(slice, work))?;
                 let update = self.finish_update(slices, learning_rate)?;
@@ -453,14 +442,13 @@ impl Learner for Ppo {
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.estimate(fragments)?;
-        let batch_size = self.rollout.actions.len();
+        let steps: usize = fragments.iter().map(Fragment::rows).sum();
         // Schedules go by where the rollout began: the first update has the full step size.
-        let began = env_steps - batch_size as u64;
+        let began = env_steps - steps as u64;
         let learning_rate = self.learning_rate.at(began);
         self.coefficients.clip_coef = self.clip_coef.at(began) as f32;
         self.order.clear();
-        let active = self.rollout.active.iter().zip(0..).filter(|(active, _)| **active);
-        self.order.extend(active.map(|(_, row): (_, u32)| row));
+        self.order.extend(0..self.rollout.actions.len() as u32);
 
         // Taken out, so that slices can be written while they all read the rest of the learner.
         let mut slices = std::mem::take(&mut self.slices);

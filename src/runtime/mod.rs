@@ -326,10 +326,7 @@ impl Session<'_> {
             let steps: usize = fragments.iter().map(Fragment::rows).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
-            for fragment in &fragments {
-                self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
-            }
-            self.workers.publish(self.learner.as_ref(), &self.statistics)?;
+            self.publish(&fragments)?;
             let policy_lag = self.policy_lag(&fragments);
             let times = IterationTimes { policy_lag, waited, learned: learning.elapsed().as_secs_f64() };
 
@@ -369,15 +366,20 @@ impl Session<'_> {
             let steps: usize = fragments.iter().map(Fragment::rows).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
-            for fragment in &fragments {
-                self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
-            }
-            self.workers.publish(self.learner.as_ref(), &self.statistics)?;
+            self.publish(&fragments)?;
             let times = IterationTimes { policy_lag: 0.0, waited: 0.0, learned: 0.0 };
             self.record(&fragments, env_steps, &report, &times)?;
             self.workers.recycle(fragments);
         }
         self.checkpoint()
+    }
+
+    /// Publishes what the next fragments are acted with: the learner's policy, and the statistics of all shards.
+    fn publish(&mut self, fragments: &[Fragment]) -> Result<(), RunError> {
+        for fragment in fragments {
+            self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
+        }
+        self.workers.publish(self.learner.as_ref(), &self.statistics)
     }
 
     fn policy_lag(&self, fragments: &[Fragment]) -> f64 {

@@ -9,13 +9,12 @@ use crate::network;
 use crate::returns::{self, Trajectory};
 use crate::{AgentError, Fragment};
 
-/// A rollout of all shards, flattened: `B` rows in the order shard, tick, environment.
+/// The transitions of all shards, flattened: `B` rows in the order shard, tick, environment. Steps that were none, of agents
+/// that had ended before their arena, are not among them.
 #[derive(Debug)]
 pub(super) struct Rollout {
     pub(super) observations: ObsBuffer,
     pub(super) actions: Vec<u32>,
-    /// Whether a row is a transition: an agent that has ended waits for its arena.
-    pub(super) active: Vec<bool>,
     pub(super) action_masks: Vec<bool>,
     pub(super) log_probs: Vec<f32>,
     pub(super) values: Vec<f32>,
@@ -29,7 +28,6 @@ impl Rollout {
         Self {
             observations: ObsBuffer::zeros(dtype, 0),
             actions: Vec::new(),
-            active: Vec::new(),
             action_masks: Vec::new(),
             log_probs: Vec::new(),
             values: Vec::new(),
@@ -41,12 +39,33 @@ impl Rollout {
     pub(super) fn clear(&mut self) {
         self.observations.resize(0);
         self.actions.clear();
-        self.active.clear();
         self.action_masks.clear();
         self.log_probs.clear();
         self.values.clear();
         self.advantages.clear();
         self.returns.clear();
+    }
+
+    /// Appends the transitions of a shard.
+    pub(super) fn extend(&mut self, fragment: &Fragment, work: &ShardWork) {
+        let (len, mask_len) = (fragment.shape.observation_len, fragment.shape.mask_len);
+        let mut start = 0;
+        for run in fragment.active.chunk_by(|a, b| a == b) {
+            let rows = start..start + run.len();
+            start = rows.end;
+            if !run[0] {
+                continue;
+            }
+            self.observations.extend_from(&fragment.observations, rows.start * len, rows.len() * len);
+            self.actions.extend_from_slice(&fragment.actions.indices()[rows.clone()]);
+            let masks = rows.start * mask_len..rows.end * mask_len;
+            self.action_masks.extend_from_slice(&fragment.action_masks[masks]);
+            self.log_probs.extend_from_slice(&fragment.policy_data[rows.clone()]);
+            let (values, advantages) = (&work.values[rows.clone()], &work.advantages[rows]);
+            self.values.extend_from_slice(values);
+            self.advantages.extend_from_slice(advantages);
+            self.returns.extend(advantages.iter().zip(values).map(|(advantage, value)| advantage + value));
+        }
     }
 }
 

@@ -370,6 +370,25 @@ fn illegal_actions_are_never_taken() {
 
 // --- Parity.
 
+#[test]
+fn a_step_in_which_an_agent_took_no_part_teaches_nothing() {
+    let spec = spec_of(Identity::default());
+    let learned = |active: bool, reward: f32| {
+        let mut trial = trial(&spec, &small(), 1, 5);
+        let mut fragments = trial.collect();
+        let fragment = &mut fragments[0];
+        let row = 3 * fragment.shape.num_envs;
+        // The row's agent ended in the tick before.
+        fragment.terminated[row - fragment.shape.num_envs] = true;
+        fragment.active[row] = active;
+        fragment.rewards[row] = reward;
+        trial.learner.learn(&fragments, trial.env_steps).unwrap();
+        trial.learner.params.as_slice().to_vec()
+    };
+    assert_eq!(learned(false, 0.0), learned(false, 1000.0), "its reward counts for nothing");
+    assert_ne!(learned(true, 0.0), learned(true, 1000.0), "that of a transition counts");
+}
+
 fn sliced() -> PpoConfig {
     PpoConfig { gradient_slices: 5, ..small() }
 }

@@ -77,8 +77,6 @@ fn an_occupied_square_is_refused() {
     assert!(matches!(refused, Err(EnvError::MaskedAction { action: 4, .. })));
 }
 
-/// Share of random games of tic-tac-toe won, drawn and lost by whoever begins: 131184, 46080 and 77904 of all games if
-/// each game were equally likely, and 0.585, 0.127, 0.288 when moves are.
 #[test]
 fn a_random_agent_wins_as_often_as_it_loses_against_a_random_player() {
     let mut simulator = make("TicTacToe-v0", "random", 64).unwrap();

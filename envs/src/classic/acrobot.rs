@@ -46,8 +46,8 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::IN_TABLES;
 use crate::math::sin_cos;
+use crate::simulator::IN_TABLES;
 use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
 use crate::{Canvas, Frame, Space};
 

@@ -14,9 +14,6 @@ pub use pendulum::Pendulum;
 
 use crate::{EnvError, EnvSpec, Registry};
 
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of an arena are stored in tables";
-
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     let cart_pole = |id: &str| {

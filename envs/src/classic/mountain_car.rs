@@ -39,8 +39,8 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::IN_TABLES;
 use crate::math::sin_cos;
+use crate::simulator::IN_TABLES;
 use crate::simulator::{
     Actions, Arena, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder,
 };

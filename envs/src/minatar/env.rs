@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::draw;
 use super::game::{CELLS, Game, GameAction, SIDE};
 use crate::random::Mt19937;
-use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
+use crate::simulator::{
+    Actions, EcsEnv, EnvRng, IN_TABLES, Observations, Outcomes, Row, Scope, SimulatorBuilder,
+};
 use crate::{EnvError, Space};
-
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of an arena are stored in tables";
 
 /// Arguments of every game.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

@@ -59,7 +59,8 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{IN_TABLES, setting};
+use super::setting;
+use crate::simulator::IN_TABLES;
 use crate::simulator::{
     Actions, Agent, Arena, EcsEnv, EnvRng, Observations, Outcomes, Scope, SimulatorBuilder,
 };

@@ -14,9 +14,6 @@ pub use simple_tag::SimpleTag;
 use crate::{EnvError, EnvSpec, Registry};
 use foraging::Layout;
 
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of arenas and agents are stored in tables";
-
 /// Sizes, agents and food of the registered Foraging environments.
 const FORAGING: [(u8, u8, u8); 5] = [(5, 2, 1), (8, 2, 2), (8, 3, 2), (10, 3, 3), (15, 4, 3)];
 

@@ -6,7 +6,7 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::IN_TABLES;
+use crate::simulator::IN_TABLES;
 use crate::simulator::{Actions, Agent, Arena, EnvRng, Scope, SimulatorBuilder};
 use crate::{Canvas, Frame, Space};
 

@@ -54,7 +54,8 @@ use serde::{Deserialize, Serialize};
 use super::particles::{
     Body, Kind, Landmarks, MAX_BODIES, Scene, Vector, difference, distance, write_vectors,
 };
-use super::{IN_TABLES, setting};
+use super::setting;
+use crate::simulator::IN_TABLES;
 use crate::simulator::{EcsEnv, Observations, Outcomes, Scope, SimulatorBuilder};
 use crate::{EnvError, Space};
 

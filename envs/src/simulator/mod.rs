@@ -20,6 +20,7 @@ mod world;
 use serde::{Deserialize, Serialize};
 
 pub use builder::{EcsEnv, SimulatorBuilder};
+pub(crate) use schedule::IN_TABLES;
 pub use schedule::{
     ActionMasks, Actions, Agent, Arena, EnvRng, MemberOf, Observations, Outcomes, Phase, Row, Scope,
 };

@@ -8,6 +8,9 @@ use crate::Pcg64;
 use crate::batch::{Action, ActionBatch, ActionSpec, ObsBuffer, ObsElement};
 use crate::vector::{RowSet, VectorInfo};
 
+/// What a query for contiguous columns relies on, as the text of an `expect`.
+pub(crate) const IN_TABLES: &str = "the components of arenas and agents are stored in tables";
+
 /// The system sets of a tick, in their order. `Autoreset` and a second `Observe` run only where an episode ended.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {

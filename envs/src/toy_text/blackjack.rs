@@ -40,11 +40,11 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
+use crate::simulator::{
+    Actions, EcsEnv, EnvRng, IN_TABLES, Observations, Outcomes, Row, Scope, SimulatorBuilder,
+};
 use crate::{Canvas, Frame, Pcg64, Space};
 
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of an arena are stored in tables";
 const TEN: u8 = 10;
 
 /// Arguments of the environment; see the [module's page](self).

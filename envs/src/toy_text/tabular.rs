@@ -6,10 +6,7 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::simulator::{Actions, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
-
-/// What a query for columns relies on.
-const IN_TABLES: &str = "the components of an arena are stored in tables";
+use crate::simulator::{Actions, EnvRng, IN_TABLES, Observations, Outcomes, Row, Scope, SimulatorBuilder};
 
 /// One possible outcome of an action.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,11 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::simulator::{
-    Actions, Arena, EcsEnv, EnvRng, MemberOf, Observations, Outcomes, Row, Scope, SimulatorBuilder,
+    Actions, Arena, EcsEnv, EnvRng, IN_TABLES, MemberOf, Observations, Outcomes, Row, Scope, SimulatorBuilder,
 };
 use crate::{ActionBatch, Autoreset, MakeOptions, Pcg64, Registry, Simulator, Space};
-
-const IN_TABLES: &str = "the components of an arena are stored in tables";
 
 struct Entities;
 
