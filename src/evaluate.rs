@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
+use agon_agents::EnvironmentLoop;
+use agon_agents::policy::ActMode;
+use agon_envs::Pcg64;
 use agon_envs::random::SeedSequence;
-use agon_envs::{ActionBatch, Pcg64};
 use serde::Serialize;
 
 use crate::config::RunConfig;
@@ -96,28 +97,17 @@ fn run_episodes(
 ) -> Result<Vec<(f64, u32)>, RunError> {
     let num_envs = count.min(MAX_ENVS);
     let mut simulator = setup.registry.make(&config.env.id, &config.env.options(num_envs))?;
-    let policy = &*trained.policy;
     runtime::set_statistics(&mut simulator, &trained.statistics, true);
     let num_rows = simulator.num_rows();
     let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
     let mut now = simulator.new_batch();
     simulator.reset(seed, &mut now)?;
-    let mut actor = Actor::new(Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1])));
-    let mut actions = ActionBatch::zeros(simulator.action_spec(), num_rows);
-    let mut policy_data = vec![0.0; num_rows * policy.data_width()];
+    let rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1]));
+    let mut acting = EnvironmentLoop::new(simulator, now, rng);
     let mut episodes = Vec::with_capacity(count);
     while episodes.len() < count {
-        let input = ActInput {
-            observations: &now.observations,
-            num_envs: num_rows,
-            action_masks: &now.action_masks,
-            env_steps: trained.env_steps,
-            mode,
-        };
-        let output = ActOutput { actions: &mut actions, policy_data: &mut policy_data };
-        policy.act(&input, &mut actor, output)?;
-        simulator.step(&actions, &mut now)?;
-        for ended in &now.episodes {
+        acting.tick(&*trained.policy, trained.env_steps, mode)?;
+        for ended in &acting.now.episodes {
             let quota = &mut quotas[ended.row as usize];
             if *quota > 0 {
                 *quota -= 1;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
+use agon_agents::EnvironmentLoop;
+use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
-use agon_envs::{ActionBatch, Autoreset, Frame, MakeOptions, Pcg64, Simulator, StepBatch, check};
+use agon_envs::{Autoreset, Frame, MakeOptions, Pcg64, Simulator, check};
 
 use crate::RunError;
 use crate::run::RunDirectory;
@@ -12,13 +13,10 @@ use crate::runtime::{self, Setup, Trained};
 
 /// One environment and who acts in it.
 pub struct Player {
-    simulator: Simulator,
+    acting: EnvironmentLoop,
     trained: Option<Trained>,
     mode: ActMode,
-    actor: Actor,
     rng: Pcg64,
-    now: StepBatch,
-    actions: ActionBatch,
 }
 
 /// One recorded episode.
@@ -67,8 +65,8 @@ impl Player {
         let mut now = simulator.new_batch();
         simulator.reset(seed, &mut now)?;
         let stream = |key| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[key]));
-        let actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
-        Ok(Self { simulator, trained, mode, actor: Actor::new(stream(1)), rng: stream(2), now, actions })
+        let acting = EnvironmentLoop::new(simulator, now, stream(1));
+        Ok(Self { acting, trained, mode, rng: stream(2) })
     }
 
     /// Plays one episode and keeps up to `max_frames` pictures of it.
@@ -79,41 +77,36 @@ impl Player {
         let mut frames = vec![self.frame()?];
         let (mut episode_return, mut length) = (0.0, 0);
         loop {
-            self.act()?;
-            self.simulator.step(&self.actions, &mut self.now)?;
+            self.tick()?;
             length += 1;
-            episode_return += self.now.rewards[0];
+            let now = &self.acting.now;
+            episode_return += now.rewards[0];
+            let over = now
+                .terminated
+                .iter()
+                .zip(&now.truncated)
+                .all(|(terminated, truncated)| *terminated || *truncated);
             if frames.len() < max_frames {
                 frames.push(self.frame()?);
             }
-            let ended = |row: usize| self.now.terminated[row] || self.now.truncated[row];
-            let over = (0..self.simulator.num_rows()).all(ended);
             if over || frames.len() >= max_frames {
-                self.simulator.reset_envs(&[0], &mut self.now)?;
+                self.acting.restart()?;
                 return Ok(Episode { frames, episode_return, length });
             }
         }
     }
 
-    fn act(&mut self) -> Result<(), RunError> {
-        let Some(trained) = &self.trained else {
-            return Ok(check::random_actions(&self.simulator, &self.now, &mut self.rng, &mut self.actions)?);
-        };
-        let rows = self.simulator.num_rows();
-        let mut policy_data = vec![0.0; rows * trained.policy.data_width()];
-        let input = ActInput {
-            observations: &self.now.observations,
-            num_envs: rows,
-            action_masks: &self.now.action_masks,
-            env_steps: trained.env_steps,
-            mode: self.mode,
-        };
-        let output = ActOutput { actions: &mut self.actions, policy_data: &mut policy_data };
-        Ok(trained.policy.act(&input, &mut self.actor, output)?)
+    fn tick(&mut self) -> Result<(), RunError> {
+        if let Some(trained) = &self.trained {
+            return Ok(self.acting.tick(&*trained.policy, trained.env_steps, self.mode)?);
+        }
+        let EnvironmentLoop { simulator, now, actions, .. } = &mut self.acting;
+        check::random_actions(simulator, now, &mut self.rng, actions)?;
+        Ok(simulator.step(actions, now)?)
     }
 
     fn frame(&mut self) -> Result<Frame, RunError> {
         let message = "this environment cannot be drawn: it gives no frames";
-        self.simulator.render(0).ok_or_else(|| RunError::Config(message.to_owned()))
+        self.acting.simulator.render(0).ok_or_else(|| RunError::Config(message.to_owned()))
     }
 }

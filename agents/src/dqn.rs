@@ -17,14 +17,15 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::huber;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AdamState, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model,
-    ModelConfig, Packed, Params, Scratch, Sequential, Summary, Tape,
+    Activation, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Optimizer,
+    OptimizerConfig, OptimizerState, Packed, Params, Scratch, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params, single_discrete, stream,
+    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
+    stream,
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
@@ -223,7 +224,7 @@ pub struct Dqn {
     online: Option<Packed>,
     target: Packed,
     target_params: Params,
-    adam: Adam,
+    optimizer: Optimizer,
     rng: Pcg64,
     replay: ReplayBuffer,
     updates: u64,
@@ -238,7 +239,7 @@ pub struct Dqn {
 struct Saved {
     params: Vec<f32>,
     target_params: Vec<f32>,
-    adam: AdamState,
+    optimizer: OptimizerState,
     rng: Pcg64,
     replay: ReplayBuffer,
     updates: u64,
@@ -270,7 +271,7 @@ impl Dqn {
             online: None,
             target: Packed::new(&network, &params)?,
             target_params: params.clone(),
-            adam: Adam::new(AdamConfig::default(), params.len())?,
+            optimizer: Optimizer::new(OptimizerConfig::default(), params.len())?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             replay: ReplayBuffer::new(
                 config.buffer_size,
@@ -315,7 +316,7 @@ impl Dqn {
         let max_grad_norm = self.config.max_grad_norm;
         descend(
             &mut self.params,
-            &mut self.adam,
+            &mut self.optimizer,
             &mut first.grads,
             &gradients,
             max_grad_norm,
@@ -441,7 +442,7 @@ impl Learner for Dqn {
         encode(&Saved {
             params: self.params.as_slice().to_vec(),
             target_params: self.target_params.as_slice().to_vec(),
-            adam: self.adam.state().clone(),
+            optimizer: self.optimizer.state(),
             rng: self.rng.clone(),
             replay: self.replay.clone(),
             updates: self.updates,
@@ -453,13 +454,13 @@ impl Learner for Dqn {
         // Everything is checked before anything is taken on.
         let params = restored_params(&self.params, &saved.params)?;
         let target_params = restored_params(&self.params, &saved.target_params)?;
-        let adam = restored_adam(&self.adam, saved.adam, &params)?;
+        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
         if !saved.replay.is_like(&self.replay) {
             let message = format!("expected a replay buffer of {} transitions", self.config.buffer_size);
             return Err(AgentError::Restore(message));
         }
         self.target = Packed::new(&self.network, &target_params)?;
-        (self.params, self.target_params, self.adam) = (params, target_params, adam);
+        (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
         self.rng = saved.rng;
         self.replay = saved.replay;
         self.updates = saved.updates;

@@ -1,5 +1,6 @@
 //! The one error type of the crate.
 
+use agon_envs::EnvError;
 use agon_nn::NnError;
 
 /// What can go wrong in an algorithm.
@@ -58,6 +59,9 @@ pub enum AgentError {
     /// A network operation failed.
     #[error(transparent)]
     Network(#[from] NnError),
+    /// An environment failed.
+    #[error(transparent)]
+    Environment(#[from] EnvError),
 }
 
 impl AgentError {

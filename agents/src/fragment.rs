@@ -19,6 +19,8 @@ pub struct FragmentShape {
     pub action_spec: ActionSpec,
     /// Numbers that the policy records with each action, `P`.
     pub policy_data_width: usize,
+    /// Numbers that the policy remembers of each row, `S`; zero without a memory.
+    pub policy_state_len: usize,
     /// Length of an action mask, `A`; zero without masks.
     pub mask_len: usize,
 }
@@ -42,6 +44,10 @@ pub struct Fragment {
     pub actions: ActionBatch,
     /// `[T, N, P]`: what the policy recorded, such as log-probabilities.
     pub policy_data: Vec<f32>,
+    /// `[N, S]`: what the policy remembered before the first tick.
+    pub policy_state: Vec<f32>,
+    /// `[T, N]`: where an episode begins with `observations[t]`, so that the policy forgot what came before.
+    pub resets: Vec<bool>,
     /// `[T, N]`.
     pub rewards: Vec<f32>,
     /// `[T, N]`; the dynamics reached an end: nothing follows.
@@ -72,6 +78,8 @@ impl Fragment {
             observations: ObsBuffer::zeros(shape.dtype, (rows + shape.num_envs) * shape.observation_len),
             actions: ActionBatch::zeros(&shape.action_spec, rows),
             policy_data: vec![0.0; rows * shape.policy_data_width],
+            policy_state: vec![0.0; shape.num_envs * shape.policy_state_len],
+            resets: vec![false; rows],
             rewards: vec![0.0; rows],
             terminated: vec![false; rows],
             truncated: vec![false; rows],
@@ -90,12 +98,19 @@ impl Fragment {
         self.shape.num_steps * self.shape.num_envs
     }
 
-    /// Begins a new fragment with the observations that are acted in next.
-    pub fn begin(&mut self, now: &StepBatch) {
+    /// Begins a new fragment with the observations that are acted in next, and what the policy remembers.
+    pub fn begin(&mut self, now: &StepBatch, policy_state: &[f32]) {
+        self.policy_state.copy_from_slice(policy_state);
         self.final_rows.clear();
         self.final_observations.resize(0);
         self.episodes.clear();
         self.copy_observations(0, now);
+    }
+
+    /// Records where episodes begin with the observations of tick `t`.
+    pub fn record_resets(&mut self, t: usize, resets: &[bool]) {
+        let num_envs = self.shape.num_envs;
+        self.resets[t * num_envs..(t + 1) * num_envs].copy_from_slice(resets);
     }
 
     /// Records tick `t`: what was done, and what it gave.

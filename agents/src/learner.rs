@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::{ActionSpec, Space};
-use agon_nn::{Adam, AdamState, Params, Summary};
+use agon_nn::{NnError, Optimizer, OptimizerState, Params, Summary};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{AgentError, Fragment, Policy};
@@ -143,11 +143,16 @@ pub fn restored_params(network: &Params, saved: &[f32]) -> Result<Params, AgentE
 /// An optimizer with a saved state.
 ///
 /// # Errors
-/// [`AgentError::Restore`] if it belongs to a network of another size.
-pub fn restored_adam(adam: &Adam, saved: AdamState, params: &Params) -> Result<Adam, AgentError> {
-    expect_len("first moments", params.len(), saved.exp_avg.len())?;
-    expect_len("second moments", params.len(), saved.exp_avg_sq.len())?;
-    Ok(Adam::from_state(*adam.config(), saved)?)
+/// [`AgentError::Restore`] if it belongs to another optimizer or a network of another size.
+pub fn restored_optimizer(
+    optimizer: &Optimizer,
+    saved: OptimizerState,
+    params: &Params,
+) -> Result<Optimizer, AgentError> {
+    let damaged = |error: NnError| AgentError::Restore(error.to_string());
+    let restored = Optimizer::from_state(optimizer.config(), saved).map_err(damaged)?;
+    expect_len("values of the optimizer", params.len(), restored.len())?;
+    Ok(restored)
 }
 
 fn expect_len(what: &str, expected: usize, found: usize) -> Result<(), AgentError> {

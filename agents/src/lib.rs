@@ -11,6 +11,7 @@
 
 pub mod algorithms;
 pub mod dqn;
+pub mod environment_loop;
 pub mod error;
 pub mod fragment;
 pub mod learner;
@@ -25,6 +26,7 @@ mod slices;
 mod test_support;
 
 pub use algorithms::{AlgorithmSpec, Algorithms};
+pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};
 pub use learner::{LearnReport, Learner, RunInfo};

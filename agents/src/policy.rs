@@ -1,8 +1,8 @@
 //! What acts: an immutable snapshot of a network, and the state that each actor keeps for it.
 
 use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
-use agon_nn::Scratch;
 use agon_nn::losses::categorical;
+use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
 
@@ -24,6 +24,8 @@ pub struct ActInput<'a> {
     pub num_envs: usize,
     /// `[N, A]`, or empty.
     pub action_masks: &'a [bool],
+    /// `[N]`: where an episode begins with this observation, so that what came before is to be forgotten.
+    pub resets: &'a [bool],
     /// Environment steps that the whole run has taken before this tick: what exploration schedules go by.
     pub env_steps: u64,
     /// How to choose.
@@ -39,13 +41,19 @@ pub struct ActOutput<'a> {
     pub policy_data: &'a mut [f32],
 }
 
-/// The state of one actor: its random stream, and memory that is reused from tick to tick.
+/// The state of one actor: its random stream, what it remembers, and memory that is reused from tick to tick.
+///
+/// The stream and the state are all that has to be saved.
 #[derive(Debug)]
 pub struct Actor {
-    /// The stream that actions are sampled from. All that has to be saved.
+    /// The stream that actions are sampled from.
     pub rng: Pcg64,
-    /// Networks' working memory.
+    /// `[N, S]`: what the policy remembers of each row; zeros before an episode.
+    pub state: Vec<f32>,
+    /// Working memory of networks that are one chain of layers.
     pub scratch: Scratch,
+    /// Working memory of networks with several parts.
+    pub model_scratch: ModelScratch,
     /// Networks' outputs.
     pub outputs: Vec<f32>,
     /// Anything else of a row's size.
@@ -55,7 +63,14 @@ pub struct Actor {
 impl Actor {
     /// An actor with its own stream.
     pub fn new(rng: Pcg64) -> Self {
-        Self { rng, scratch: Scratch::default(), outputs: Vec::new(), buffer: Vec::new() }
+        Self {
+            rng,
+            state: Vec::new(),
+            scratch: Scratch::default(),
+            model_scratch: ModelScratch::default(),
+            outputs: Vec::new(),
+            buffer: Vec::new(),
+        }
     }
 }
 
@@ -66,9 +81,14 @@ pub trait Policy: Send + Sync {
         0
     }
 
-    /// Chooses an action for each row.
+    /// Numbers remembered of each row from tick to tick, `S`.
+    fn state_len(&self) -> usize {
+        0
+    }
+
+    /// Chooses an action for each row, and moves `actor.state`, `[N, S]`, on.
     ///
-    /// The result may depend on `actor.rng`, the observations and `env_steps`, and on nothing else.
+    /// The result may depend on `actor.rng`, `actor.state` and the input, and on nothing else.
     ///
     /// # Errors
     /// If the batch does not fit the network.

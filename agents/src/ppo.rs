@@ -21,14 +21,15 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Adam, AdamConfig, AdamState, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
-    NnError, Packed, Params, Sequential, Summary, Tape,
+    AdamConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, NnError, Optimizer,
+    OptimizerConfig, OptimizerState, Packed, Params, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_adam, restored_params, single_discrete, stream,
+    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
+    stream,
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
@@ -49,7 +50,7 @@ pub struct PpoConfig {
     pub num_minibatches: usize,
     /// Passes over a rollout; at least 1.
     pub update_epochs: usize,
-    /// Adam's step size; above 0.
+    /// The optimizer's step size; above 0.
     pub learning_rate: f64,
     /// Whether the step size falls linearly to zero over the run.
     pub anneal_lr: bool,
@@ -74,8 +75,8 @@ pub struct PpoConfig {
     /// Ends the passes once the approximate KL divergence of a pass's last minibatch exceeds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_kl: Option<f64>,
-    /// Adam's ε.
-    pub adam_eps: f64,
+    /// What takes the gradient steps.
+    pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
     /// Whether policy and value function share encoder and memory; else each has its own.
@@ -102,7 +103,7 @@ impl Default for PpoConfig {
             vf_coef: 0.5,
             max_grad_norm: 0.5,
             target_kl: None,
-            adam_eps: 1e-5,
+            optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-5, ..Default::default() }),
             gradient_slices: 2,
             share_encoder: false,
             network: ModelConfig::default(),
@@ -131,7 +132,7 @@ impl PpoConfig {
             "above 0",
             self.target_kl.unwrap_or_default(),
         )?;
-        ensure(positive(self.adam_eps), "adam_eps", "above 0", self.adam_eps)?;
+        self.optimizer.validate()?;
         ensure(
             (1..=64).contains(&self.gradient_slices),
             "gradient_slices",
@@ -224,7 +225,7 @@ impl Policy for PpoPolicy {
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
-        let Actor { rng, scratch, outputs, buffer } = actor;
+        let Actor { rng, scratch, outputs, buffer, .. } = actor;
         outputs.resize(input.num_envs * self.num_actions, 0.0);
         buffer.resize(outputs.len(), 0.0);
         let observations = network::rows(input.observations);
@@ -257,7 +258,7 @@ pub struct Ppo {
     config: PpoConfig,
     networks: Networks,
     params: Params,
-    adam: Adam,
+    optimizer: Optimizer,
     rng: Pcg64,
     updates: u64,
     learning_rate: LinearSchedule,
@@ -278,7 +279,7 @@ pub struct Ppo {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     params: Vec<f32>,
-    adam: AdamState,
+    optimizer: OptimizerState,
     rng: Pcg64,
     updates: u64,
 }
@@ -292,7 +293,7 @@ impl Ppo {
         config.validate(info.num_envs)?;
         let num_actions = single_discrete("ppo", &info.action_spec)?;
         let (networks, params) = Networks::new(&config, info, num_actions)?;
-        let adam = Adam::new(AdamConfig { eps: config.adam_eps, ..Default::default() }, params.len())?;
+        let optimizer = Optimizer::new(config.optimizer, params.len())?;
         let duration = info.total_timesteps as f64;
         let anneal = |start: f64, anneal: bool| LinearSchedule {
             start,
@@ -305,7 +306,7 @@ impl Ppo {
             rollout: Rollout::new(network::dtype(&info.observation_space)),
             networks,
             params,
-            adam,
+            optimizer,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
@@ -403,7 +404,7 @@ impl Ppo {
         let max_grad_norm = self.config.max_grad_norm;
         descend(
             &mut self.params,
-            &mut self.adam,
+            &mut self.optimizer,
             &mut first.grads,
             &gradients,
             max_grad_norm,
@@ -482,7 +483,7 @@ impl Learner for Ppo {
     fn save(&self) -> Result<Vec<u8>, AgentError> {
         encode(&Saved {
             params: self.params.as_slice().to_vec(),
-            adam: self.adam.state().clone(),
+            optimizer: self.optimizer.state(),
             rng: self.rng.clone(),
             updates: self.updates,
         })
@@ -492,8 +493,8 @@ impl Learner for Ppo {
         let saved: Saved = decode(saved)?;
         // Everything is checked before anything is taken on.
         let params = restored_params(&self.params, &saved.params)?;
-        let adam = restored_adam(&self.adam, saved.adam, &params)?;
-        (self.params, self.adam) = (params, adam);
+        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
+        (self.params, self.optimizer) = (params, optimizer);
         self.rng = saved.rng;
         self.updates = saved.updates;
         Ok(())

@@ -165,6 +165,7 @@ mod tests {
             dtype: Dtype::F32,
             action_spec: ActionSpec::Discrete { nvec: vec![9] },
             policy_data_width: 0,
+            policy_state_len: 0,
             mask_len: 0,
         };
         let tick = |obs: [f32; 2]| StepBatch {
@@ -178,7 +179,7 @@ mod tests {
             final_observations: ObsBuffer::F32(vec![]),
         };
         let mut fragment = Fragment::new(&shape);
-        fragment.begin(&tick([0.0, 10.0]));
+        fragment.begin(&tick([0.0, 10.0]), &[]);
         let mut cut = tick([1.0, 20.0]);
         cut.truncated[1] = true;
         cut.episodes.push(EpisodeStats { row: 1, episode_return: 2.0, episode_length: 1 });

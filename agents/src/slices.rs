@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agon_nn::{Adam, Params, check_finite, clip_grad_norm};
+use agon_nn::{Optimizer, Params, check_finite, clip_grad_norm};
 use rayon::prelude::*;
 
 use crate::AgentError;
@@ -117,7 +117,7 @@ fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
 /// If the gradient is not finite, naming the parameter.
 pub(crate) fn descend(
     params: &mut Params,
-    adam: &mut Adam,
+    optimizer: &mut Optimizer,
     total: &mut [f32],
     others: &[&[f32]],
     max_grad_norm: f64,
@@ -128,7 +128,7 @@ pub(crate) fn descend(
     if !norm.is_finite() {
         check_finite(params.layout(), total)?;
     }
-    Ok(adam.step_parallel(params, total, learning_rate as f32)?)
+    Ok(optimizer.step_parallel(params, total, learning_rate as f32)?)
 }
 
 #[cfg(test)]

@@ -7,15 +7,13 @@ use std::path::PathBuf;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
-use agon_envs::{
-    Action, ActionBatch, Env, EnvSpec, MakeOptions, Pcg64, Seed, Simulator, Space, Step, StepBatch,
-};
+use agon_envs::{Action, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
 use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{ActInput, ActMode, ActOutput, Actor};
-use crate::{AgentError, Fragment, FragmentShape, LearnReport, Learner, Policy, RunInfo};
+use crate::policy::ActMode;
+use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, RunInfo};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
 #[derive(Clone, Serialize, Deserialize)]
@@ -235,58 +233,16 @@ pub(crate) struct Trial<L> {
     /// Returns of the training episodes that ended, in order.
     pub(crate) episode_returns: Vec<f64>,
     spec: EnvSpec,
-    shards: Vec<Shard>,
+    shards: Vec<EnvironmentLoop>,
 }
 
-struct Shard {
-    simulator: Simulator,
-    actor: Actor,
-    now: StepBatch,
-    actions: ActionBatch,
-    policy_data: Vec<f32>,
-}
-
-impl Shard {
-    fn new(spec: &EnvSpec, num_envs: usize, seed: u64, index: u32) -> Self {
-        let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() }).unwrap();
-        let mut now = simulator.new_batch();
-        let rng = |key: &[u32]| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, key));
-        let seeds: Vec<Seed> =
-            (0..num_envs as u32).map(|row| Seed::derived(seed, &[16, index, row])).collect();
-        simulator.reset_with(&seeds, &mut now).unwrap();
-        let actions = ActionBatch::zeros(simulator.action_spec(), num_envs);
-        Self { simulator, actor: Actor::new(rng(&[17, index])), now, actions, policy_data: Vec::new() }
-    }
-
-    fn tick(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) {
-        let num_envs = self.simulator.num_envs();
-        self.policy_data.resize(num_envs * policy.data_width(), 0.0);
-        let input = ActInput {
-            observations: &self.now.observations,
-            num_envs,
-            action_masks: &self.now.action_masks,
-            env_steps,
-            mode,
-        };
-        let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
-        policy.act(&input, &mut self.actor, output).unwrap();
-        self.simulator.step(&self.actions, &mut self.now).unwrap();
-    }
-
-    fn new_fragment(&self, index: usize, num_steps: usize, policy: &dyn Policy) -> Fragment {
-        let mut fragment = Fragment::new(&FragmentShape {
-            num_steps,
-            num_envs: self.simulator.num_envs(),
-            observation_len: self.simulator.observation_len(),
-            dtype: self.now.observations.dtype(),
-            action_spec: self.simulator.action_spec().clone(),
-            policy_data_width: policy.data_width(),
-            mask_len: self.simulator.mask_len(),
-        });
-        fragment.shard = index;
-        fragment.begin(&self.now);
-        fragment
-    }
+fn new_loop(spec: &EnvSpec, num_envs: usize, seed: u64, index: u32) -> EnvironmentLoop {
+    let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() }).unwrap();
+    let mut now = simulator.new_batch();
+    let rng = |key: &[u32]| Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, key));
+    let seeds: Vec<Seed> = (0..num_envs as u32).map(|row| Seed::derived(seed, &[16, index, row])).collect();
+    simulator.reset_with(&seeds, &mut now).unwrap();
+    EnvironmentLoop::new(simulator, now, rng(&[17, index]))
 }
 
 impl<L: Learner> Trial<L> {
@@ -296,8 +252,8 @@ impl<L: Learner> Trial<L> {
         build: impl FnOnce(&RunInfo) -> Result<L, AgentError>,
     ) -> Self {
         let TrialConfig { num_envs, num_shards, total_timesteps, seed } = config;
-        let shard = |index| Shard::new(spec, num_envs / num_shards, seed, index as u32);
-        let shards: Vec<Shard> = (0..num_shards).map(shard).collect();
+        let shard = |index| new_loop(spec, num_envs / num_shards, seed, index as u32);
+        let shards: Vec<EnvironmentLoop> = (0..num_shards).map(shard).collect();
         let simulator = &shards[0].simulator;
         let info = RunInfo {
             observation_space: simulator.observation_space().clone(),
@@ -318,11 +274,9 @@ impl<L: Learner> Trial<L> {
         let (num_steps, run_envs) = (self.learner.num_steps(), self.info.num_envs as u64);
         let mut fragments = Vec::new();
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            let mut fragment = shard.new_fragment(index, num_steps, &*policy);
-            for t in 0..num_steps {
-                shard.tick(&*policy, self.env_steps + t as u64 * run_envs, ActMode::Explore);
-                fragment.record(t, &shard.actions, &shard.policy_data, &shard.now);
-            }
+            let mut fragment = Fragment::new(&shard.fragment_shape(num_steps, &*policy));
+            fragment.shard = index;
+            shard.fill(&mut fragment, &*policy, self.env_steps, run_envs).unwrap();
             self.episode_returns.extend(fragment.episodes.iter().map(|(_, stats)| stats.episode_return));
             fragments.push(fragment);
         }
@@ -346,10 +300,10 @@ impl<L: Learner> Trial<L> {
     /// Mean reward of `num_steps` steps of the deterministic policy in environments of its own.
     pub(crate) fn evaluate(&self, num_steps: usize) -> f64 {
         let policy = self.learner.policy().unwrap();
-        let mut shard = Shard::new(&self.spec, 1, self.info.seed, u32::MAX);
+        let mut shard = new_loop(&self.spec, 1, self.info.seed, u32::MAX);
         let mut total = 0.0;
         for _ in 0..num_steps {
-            shard.tick(&*policy, self.env_steps, ActMode::Deterministic);
+            shard.tick(&*policy, self.env_steps, ActMode::Deterministic).unwrap();
             total += shard.now.rewards[0];
         }
         total / num_steps as f64

@@ -1,6 +1,6 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused.
 //!
-//! Layout: the magic `AGONCKP2`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
+//! Layout: the magic `AGONCKP3`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
 //! written under a temporary name, synced and renamed; the newest two and the best are kept.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::runtime::SavedShard;
 
-const MAGIC: &[u8; 8] = b"AGONCKP2";
+const MAGIC: &[u8; 8] = b"AGONCKP3";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
@@ -70,7 +70,7 @@ pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
         return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
     };
     if !header.starts_with(MAGIC) {
-        return Err(wrong("expected a checkpoint of this version (AGONCKP2), found another file".to_owned()));
+        return Err(wrong("expected a checkpoint of this version (AGONCKP3), found another file".to_owned()));
     }
     let number = |range: std::ops::Range<usize>| {
         header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))

@@ -1,10 +1,11 @@
 //! A shard: some environments in one world, and the actor that acts in them.
 
-use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use agon_agents::environment_loop::{EnvironmentLoop, SavedLoop};
+use agon_agents::policy::Policy;
 use agon_agents::{Fragment, FragmentShape, RunInfo, learner};
 use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::{Moments, RunningStatistics};
-use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Pcg64, Seed, Simulator, StepBatch};
+use agon_envs::{EnvSpec, Pcg64, Seed, Simulator};
 use serde::{Deserialize, Serialize};
 
 use super::worker::Published;
@@ -18,11 +19,7 @@ const ACTOR_STREAMS: u32 = 17;
 /// One shard of a run, owned by one worker at a time.
 pub(super) struct Shard {
     pub(super) index: usize,
-    simulator: Simulator,
-    actor: Actor,
-    now: StepBatch,
-    actions: ActionBatch,
-    policy_data: Vec<f32>,
+    acting: EnvironmentLoop,
     /// Fragments made so far.
     fragments: u64,
     /// Acting rows of the whole run.
@@ -32,10 +29,7 @@ pub(super) struct Shard {
 /// What is saved of a shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SavedShard {
-    simulator: Vec<u8>,
-    actor_rng: Pcg64,
-    observations: ObsBuffer,
-    action_masks: Vec<bool>,
+    acting: SavedLoop,
     fragments: u64,
 }
 
@@ -49,19 +43,18 @@ impl Shard {
         let seeds: Vec<Seed> =
             (0..num_envs as u32).map(|env| Seed::derived(config.seed, &[ENV_STREAMS, first + env])).collect();
         simulator.reset_with(&seeds, &mut now)?;
-        let actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
         let actor_stream = SeedSequence::with_spawn_key(config.seed, &[ACTOR_STREAMS, index as u32]);
-        let actor = Actor::new(Pcg64::from_sequence(&actor_stream));
         let run_rows = config.num_envs * simulator.num_agents();
-        Ok(Self { index, simulator, actor, now, actions, policy_data: Vec::new(), fragments: 0, run_rows })
+        let acting = EnvironmentLoop::new(simulator, now, Pcg64::from_sequence(&actor_stream));
+        Ok(Self { index, acting, fragments: 0, run_rows })
     }
 
     /// What an algorithm must know of the run.
     pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
         RunInfo {
-            observation_space: self.simulator.observation_space().clone(),
-            action_spec: self.simulator.action_spec().clone(),
-            mask_len: self.simulator.mask_len(),
+            observation_space: self.acting.simulator.observation_space().clone(),
+            action_spec: self.acting.simulator.action_spec().clone(),
+            mask_len: self.acting.simulator.mask_len(),
             num_envs: self.run_rows,
             num_shards: config.runtime.num_shards,
             total_timesteps: config.total_timesteps,
@@ -71,52 +64,27 @@ impl Shard {
 
     /// The sizes of this shard's fragments.
     pub(super) fn fragment_shape(&self, num_steps: usize, policy: &dyn Policy) -> FragmentShape {
-        FragmentShape {
-            num_steps,
-            num_envs: self.simulator.num_rows(),
-            observation_len: self.simulator.observation_len(),
-            dtype: self.now.observations.dtype(),
-            action_spec: self.simulator.action_spec().clone(),
-            policy_data_width: policy.data_width(),
-            mask_len: self.simulator.mask_len(),
-        }
+        self.acting.fragment_shape(num_steps, policy)
     }
 
     /// Acts for one fragment.
     pub(super) fn collect(&mut self, published: &Published, fragment: &mut Fragment) -> Result<(), RunError> {
-        let policy = &*published.policy;
-        set_statistics(&mut self.simulator, &published.statistics, false);
-        let num_envs = self.simulator.num_rows();
-        let num_steps = fragment.shape.num_steps;
+        set_statistics(&mut self.acting.simulator, &published.statistics, false);
         let run_rows = self.run_rows as u64;
-        let before = self.fragments * num_steps as u64 * run_rows;
-        self.policy_data.resize(num_envs * policy.data_width(), 0.0);
+        let before = self.fragments * fragment.shape.num_steps as u64 * run_rows;
         fragment.shard = self.index;
         fragment.policy_version = published.version;
-        fragment.begin(&self.now);
-        for t in 0..num_steps {
-            let input = ActInput {
-                observations: &self.now.observations,
-                num_envs,
-                action_masks: &self.now.action_masks,
-                env_steps: before + t as u64 * run_rows,
-                mode: ActMode::Explore,
-            };
-            let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
-            policy.act(&input, &mut self.actor, output)?;
-            self.simulator.step(&self.actions, &mut self.now)?;
-            fragment.record(t, &self.actions, &self.policy_data, &self.now);
-        }
+        self.acting.fill(fragment, &*published.policy, before, run_rows)?;
         self.fragments += 1;
         fragment.news.clear();
-        self.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
+        self.acting.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
         Ok(())
     }
 
     /// The moments that the run's statistics begin with, the innermost wrapper's first.
     pub(super) fn fresh_statistics(&mut self) -> Vec<Moments> {
         let mut moments = Vec::new();
-        self.simulator.visit_statistics(&mut |statistics| {
+        self.acting.simulator.visit_statistics(&mut |statistics| {
             let width = statistics.moments().mean.len();
             moments.push(RunningStatistics::new(width).moments().clone());
         });
@@ -130,29 +98,12 @@ impl Shard {
 
     /// The shard's whole state.
     pub(super) fn save(&mut self) -> Result<SavedShard, RunError> {
-        Ok(SavedShard {
-            simulator: self.simulator.snapshot()?,
-            actor_rng: self.actor.rng.clone(),
-            observations: self.now.observations.clone(),
-            action_masks: self.now.action_masks.clone(),
-            fragments: self.fragments,
-        })
+        Ok(SavedShard { acting: self.acting.save()?, fragments: self.fragments })
     }
 
     /// Takes on a saved state.
     pub(super) fn restore(&mut self, saved: SavedShard) -> Result<(), RunError> {
-        self.simulator.restore(&saved.simulator)?;
-        if saved.observations.len() != self.now.observations.len() {
-            return Err(RunError::Config(format!(
-                "shard {}: expected {} saved observations, got {}",
-                self.index,
-                self.now.observations.len(),
-                saved.observations.len()
-            )));
-        }
-        self.actor.rng = saved.actor_rng;
-        self.now.observations = saved.observations;
-        self.now.action_masks = saved.action_masks;
+        self.acting.restore(saved.acting)?;
         self.fragments = saved.fragments;
         Ok(())
     }

@@ -131,7 +131,14 @@ fn termination_does_not_bootstrap() {
 fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: ActMode) -> (Vec<u32>, Pcg64) {
     let policy = dqn.policy().unwrap();
     let observations = ObsBuffer::F32(observations);
-    let input = ActInput { observations: &observations, num_envs: rows, action_masks: &[], env_steps, mode };
+    let input = ActInput {
+        observations: &observations,
+        num_envs: rows,
+        action_masks: &[],
+        resets: &[],
+        env_steps,
+        mode,
+    };
     let mut actions = ActionBatch::Discrete(vec![9; rows]);
     let mut actor = Actor::new(Pcg64::seed_from(2));
     policy.act(&input, &mut actor, ActOutput { actions: &mut actions, policy_data: &mut [] }).unwrap();
@@ -204,6 +211,7 @@ fn transition(terminated: bool) -> Fragment {
         dtype: agon_envs::spaces::Dtype::F32,
         action_spec: ActionSpec::Discrete { nvec: vec![2] },
         policy_data_width: 0,
+        policy_state_len: 0,
         mask_len: 0,
     });
     fragment.rewards[0] = 0.5;
@@ -374,18 +382,17 @@ fn states_of_another_network_are_refused() {
     );
 }
 
-// Fails: `Dqn::restore` does not compare the length of Adam's state with that of the weights.
 #[test]
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut saved: Saved = crate::learner::decode(&learner.save().unwrap()).unwrap();
-    saved.adam.exp_avg.pop();
-    saved.adam.exp_avg_sq.pop();
+    let OptimizerState::Adam(adam) = &mut saved.optimizer else { panic!("the default is Adam") };
+    adam.exp_avg.pop();
+    adam.exp_avg_sq.pop();
     let error = learner.restore(&crate::learner::encode(&saved).unwrap());
     assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
 }
 
-// Fails: `Dqn::restore` takes on the saved replay buffer's capacity whatever `buffer_size` says.
 #[test]
 fn states_with_another_replay_buffer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;

@@ -1,0 +1,157 @@
+//! Acting: some environments, and the actor that acts in them tick by tick.
+//!
+//! Training, evaluation and films all go through here, so a policy is told the same things in the same way everywhere.
+
+use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Simulator, StepBatch};
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::{AgentError, Fragment, FragmentShape};
+
+/// A simulator, an actor, and what was last observed.
+pub struct EnvironmentLoop {
+    /// The environments.
+    pub simulator: Simulator,
+    /// The actor's stream and memory.
+    pub actor: Actor,
+    /// What the last tick gave: the observations that are acted in next.
+    pub now: StepBatch,
+    /// The actions of the last tick, `[N, W]`.
+    pub actions: ActionBatch,
+    /// Where an episode begins with the observations of `now`, `[N]`.
+    resets: Vec<bool>,
+    policy_data: Vec<f32>,
+}
+
+/// What is saved of a loop, except what its simulator's users need of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedLoop {
+    simulator: Vec<u8>,
+    actor_rng: Pcg64,
+    actor_state: Vec<f32>,
+    resets: Vec<bool>,
+    observations: ObsBuffer,
+    action_masks: Vec<bool>,
+}
+
+impl EnvironmentLoop {
+    /// Over environments that have been reset, whose first observations are `now`.
+    pub fn new(simulator: Simulator, now: StepBatch, rng: Pcg64) -> Self {
+        let rows = simulator.num_rows();
+        let actions = ActionBatch::zeros(simulator.action_spec(), rows);
+        let resets = vec![true; rows];
+        Self { simulator, actor: Actor::new(rng), now, actions, resets, policy_data: Vec::new() }
+    }
+
+    /// The sizes of a fragment of these environments.
+    pub fn fragment_shape(&self, num_steps: usize, policy: &dyn Policy) -> FragmentShape {
+        FragmentShape {
+            num_steps,
+            num_envs: self.simulator.num_rows(),
+            observation_len: self.simulator.observation_len(),
+            dtype: self.now.observations.dtype(),
+            action_spec: self.simulator.action_spec().clone(),
+            policy_data_width: policy.data_width(),
+            policy_state_len: policy.state_len(),
+            mask_len: self.simulator.mask_len(),
+        }
+    }
+
+    /// One tick: acts in every row and steps the environments. `env_steps` counts the run's steps before it.
+    ///
+    /// # Errors
+    /// If the policy or an environment fails.
+    pub fn tick(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) -> Result<(), AgentError> {
+        let rows = self.simulator.num_rows();
+        self.policy_data.resize(rows * policy.data_width(), 0.0);
+        self.actor.state.resize(rows * policy.state_len(), 0.0);
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_envs: rows,
+            action_masks: &self.now.action_masks,
+            resets: &self.resets,
+            env_steps,
+            mode,
+        };
+        let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
+        policy.act(&input, &mut self.actor, output)?;
+        self.simulator.step(&self.actions, &mut self.now)?;
+        let outcomes = self.now.terminated.iter().zip(&self.now.truncated).zip(&self.now.active);
+        for (reset, ((terminated, truncated), active)) in self.resets.iter_mut().zip(outcomes) {
+            // A row whose agent has ended waits for its arena: whenever that begins anew, the row does too.
+            *reset = *terminated || *truncated || !*active;
+        }
+        Ok(())
+    }
+
+    /// Starts a new episode in every environment.
+    ///
+    /// # Errors
+    /// If an environment fails.
+    pub fn restart(&mut self) -> Result<(), AgentError> {
+        let envs: Vec<u32> = (0..self.simulator.num_envs() as u32).collect();
+        self.simulator.reset_envs(&envs, &mut self.now)?;
+        self.resets.fill(true);
+        Ok(())
+    }
+
+    /// Fills a fragment. Its first tick comes after `env_steps` of the run's steps, and each one adds `run_rows`.
+    ///
+    /// # Errors
+    /// As [`Self::tick`].
+    pub fn fill(
+        &mut self,
+        fragment: &mut Fragment,
+        policy: &dyn Policy,
+        env_steps: u64,
+        run_rows: u64,
+    ) -> Result<(), AgentError> {
+        self.actor.state.resize(self.simulator.num_rows() * policy.state_len(), 0.0);
+        fragment.begin(&self.now, &self.actor.state);
+        for t in 0..fragment.shape.num_steps {
+            fragment.record_resets(t, &self.resets);
+            self.tick(policy, env_steps + t as u64 * run_rows, ActMode::Explore)?;
+            fragment.record(t, &self.actions, &self.policy_data, &self.now);
+        }
+        Ok(())
+    }
+
+    /// The whole state.
+    ///
+    /// # Errors
+    /// If an environment cannot be saved.
+    pub fn save(&mut self) -> Result<SavedLoop, AgentError> {
+        Ok(SavedLoop {
+            simulator: self.simulator.snapshot()?,
+            actor_rng: self.actor.rng.clone(),
+            actor_state: self.actor.state.clone(),
+            resets: self.resets.clone(),
+            observations: self.now.observations.clone(),
+            action_masks: self.now.action_masks.clone(),
+        })
+    }
+
+    /// Takes on a saved state.
+    ///
+    /// # Errors
+    /// [`AgentError::Restore`] if it belongs to other environments.
+    pub fn restore(&mut self, saved: SavedLoop) -> Result<(), AgentError> {
+        let sizes = [
+            ("observations", self.now.observations.len(), saved.observations.len()),
+            ("action masks", self.now.action_masks.len(), saved.action_masks.len()),
+            ("rows", self.resets.len(), saved.resets.len()),
+        ];
+        for (what, expected, found) in sizes {
+            if expected != found {
+                return Err(AgentError::Restore(format!("expected {expected} {what}, found {found}")));
+            }
+        }
+        self.simulator.restore(&saved.simulator)?;
+        self.actor.rng = saved.actor_rng;
+        self.actor.state = saved.actor_state;
+        self.resets = saved.resets;
+        self.now.observations = saved.observations;
+        self.now.action_masks = saved.action_masks;
+        Ok(())
+    }
+}
