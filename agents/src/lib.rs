@@ -9,7 +9,9 @@
 //! of slices in a fixed order, so a learner's results do not depend on the number of threads.
 #![forbid(unsafe_code)]
 
+mod actor_critic;
 pub mod algorithms;
+mod distribution;
 pub mod dqn;
 pub mod environment_loop;
 pub mod error;
@@ -17,9 +19,11 @@ pub mod fragment;
 pub mod learner;
 mod network;
 pub mod policy;
+mod policy_gradient;
 pub mod ppo;
 pub mod replay;
 pub mod returns;
+mod rollout;
 pub mod schedule;
 mod slices;
 #[cfg(test)]

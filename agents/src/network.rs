@@ -98,6 +98,11 @@ pub(crate) fn check_feed_forward(algorithm: &'static str, config: &ModelConfig) 
         let (expected, found) = ("network.memory.kind = \"none\"", format!("{:?}", config.memory));
         return Err(AgentError::Unsupported { algorithm, expected, found });
     }
+    check_not_noisy(algorithm, config)
+}
+
+/// Refuses noisy heads, which explore where a policy is no distribution.
+pub(crate) fn check_not_noisy(algorithm: &'static str, config: &ModelConfig) -> Result<(), AgentError> {
     if config.head.noisy {
         let (expected, found) = ("network.head.noisy = false", "true".to_owned());
         return Err(AgentError::Unsupported { algorithm, expected, found });

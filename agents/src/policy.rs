@@ -1,7 +1,6 @@
 //! What acts: an immutable snapshot of a network, and the state that each actor keeps for it.
 
 use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
-use agon_nn::losses::categorical;
 use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
@@ -93,22 +92,4 @@ pub trait Policy: Send + Sync {
     /// # Errors
     /// If the batch does not fit the network.
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError>;
-}
-
-/// Log-probabilities of rows of logits, over the legal actions where there are masks.
-///
-/// # Shapes
-/// `logits`, `out`: `[N, A]`; `masks`: `[N, A]` or empty.
-pub(crate) fn log_softmax(
-    logits: &[f32],
-    num_actions: usize,
-    masks: &[bool],
-    out: &mut [f32],
-) -> Result<(), AgentError> {
-    if masks.is_empty() {
-        categorical::log_softmax_rows(logits, num_actions, out)?;
-    } else {
-        categorical::masked_log_softmax_rows(logits, masks, num_actions, out)?;
-    }
-    Ok(())
 }

@@ -12,33 +12,22 @@
 //! 2. Truncated steps bootstrap from their final observation; CleanRL merges them with termination.
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
-pub mod loss;
-mod rollout;
+mod loss;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::losses::categorical;
-use agon_nn::{
-    AdamConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, NnError, Optimizer,
-    OptimizerConfig, OptimizerState, Packed, Params, Sequential, Summary, Tape,
-};
+use agon_nn::{AdamConfig, MemoryConfig, ModelConfig, OptimizerConfig, Params, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
-use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
-    stream,
-};
-use crate::network;
-use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy, log_softmax};
-use crate::returns;
+use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::policy_gradient::{self, LossSums, PolicyGradient, Settings, minibatch, steps_of};
+use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
-use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
-use loss::{LossCoefficients, LossInput, LossSums, ppo_loss};
-use rollout::{Gathered, Rollout, ShardWork, normalise};
+use crate::slices::awake;
+use crate::{AgentError, Fragment, Policy, returns};
+use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +35,7 @@ use rollout::{Gathered, Rollout, ShardWork, normalise};
 pub struct PpoConfig {
     /// Ticks of a rollout, in every environment; at least 1.
     pub num_steps: usize,
-    /// Minibatches that a rollout is divided into; divides `num_envs * num_steps`.
+    /// Minibatches that a rollout is divided into; divides the number of its steps, or with a memory, of its sequences.
     pub num_minibatches: usize,
     /// Passes over a rollout; at least 1.
     pub update_epochs: usize,
@@ -79,8 +68,12 @@ pub struct PpoConfig {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// Whether policy and value function share encoder and memory; else each has its own.
+    /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
+    /// Steps of the sequences that a network with a memory learns from, and so how far gradients reach back; divides
+    /// `num_steps`. By default whole rollouts, CleanRL's `ppo_atari_lstm.py`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_length: Option<usize>,
     /// The shape of the networks.
     pub network: ModelConfig,
 }
@@ -106,6 +99,7 @@ impl Default for PpoConfig {
             optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-5, ..Default::default() }),
             gradient_slices: 2,
             share_encoder: false,
+            sequence_length: None,
             network: ModelConfig::default(),
         }
     }
@@ -139,161 +133,64 @@ impl PpoConfig {
             "between 1 and 64",
             self.gradient_slices,
         )?;
-        let batch_size = num_envs * self.num_steps;
-        if self.num_minibatches == 0 || !batch_size.is_multiple_of(self.num_minibatches) {
-            return Err(AgentError::setting(
-                "num_minibatches",
-                format!("a divisor of num_envs * num_steps = {batch_size}"),
-                self.num_minibatches,
-            ));
+        let sequence_length = self.sequence_length();
+        if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
+            let expected = format!("a divisor of num_steps = {}", self.num_steps);
+            return Err(AgentError::setting("sequence_length", expected, sequence_length));
         }
-        network::check_feed_forward("ppo", &self.network)
-    }
-}
-
-/// PPO's policy and value function, as one buffer of parameters.
-///
-/// Separate networks are named `actor.encoder.*`, `actor.head.*`, `critic.encoder.*` and `critic.head.*`; with a shared
-/// encoder it is `encoder.*`, `actor.*` and `critic.*`.
-#[derive(Clone, Debug)]
-struct Networks {
-    actor: Sequential,
-    critic: Sequential,
-    /// Both heads on one encoder, if they share it.
-    shared: Option<Model>,
-    num_actions: usize,
-    summary: Summary,
-}
-
-impl Networks {
-    /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
-    fn new(config: &PpoConfig, info: &RunInfo, num_actions: usize) -> Result<(Self, Params), AgentError> {
-        let observation = network::observation("ppo", &info.observation_space)?;
-        let mut builder = LayoutBuilder::new();
-        let orthogonal = |gain| Init::Orthogonal { gain };
-        let spec = |name: &str, head, gain| HeadSpec { name: name.to_owned(), head, init: orthogonal(gain) };
-        let mut model = |prefix: &str, heads: &[HeadSpec]| {
-            let hidden = orthogonal(std::f32::consts::SQRT_2);
-            Model::new(&mut builder, prefix, &observation, &config.network, heads, hidden)
+        let (what, units) = match self.network.memory {
+            MemoryConfig::None => ("num_envs * num_steps", num_envs * self.num_steps),
+            _ => ("num_envs * num_steps / sequence_length", num_envs * self.num_steps / sequence_length),
         };
-        let policy = Head::Categorical { actions: num_actions };
-        let networks = if config.share_encoder {
-            let shared = model("", &[spec("actor", policy, 0.01), spec("critic", Head::Value, 1.0)])?;
-            Self {
-                actor: shared.chain(0)?,
-                critic: shared.chain(1)?,
-                summary: shared.summary().clone(),
-                shared: Some(shared),
-                num_actions,
-            }
-        } else {
-            let actor = model("actor.", &[spec("actor.head", policy, 0.01)])?;
-            let critic = model("critic.", &[spec("critic.head", Head::Value, 1.0)])?;
-            let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
-            Self {
-                actor: actor.chain(0)?,
-                critic: critic.chain(0)?,
-                summary: Summary { parts },
-                shared: None,
-                num_actions,
-            }
-        };
-        Ok((networks, builder.build(stream(info.seed, 0))))
-    }
-
-    /// Logits and values of a batch.
-    fn forward(&self, params: &Params, x: &Input, tape: &mut Tape) -> Result<[Matrix; 2], AgentError> {
-        if let Some(shared) = &self.shared {
-            let wrong = |heads: Vec<Matrix>| NnError::Length { name: "heads", expected: 2, got: heads.len() };
-            return Ok(<[Matrix; 2]>::try_from(shared.forward(params, x, tape)?).map_err(wrong)?);
-        }
-        Ok([self.actor.forward_input(params, x, tape)?, self.critic.forward_input(params, x, tape)?])
-    }
-}
-
-/// A snapshot of the actor.
-struct PpoPolicy {
-    actor: Sequential,
-    packed: Packed,
-    num_actions: usize,
-}
-
-impl Policy for PpoPolicy {
-    /// The log-probability of the action.
-    fn data_width(&self) -> usize {
-        1
-    }
-
-    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
-        let Actor { rng, scratch, outputs, buffer, .. } = actor;
-        outputs.resize(input.num_envs * self.num_actions, 0.0);
-        buffer.resize(outputs.len(), 0.0);
-        let observations = network::rows(input.observations);
-        self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
-        log_softmax(outputs, self.num_actions, input.action_masks, buffer)?;
-        let rows = buffer.chunks_exact(self.num_actions);
-        for ((log_probs, action), log_prob) in rows.zip(output.actions.indices_mut()).zip(output.policy_data)
-        {
-            let chosen = match input.mode {
-                ActMode::Explore => categorical::sample_log_probs(log_probs, rng.random() as f32),
-                ActMode::Deterministic => categorical::mode(log_probs),
-            };
-            *action = chosen as u32;
-            *log_prob = log_probs[chosen];
+        if self.num_minibatches == 0 || !units.is_multiple_of(self.num_minibatches) {
+            let expected = format!("a divisor of {what} = {units}");
+            return Err(AgentError::setting("num_minibatches", expected, self.num_minibatches));
         }
         Ok(())
     }
-}
 
-/// Working memory of one gradient slice.
-#[derive(Debug, Default)]
-struct SliceWork {
-    grads: Vec<f32>,
-    sums: LossSums,
-    gathered: Gathered,
+    fn sequence_length(&self) -> usize {
+        self.sequence_length.unwrap_or(self.num_steps)
+    }
 }
 
 /// The learner.
 pub struct Ppo {
     config: PpoConfig,
-    networks: Networks,
-    params: Params,
-    optimizer: Optimizer,
+    core: PolicyGradient,
     rng: Pcg64,
-    updates: u64,
     learning_rate: LinearSchedule,
     clip_coef: LinearSchedule,
-    rollout: Rollout,
-    shards: Vec<ShardWork>,
-    slices: Vec<SliceWork>,
-    /// Rows of the rollout in the order of this pass.
+    /// Units of the rollout in the order of this pass.
     order: Vec<u32>,
-    /// The part of `order` that is the current minibatch.
-    minibatch: Range<usize>,
-    /// Advantages of the current minibatch.
-    normalised: Vec<f32>,
-    coefficients: LossCoefficients,
 }
 
 /// What is saved of a learner.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    params: Vec<f32>,
-    optimizer: OptimizerState,
+    core: policy_gradient::Saved,
     rng: Pcg64,
-    updates: u64,
 }
 
 impl Ppo {
     /// Builds the learner with networks initialised from the run's seed.
     ///
     /// # Errors
-    /// If a setting is out of range or the action space is not one `Discrete`.
+    /// If a setting is out of range or the networks do not suit the environment.
     pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate(info.num_envs)?;
-        let num_actions = single_discrete("ppo", &info.action_spec)?;
-        let (networks, params) = Networks::new(&config, info, num_actions)?;
-        let optimizer = Optimizer::new(config.optimizer, params.len())?;
+        let core = PolicyGradient::new(
+            &Settings {
+                algorithm: "ppo",
+                network: &config.network,
+                share_encoder: config.share_encoder,
+                sequence_length: config.sequence_length(),
+                optimizer: config.optimizer,
+                max_grad_norm: config.max_grad_norm,
+                gradient_slices: config.gradient_slices,
+            },
+            info,
+        )?;
         let duration = info.total_timesteps as f64;
         let anneal = |start: f64, anneal: bool| LinearSchedule {
             start,
@@ -303,115 +200,36 @@ impl Ppo {
         Ok(Self {
             learning_rate: anneal(config.learning_rate, config.anneal_lr),
             clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
-            rollout: Rollout::new(network::dtype(&info.observation_space)),
-            networks,
-            params,
-            optimizer,
+            core,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            updates: 0,
-            shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
             order: Vec::new(),
-            minibatch: 0..0,
-            normalised: Vec::new(),
-            coefficients: LossCoefficients {
-                clip_coef: config.clip_coef as f32,
-                clip_vloss: config.clip_vloss,
-                ent_coef: config.ent_coef as f32,
-                vf_coef: config.vf_coef as f32,
-            },
             config,
         })
     }
 
-    /// Values, advantages and returns of every fragment, then everything flattened.
-    fn estimate(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
-        let packed = Packed::new(&self.networks.critic, &self.params)?;
-        let (critic, config) = (&self.networks.critic, &self.config);
-        for_each_slice(&mut self.shards, |shard, work| {
-            work.estimate(&fragments[shard], critic, &packed, config)
-        })?;
-        self.rollout.clear();
-        for (fragment, work) in fragments.iter().zip(&self.shards) {
-            self.rollout.extend(fragment, work);
-        }
-        Ok(())
-    }
-
-    /// Passes over the rollout; gives the sums over all updates, and over how many rows they are.
-    fn passes(
-        &mut self,
-        slices: &mut [SliceWork],
-        learning_rate: f64,
-    ) -> Result<(LossSums, usize), AgentError> {
-        let (mut sums, mut learned_rows) = (LossSums::default(), 0);
-        for _ in 0..self.config.update_epochs {
+    /// Passes over the rollout; gives the sums over all updates, and over how many transitions they are.
+    fn passes(&mut self, loss: PpoLoss, learning_rate: f64) -> Result<(LossSums, usize), AgentError> {
+        let PpoConfig { num_minibatches, update_epochs, norm_adv, target_kl, .. } = self.config;
+        let (mut sums, mut learned) = (LossSums::default(), 0);
+        self.order.clear();
+        self.order.extend(0..self.core.rollout.units() as u32);
+        for _ in 0..update_epochs {
             self.rng.shuffle(&mut self.order);
             let mut approx_kl = 0.0;
-            for minibatch in 0..self.config.num_minibatches {
-                self.minibatch = slice_range(self.order.len(), self.config.num_minibatches, minibatch);
-                let rows = &self.order[self.minibatch.clone()];
-                if rows.is_empty() {
-                    // Where most agents have ended there can be fewer transitions than minibatches.
-                    continue;
+            for index in 0..num_minibatches {
+                let units = &self.order[minibatch(&self.order, num_minibatches, index)];
+                let (update, transitions) = self.core.update(units, &loss, norm_adv, learning_rate)?;
+                if transitions > 0 {
+                    approx_kl = update.approx_kl / transitions as f64;
                 }
-                normalise(&self.rollout.advantages, rows, self.config.norm_adv, &mut self.normalised);
-                for_each_slice(slices, |slice, work| self.backward(slice, work))?;
-                let update = self.finish_update(slices, learning_rate)?;
-                approx_kl = update.approx_kl / self.minibatch.len() as f64;
                 sums.add(&update);
-                learned_rows += self.minibatch.len();
+                learned += transitions;
             }
-            if self.config.target_kl.is_some_and(|target| approx_kl > target) {
+            if target_kl.is_some_and(|target| approx_kl > target) {
                 break;
             }
         }
-        Ok((sums, learned_rows))
-    }
-
-    /// Loss and gradient of one slice of the minibatch.
-    fn backward(&self, slice: usize, work: &mut SliceWork) -> Result<(), AgentError> {
-        let rows = &self.order[self.minibatch.clone()];
-        let part = slice_range(rows.len(), self.config.gradient_slices, slice);
-        work.grads.resize(self.params.len(), 0.0);
-        if part.is_empty() {
-            work.grads.fill(0.0);
-            work.sums = LossSums::default();
-            return Ok(());
-        }
-        let scale = 1.0 / rows.len() as f32;
-        let advantages = &self.normalised[part.clone()];
-        let observations =
-            work.gathered.gather(&self.rollout, &rows[part], advantages, self.networks.num_actions)?;
-        work.backward(&observations, &self.params, &self.networks, &self.coefficients, scale)
-    }
-
-    /// Sums the slices' gradients and takes the step.
-    fn finish_update(
-        &mut self,
-        slices: &mut [SliceWork],
-        learning_rate: f64,
-    ) -> Result<LossSums, AgentError> {
-        let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
-        let mut sums = first.sums;
-        others.iter().for_each(|work| sums.add(&work.sums));
-        for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
-            if !value.is_finite() {
-                return Err(AgentError::NotFinite { what, value, update: self.updates });
-            }
-        }
-        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-        let max_grad_norm = self.config.max_grad_norm;
-        descend(
-            &mut self.params,
-            &mut self.optimizer,
-            &mut first.grads,
-            &gradients,
-            max_grad_norm,
-            learning_rate,
-        )?;
-        self.updates += 1;
-        Ok(sums)
+        Ok((sums, learned))
     }
 }
 
@@ -434,31 +252,26 @@ impl Learner for Ppo {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(PpoPolicy {
-            actor: self.networks.actor.clone(),
-            packed: Packed::new(&self.networks.actor, &self.params)?,
-            num_actions: self.networks.num_actions,
-        }))
+        self.core.policy()
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.estimate(fragments)?;
-        let steps: usize = fragments.iter().map(Fragment::rows).sum();
+        let PpoConfig { gamma, gae_lambda, clip_vloss, ent_coef, vf_coef, .. } = self.config;
+        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
         // Schedules go by where the rollout began: the first update has the full step size.
-        let began = env_steps - steps as u64;
+        let began = env_steps - steps_of(fragments) as u64;
         let learning_rate = self.learning_rate.at(began);
-        self.coefficients.clip_coef = self.clip_coef.at(began) as f32;
-        self.order.clear();
-        self.order.extend(0..self.rollout.actions.len() as u32);
-
-        // Taken out, so that slices can be written while they all read the rest of the learner.
-        let mut slices = std::mem::take(&mut self.slices);
-        let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate));
-        self.slices = slices;
-        let (sums, rows) = outcome?;
-        let mean = |sum: f64| sum / rows as f64;
+        let loss = PpoLoss {
+            clip_coef: self.clip_coef.at(began) as f32,
+            clip_vloss,
+            ent_coef: ent_coef as f32,
+            vf_coef: vf_coef as f32,
+        };
+        let (sums, learned) = awake(self.core.helpers(), || self.passes(loss, learning_rate))?;
+        let mean = |sum: f64| sum / learned as f64;
+        let rollout = &self.core.rollout;
         Ok(LearnReport {
-            updates: self.updates,
+            updates: self.core.updates,
             metrics: vec![
                 learning_rate,
                 mean(sums.value_loss),
@@ -467,68 +280,27 @@ impl Learner for Ppo {
                 mean(sums.old_approx_kl),
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
-                returns::explained_variance(&self.rollout.values, &self.rollout.returns),
+                returns::explained_variance(&rollout.values, &rollout.returns),
             ],
         })
     }
 
     fn params(&self) -> Option<&Params> {
-        Some(&self.params)
+        Some(&self.core.params)
     }
 
     fn summary(&self) -> Option<Summary> {
-        Some(self.networks.summary.clone())
+        Some(self.core.summary())
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved {
-            params: self.params.as_slice().to_vec(),
-            optimizer: self.optimizer.state(),
-            rng: self.rng.clone(),
-            updates: self.updates,
-        })
+        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
         let saved: Saved = decode(saved)?;
-        // Everything is checked before anything is taken on.
-        let params = restored_params(&self.params, &saved.params)?;
-        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
-        (self.params, self.optimizer) = (params, optimizer);
+        self.core.restore(saved.core)?;
         self.rng = saved.rng;
-        self.updates = saved.updates;
-        Ok(())
-    }
-}
-
-impl SliceWork {
-    fn backward(
-        &mut self,
-        observations: &Input,
-        params: &Params,
-        networks: &Networks,
-        coefficients: &LossCoefficients,
-        scale: f32,
-    ) -> Result<(), AgentError> {
-        let gathered = &mut self.gathered;
-        let mut tape = Tape::new();
-        let [logits, values] = networks.forward(params, observations, &mut tape)?;
-        let input = LossInput {
-            num_actions: networks.num_actions,
-            logits: logits.as_slice(),
-            values: values.as_slice(),
-            actions: &gathered.actions,
-            old_log_probs: &gathered.log_probs,
-            advantages: &gathered.advantages,
-            returns: &gathered.returns,
-            old_values: &gathered.values,
-            action_masks: &gathered.action_masks,
-        };
-        let Gathered { probs, logit_grads, value_grads, .. } = gathered;
-        self.sums = ppo_loss(&input, coefficients, scale, probs, logit_grads, value_grads)?;
-        let outputs =
-            [(&logits, gathered.logit_grads.as_slice()), (&values, gathered.value_grads.as_slice())];
-        tape.backward(params, &outputs, &mut self.grads)?;
         Ok(())
     }
 }

@@ -75,6 +75,91 @@ impl Env for Identity {
     }
 }
 
+/// Shows one of two cues at first; three steps later the action must be the cue. A second choice, if `masked`, has one
+/// legal option, which another one is at each step.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Recall {
+    masked: bool,
+    cue: usize,
+    taken: usize,
+}
+
+impl Recall {
+    pub(crate) fn masked() -> Self {
+        Self { masked: true, ..Self::default() }
+    }
+}
+
+impl Env for Recall {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        if self.masked { Space::multi_discrete(&[2, 3]).unwrap() } else { Space::discrete(2).unwrap() }
+    }
+
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        (self.cue, self.taken) = (rng.bounded(1) as usize, 0);
+        one_hot(self.cue, obs);
+    }
+
+    fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        self.taken += 1;
+        obs.copy_from_slice(&[0.0, 0.0, 1.0, if self.taken == 3 { 1.0 } else { 0.0 }]);
+        if self.taken < 4 {
+            return Step::running(0.0);
+        }
+        Step::terminated(if action.indices()[0] as usize == self.cue { 1.0 } else { 0.0 })
+    }
+
+    fn has_action_mask(&self) -> bool {
+        self.masked
+    }
+
+    fn action_mask(&self, mask: &mut [bool]) {
+        mask.fill(true);
+        (0..3).for_each(|option| mask[2 + option] = option == self.taken % 3);
+    }
+}
+
+/// Shows a number; the closer the action is to it, the less is lost.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Aim {
+    target: f32,
+}
+
+impl Aim {
+    fn draw(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        self.target = rng.uniform(-1.0, 1.0) as f32;
+        obs[0] = self.target;
+    }
+}
+
+impl Env for Aim {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[-1.0], &[1.0]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::box_f32(&[-1.0], &[1.0]).unwrap()
+    }
+
+    fn reset(&mut self, rng: &mut Pcg64, obs: &mut [f32]) {
+        self.draw(rng, obs);
+    }
+
+    fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        let miss = f64::from(action.values()[0] - self.target);
+        self.draw(rng, obs);
+        Step::running(-miss * miss)
+    }
+}
+
 /// As [`Identity`] with two states, seen as a small image of bytes: its left or its right half is bright.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct BrightHalf {

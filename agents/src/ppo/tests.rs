@@ -1,16 +1,20 @@
 //! The loss against PyTorch and finite differences; learning on tasks whose answer is known; parity; settings.
 
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
-use agon_nn::Activation;
-
-use agon_nn::Scratch;
+use agon_nn::losses::categorical;
+use agon_nn::{
+    Activation, MemoryState, ModelScratch, OptimizerState, PackedModel, RecurrentInit, TransformerConfig,
+};
 
 use super::*;
+use crate::distribution::{Distribution, Evaluated};
+use crate::policy_gradient::{PolicyLoss, Transition};
 use crate::test_support::{
-    Bandit, BrightHalf, FOUR_STATES, FourSteps, Golden, Identity, Trial, TrialConfig, Wheel,
+    Aim, Bandit, BrightHalf, FOUR_STATES, FourSteps, Golden, Identity, Recall, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
     assert_threads_do_not_matter, mlp, small_cnn, spec_of,
 };
+use crate::{ActInput, ActMode, ActOutput, Actor};
 
 const GAMMA: f64 = 0.9;
 
@@ -30,28 +34,36 @@ struct Batch {
 }
 
 /// Sums, gradient of the logits, gradient of the values.
-type Evaluated = (LossSums, Vec<f32>, Vec<f32>);
+type LossAndGradients = (LossSums, Vec<f32>, Vec<f32>);
 
 impl Batch {
-    fn evaluate(&self, coefficients: &LossCoefficients, scale: f32) -> Evaluated {
-        self.try_evaluate(coefficients, scale).unwrap()
+    fn evaluate(&self, loss: &PpoLoss, scale: f32) -> LossAndGradients {
+        self.try_evaluate(loss, scale).unwrap()
     }
 
-    fn try_evaluate(&self, coefficients: &LossCoefficients, scale: f32) -> Result<Evaluated, AgentError> {
-        let input = LossInput {
-            num_actions: self.num_actions,
-            logits: &self.logits,
-            values: &self.values,
-            actions: &self.actions,
-            old_log_probs: &self.old_log_probs,
-            advantages: &self.advantages,
-            returns: &self.returns,
-            old_values: &self.old_values,
-            action_masks: &self.action_masks,
-        };
-        let mut probs = vec![f32::NAN; self.logits.len()];
-        let (mut logit_grads, mut value_grads) = (probs.clone(), vec![f32::NAN; self.values.len()]);
-        let sums = ppo_loss(&input, coefficients, scale, &mut probs, &mut logit_grads, &mut value_grads)?;
+    fn try_evaluate(&self, loss: &PpoLoss, scale: f32) -> Result<LossAndGradients, AgentError> {
+        let distribution = Distribution::Categorical { nvec: vec![self.num_actions] };
+        let (mut evaluated, mut sums) = (Evaluated::default(), LossSums::default());
+        let actions = ActionBatch::Discrete(self.actions.clone());
+        distribution.evaluate(&self.logits, &self.action_masks, &actions, &mut evaluated)?;
+        let rows = self.values.len();
+        let (mut log_prob_grads, mut value_grads) = (vec![0.0; rows], vec![0.0; rows]);
+        for row in 0..rows {
+            let transition = Transition {
+                log_prob: evaluated.log_probs[row],
+                old_log_prob: self.old_log_probs[row],
+                advantage: self.advantages[row],
+                value: self.values[row],
+                old_value: self.old_values[row],
+                target: self.returns[row],
+            };
+            let gradient = loss.gradient(&transition, &mut sums);
+            sums.entropy += f64::from(evaluated.entropies[row]);
+            (log_prob_grads[row], value_grads[row]) = (scale * gradient.log_prob, scale * gradient.value);
+        }
+        let entropy_grads = vec![-scale * loss.ent_coef(); rows];
+        let mut logit_grads = vec![f32::NAN; self.logits.len()];
+        distribution.gradient(&evaluated, &actions, &log_prob_grads, &entropy_grads, &mut logit_grads)?;
         Ok((sums, logit_grads, value_grads))
     }
 
@@ -99,7 +111,7 @@ impl Batch {
     }
 }
 
-fn total(sums: &LossSums, coefficients: &LossCoefficients) -> f64 {
+fn total(sums: &LossSums, coefficients: &PpoLoss) -> f64 {
     let (ent_coef, vf_coef) = (f64::from(coefficients.ent_coef), f64::from(coefficients.vf_coef));
     sums.policy_loss + vf_coef * sums.value_loss - ent_coef * sums.entropy
 }
@@ -129,7 +141,7 @@ fn loss_and_gradients_equal_the_reference() {
         old_values: golden.floats("c.old_value"),
         action_masks: vec![],
     };
-    let coefficients = LossCoefficients {
+    let coefficients = PpoLoss {
         clip_coef: golden.floats("c.clip_coef")[0],
         clip_vloss: true,
         ent_coef: golden.floats("c.ent_coef")[0],
@@ -148,7 +160,7 @@ fn gradients_equal_finite_differences() {
     let (step, tolerance) = (1.0 / 256.0, 5e-4);
     for (masked, clip_vloss) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut batch = Batch::of_all_branches(masked);
-        let coefficients = LossCoefficients { clip_coef: 0.2, clip_vloss, ent_coef: 0.3, vf_coef: 0.8 };
+        let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss, ent_coef: 0.3, vf_coef: 0.8 };
         let (_, logit_grads, value_grads) = batch.evaluate(&coefficients, 1.0);
         let mut check = |what: &str, i: usize, grad: f32, input: fn(&mut Batch) -> &mut Vec<f32>| {
             let at = input(&mut batch)[i];
@@ -176,7 +188,7 @@ fn gradients_equal_finite_differences() {
 #[test]
 fn masked_actions_get_exactly_zero_gradient() {
     let batch = Batch::of_all_branches(true);
-    let coefficients = LossCoefficients { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
     let (_, logit_grads, _) = batch.evaluate(&coefficients, 1.0);
     let masked = logit_grads.iter().zip(&batch.action_masks).filter(|(_, legal)| !**legal);
     let grads: Vec<f32> = masked.map(|(&grad, _)| grad).collect();
@@ -187,7 +199,7 @@ fn masked_actions_get_exactly_zero_gradient() {
 fn a_mask_that_allows_nothing_is_an_error() {
     let mut batch = Batch::of_all_branches(true);
     batch.action_masks[8..12].fill(false);
-    let coefficients = LossCoefficients { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
     let error = batch.try_evaluate(&coefficients, 1.0).unwrap_err();
     assert_eq!(error.to_string(), "mask must allow at least one action in each row, got none in row 2");
 }
@@ -195,7 +207,7 @@ fn a_mask_that_allows_nothing_is_an_error() {
 #[test]
 fn metrics_of_the_loss_count_what_they_say() {
     let batch = Batch::of_all_branches(false);
-    let coefficients = LossCoefficients { clip_coef: 0.2, clip_vloss: false, ent_coef: 0.0, vf_coef: 1.0 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: false, ent_coef: 0.0, vf_coef: 1.0 };
     let (sums, ..) = batch.evaluate(&coefficients, 1.0);
     // Of the ratios 0.5, 0.9, 1.1 and 1.6, sixteen rows each, two are outside 1 ± 0.2.
     assert_eq!(sums.clipfrac, 32.0);
@@ -228,9 +240,10 @@ fn trial(spec: &EnvSpec, config: &PpoConfig, iterations: u64, seed: u64) -> Tria
 
 /// The critic's values of the four one-hot states.
 fn values(ppo: &Ppo) -> [f32; 4] {
-    let packed = Packed::new(&ppo.networks.critic, &ppo.params).unwrap();
-    let mut out = [0.0; 4];
-    ppo.networks.critic.infer(&packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
+    let critic = &ppo.core.networks.critic;
+    let packed = PackedModel::new(critic, &ppo.core.params).unwrap();
+    let (mut scratch, mut out) = (ModelScratch::default(), [0.0; 4]);
+    critic.infer(&packed, &FOUR_STATES, 4, &mut MemoryState::none(), &mut scratch, &mut [&mut out]).unwrap();
     out
 }
 
@@ -282,8 +295,8 @@ fn a_shared_encoder_has_its_parameters_once() {
     let names = |share_encoder| {
         let learner = trial(&spec_of(Bandit), &PpoConfig { share_encoder, ..small() }, 1, 0).learner;
         let names: Vec<String> =
-            learner.params.layout().specs().iter().map(|spec| spec.name.clone()).collect();
-        (names, learner.summary().unwrap().parameters(), learner.params.len())
+            learner.core.params.layout().specs().iter().map(|spec| spec.name.clone()).collect();
+        (names, learner.summary().unwrap().parameters(), learner.core.params.len())
     };
     let (own, own_counted, own_len) = names(false);
     assert!(
@@ -389,7 +402,7 @@ fn a_step_in_which_an_agent_took_no_part_teaches_nothing() {
         fragment.active[row] = active;
         fragment.rewards[row] = reward;
         trial.learner.learn(&fragments, trial.env_steps).unwrap();
-        trial.learner.params.as_slice().to_vec()
+        trial.learner.core.params.as_slice().to_vec()
     };
     assert_eq!(learned(false, 0.0), learned(false, 1000.0), "its reward counts for nothing");
     assert_ne!(learned(true, 0.0), learned(true, 1000.0), "that of a transition counts");
@@ -421,7 +434,7 @@ fn states_of_another_network_are_refused() {
     let bandit = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut identity = trial(&spec_of(Identity::default()), &small(), 1, 0).learner;
     let error = identity.restore(&bandit.save().unwrap()).unwrap_err();
-    let (expected, got) = (identity.params.len(), bandit.params.len());
+    let (expected, got) = (identity.core.params.len(), bandit.core.params.len());
     assert_eq!(
         error.to_string(),
         format!("saved learner cannot be restored: expected {expected} weights, got {got}")
@@ -432,7 +445,7 @@ fn states_of_another_network_are_refused() {
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut saved: Saved = crate::learner::decode(&learner.save().unwrap()).unwrap();
-    let OptimizerState::Adam(adam) = &mut saved.optimizer else { panic!("the default is Adam") };
+    let OptimizerState::Adam(adam) = &mut saved.core.optimizer else { panic!("the default is Adam") };
     adam.exp_avg.pop();
     adam.exp_avg_sq.pop();
     let error = learner.restore(&crate::learner::encode(&saved).unwrap());
@@ -523,12 +536,7 @@ fn a_refused_target_kl_is_shown_as_it_was_written() {
 }
 
 #[test]
-fn unsupported_spaces_are_refused() {
-    let continuous = ActionSpec::of(&Space::box_uniform(-1.0, 1.0, &[2]).unwrap()).unwrap();
-    for spec in [continuous, ActionSpec::Discrete { nvec: vec![2, 3] }] {
-        let message = refusal(PpoConfig::default(), &RunInfo { action_spec: spec, ..info() });
-        assert!(message.starts_with("ppo needs a Discrete action space, got "), "{message}");
-    }
+fn unsupported_spaces_and_networks_are_refused() {
     let shifted = Space::discrete_from(1, 5).unwrap();
     let message = refusal(PpoConfig::default(), &RunInfo { observation_space: shifted, ..info() });
     assert!(message.starts_with("ppo needs categories that begin with zero, got "), "{message}");
@@ -571,7 +579,7 @@ fn the_learning_rate_is_annealed_from_its_start_to_zero() {
         assert!((report.metrics[0] - learning_rate).abs() < 1e-12, "{began}: {}", report.metrics[0]);
         let (expected, _) = after_one_iteration(&constant(learning_rate), 0);
         assert!(
-            annealed.params.as_slice() == expected.params.as_slice(),
+            annealed.core.params.as_slice() == expected.core.params.as_slice(),
             "{began}: not a rate of {learning_rate}"
         );
     }
@@ -584,7 +592,7 @@ fn the_clip_coefficient_is_annealed_if_asked_for() {
     let clipped_at = |clip_coef, anneal_clip_coef, began| {
         let config = PpoConfig { clip_coef, anneal_clip_coef, anneal_lr: false, ..small() };
         let (learner, report) = after_one_iteration(&config, began);
-        (learner.params.as_slice().to_vec(), report.metrics[6])
+        (learner.core.params.as_slice().to_vec(), report.metrics[6])
     };
     assert!(clipped_at(0.25, true, 0) == clipped_at(0.25, false, 0));
     assert!(clipped_at(0.25, true, 640) == clipped_at(0.125, false, 0));
@@ -602,33 +610,112 @@ fn target_kl_ends_the_passes_early() {
     assert_eq!(updates(Some(1e-9)), 4);
 }
 
-#[test]
-fn advantages_are_normalised_to_mean_zero_and_deviation_one() {
-    let advantages: Vec<f32> = (0..100).map(|i| ((i * 37) % 101) as f32 * 3.0 + 500.0).collect();
-    let rows: Vec<u32> = (0..100).filter(|row| row % 3 != 0).collect();
-    let n = rows.len() as f64;
-    let mut out = Vec::new();
-    normalise(&advantages, &rows, true, &mut out);
-    let mean = out.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
-    let variance = out.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    assert!(
-        out.len() == rows.len() && mean.abs() < 1e-6 && (variance.sqrt() - 1.0).abs() < 1e-6,
-        "{mean} {variance}"
-    );
-    // Order is kept.
-    let order = |a: &[f32]| {
-        let mut indices: Vec<usize> = (0..a.len()).collect();
-        indices.sort_by(|&i, &j| a[i].total_cmp(&a[j]));
-        indices
-    };
-    let picked: Vec<f32> = rows.iter().map(|&row| advantages[row as usize]).collect();
-    assert_eq!(order(&out), order(&picked));
+// --- Action spaces and memories.
 
-    normalise(&advantages, &rows, false, &mut out);
-    assert_eq!(out, picked);
-    // One advantage has no deviation, equal ones have none to divide by.
-    normalise(&advantages, &[3], true, &mut out);
-    assert_eq!(out, [advantages[3]]);
-    normalise(&[0.7; 4], &[0, 1, 2, 3], true, &mut out);
-    assert_eq!(out, [0.0; 4]);
+/// The memories that there are, small.
+fn memories() -> [MemoryConfig; 4] {
+    let transformer = TransformerConfig {
+        layers: 1,
+        heads: 2,
+        width: 16,
+        feed_forward: 32,
+        window: 6,
+        ..Default::default()
+    };
+    [
+        MemoryConfig::Lstm { hidden: 16, init: RecurrentInit::Orthogonal },
+        MemoryConfig::Gru { hidden: 16, init: RecurrentInit::Orthogonal },
+        MemoryConfig::Transformer(transformer),
+        MemoryConfig::Gtrxl(transformer),
+    ]
+}
+
+fn with_memory(memory: MemoryConfig) -> PpoConfig {
+    PpoConfig {
+        share_encoder: true,
+        num_minibatches: 2,
+        network: ModelConfig { memory, ..mlp(&[16], Activation::Tanh) },
+        ..small()
+    }
+}
+
+#[test]
+fn what_was_shown_three_steps_ago_is_recalled_with_a_memory_only() {
+    for memory in memories() {
+        let config = PpoConfig { sequence_length: Some(16), ..with_memory(memory.clone()) };
+        let mut trial = trial(&spec_of(Recall::default()), &config, 100, 3);
+        trial.run();
+        let last = &trial.episode_returns[trial.episode_returns.len() - 200..];
+        let mean = last.iter().sum::<f64>() / 200.0;
+        assert!(mean >= 0.95, "{memory:?}: {mean}");
+    }
+    let mut blind = trial(&spec_of(Recall::default()), &small(), 100, 3);
+    blind.run();
+    let last = &blind.episode_returns[blind.episode_returns.len() - 200..];
+    let mean = last.iter().sum::<f64>() / 200.0;
+    assert!(mean < 0.65, "without a memory: {mean}");
+}
+
+#[test]
+fn learning_begins_with_the_very_probabilities_that_acted() {
+    // Episodes of four steps begin within sequences of eight, at their starts, and within the second fragment.
+    for memory in memories() {
+        let config = PpoConfig {
+            sequence_length: Some(8),
+            num_minibatches: 1,
+            update_epochs: 1,
+            ..with_memory(memory.clone())
+        };
+        let mut trial = trial(&spec_of(Recall::default()), &config, 4, 1);
+        for iteration in 0..3 {
+            let report = trial.iterate().unwrap();
+            assert_eq!(report.metrics[4..7], [0.0; 3], "{memory:?}, iteration {iteration}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_memory_learns_the_same_for_any_number_of_threads_and_after_a_restore() {
+    for memory in memories() {
+        let config = PpoConfig { sequence_length: Some(8), gradient_slices: 3, ..with_memory(memory) };
+        let make = |seed| trial(&spec_of(Recall::default()), &config, 10, seed);
+        assert_threads_do_not_matter(make);
+        assert_continues_after_restore(make(1), |info| Ppo::new(config.clone(), info));
+    }
+}
+
+#[test]
+fn a_memory_needs_a_shared_encoder_and_sequences_that_fit() {
+    let gru = with_memory(memories()[1].clone());
+    let message = refusal(PpoConfig { share_encoder: false, ..gru.clone() }, &info());
+    assert_eq!(message, "share_encoder must be true for a network with a memory, got false");
+    let message = refusal(PpoConfig { sequence_length: Some(5), ..gru.clone() }, &info());
+    assert_eq!(message, "sequence_length must be a divisor of num_steps = 32, got 5");
+    let message = refusal(PpoConfig { num_minibatches: 3, ..gru }, &info());
+    assert_eq!(
+        message,
+        "num_minibatches must be a divisor of num_envs * num_steps / sequence_length = 4, got 3"
+    );
+}
+
+#[test]
+fn continuous_actions_are_learned_and_kept_within_bounds() {
+    for seed in 0..3 {
+        let spec = spec_of(Aim::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &PpoConfig { ent_coef: 0.0, ..small() }, 80, seed);
+        trial.run();
+        let reward = trial.evaluate(100);
+        assert!(reward > -0.05, "seed {seed}: {reward}");
+    }
+}
+
+#[test]
+fn several_choices_with_masks_and_a_memory_are_learned_together() {
+    for seed in 0..3 {
+        let mut trial = trial(&spec_of(Recall::masked()), &with_memory(memories()[1].clone()), 120, seed);
+        trial.run();
+        let last = &trial.episode_returns[trial.episode_returns.len() - 200..];
+        let mean = last.iter().sum::<f64>() / 200.0;
+        assert!(mean >= 0.95, "seed {seed}: {mean}");
+    }
 }

@@ -200,6 +200,27 @@ impl Model {
         }
     }
 
+    /// The model with only one of its heads, as its first.
+    ///
+    /// It shares the parameters: what reads one head need not compute the others.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if there is no such head.
+    pub fn with_head(&self, head: usize) -> Result<Self, NnError> {
+        let mut one = self.clone();
+        if self.memory.is_none() {
+            one.encoder = Some(self.chain(head)?);
+            one.heads = vec![HeadLayers { layers: None, outputs: self.heads[head].outputs }];
+            return Ok(one);
+        }
+        let Some(built) = self.heads.get(head) else {
+            let (expected, got) = ("one of the model's heads", head.to_string());
+            return Err(NnError::Config { field: "head", expected, got });
+        };
+        one.heads = vec![built.clone()];
+        Ok(one)
+    }
+
     fn check_no_memory(&self) -> Result<(), NnError> {
         if self.memory.is_some() {
             let expected = "none where there is no sequence";

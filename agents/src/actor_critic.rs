@@ -1,0 +1,144 @@
+//! A policy and a value function as networks: what every policy-gradient algorithm trains.
+
+use std::sync::Arc;
+
+use agon_nn::{
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryConfig, MemoryState, Model, ModelConfig,
+    NnError, PackedModel, Params, Summary, Tape, Unroll,
+};
+
+use crate::AgentError;
+use crate::distribution::Distribution;
+use crate::error::ensure;
+use crate::learner::{RunInfo, stream};
+use crate::network;
+use crate::policy::{ActInput, ActOutput, Actor, Policy};
+
+/// Policy and value function, as one buffer of parameters.
+///
+/// Separate networks are named `actor.encoder.*`, `actor.head.*`, `critic.encoder.*` and `critic.head.*`; with a shared
+/// encoder it is `encoder.*`, `memory.*`, `actor.*` and `critic.*`.
+#[derive(Clone, Debug)]
+pub(crate) struct ActorCritic {
+    pub(crate) distribution: Distribution,
+    pub(crate) actor: Model,
+    pub(crate) critic: Model,
+    /// Both heads on one encoder, if they share it.
+    shared: Option<Model>,
+    summary: Summary,
+}
+
+impl ActorCritic {
+    /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
+    pub(crate) fn new(
+        algorithm: &'static str,
+        network: &ModelConfig,
+        share_encoder: bool,
+        info: &RunInfo,
+    ) -> Result<(Self, Params), AgentError> {
+        network::check_not_noisy(algorithm, network)?;
+        let remembers = network.memory != MemoryConfig::None;
+        ensure(
+            !remembers || share_encoder,
+            "share_encoder",
+            "true for a network with a memory",
+            share_encoder,
+        )?;
+        let observation = network::observation(algorithm, &info.observation_space)?;
+        let distribution = Distribution::of(&info.action_spec);
+        let mut builder = LayoutBuilder::new();
+        let orthogonal = |gain| Init::Orthogonal { gain };
+        let spec = |name: &str, head, gain| HeadSpec { name: name.to_owned(), head, init: orthogonal(gain) };
+        let mut model = |prefix: &str, heads: &[HeadSpec]| {
+            let hidden = orthogonal(std::f32::consts::SQRT_2);
+            Model::new(&mut builder, prefix, &observation, network, heads, hidden)
+        };
+        let policy = distribution.head();
+        let networks = if share_encoder {
+            let shared = model("", &[spec("actor", policy, 0.01), spec("critic", Head::Value, 1.0)])?;
+            Self {
+                actor: shared.with_head(0)?,
+                critic: shared.with_head(1)?,
+                summary: shared.summary().clone(),
+                shared: Some(shared),
+                distribution,
+            }
+        } else {
+            let actor = model("actor.", &[spec("actor.head", policy, 0.01)])?;
+            let critic = model("critic.", &[spec("critic.head", Head::Value, 1.0)])?;
+            let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
+            Self { actor, critic, summary: Summary { parts }, shared: None, distribution }
+        };
+        Ok((networks, builder.build(stream(info.seed, 0))))
+    }
+
+    /// Values remembered of a row, `S`.
+    pub(crate) fn state_len(&self) -> usize {
+        self.actor.state_len()
+    }
+
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// A snapshot that acts.
+    pub(crate) fn policy(&self, params: &Params) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(ActorPolicy {
+            packed: PackedModel::new(&self.actor, params)?,
+            model: self.actor.clone(),
+            distribution: self.distribution.clone(),
+        }))
+    }
+
+    /// The policy's outputs and the values of a batch of sequences, from the states before them.
+    ///
+    /// # Shapes
+    /// `x`: `[T·B, O]`, `state`: `[B, S]`; gives `[T·B, P]` and `[T·B, 1]`.
+    pub(crate) fn forward(
+        &self,
+        params: &Params,
+        x: &Input,
+        state: Option<&Matrix>,
+        unroll: &Unroll<'_>,
+        tape: &mut Tape,
+    ) -> Result<[Matrix; 2], AgentError> {
+        let wrong = |heads: Vec<Matrix>| NnError::Length { name: "heads", expected: 2, got: heads.len() };
+        let heads = match (&self.shared, state) {
+            (Some(shared), Some(state)) => shared.forward_sequence(params, x, state, unroll, tape)?.heads,
+            (Some(shared), None) => shared.forward(params, x, tape)?,
+            (None, _) => {
+                let mut heads = self.actor.forward(params, x, tape)?;
+                heads.append(&mut self.critic.forward(params, x, tape)?);
+                heads
+            }
+        };
+        Ok(<[Matrix; 2]>::try_from(heads).map_err(wrong)?)
+    }
+}
+
+/// A snapshot of the actor.
+struct ActorPolicy {
+    model: Model,
+    packed: PackedModel,
+    distribution: Distribution,
+}
+
+impl Policy for ActorPolicy {
+    fn data_width(&self) -> usize {
+        self.distribution.data_width()
+    }
+
+    fn state_len(&self) -> usize {
+        self.model.state_len()
+    }
+
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let Actor { rng, state, model_scratch, outputs, buffer, .. } = actor;
+        outputs.resize(input.num_envs * self.distribution.outputs(), 0.0);
+        let observations = network::rows(input.observations);
+        let mut memory = MemoryState { state, resets: input.resets };
+        let heads = &mut [outputs.as_mut_slice()];
+        self.model.infer(&self.packed, observations, input.num_envs, &mut memory, model_scratch, heads)?;
+        self.distribution.act(outputs, input.action_masks, input.mode, rng, buffer, output)
+    }
+}

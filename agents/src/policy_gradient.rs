@@ -1,0 +1,314 @@
+//! What policy-gradient algorithms share: a rollout, the gradient of a loss over a minibatch of it, and the step.
+//!
+//! An algorithm brings the [`PolicyLoss`] of one transition and says which minibatches there are.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use agon_nn::{
+    Input, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params, Summary, Tape, Unroll,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::actor_critic::ActorCritic;
+use crate::distribution::Evaluated;
+use crate::learner::{RunInfo, restored_optimizer, restored_params};
+use crate::network;
+use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
+use crate::slices::{descend, for_each_slice, slice_range};
+use crate::{AgentError, Fragment, Policy};
+
+/// What a loss reads of one transition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Transition {
+    /// Log-probability of the action under the current policy.
+    pub(crate) log_prob: f32,
+    /// Under the policy that acted.
+    pub(crate) old_log_prob: f32,
+    /// Advantage of the action.
+    pub(crate) advantage: f32,
+    /// The current value estimate.
+    pub(crate) value: f32,
+    /// The estimate before the update.
+    pub(crate) old_value: f32,
+    /// What values are regressed on.
+    pub(crate) target: f32,
+}
+
+/// The derivatives of a transition's loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct TransitionGradient {
+    /// With respect to the action's log-probability.
+    pub(crate) log_prob: f32,
+    /// With respect to the value.
+    pub(crate) value: f32,
+}
+
+/// Sums over transitions; divided by their number they are CleanRL's metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct LossSums {
+    /// Loss of the policy.
+    pub(crate) policy_loss: f64,
+    /// Half the squared error of the values.
+    pub(crate) value_loss: f64,
+    /// Entropy of the policy.
+    pub(crate) entropy: f64,
+    /// `−log ratio`.
+    pub(crate) old_approx_kl: f64,
+    /// `ratio − 1 − log ratio`: Schulman's estimator k3.
+    pub(crate) approx_kl: f64,
+    /// Transitions whose ratio was clipped.
+    pub(crate) clipfrac: f64,
+}
+
+impl LossSums {
+    /// Adds another part's sums.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.policy_loss += other.policy_loss;
+        self.value_loss += other.value_loss;
+        self.entropy += other.entropy;
+        self.old_approx_kl += other.old_approx_kl;
+        self.approx_kl += other.approx_kl;
+        self.clipfrac += other.clipfrac;
+    }
+}
+
+/// The loss of one transition, without its entropy bonus.
+pub(crate) trait PolicyLoss: Sync {
+    /// Adds the transition to the sums and gives its gradient.
+    fn gradient(&self, transition: &Transition, sums: &mut LossSums) -> TransitionGradient;
+
+    /// Weight of the entropy bonus.
+    fn ent_coef(&self) -> f32;
+}
+
+/// What every policy-gradient learner is built from.
+pub(crate) struct Settings<'a> {
+    pub(crate) algorithm: &'static str,
+    pub(crate) network: &'a ModelConfig,
+    pub(crate) share_encoder: bool,
+    /// Ticks of the sequences that a network with a memory learns from.
+    pub(crate) sequence_length: usize,
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) max_grad_norm: f64,
+    pub(crate) gradient_slices: usize,
+}
+
+/// Networks, rollout and optimizer of a policy-gradient learner.
+pub(crate) struct PolicyGradient {
+    pub(crate) networks: ActorCritic,
+    pub(crate) params: Params,
+    optimizer: Optimizer,
+    pub(crate) updates: u64,
+    pub(crate) rollout: Rollout,
+    shards: Vec<ShardWork>,
+    slices: Vec<SliceWork>,
+    max_grad_norm: f64,
+    /// Rows of the current minibatch.
+    rows: Vec<u32>,
+}
+
+/// What is saved of one.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Saved {
+    params: Vec<f32>,
+    pub(crate) optimizer: OptimizerState,
+    updates: u64,
+}
+
+impl PolicyGradient {
+    /// With networks initialised from the run's seed.
+    pub(crate) fn new(settings: &Settings<'_>, info: &RunInfo) -> Result<Self, AgentError> {
+        let (networks, params) =
+            ActorCritic::new(settings.algorithm, settings.network, settings.share_encoder, info)?;
+        let dtype = network::dtype(&info.observation_space);
+        Ok(Self {
+            rollout: Rollout::new(&networks, dtype, &info.action_spec, settings.sequence_length),
+            optimizer: Optimizer::new(settings.optimizer, params.len())?,
+            networks,
+            params,
+            updates: 0,
+            shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
+            slices: (0..settings.gradient_slices).map(|_| SliceWork::default()).collect(),
+            max_grad_norm: settings.max_grad_norm,
+            rows: Vec::new(),
+        })
+    }
+
+    /// Values, advantages and targets of every fragment, then everything flattened.
+    pub(crate) fn estimate(&mut self, fragments: &[Fragment], targets: Targets) -> Result<(), AgentError> {
+        let estimator = Estimator::new(&self.networks, &self.params, &self.rollout, targets)?;
+        for_each_slice(&mut self.shards, |shard, work| estimator.estimate(&fragments[shard], work))?;
+        self.rollout.clear();
+        for (fragment, work) in fragments.iter().zip(&self.shards) {
+            self.rollout.extend(fragment, work);
+        }
+        Ok(())
+    }
+
+    /// Threads that an update can use beside the calling one.
+    pub(crate) fn helpers(&self) -> usize {
+        self.slices.len() - 1
+    }
+
+    /// One gradient step on some units of the rollout; gives the sums and how many transitions they are over.
+    pub(crate) fn update(
+        &mut self,
+        units: &[u32],
+        loss: &impl PolicyLoss,
+        norm_adv: bool,
+        learning_rate: f64,
+    ) -> Result<(LossSums, usize), AgentError> {
+        self.rollout.rows(units, &mut self.rows);
+        let scale = MinibatchScale::of(&self.rollout.advantages_of(&self.rows), norm_adv);
+        if scale.transitions == 0 {
+            // Where most agents have ended there can be minibatches without a transition.
+            return Ok((LossSums::default(), 0));
+        }
+        // Taken out, so that slices can be written while they all read the rest.
+        let mut slices = std::mem::take(&mut self.slices);
+        let count = slices.len();
+        let outcome = for_each_slice(&mut slices, |slice, work| {
+            work.backward(self, &units[slice_range(units.len(), count, slice)], loss, scale)
+        });
+        let outcome = outcome.and_then(|()| self.step(&mut slices, learning_rate));
+        self.slices = slices;
+        Ok((outcome?, scale.transitions))
+    }
+
+    /// Sums the slices' gradients and takes the step.
+    fn step(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<LossSums, AgentError> {
+        let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
+        let mut sums = first.sums;
+        others.iter().for_each(|work| sums.add(&work.sums));
+        for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
+            if !value.is_finite() {
+                return Err(AgentError::NotFinite { what, value, update: self.updates });
+            }
+        }
+        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+        descend(
+            &mut self.params,
+            &mut self.optimizer,
+            &mut first.grads,
+            &gradients,
+            self.max_grad_norm,
+            learning_rate,
+        )?;
+        self.updates += 1;
+        Ok(sums)
+    }
+
+    pub(crate) fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.networks.policy(&self.params)
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        self.networks.summary().clone()
+    }
+
+    pub(crate) fn save(&self) -> Saved {
+        Saved {
+            params: self.params.as_slice().to_vec(),
+            optimizer: self.optimizer.state(),
+            updates: self.updates,
+        }
+    }
+
+    /// Takes on a saved state, after everything has been checked.
+    pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
+        let params = restored_params(&self.params, &saved.params)?;
+        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
+        (self.params, self.optimizer, self.updates) = (params, optimizer, saved.updates);
+        Ok(())
+    }
+}
+
+/// Working memory of one gradient slice.
+#[derive(Debug, Default)]
+struct SliceWork {
+    grads: Vec<f32>,
+    sums: LossSums,
+    gathered: Gathered,
+    evaluated: Evaluated,
+    /// Gradients of log-probabilities, entropies and values, `[B]` each.
+    by_row: [Vec<f32>; 3],
+    output_grads: Vec<f32>,
+}
+
+impl SliceWork {
+    /// Loss and gradient of one slice of a minibatch.
+    fn backward(
+        &mut self,
+        learner: &PolicyGradient,
+        units: &[u32],
+        loss: &impl PolicyLoss,
+        scale: MinibatchScale,
+    ) -> Result<(), AgentError> {
+        self.grads.resize(learner.params.len(), 0.0);
+        self.sums = LossSums::default();
+        if units.is_empty() {
+            self.grads.fill(0.0);
+            return Ok(());
+        }
+        let x = self.gathered.gather(&learner.rollout, units)?;
+        self.differentiate(learner, &x, units.len(), loss, scale)
+    }
+
+    fn differentiate(
+        &mut self,
+        learner: &PolicyGradient,
+        x: &Input,
+        units: usize,
+        loss: &impl PolicyLoss,
+        scale: MinibatchScale,
+    ) -> Result<(), AgentError> {
+        let PolicyGradient { networks, params, rollout, .. } = learner;
+        let Self { grads, sums, gathered, evaluated, by_row, output_grads } = self;
+        let mut tape = Tape::new();
+        let unroll = Unroll::new(gathered.sequence_length(units)).resets(&gathered.resets);
+        let [outputs, values] = networks.forward(params, x, gathered.states.as_ref(), &unroll, &mut tape)?;
+        let (distribution, actions) = (&networks.distribution, &gathered.actions);
+        distribution.evaluate(outputs.as_slice(), &gathered.action_masks, actions, evaluated)?;
+
+        let rows = gathered.rows.len();
+        by_row.iter_mut().for_each(|grads| grads.resize(rows, 0.0));
+        let [log_prob_grads, entropy_grads, value_grads] = by_row;
+        let weight = 1.0 / scale.transitions as f32;
+        for (i, &row) in gathered.rows.iter().enumerate() {
+            let row = row as usize;
+            (log_prob_grads[i], entropy_grads[i], value_grads[i]) = (0.0, 0.0, 0.0);
+            if !rollout.active[row] {
+                continue;
+            }
+            let transition = Transition {
+                log_prob: evaluated.log_probs[i],
+                old_log_prob: rollout.log_probs[row],
+                advantage: scale.scaled(rollout.advantages[row]),
+                value: values.as_slice()[i],
+                old_value: rollout.values[row],
+                target: rollout.returns[row],
+            };
+            let gradient = loss.gradient(&transition, sums);
+            sums.entropy += f64::from(evaluated.entropies[i]);
+            log_prob_grads[i] = weight * gradient.log_prob;
+            entropy_grads[i] = -weight * loss.ent_coef();
+            value_grads[i] = weight * gradient.value;
+        }
+        output_grads.resize(outputs.as_slice().len(), 0.0);
+        distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;
+        let gradients = [(&outputs, output_grads.as_slice()), (&values, value_grads.as_slice())];
+        tape.backward(params, &gradients, grads)?;
+        Ok(())
+    }
+}
+
+/// The steps that the fragments of an iteration hold.
+pub(crate) fn steps_of(fragments: &[Fragment]) -> usize {
+    fragments.iter().map(Fragment::rows).sum()
+}
+
+/// The units of one of `count` nearly equal minibatches.
+pub(crate) fn minibatch(order: &[u32], count: usize, index: usize) -> Range<usize> {
+    slice_range(order.len(), count, index)
+}
