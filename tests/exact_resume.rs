@@ -89,3 +89,10 @@ fn ppo_resumes_to_the_same_bytes_after_sigkill() {
 fn dqn_resumes_to_the_same_bytes_after_sigkill() {
     survives_kills("dqn", &common::DQN);
 }
+
+#[test]
+fn what_a_policy_remembers_resumes_to_the_same_bytes_after_sigkill() {
+    let case = common::cases().into_iter().find(|case| case.settings.iter().any(|s| s.contains("lstm")));
+    let common::Case { algorithm, settings } = case.unwrap();
+    survives_kills(algorithm, &settings);
+}

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use agon::RunError;
 use agon::runtime::{self, Setup};
+use common::Case;
 
 const FILES: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
 
@@ -32,56 +33,41 @@ fn threads_change_nothing(algorithm: &str, settings: &[&str]) {
     for threads in [1, 2, 4] {
         let found = train(algorithm, settings, threads, 7);
         for ((name, expected), found) in FILES.iter().zip(&one).zip(found) {
-            assert!(*expected == found, "{algorithm}, {threads} threads: {name} differs");
+            assert!(*expected == found, "{algorithm} with {settings:?}, {threads} threads: {name} differs");
         }
     }
     assert_ne!(one, train(algorithm, settings, 2, 8), "another seed gives another run");
 }
 
 #[test]
-fn ppo_is_the_same_for_any_number_of_threads() {
-    threads_change_nothing("ppo", &common::PPO);
+fn every_algorithm_is_the_same_for_any_number_of_threads() {
+    for Case { algorithm, settings } in common::cases() {
+        threads_change_nothing(algorithm, &settings);
+    }
 }
 
 #[test]
-fn dqn_is_the_same_for_any_number_of_threads() {
-    threads_change_nothing("dqn", &common::DQN);
+fn every_algorithm_that_is_asked_to_stop_resumes_to_the_same_bytes() {
+    for Case { algorithm, settings } in common::cases() {
+        resumes_to_the_same_bytes(algorithm, &settings);
+    }
 }
 
 #[test]
-fn running_statistics_are_the_same_for_any_number_of_threads() {
-    threads_change_nothing("ppo", &with(&common::PPO, &NORMALISED));
+fn no_algorithm_is_left_out() {
+    let cases = common::cases();
+    for algorithm in Setup::default().algorithms.iter() {
+        let name = algorithm.name();
+        assert!(cases.iter().any(|case| case.algorithm == name), "no short run of `{name}`");
+    }
 }
 
-#[test]
-fn agents_of_one_arena_are_the_same_for_any_number_of_threads() {
-    threads_change_nothing("ppo", &with(&common::PPO, &["env.id=Foraging-8x8-2p-2f-v3"]));
-}
-
-/// Running statistics of observations and rewards, which all shards share.
-const NORMALISED: [&str; 1] =
-    ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
-
-fn with<'a>(settings: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
-    [settings, more].concat()
-}
-
-#[test]
-fn a_run_that_is_asked_to_stop_resumes_to_the_same_bytes() {
-    resumes_to_the_same_bytes(&common::PPO);
-}
-
-#[test]
-fn a_run_with_running_statistics_resumes_to_the_same_bytes() {
-    resumes_to_the_same_bytes(&with(&common::PPO, &NORMALISED));
-}
-
-fn resumes_to_the_same_bytes(settings: &[&str]) {
-    let whole = train("ppo", settings, 2, 1);
+fn resumes_to_the_same_bytes(algorithm: &str, settings: &[&str]) {
+    let whole = train(algorithm, settings, 2, 1);
     let directory = tempfile::tempdir().unwrap();
     let run = directory.path().join("run");
     let setup = Setup::default();
-    let config = common::config_of("ppo", settings);
+    let config = common::config_of(algorithm, settings);
     let mut iterations = 0;
     let stopped = runtime::train(&setup, config, &run, &mut |_| {
         iterations += 1;
@@ -91,7 +77,7 @@ fn resumes_to_the_same_bytes(settings: &[&str]) {
     let resumed = runtime::resume(&setup, &run, Some(1), &mut |_| true).unwrap();
     assert!(resumed.finished);
     for ((name, expected), found) in FILES.iter().zip(&whole).zip(files(&run)) {
-        assert!(*expected == found, "{name} differs");
+        assert!(*expected == found, "{algorithm} with {settings:?}: {name} differs");
     }
     // Resuming a finished run changes nothing.
     assert!(runtime::resume(&setup, &run, None, &mut |_| true).unwrap().finished);

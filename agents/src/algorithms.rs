@@ -9,7 +9,9 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::AgentError;
+use crate::a2c::{A2c, A2cConfig};
 use crate::dqn::{Dqn, DqnConfig};
+use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
 
@@ -40,15 +42,29 @@ impl AlgorithmSpec {
         build: impl Fn(C, &RunInfo) -> Result<L, AgentError> + Send + Sync + 'static,
     ) -> Self
     where
-        C: Default + Serialize + DeserializeOwned,
+        C: Default + Serialize + DeserializeOwned + 'static,
         L: Learner + 'static,
     {
-        let resolve = |settings: &toml::Table| {
-            let config = read::<C>(settings)?;
+        Self::with_defaults(name, summary, C::default, build)
+    }
+
+    /// As [`Self::new`], with other settings where none are given.
+    pub fn with_defaults<C, L>(
+        name: &str,
+        summary: &str,
+        defaults: fn() -> C,
+        build: impl Fn(C, &RunInfo) -> Result<L, AgentError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        C: Serialize + DeserializeOwned + 'static,
+        L: Learner + 'static,
+    {
+        let resolve = move |settings: &toml::Table| {
+            let config = read(defaults, settings)?;
             toml::Table::try_from(&config).map_err(|error| AgentError::Config(error.to_string()))
         };
         let build = move |settings: &toml::Table, info: &RunInfo| {
-            Ok(Box::new(build(read(settings)?, info)?) as Box<dyn Learner>)
+            Ok(Box::new(build(read(defaults, settings)?, info)?) as Box<dyn Learner>)
         };
         Self {
             name: name.to_owned(),
@@ -86,9 +102,12 @@ impl AlgorithmSpec {
 }
 
 /// Reads settings laid over the defaults, so that a nested table may name some of its keys only.
-fn read<C: Default + Serialize + DeserializeOwned>(settings: &toml::Table) -> Result<C, AgentError> {
+fn read<C: Serialize + DeserializeOwned>(
+    defaults: fn() -> C,
+    settings: &toml::Table,
+) -> Result<C, AgentError> {
     let mut table =
-        toml::Table::try_from(C::default()).map_err(|error| AgentError::Config(error.to_string()))?;
+        toml::Table::try_from(defaults()).map_err(|error| AgentError::Config(error.to_string()))?;
     merge(&mut table, settings.clone());
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
@@ -149,12 +168,28 @@ impl Algorithms {
             "Proximal policy optimisation with clipping (on-policy).",
             |config: PpoConfig, info: &RunInfo| Ppo::new(config, info),
         );
+        let a2c = AlgorithmSpec::new(
+            "a2c",
+            "Synchronous advantage actor-critic (on-policy).",
+            |config: A2cConfig, info: &RunInfo| A2c::new(config, info),
+        );
+        let impala = AlgorithmSpec::new(
+            "impala",
+            "Actor-critic with V-trace, for asynchronous acting.",
+            |config: ImpalaConfig, info: &RunInfo| Impala::new(config, info),
+        );
+        let appo = AlgorithmSpec::with_defaults(
+            "appo",
+            "PPO's clipped objective with V-trace, for asynchronous acting.",
+            ImpalaConfig::appo,
+            |config: ImpalaConfig, info: &RunInfo| Impala::new(config, info),
+        );
         let dqn = AlgorithmSpec::new(
             "dqn",
             "Deep Q-learning with a replay buffer and a target network (off-policy).",
             |config: DqnConfig, info: &RunInfo| Dqn::new(config, info),
         );
-        for spec in [ppo, dqn] {
+        for spec in [a2c, appo, dqn, impala, ppo] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         algorithms

@@ -9,6 +9,7 @@
 //! of slices in a fixed order, so a learner's results do not depend on the number of threads.
 #![forbid(unsafe_code)]
 
+pub mod a2c;
 mod actor_critic;
 pub mod algorithms;
 mod distribution;
@@ -16,6 +17,7 @@ pub mod dqn;
 pub mod environment_loop;
 pub mod error;
 pub mod fragment;
+pub mod impala;
 pub mod learner;
 mod network;
 pub mod policy;

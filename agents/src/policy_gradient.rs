@@ -2,20 +2,22 @@
 //!
 //! An algorithm brings the [`PolicyLoss`] of one transition and says which minibatches there are.
 
-use std::ops::Range;
 use std::sync::Arc;
 
+use agon_envs::Pcg64;
 use agon_nn::{
-    Input, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params, Summary, Tape, Unroll,
+    Input, MemoryConfig, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params, Summary, Tape,
+    Unroll,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::Evaluated;
+use crate::error::{ensure, positive};
 use crate::learner::{RunInfo, restored_optimizer, restored_params};
 use crate::network;
 use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
-use crate::slices::{descend, for_each_slice, slice_range};
+use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment, Policy};
 
 /// What a loss reads of one transition.
@@ -82,16 +84,93 @@ pub(crate) trait PolicyLoss: Sync {
     fn ent_coef(&self) -> f32;
 }
 
-/// What every policy-gradient learner is built from.
+/// `−A ln π + vf_coef · ½ (V − G)² − ent_coef · H` of a transition.
+///
+/// # Source
+/// Mnih et al. (2016), arXiv:1602.01783, section 4.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ActorCriticLoss {
+    /// Weight of the entropy bonus.
+    pub(crate) ent_coef: f32,
+    /// Weight of the value loss.
+    pub(crate) vf_coef: f32,
+}
+
+impl PolicyLoss for ActorCriticLoss {
+    fn gradient(&self, transition: &Transition, sums: &mut LossSums) -> TransitionGradient {
+        let &Transition { log_prob, old_log_prob, advantage, value, target, .. } = transition;
+        let (error, log_ratio) = (value - target, log_prob - old_log_prob);
+        sums.policy_loss -= f64::from(advantage * log_prob);
+        sums.value_loss += f64::from(0.5 * error * error);
+        sums.old_approx_kl -= f64::from(log_ratio);
+        sums.approx_kl += f64::from(log_ratio.exp() - 1.0 - log_ratio);
+        TransitionGradient { log_prob: -advantage, value: self.vf_coef * error }
+    }
+
+    fn ent_coef(&self) -> f32 {
+        self.ent_coef
+    }
+}
+
+/// The settings that every policy-gradient algorithm has.
 pub(crate) struct Settings<'a> {
     pub(crate) algorithm: &'static str,
-    pub(crate) network: &'a ModelConfig,
-    pub(crate) share_encoder: bool,
-    /// Ticks of the sequences that a network with a memory learns from.
-    pub(crate) sequence_length: usize,
-    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) num_steps: usize,
+    /// Ticks of the sequences that a network with a memory learns from; whole rollouts if none.
+    pub(crate) sequence_length: Option<usize>,
+    pub(crate) num_minibatches: usize,
+    pub(crate) learning_rate: f64,
+    pub(crate) gamma: f64,
+    pub(crate) ent_coef: f64,
+    pub(crate) vf_coef: f64,
     pub(crate) max_grad_norm: f64,
+    pub(crate) optimizer: OptimizerConfig,
     pub(crate) gradient_slices: usize,
+    pub(crate) share_encoder: bool,
+    pub(crate) network: &'a ModelConfig,
+}
+
+impl Settings<'_> {
+    fn sequence_length(&self) -> usize {
+        self.sequence_length.unwrap_or(self.num_steps)
+    }
+
+    fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+        ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
+        ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
+        ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
+        ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
+        ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
+        ensure(positive(self.max_grad_norm), "max_grad_norm", "above 0", self.max_grad_norm)?;
+        self.optimizer.validate()?;
+        let slices = self.gradient_slices;
+        ensure((1..=64).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
+        let sequence_length = self.sequence_length();
+        if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
+            let expected = format!("a divisor of num_steps = {}", self.num_steps);
+            return Err(AgentError::setting("sequence_length", expected, sequence_length));
+        }
+        let steps = num_envs * self.num_steps;
+        let (what, units) = match self.network.memory {
+            MemoryConfig::None => ("num_envs * num_steps", steps),
+            _ => ("num_envs * num_steps / sequence_length", steps / sequence_length),
+        };
+        if self.num_minibatches == 0 || !units.is_multiple_of(self.num_minibatches) {
+            let expected = format!("a divisor of {what} = {units}");
+            return Err(AgentError::setting("num_minibatches", expected, self.num_minibatches));
+        }
+        Ok(())
+    }
+}
+
+/// How often a rollout is passed over.
+pub(crate) struct Passes {
+    pub(crate) update_epochs: usize,
+    pub(crate) num_minibatches: usize,
+    /// Whether advantages are normalised in each minibatch.
+    pub(crate) norm_adv: bool,
+    /// Ends the passes once `approx_kl` of a pass's last minibatch exceeds it.
+    pub(crate) target_kl: Option<f64>,
 }
 
 /// Networks, rollout and optimizer of a policy-gradient learner.
@@ -117,13 +196,14 @@ pub(crate) struct Saved {
 }
 
 impl PolicyGradient {
-    /// With networks initialised from the run's seed.
+    /// Checks the settings, and initialises networks from the run's seed.
     pub(crate) fn new(settings: &Settings<'_>, info: &RunInfo) -> Result<Self, AgentError> {
+        settings.validate(info.num_envs)?;
         let (networks, params) =
             ActorCritic::new(settings.algorithm, settings.network, settings.share_encoder, info)?;
         let dtype = network::dtype(&info.observation_space);
         Ok(Self {
-            rollout: Rollout::new(&networks, dtype, &info.action_spec, settings.sequence_length),
+            rollout: Rollout::new(&networks, dtype, &info.action_spec, settings.sequence_length()),
             optimizer: Optimizer::new(settings.optimizer, params.len())?,
             networks,
             params,
@@ -146,13 +226,41 @@ impl PolicyGradient {
         Ok(())
     }
 
-    /// Threads that an update can use beside the calling one.
-    pub(crate) fn helpers(&self) -> usize {
-        self.slices.len() - 1
+    /// Passes over the rollout, each in a new random order and minibatch by minibatch.
+    ///
+    /// Gives the sums over all updates, and over how many transitions they are.
+    pub(crate) fn passes(
+        &mut self,
+        passes: &Passes,
+        loss: &impl PolicyLoss,
+        rng: &mut Pcg64,
+        learning_rate: f64,
+    ) -> Result<(LossSums, usize), AgentError> {
+        awake(self.slices.len() - 1, || {
+            let (mut sums, mut learned) = (LossSums::default(), 0);
+            let mut order: Vec<u32> = (0..self.rollout.units() as u32).collect();
+            for _ in 0..passes.update_epochs {
+                rng.shuffle(&mut order);
+                let mut approx_kl = 0.0;
+                for index in 0..passes.num_minibatches {
+                    let units = &order[slice_range(order.len(), passes.num_minibatches, index)];
+                    let (update, transitions) = self.update(units, loss, passes.norm_adv, learning_rate)?;
+                    if transitions > 0 {
+                        approx_kl = update.approx_kl / transitions as f64;
+                    }
+                    sums.add(&update);
+                    learned += transitions;
+                }
+                if passes.target_kl.is_some_and(|target| approx_kl > target) {
+                    break;
+                }
+            }
+            Ok((sums, learned))
+        })
     }
 
     /// One gradient step on some units of the rollout; gives the sums and how many transitions they are over.
-    pub(crate) fn update(
+    fn update(
         &mut self,
         units: &[u32],
         loss: &impl PolicyLoss,
@@ -308,7 +416,5 @@ pub(crate) fn steps_of(fragments: &[Fragment]) -> usize {
     fragments.iter().map(Fragment::rows).sum()
 }
 
-/// The units of one of `count` nearly equal minibatches.
-pub(crate) fn minibatch(order: &[u32], count: usize, index: usize) -> Range<usize> {
-    slice_range(order.len(), count, index)
-}
+#[cfg(test)]
+mod tests;

@@ -17,17 +17,16 @@ mod loss;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, MemoryConfig, ModelConfig, OptimizerConfig, Params, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Params, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
-use crate::policy_gradient::{self, LossSums, PolicyGradient, Settings, minibatch, steps_of};
+use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
-use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, returns};
-use loss::PpoLoss;
+pub(crate) use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,51 +105,40 @@ impl Default for PpoConfig {
 }
 
 impl PpoConfig {
-    /// Checks every setting's range.
-    ///
-    /// # Errors
-    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
-        ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
+    /// Checks PPO's own settings.
+    fn validate(&self) -> Result<(), AgentError> {
         ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
-        ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
-        ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
         ensure((0.0..=1.0).contains(&self.gae_lambda), "gae_lambda", "between 0 and 1", self.gae_lambda)?;
         ensure(positive(self.clip_coef), "clip_coef", "above 0", self.clip_coef)?;
-        ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
-        ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
-        ensure(positive(self.max_grad_norm), "max_grad_norm", "above 0", self.max_grad_norm)?;
-        ensure(
-            self.target_kl.is_none_or(|kl| kl > 0.0),
-            "target_kl",
-            "above 0",
-            self.target_kl.unwrap_or_default(),
-        )?;
-        self.optimizer.validate()?;
-        ensure(
-            (1..=64).contains(&self.gradient_slices),
-            "gradient_slices",
-            "between 1 and 64",
-            self.gradient_slices,
-        )?;
-        let sequence_length = self.sequence_length();
-        if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
-            let expected = format!("a divisor of num_steps = {}", self.num_steps);
-            return Err(AgentError::setting("sequence_length", expected, sequence_length));
-        }
-        let (what, units) = match self.network.memory {
-            MemoryConfig::None => ("num_envs * num_steps", num_envs * self.num_steps),
-            _ => ("num_envs * num_steps / sequence_length", num_envs * self.num_steps / sequence_length),
-        };
-        if self.num_minibatches == 0 || !units.is_multiple_of(self.num_minibatches) {
-            let expected = format!("a divisor of {what} = {units}");
-            return Err(AgentError::setting("num_minibatches", expected, self.num_minibatches));
-        }
-        Ok(())
+        let target_kl = self.target_kl.unwrap_or(1.0);
+        ensure(target_kl > 0.0, "target_kl", "above 0", target_kl)
     }
 
-    fn sequence_length(&self) -> usize {
-        self.sequence_length.unwrap_or(self.num_steps)
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            algorithm: "ppo",
+            num_steps: self.num_steps,
+            sequence_length: self.sequence_length,
+            num_minibatches: self.num_minibatches,
+            learning_rate: self.learning_rate,
+            gamma: self.gamma,
+            ent_coef: self.ent_coef,
+            vf_coef: self.vf_coef,
+            max_grad_norm: self.max_grad_norm,
+            optimizer: self.optimizer,
+            gradient_slices: self.gradient_slices,
+            share_encoder: self.share_encoder,
+            network: &self.network,
+        }
+    }
+
+    fn passes(&self) -> Passes {
+        Passes {
+            update_epochs: self.update_epochs,
+            num_minibatches: self.num_minibatches,
+            norm_adv: self.norm_adv,
+            target_kl: self.target_kl,
+        }
     }
 }
 
@@ -161,8 +149,6 @@ pub struct Ppo {
     rng: Pcg64,
     learning_rate: LinearSchedule,
     clip_coef: LinearSchedule,
-    /// Units of the rollout in the order of this pass.
-    order: Vec<u32>,
 }
 
 /// What is saved of a learner.
@@ -178,58 +164,16 @@ impl Ppo {
     /// # Errors
     /// If a setting is out of range or the networks do not suit the environment.
     pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate(info.num_envs)?;
-        let core = PolicyGradient::new(
-            &Settings {
-                algorithm: "ppo",
-                network: &config.network,
-                share_encoder: config.share_encoder,
-                sequence_length: config.sequence_length(),
-                optimizer: config.optimizer,
-                max_grad_norm: config.max_grad_norm,
-                gradient_slices: config.gradient_slices,
-            },
-            info,
-        )?;
-        let duration = info.total_timesteps as f64;
-        let anneal = |start: f64, anneal: bool| LinearSchedule {
-            start,
-            end: if anneal { 0.0 } else { start },
-            duration,
-        };
+        config.validate()?;
+        let core = PolicyGradient::new(&config.settings(), info)?;
+        let total = info.total_timesteps;
         Ok(Self {
-            learning_rate: anneal(config.learning_rate, config.anneal_lr),
-            clip_coef: anneal(config.clip_coef, config.anneal_clip_coef),
+            learning_rate: LinearSchedule::annealed(config.learning_rate, config.anneal_lr, total),
+            clip_coef: LinearSchedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
             core,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            order: Vec::new(),
             config,
         })
-    }
-
-    /// Passes over the rollout; gives the sums over all updates, and over how many transitions they are.
-    fn passes(&mut self, loss: PpoLoss, learning_rate: f64) -> Result<(LossSums, usize), AgentError> {
-        let PpoConfig { num_minibatches, update_epochs, norm_adv, target_kl, .. } = self.config;
-        let (mut sums, mut learned) = (LossSums::default(), 0);
-        self.order.clear();
-        self.order.extend(0..self.core.rollout.units() as u32);
-        for _ in 0..update_epochs {
-            self.rng.shuffle(&mut self.order);
-            let mut approx_kl = 0.0;
-            for index in 0..num_minibatches {
-                let units = &self.order[minibatch(&self.order, num_minibatches, index)];
-                let (update, transitions) = self.core.update(units, &loss, norm_adv, learning_rate)?;
-                if transitions > 0 {
-                    approx_kl = update.approx_kl / transitions as f64;
-                }
-                sums.add(&update);
-                learned += transitions;
-            }
-            if target_kl.is_some_and(|target| approx_kl > target) {
-                break;
-            }
-        }
-        Ok((sums, learned))
     }
 }
 
@@ -267,7 +211,8 @@ impl Learner for Ppo {
             ent_coef: ent_coef as f32,
             vf_coef: vf_coef as f32,
         };
-        let (sums, learned) = awake(self.core.helpers(), || self.passes(loss, learning_rate))?;
+        let passes = self.config.passes();
+        let (sums, learned) = self.core.passes(&passes, &loss, &mut self.rng, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;
         let rollout = &self.core.rollout;
         Ok(LearnReport {

@@ -150,6 +150,29 @@ pub fn vtrace(
     }
 }
 
+/// One-step advantages over given value targets: `A_t = r_t + γ (1 − terminated_t) v'_t − V(s_t)` with `v'_t = vs_{t+1}`
+/// inside an episode, `V(s'_t)` where it was truncated or the data end: V-trace's before their importance weights.
+///
+/// # Shapes
+/// `vs`, `advantages`: `[T, N]`.
+///
+/// # Panics
+/// If lengths disagree.
+pub fn one_step_advantages(trajectory: &Trajectory<'_>, vs: &[f32], gamma: f32, advantages: &mut [f32]) {
+    let rows = trajectory.check(advantages);
+    assert!(vs.len() == rows, "expected {rows} targets, got {}", vs.len());
+    let n = trajectory.num_envs;
+    for (row, advantage) in advantages.iter_mut().enumerate() {
+        let terminated = trajectory.terminated[row];
+        let next = match vs.get(row + n) {
+            _ if terminated => 0.0,
+            Some(&next) if !trajectory.truncated[row] => next,
+            _ => trajectory.next_values[row],
+        };
+        *advantage = trajectory.rewards[row] + gamma * next - trajectory.values[row];
+    }
+}
+
 /// `1 − Var(returns − values) / Var(returns)`: one if the values predict perfectly, NaN if returns do not vary.
 ///
 /// # Source

@@ -18,8 +18,9 @@ use crate::{AgentError, Fragment};
 pub(crate) enum Targets {
     /// Generalised advantage estimation; targets are λ-returns.
     Gae { gamma: f32, gae_lambda: f32 },
-    /// V-trace: corrected for what the acting policy did differently.
-    Vtrace { gamma: f32, rho_bar: f32, c_bar: f32 },
+    /// V-trace: corrected for what the acting policy did differently. The advantages carry their importance weights if
+    /// `weighted`; else the loss has a ratio of its own.
+    Vtrace { gamma: f32, rho_bar: f32, c_bar: f32, weighted: bool },
 }
 
 /// The steps of all shards, flattened: `B` rows in the order shard, tick, row of the shard.
@@ -231,9 +232,12 @@ impl<'a> Estimator<'a> {
                     work.advantages.iter().zip(&work.values).map(|(advantage, value)| advantage + value);
                 work.returns.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum);
             }
-            Targets::Vtrace { gamma, rho_bar, c_bar } => {
+            Targets::Vtrace { gamma, rho_bar, c_bar, weighted } => {
                 let (vs, advantages) = (&mut work.returns, &mut work.advantages);
                 returns::vtrace(&trajectory, &work.ratios, gamma, rho_bar, c_bar, vs, advantages);
+                if !weighted {
+                    returns::one_step_advantages(&trajectory, vs, gamma, advantages);
+                }
             }
         }
         Ok(())

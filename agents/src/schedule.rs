@@ -12,6 +12,11 @@ pub struct LinearSchedule {
 }
 
 impl LinearSchedule {
+    /// From `start` to zero over the run if annealed, else constant.
+    pub fn annealed(start: f64, anneal: bool, total_timesteps: u64) -> Self {
+        Self { start, end: if anneal { 0.0 } else { start }, duration: total_timesteps as f64 }
+    }
+
     /// The value at a number of environment steps.
     pub fn at(&self, env_steps: u64) -> f64 {
         if self.duration <= 0.0 {

@@ -31,6 +31,42 @@ pub(crate) const DQN: [&str; 10] = [
     "runtime.checkpoint_every=1000",
 ];
 
+/// Settings that a few thousand steps of any policy-gradient algorithm with a memory have in common.
+const REMEMBERING: [&str; 6] = [
+    "env.id=CartPoleNoVel-v1",
+    "num_envs=8",
+    "runtime.num_shards=4",
+    "total_timesteps=8192",
+    "agent.num_steps=32",
+    "agent.share_encoder=true",
+];
+
+/// A short run of an algorithm: its name, and its settings.
+pub(crate) struct Case {
+    pub(crate) algorithm: &'static str,
+    pub(crate) settings: Vec<&'static str>,
+}
+
+/// Short runs of every algorithm and of what decides its state: what holds for all of them is tested on these.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |algorithm, parts: &[&[&'static str]]| Case { algorithm, settings: parts.concat() };
+    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
+    let gtrxl = ["network.memory={kind='gtrxl', layers=1, heads=2, width=16, feed_forward=32, window=8}"];
+    let normalised = ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
+    vec![
+        case("ppo", &[&PPO]),
+        case("ppo", &[&PPO, &normalised]),
+        case("ppo", &[&PPO, &["env.id=Foraging-8x8-2p-2f-v3"]]),
+        case("ppo", &[&PPO, &["env.id=Pendulum-v1"]]),
+        case("ppo", &[&REMEMBERING, &lstm]),
+        case("ppo", &[&REMEMBERING, &gtrxl]),
+        case("a2c", &[&PPO]),
+        case("impala", &[&PPO]),
+        case("appo", &[&REMEMBERING, &lstm]),
+        case("dqn", &[&DQN]),
+    ]
+}
+
 /// A run's configuration from settings.
 pub(crate) fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
     let mut table = toml::Table::new();

@@ -3,12 +3,13 @@
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
 use agon_nn::losses::categorical;
 use agon_nn::{
-    Activation, MemoryState, ModelScratch, OptimizerState, PackedModel, RecurrentInit, TransformerConfig,
+    Activation, MemoryConfig, MemoryState, ModelScratch, OptimizerState, PackedModel, RecurrentInit,
+    TransformerConfig,
 };
 
 use super::*;
 use crate::distribution::{Distribution, Evaluated};
-use crate::policy_gradient::{PolicyLoss, Transition};
+use crate::policy_gradient::{LossSums, PolicyLoss, Transition};
 use crate::test_support::{
     Aim, Bandit, BrightHalf, FOUR_STATES, FourSteps, Golden, Identity, Recall, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,

@@ -137,3 +137,25 @@ fn explained_variance_is_one_for_perfect_values() {
     assert_eq!(explained_variance(&[2.0, 2.0, 2.0], &[1.0, 2.0, 3.0]), 0.0);
     assert!(explained_variance(&[1.0], &[1.0]).is_nan());
 }
+
+#[test]
+fn advantages_over_v_trace_targets_are_those_of_v_trace_without_their_weights() {
+    // Two environments of four steps: one truncated at the second, one terminated at the third.
+    let trajectory = Trajectory {
+        num_envs: 2,
+        rewards: &[1.0, 2.0, 0.5, -1.0, 0.25, 3.0, 1.5, 0.0],
+        values: &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
+        next_values: &[0.3, 0.4, 9.0, 0.6, 0.7, 0.8, 0.9, 1.0],
+        terminated: &[false, false, false, false, false, true, false, false],
+        truncated: &[false, false, true, false, false, false, false, false],
+    };
+    let ratios = [0.5, 1.5, 2.0, 0.25, 0.75, 1.0, 0.5, 3.0];
+    let (mut vs, mut weighted, mut plain) = ([0.0; 8], [0.0; 8], [0.0; 8]);
+    vtrace(&trajectory, &ratios, 0.9, 1.0, 1.0, &mut vs, &mut weighted);
+    one_step_advantages(&trajectory, &vs, 0.9, &mut plain);
+    for row in 0..8 {
+        assert!((ratios[row].min(1.0) * plain[row] - weighted[row]).abs() < 1e-6, "row {row}");
+    }
+    // By hand: r + γ · 9 − V where the first environment was truncated, r − V where the second one terminated.
+    assert!((plain[2] - (0.5 + 8.1 - 0.3)).abs() < 1e-6 && (plain[5] - 2.4).abs() < 1e-6);
+}

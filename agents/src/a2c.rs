@@ -1,0 +1,204 @@
+//! A2C: synchronous advantage actor-critic.
+//!
+//! Each iteration takes one fragment of every shard, estimates advantages by GAE (with λ = 1 n-step returns), and makes
+//! one gradient step on all of them.
+//!
+//! # Source
+//! Mnih et al. (2016), arXiv:1602.01783, without the asynchrony; Stable-Baselines3 2.x `a2c.py` for names and defaults.
+//!
+//! # Deviations
+//! 1. The value loss is half the squared error (Stable-Baselines3's is the whole one), so its `vf_coef` 0.5 is 1 here.
+//! 2. Truncated steps bootstrap from their final observation.
+//! 3. Values are computed by the learner in one batch over the fragment.
+//! 4. The gradient is summed over `gradient_slices` slices in a fixed order.
+
+use std::sync::Arc;
+
+use agon_envs::Pcg64;
+use agon_nn::{ModelConfig, OptimizerConfig, Params, RmsPropConfig, Summary};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ensure;
+use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
+use crate::rollout::Targets;
+use crate::schedule::LinearSchedule;
+use crate::{AgentError, Fragment, Policy, returns};
+
+/// A2C's settings. The defaults are Stable-Baselines3's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct A2cConfig {
+    /// Ticks of a rollout, in every environment; at least 1.
+    pub num_steps: usize,
+    /// The optimizer's step size; above 0.
+    pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero over the run.
+    pub anneal_lr: bool,
+    /// Discount factor, 0 to 1.
+    pub gamma: f64,
+    /// λ of generalised advantage estimation, 0 to 1.
+    pub gae_lambda: f64,
+    /// Whether advantages are normalised.
+    pub norm_adv: bool,
+    /// Weight of the entropy bonus; at least 0.
+    pub ent_coef: f64,
+    /// Weight of the value loss, which is half the squared error; at least 0.
+    pub vf_coef: f64,
+    /// Largest norm of a gradient; above 0.
+    pub max_grad_norm: f64,
+    /// What takes the gradient steps.
+    pub optimizer: OptimizerConfig,
+    /// Slices that a gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+    /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
+    pub share_encoder: bool,
+    /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole rollouts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_length: Option<usize>,
+    /// The shape of the networks.
+    pub network: ModelConfig,
+}
+
+impl Default for A2cConfig {
+    fn default() -> Self {
+        let rmsprop = RmsPropConfig { alpha: 0.99, eps: 1e-5, ..Default::default() };
+        Self {
+            num_steps: 5,
+            learning_rate: 7e-4,
+            anneal_lr: false,
+            gamma: 0.99,
+            gae_lambda: 1.0,
+            norm_adv: false,
+            ent_coef: 0.0,
+            vf_coef: 1.0,
+            max_grad_norm: 0.5,
+            optimizer: OptimizerConfig::RmsProp(rmsprop),
+            gradient_slices: 2,
+            share_encoder: false,
+            sequence_length: None,
+            network: ModelConfig::default(),
+        }
+    }
+}
+
+impl A2cConfig {
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            algorithm: "a2c",
+            num_steps: self.num_steps,
+            sequence_length: self.sequence_length,
+            num_minibatches: 1,
+            learning_rate: self.learning_rate,
+            gamma: self.gamma,
+            ent_coef: self.ent_coef,
+            vf_coef: self.vf_coef,
+            max_grad_norm: self.max_grad_norm,
+            optimizer: self.optimizer,
+            gradient_slices: self.gradient_slices,
+            share_encoder: self.share_encoder,
+            network: &self.network,
+        }
+    }
+}
+
+/// The learner.
+pub struct A2c {
+    config: A2cConfig,
+    core: PolicyGradient,
+    rng: Pcg64,
+    learning_rate: LinearSchedule,
+}
+
+/// What is saved of a learner.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    core: policy_gradient::Saved,
+    rng: Pcg64,
+}
+
+impl A2c {
+    /// Builds the learner with networks initialised from the run's seed.
+    ///
+    /// # Errors
+    /// If a setting is out of range or the networks do not suit the environment.
+    pub fn new(config: A2cConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        ensure((0.0..=1.0).contains(&config.gae_lambda), "gae_lambda", "between 0 and 1", config.gae_lambda)?;
+        Ok(Self {
+            core: PolicyGradient::new(&config.settings(), info)?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
+            config,
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &PolicyGradient {
+        &self.core
+    }
+}
+
+impl Learner for A2c {
+    fn num_steps(&self) -> usize {
+        self.config.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[
+            "charts/learning_rate",
+            "losses/value_loss",
+            "losses/policy_loss",
+            "losses/entropy",
+            "losses/explained_variance",
+        ]
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.core.policy()
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        let A2cConfig { gamma, gae_lambda, norm_adv, ent_coef, vf_coef, .. } = self.config;
+        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
+        // Schedules go by where the rollout began: the first update has the full step size.
+        let learning_rate = self.learning_rate.at(env_steps - steps_of(fragments) as u64);
+        let loss = ActorCriticLoss { ent_coef: ent_coef as f32, vf_coef: vf_coef as f32 };
+        let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
+        let (sums, learned) = self.core.passes(&once, &loss, &mut self.rng, learning_rate)?;
+        let mean = |sum: f64| sum / learned as f64;
+        let rollout = &self.core.rollout;
+        Ok(LearnReport {
+            updates: self.core.updates,
+            metrics: vec![
+                learning_rate,
+                mean(sums.value_loss),
+                mean(sums.policy_loss),
+                mean(sums.entropy),
+                returns::explained_variance(&rollout.values, &rollout.returns),
+            ],
+        })
+    }
+
+    fn params(&self) -> Option<&Params> {
+        Some(&self.core.params)
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        Some(self.core.summary())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        let saved: Saved = decode(saved)?;
+        self.core.restore(saved.core)?;
+        self.rng = saved.rng;
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! IMPALA and APPO: actor-critics that correct for the lag between the acting and the learning policy.
+//!
+//! Each iteration takes as many fragments as there are shards, computes the learning policy's probabilities of what was
+//! done, corrects values and advantages by V-trace, and makes gradient steps on them. In asynchronous mode, for which
+//! they are made, fragments come from policies of some versions ago (`policy_lag` in `timing.csv`); in lockstep mode
+//! there is no lag, every ratio is 1, and V-trace is the n-step return.
+//!
+//! IMPALA makes one plain policy-gradient step. APPO (`clip_coef`) takes PPO's clipped objective with V-trace's values:
+//! the ratio to the acting policy is in the objective, so the advantages carry none, and fragments may be passed over
+//! more than once.
+//!
+//! # Source
+//! Espeholt et al. (2018), arXiv:1802.01561; RLlib 2.x `appo.py` for the clipped form.
+//!
+//! # Deviations
+//! 1. Losses are means over the steps, not sums (the paper's), so the learning rate does not depend on their number.
+//! 2. Truncated steps bootstrap from their final observation.
+//! 3. A gradient is summed over `gradient_slices` slices in a fixed order.
+
+use std::sync::Arc;
+
+use agon_envs::Pcg64;
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Params, RmsPropConfig, Summary};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ensure, positive};
+use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
+use crate::ppo::PpoLoss;
+use crate::rollout::Targets;
+use crate::schedule::LinearSchedule;
+use crate::{AgentError, Fragment, Policy, returns};
+
+/// Settings of IMPALA and APPO.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImpalaConfig {
+    /// Ticks of a fragment; at least 1.
+    pub num_steps: usize,
+    /// Minibatches that an iteration's fragments are divided into; divides the number of its steps, or with a memory, of
+    /// its sequences.
+    pub num_minibatches: usize,
+    /// Passes over an iteration's fragments; at least 1, the paper's.
+    pub update_epochs: usize,
+    /// The optimizer's step size; above 0.
+    pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero over the run.
+    pub anneal_lr: bool,
+    /// Discount factor, 0 to 1.
+    pub gamma: f64,
+    /// Bound of the importance weights of values, ρ̄; above 0.
+    pub rho_bar: f64,
+    /// Bound of the importance weights of traces, c̄; above 0 and at most `rho_bar`.
+    pub c_bar: f64,
+    /// APPO: how far the probability ratio may move in PPO's clipped objective, ε; IMPALA's has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_coef: Option<f64>,
+    /// Whether advantages are normalised in each minibatch.
+    pub norm_adv: bool,
+    /// Weight of the entropy bonus; at least 0.
+    pub ent_coef: f64,
+    /// Weight of the value loss, which is half the squared error; at least 0.
+    pub vf_coef: f64,
+    /// Largest norm of a gradient; above 0.
+    pub max_grad_norm: f64,
+    /// What takes the gradient steps.
+    pub optimizer: OptimizerConfig,
+    /// Slices that a gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+    /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
+    pub share_encoder: bool,
+    /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole fragments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_length: Option<usize>,
+    /// The shape of the networks.
+    pub network: ModelConfig,
+}
+
+impl Default for ImpalaConfig {
+    /// IMPALA's, as in the paper but for the scale of the loss (deviation 1).
+    fn default() -> Self {
+        let rmsprop = RmsPropConfig { alpha: 0.99, eps: 1e-5, ..Default::default() };
+        Self {
+            num_steps: 20,
+            num_minibatches: 1,
+            update_epochs: 1,
+            learning_rate: 6e-4,
+            anneal_lr: true,
+            gamma: 0.99,
+            rho_bar: 1.0,
+            c_bar: 1.0,
+            clip_coef: None,
+            norm_adv: false,
+            ent_coef: 0.01,
+            vf_coef: 0.5,
+            max_grad_norm: 0.5,
+            optimizer: OptimizerConfig::RmsProp(rmsprop),
+            gradient_slices: 2,
+            share_encoder: false,
+            sequence_length: None,
+            network: ModelConfig::default(),
+        }
+    }
+}
+
+impl ImpalaConfig {
+    /// APPO's: PPO's clipped objective, Adam, and a few passes.
+    pub fn appo() -> Self {
+        Self {
+            num_steps: 32,
+            num_minibatches: 4,
+            update_epochs: 2,
+            clip_coef: Some(0.2),
+            norm_adv: true,
+            optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-5, ..Default::default() }),
+            ..Self::default()
+        }
+    }
+
+    fn validate(&self) -> Result<(), AgentError> {
+        ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
+        ensure(positive(self.rho_bar), "rho_bar", "above 0", self.rho_bar)?;
+        let c_bar = self.c_bar;
+        ensure(positive(c_bar) && c_bar <= self.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;
+        let clip_coef = self.clip_coef.unwrap_or(1.0);
+        ensure(positive(clip_coef), "clip_coef", "above 0", clip_coef)
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            algorithm: if self.clip_coef.is_some() { "appo" } else { "impala" },
+            num_steps: self.num_steps,
+            sequence_length: self.sequence_length,
+            num_minibatches: self.num_minibatches,
+            learning_rate: self.learning_rate,
+            gamma: self.gamma,
+            ent_coef: self.ent_coef,
+            vf_coef: self.vf_coef,
+            max_grad_norm: self.max_grad_norm,
+            optimizer: self.optimizer,
+            gradient_slices: self.gradient_slices,
+            share_encoder: self.share_encoder,
+            network: &self.network,
+        }
+    }
+
+    fn passes(&self) -> Passes {
+        Passes {
+            update_epochs: self.update_epochs,
+            num_minibatches: self.num_minibatches,
+            norm_adv: self.norm_adv,
+            target_kl: None,
+        }
+    }
+}
+
+/// The learner.
+pub struct Impala {
+    config: ImpalaConfig,
+    core: PolicyGradient,
+    rng: Pcg64,
+    learning_rate: LinearSchedule,
+}
+
+/// What is saved of a learner.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    core: policy_gradient::Saved,
+    rng: Pcg64,
+}
+
+impl Impala {
+    /// Builds the learner with networks initialised from the run's seed.
+    ///
+    /// # Errors
+    /// If a setting is out of range or the networks do not suit the environment.
+    pub fn new(config: ImpalaConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate()?;
+        Ok(Self {
+            core: PolicyGradient::new(&config.settings(), info)?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
+            config,
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &PolicyGradient {
+        &self.core
+    }
+}
+
+impl Learner for Impala {
+    fn num_steps(&self) -> usize {
+        self.config.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[
+            "charts/learning_rate",
+            "losses/value_loss",
+            "losses/policy_loss",
+            "losses/entropy",
+            "losses/approx_kl",
+            "losses/clipfrac",
+            "losses/explained_variance",
+        ]
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.core.policy()
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        let ImpalaConfig { gamma, rho_bar, c_bar, clip_coef, ent_coef, vf_coef, .. } = self.config;
+        let (gamma, ent_coef, vf_coef) = (gamma as f32, ent_coef as f32, vf_coef as f32);
+        let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, clip_coef.is_none());
+        let targets = Targets::Vtrace { gamma, rho_bar, c_bar, weighted };
+        self.core.estimate(fragments, targets)?;
+        let learning_rate = self.learning_rate.at(env_steps.saturating_sub(steps_of(fragments) as u64));
+        let (passes, rng) = (self.config.passes(), &mut self.rng);
+        let (sums, learned) = match clip_coef {
+            Some(clip_coef) => {
+                let loss = PpoLoss { clip_coef: clip_coef as f32, clip_vloss: false, ent_coef, vf_coef };
+                self.core.passes(&passes, &loss, rng, learning_rate)?
+            }
+            None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, rng, learning_rate)?,
+        };
+        let mean = |sum: f64| sum / learned as f64;
+        let rollout = &self.core.rollout;
+        Ok(LearnReport {
+            updates: self.core.updates,
+            metrics: vec![
+                learning_rate,
+                mean(sums.value_loss),
+                mean(sums.policy_loss),
+                mean(sums.entropy),
+                mean(sums.approx_kl),
+                mean(sums.clipfrac),
+                returns::explained_variance(&rollout.values, &rollout.returns),
+            ],
+        })
+    }
+
+    fn params(&self) -> Option<&Params> {
+        Some(&self.core.params)
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        Some(self.core.summary())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        let saved: Saved = decode(saved)?;
+        self.core.restore(saved.core)?;
+        self.rng = saved.rng;
+        Ok(())
+    }
+}
