@@ -7,10 +7,16 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 9] = [
     ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),
+    ("ppo-acrobot", include_str!("presets/ppo-acrobot.toml")),
     ("ppo-cartpole", include_str!("presets/ppo-cartpole.toml")),
+    ("ppo-cartpole-novel", include_str!("presets/ppo-cartpole-novel.toml")),
     ("ppo-cartpole-throughput", include_str!("presets/ppo-cartpole-throughput.toml")),
+    ("ppo-lunarlander", include_str!("presets/ppo-lunarlander.toml")),
+    ("ppo-minatar", include_str!("presets/ppo-minatar.toml")),
+    ("ppo-mountaincar", include_str!("presets/ppo-mountaincar.toml")),
+    ("ppo-pendulum", include_str!("presets/ppo-pendulum.toml")),
 ];
 
 /// Settings for an algorithm in an environment.
@@ -24,6 +30,8 @@ pub struct Preset {
     pub source: String,
     /// Whether it is used where none is named.
     pub default: bool,
+    /// Other environments that the same settings are for.
+    pub also_for: Vec<String>,
     /// A partial configuration.
     pub config: toml::Table,
 }
@@ -34,6 +42,8 @@ struct PresetFile {
     summary: String,
     source: String,
     default: bool,
+    #[serde(default)]
+    also_for: Vec<String>,
     config: toml::Table,
 }
 
@@ -48,6 +58,11 @@ impl Preset {
         let id = self.config.get("env").and_then(|env| env.get("id"));
         id.and_then(toml::Value::as_str).unwrap_or_default()
     }
+
+    /// Ids of all environments it is for.
+    pub fn envs(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.env()).chain(self.also_for.iter().map(String::as_str))
+    }
 }
 
 /// All presets, by name.
@@ -58,8 +73,8 @@ pub fn all() -> Result<Vec<Preset>, RunError> {
     let read = |(name, text): (&'static str, &str)| {
         let file: PresetFile =
             toml::from_str(text).map_err(|error| RunError::Config(format!("preset {name}: {error}")))?;
-        let PresetFile { summary, source, default, config } = file;
-        Ok(Preset { name, summary, source, default, config })
+        let PresetFile { summary, source, default, also_for, config } = file;
+        Ok(Preset { name, summary, source, default, also_for, config })
     };
     FILES.into_iter().map(read).collect()
 }
@@ -80,7 +95,9 @@ pub fn get(name: &str) -> Result<Preset, RunError> {
 /// # Errors
 /// As [`all`].
 pub fn default_for(algorithm: &str, env: &str) -> Result<Option<Preset>, RunError> {
-    let fits = |preset: &Preset| preset.default && preset.algorithm() == algorithm && preset.env() == env;
+    let fits = |preset: &Preset| {
+        preset.default && preset.algorithm() == algorithm && preset.envs().any(|id| id == env)
+    };
     Ok(all()?.into_iter().find(fits))
 }
 
@@ -88,14 +105,18 @@ pub fn default_for(algorithm: &str, env: &str) -> Result<Option<Preset>, RunErro
 mod tests {
     use super::*;
     use crate::config::RunConfig;
-    use crate::runtime::Setup;
+    use crate::runtime::{self, Setup};
 
     #[test]
     fn every_preset_is_a_valid_configuration() {
         let setup = Setup::default();
         for preset in all().unwrap() {
-            let mut config = RunConfig::from_table(preset.config.clone()).unwrap();
-            config.resolve(&setup.registry, &setup.algorithms).unwrap();
+            for env in preset.envs() {
+                let mut config = RunConfig::from_table(preset.config.clone()).unwrap();
+                config.env.id = env.to_owned();
+                config.resolve(&setup.registry, &setup.algorithms).unwrap();
+                runtime::summary(&setup, &config).unwrap();
+            }
             assert!(!preset.summary.is_empty() && !preset.source.is_empty(), "{}", preset.name);
         }
     }

@@ -201,7 +201,7 @@ pub(super) fn presets(json: bool) -> Result<Ending, RunError> {
             vec![
                 name,
                 preset.algorithm().into(),
-                preset.env().into(),
+                preset.envs().collect::<Vec<_>>().join(" "),
                 preset.summary.clone(),
                 preset.source.clone(),
             ]
