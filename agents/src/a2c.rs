@@ -97,6 +97,7 @@ impl A2cConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
+            values: 1,
             network: &self.network,
         }
     }

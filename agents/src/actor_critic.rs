@@ -30,10 +30,13 @@ pub(crate) struct ActorCritic {
 
 impl ActorCritic {
     /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
+    ///
+    /// There is one value, or with a bonus of its own, two: of the environment's rewards, and of the bonus.
     pub(crate) fn new(
         algorithm: &'static str,
         network: &ModelConfig,
         share_encoder: bool,
+        values: usize,
         info: &RunInfo,
     ) -> Result<(Self, Params), AgentError> {
         network::check_not_noisy(algorithm, network)?;
@@ -54,8 +57,9 @@ impl ActorCritic {
             Model::new(&mut builder, prefix, &observation, network, heads, hidden)
         };
         let policy = distribution.head();
+        let value = if values == 1 { Head::Value } else { Head::Q { actions: values } };
         let networks = if share_encoder {
-            let shared = model("", &[spec("actor", policy, 0.01), spec("critic", Head::Value, 1.0)])?;
+            let shared = model("", &[spec("actor", policy, 0.01), spec("critic", value, 1.0)])?;
             Self {
                 actor: shared.with_head(0)?,
                 critic: shared.with_head(1)?,
@@ -65,7 +69,7 @@ impl ActorCritic {
             }
         } else {
             let actor = model("actor.", &[spec("actor.head", policy, 0.01)])?;
-            let critic = model("critic.", &[spec("critic.head", Head::Value, 1.0)])?;
+            let critic = model("critic.", &[spec("critic.head", value, 1.0)])?;
             let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
             Self { actor, critic, summary: Summary { parts }, shared: None, distribution }
         };
@@ -93,7 +97,7 @@ impl ActorCritic {
     /// The policy's outputs and the values of a batch of sequences, from the states before them.
     ///
     /// # Shapes
-    /// `x`: `[T·B, O]`, `state`: `[B, S]`; gives `[T·B, P]` and `[T·B, 1]`.
+    /// `x`: `[T·B, O]`, `state`: `[B, S]`; gives `[T·B, P]` and `[T·B, V]`.
     pub(crate) fn forward(
         &self,
         params: &Params,

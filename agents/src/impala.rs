@@ -140,6 +140,7 @@ impl ImpalaConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
+            values: 1,
             network: &self.network,
         }
     }

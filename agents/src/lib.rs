@@ -25,6 +25,7 @@ mod policy_gradient;
 pub mod ppo;
 pub mod replay;
 pub mod returns;
+pub mod rnd;
 mod rollout;
 pub mod schedule;
 mod slices;

@@ -86,7 +86,8 @@ pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Re
             Ok(Input::Floats(matrix))
         }
         ObsBuffer::U8(values) => {
-            let bytes: Vec<u8> = rows.iter().flat_map(|&row| &values[range(row)]).copied().collect();
+            let mut bytes = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|&row| bytes.extend_from_slice(&values[range(row)]));
             Ok(ByteMatrix::from_slice(rows.len(), width, &bytes, BYTE_SCALE)?.into())
         }
     }

@@ -16,6 +16,7 @@ use crate::distribution::Evaluated;
 use crate::error::{ensure, positive};
 use crate::learner::{RunInfo, restored_optimizer, restored_params};
 use crate::network;
+use crate::rnd::Bonus;
 use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
 use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment, Policy};
@@ -82,6 +83,9 @@ pub(crate) trait PolicyLoss: Sync {
 
     /// Weight of the entropy bonus.
     fn ent_coef(&self) -> f32;
+
+    /// Weight of the value loss.
+    fn vf_coef(&self) -> f32;
 }
 
 /// `−A ln π + vf_coef · ½ (V − G)² − ent_coef · H` of a transition.
@@ -110,6 +114,10 @@ impl PolicyLoss for ActorCriticLoss {
     fn ent_coef(&self) -> f32 {
         self.ent_coef
     }
+
+    fn vf_coef(&self) -> f32 {
+        self.vf_coef
+    }
 }
 
 /// The settings that every policy-gradient algorithm has.
@@ -127,6 +135,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) optimizer: OptimizerConfig,
     pub(crate) gradient_slices: usize,
     pub(crate) share_encoder: bool,
+    /// Value functions: one, or another one for a bonus.
+    pub(crate) values: usize,
     pub(crate) network: &'a ModelConfig,
 }
 
@@ -199,8 +209,13 @@ impl PolicyGradient {
     /// Checks the settings, and initialises networks from the run's seed.
     pub(crate) fn new(settings: &Settings<'_>, info: &RunInfo) -> Result<Self, AgentError> {
         settings.validate(info.num_envs)?;
-        let (networks, params) =
-            ActorCritic::new(settings.algorithm, settings.network, settings.share_encoder, info)?;
+        let (networks, params) = ActorCritic::new(
+            settings.algorithm,
+            settings.network,
+            settings.share_encoder,
+            settings.values,
+            info,
+        )?;
         let dtype = network::dtype(&info.observation_space);
         Ok(Self {
             rollout: Rollout::new(&networks, dtype, &info.action_spec, settings.sequence_length()),
@@ -217,8 +232,24 @@ impl PolicyGradient {
 
     /// Values, advantages and targets of every fragment, then everything flattened.
     pub(crate) fn estimate(&mut self, fragments: &[Fragment], targets: Targets) -> Result<(), AgentError> {
+        self.estimate_with(fragments, targets, None)
+    }
+
+    /// As [`Self::estimate`], with a bonus if there is one.
+    pub(crate) fn estimate_with(
+        &mut self,
+        fragments: &[Fragment],
+        targets: Targets,
+        bonus: Option<&Bonus>,
+    ) -> Result<(), AgentError> {
         let estimator = Estimator::new(&self.networks, &self.params, &self.rollout, targets)?;
-        for_each_slice(&mut self.shards, |shard, work| estimator.estimate(&fragments[shard], work))?;
+        for_each_slice(&mut self.shards, |shard, work| {
+            estimator.estimate(&fragments[shard], work)?;
+            if let Some(bonus) = bonus {
+                estimator.add_bonus(&fragments[shard], work, bonus, shard);
+            }
+            Ok::<_, AgentError>(())
+        })?;
         self.rollout.clear();
         for (fragment, work) in fragments.iter().zip(&self.shards) {
             self.rollout.extend(fragment, work);
@@ -339,7 +370,7 @@ struct SliceWork {
     sums: LossSums,
     gathered: Gathered,
     evaluated: Evaluated,
-    /// Gradients of log-probabilities, entropies and values, `[B]` each.
+    /// Gradients of log-probabilities, `[B]`, entropies, `[B]`, and values, `[B, V]`.
     by_row: [Vec<f32>; 3],
     output_grads: Vec<f32>,
 }
@@ -380,12 +411,15 @@ impl SliceWork {
         distribution.evaluate(outputs.as_slice(), &gathered.action_masks, actions, evaluated)?;
 
         let rows = gathered.rows.len();
-        by_row.iter_mut().for_each(|grads| grads.resize(rows, 0.0));
+        let value_width = values.columns();
         let [log_prob_grads, entropy_grads, value_grads] = by_row;
+        for (grads, width) in [(&mut *log_prob_grads, 1), (entropy_grads, 1), (value_grads, value_width)] {
+            grads.clear();
+            grads.resize(rows * width, 0.0);
+        }
         let weight = 1.0 / scale.transitions as f32;
         for (i, &row) in gathered.rows.iter().enumerate() {
             let row = row as usize;
-            (log_prob_grads[i], entropy_grads[i], value_grads[i]) = (0.0, 0.0, 0.0);
             if !rollout.active[row] {
                 continue;
             }
@@ -393,7 +427,7 @@ impl SliceWork {
                 log_prob: evaluated.log_probs[i],
                 old_log_prob: rollout.log_probs[row],
                 advantage: scale.scaled(rollout.advantages[row]),
-                value: values.as_slice()[i],
+                value: values.as_slice()[i * value_width],
                 old_value: rollout.values[row],
                 target: rollout.returns[row],
             };
@@ -401,7 +435,12 @@ impl SliceWork {
             sums.entropy += f64::from(evaluated.entropies[i]);
             log_prob_grads[i] = weight * gradient.log_prob;
             entropy_grads[i] = -weight * loss.ent_coef();
-            value_grads[i] = weight * gradient.value;
+            value_grads[i * value_width] = weight * gradient.value;
+            if let Some(target) = rollout.bonus_returns.get(row) {
+                let error = values.as_slice()[i * value_width + 1] - target;
+                sums.value_loss += f64::from(0.5 * error * error);
+                value_grads[i * value_width + 1] = weight * loss.vf_coef() * error;
+            }
         }
         output_grads.resize(outputs.as_slice().len(), 0.0);
         distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;

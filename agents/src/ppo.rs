@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ensure, positive};
 use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
+use crate::rnd::{self, Rnd, RndConfig};
 use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
 use crate::{AgentError, Fragment, Policy, returns};
@@ -73,6 +74,9 @@ pub struct PpoConfig {
     /// `num_steps`. By default whole rollouts, CleanRL's `ppo_atari_lstm.py`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence_length: Option<usize>,
+    /// A bonus for what is new (random network distillation); none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rnd: Option<RndConfig>,
     /// The shape of the networks.
     pub network: ModelConfig,
 }
@@ -99,6 +103,7 @@ impl Default for PpoConfig {
             gradient_slices: 2,
             share_encoder: false,
             sequence_length: None,
+            rnd: None,
             network: ModelConfig::default(),
         }
     }
@@ -128,6 +133,7 @@ impl PpoConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
+            values: if self.rnd.is_some() { 2 } else { 1 },
             network: &self.network,
         }
     }
@@ -146,6 +152,7 @@ impl PpoConfig {
 pub struct Ppo {
     config: PpoConfig,
     core: PolicyGradient,
+    rnd: Option<Rnd>,
     rng: Pcg64,
     learning_rate: LinearSchedule,
     clip_coef: LinearSchedule,
@@ -155,6 +162,7 @@ pub struct Ppo {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     core: policy_gradient::Saved,
+    rnd: Option<rnd::Saved>,
     rng: Pcg64,
 }
 
@@ -166,11 +174,17 @@ impl Ppo {
     pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate()?;
         let core = PolicyGradient::new(&config.settings(), info)?;
+        let build = |rnd: &RndConfig| {
+            let PpoConfig { network, max_grad_norm, gradient_slices, .. } = &config;
+            Rnd::new(rnd.clone(), network, *max_grad_norm, *gradient_slices, info)
+        };
+        let rnd = config.rnd.as_ref().map(build).transpose()?;
         let total = info.total_timesteps;
         Ok(Self {
             learning_rate: LinearSchedule::annealed(config.learning_rate, config.anneal_lr, total),
             clip_coef: LinearSchedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
             core,
+            rnd,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             config,
         })
@@ -192,6 +206,7 @@ impl Learner for Ppo {
             "losses/approx_kl",
             "losses/clipfrac",
             "losses/explained_variance",
+            "losses/rnd_loss",
         ]
     }
 
@@ -201,7 +216,15 @@ impl Learner for Ppo {
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         let PpoConfig { gamma, gae_lambda, clip_vloss, ent_coef, vf_coef, .. } = self.config;
-        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
+        let targets = Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 };
+        let (bonus, rnd_loss) = match &mut self.rnd {
+            Some(rnd) => {
+                let (bonus, loss) = rnd.learn(fragments)?;
+                (Some(bonus), loss)
+            }
+            None => (None, f64::NAN),
+        };
+        self.core.estimate_with(fragments, targets, bonus.as_ref())?;
         // Schedules go by where the rollout began: the first update has the full step size.
         let began = env_steps - steps_of(fragments) as u64;
         let learning_rate = self.learning_rate.at(began);
@@ -226,6 +249,7 @@ impl Learner for Ppo {
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
                 returns::explained_variance(&rollout.values, &rollout.returns),
+                rnd_loss,
             ],
         })
     }
@@ -239,11 +263,21 @@ impl Learner for Ppo {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
+        encode(&Saved {
+            core: self.core.save(),
+            rnd: self.rnd.as_ref().map(Rnd::save),
+            rng: self.rng.clone(),
+        })
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
         let saved: Saved = decode(saved)?;
+        match (&mut self.rnd, saved.rnd) {
+            (Some(rnd), Some(saved)) => rnd.restore(saved)?,
+            (None, None) => {}
+            (Some(_), None) => return Err(AgentError::Restore("expected a bonus, found none".to_owned())),
+            (None, Some(_)) => return Err(AgentError::Restore("expected no bonus, found one".to_owned())),
+        }
         self.core.restore(saved.core)?;
         self.rng = saved.rng;
         Ok(())

@@ -11,6 +11,7 @@ use crate::actor_critic::ActorCritic;
 use crate::distribution::{Distribution, Evaluated};
 use crate::network;
 use crate::returns::{self, Trajectory};
+use crate::rnd::Bonus;
 use crate::{AgentError, Fragment};
 
 /// How advantages and value targets are estimated.
@@ -34,6 +35,8 @@ pub(crate) struct Rollout {
     pub(crate) values: Vec<f32>,
     pub(crate) advantages: Vec<f32>,
     pub(crate) returns: Vec<f32>,
+    /// Targets of the bonus's value function, if there is a bonus.
+    pub(crate) bonus_returns: Vec<f32>,
     /// False where the row took no part in the tick, which so is no transition.
     pub(crate) active: Vec<bool>,
     resets: Vec<bool>,
@@ -65,6 +68,7 @@ impl Rollout {
             values: Vec::new(),
             advantages: Vec::new(),
             returns: Vec::new(),
+            bonus_returns: Vec::new(),
             active: Vec::new(),
             resets: Vec::new(),
             starts: Vec::new(),
@@ -88,8 +92,8 @@ impl Rollout {
         }
         self.starts.clear();
         self.states.clear();
-        let Self { log_probs, values, advantages, returns, .. } = self;
-        [log_probs, values, advantages, returns].into_iter().for_each(Vec::clear);
+        let Self { log_probs, values, advantages, returns, bonus_returns, .. } = self;
+        [log_probs, values, advantages, returns, bonus_returns].into_iter().for_each(Vec::clear);
         let Self { action_masks, active, resets, .. } = self;
         [action_masks, active, resets].into_iter().for_each(Vec::clear);
     }
@@ -112,6 +116,7 @@ impl Rollout {
         self.values.extend_from_slice(&work.values[..rows]);
         self.advantages.extend_from_slice(&work.advantages);
         self.returns.extend_from_slice(&work.returns);
+        self.bonus_returns.extend_from_slice(&work.bonus_returns);
         self.active.extend_from_slice(&fragment.active);
         self.resets.extend_from_slice(&fragment.resets);
         self.stride = shape.num_envs;
@@ -154,6 +159,10 @@ pub(crate) struct ShardWork {
     next_values: Vec<f32>,
     advantages: Vec<f32>,
     returns: Vec<f32>,
+    bonus_returns: Vec<f32>,
+    /// `[T + 1, N, V]`, and of the final observations: all values.
+    outputs: Vec<f32>,
+    final_outputs: Vec<f32>,
     /// `[units, S]`.
     states: Vec<f32>,
     /// `[N, S]`, as ticks pass.
@@ -192,7 +201,7 @@ impl<'a> Estimator<'a> {
     pub(crate) fn estimate(&self, fragment: &Fragment, work: &mut ShardWork) -> Result<(), AgentError> {
         let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
         let (mut values, mut final_values) =
-            (std::mem::take(&mut work.values), std::mem::take(&mut work.final_values));
+            (std::mem::take(&mut work.outputs), std::mem::take(&mut work.final_outputs));
         let outcome = self.run(
             &self.networks.critic,
             &self.critic,
@@ -201,8 +210,11 @@ impl<'a> Estimator<'a> {
             &mut values,
             Some(&mut final_values),
         );
-        (work.values, work.final_values) = (values, final_values);
+        (work.outputs, work.final_outputs) = (values, final_values);
         outcome?;
+        let width = self.networks.critic.outputs(0);
+        column(&work.outputs, width, 0, &mut work.values);
+        column(&work.final_outputs, width, 0, &mut work.final_values);
         work.next_values.clear();
         work.next_values.extend_from_slice(&work.values[num_envs..]);
         for (&row, &value) in fragment.final_rows.iter().zip(&work.final_values) {
@@ -241,6 +253,29 @@ impl<'a> Estimator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the advantages of a bonus, which knows no end of episodes, to those of the environment.
+    pub(crate) fn add_bonus(&self, fragment: &Fragment, work: &mut ShardWork, bonus: &Bonus, index: usize) {
+        let Targets::Gae { gae_lambda, .. } = self.targets else { return };
+        let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
+        let mut values = Vec::new();
+        column(&work.outputs, self.networks.critic.outputs(0), 1, &mut values);
+        let (never, mut advantages) = (vec![false; rows], vec![0.0; rows]);
+        let trajectory = Trajectory {
+            num_envs,
+            rewards: &bonus.rewards[index],
+            values: &values[..rows],
+            next_values: &values[num_envs..],
+            terminated: &never,
+            truncated: &never,
+        };
+        returns::gae(&trajectory, bonus.gamma, gae_lambda, &mut advantages);
+        for (total, of_bonus) in work.advantages.iter_mut().zip(&advantages) {
+            *total = bonus.ext_coef * *total + bonus.int_coef * of_bonus;
+        }
+        work.bonus_returns.clear();
+        work.bonus_returns.extend(advantages.iter().zip(&values).map(|(advantage, value)| advantage + value));
     }
 
     /// Outputs of a model with one head for all observations of a fragment, `[T + 1, N, P]`, and for the final ones.
@@ -299,6 +334,12 @@ impl<'a> Estimator<'a> {
         }
         Ok(())
     }
+}
+
+/// One of `width` columns.
+fn column(rows: &[f32], width: usize, index: usize, to: &mut Vec<f32>) {
+    to.clear();
+    to.extend(rows.iter().skip(index).step_by(width));
 }
 
 /// Some values of rows.
@@ -394,7 +435,12 @@ impl Gathered {
 /// Some rows of a column of `width` values.
 fn pick<T: Copy>(to: &mut Vec<T>, from: &[T], rows: &[u32], width: usize) {
     to.clear();
-    to.extend(rows.iter().flat_map(|&row| &from[row as usize * width..(row as usize + 1) * width]));
+    if width == 1 {
+        to.extend(rows.iter().map(|&row| from[row as usize]));
+    } else {
+        rows.iter()
+            .for_each(|&row| to.extend_from_slice(&from[row as usize * width..(row as usize + 1) * width]));
+    }
 }
 
 /// What the rows of a whole minibatch have in common.

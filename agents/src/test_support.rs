@@ -125,6 +125,43 @@ impl Env for Recall {
     }
 }
 
+/// A corridor of 12 places: action 1 leads on, action 0 back to the start. Only its end pays, 1, and ends the episode: at
+/// random, one attempt of 4096 gets there.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Corridor {
+    place: usize,
+}
+
+impl Corridor {
+    fn show(&self, obs: &mut [f32]) {
+        obs.fill(0.0);
+        obs[self.place] = 1.0;
+    }
+}
+
+impl Env for Corridor {
+    type Obs = f32;
+
+    fn observation_space(&self) -> Space {
+        Space::box_f32(&[0.0; 13], &[1.0; 13]).unwrap()
+    }
+
+    fn action_space(&self) -> Space {
+        Space::discrete(2).unwrap()
+    }
+
+    fn reset(&mut self, _rng: &mut Pcg64, obs: &mut [f32]) {
+        self.place = 0;
+        self.show(obs);
+    }
+
+    fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
+        self.place = if action.index() == 1 { self.place + 1 } else { 0 };
+        self.show(obs);
+        if self.place == 12 { Step::terminated(1.0) } else { Step::running(0.0) }
+    }
+}
+
 /// Shows a number; the closer the action is to it, the less is lost.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Aim {

@@ -60,6 +60,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("ppo", &[&PPO, &["env.id=Pendulum-v1"]]),
         case("ppo", &[&REMEMBERING, &lstm]),
         case("ppo", &[&REMEMBERING, &gtrxl]),
+        case("ppo", &[&PPO, &["agent.rnd={features=16}"]]),
         case("a2c", &[&PPO]),
         case("impala", &[&PPO]),
         case("appo", &[&REMEMBERING, &lstm]),

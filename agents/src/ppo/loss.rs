@@ -50,4 +50,8 @@ impl PolicyLoss for PpoLoss {
     fn ent_coef(&self) -> f32 {
         self.ent_coef
     }
+
+    fn vf_coef(&self) -> f32 {
+        self.vf_coef
+    }
 }

@@ -1,0 +1,338 @@
+//! RND: a bonus for observations that a network cannot predict yet, which so are new.
+//!
+//! A *predictor* learns the outputs of a fixed random *target* network. Its error on the observation that an action led
+//! to is the intrinsic reward; it falls wherever the agent has been often. Intrinsic rewards never end with an episode
+//! and have a value function and a discount factor of their own.
+//!
+//! # Source
+//! Burda et al. (2018), arXiv:1810.12894; CleanRL 1.0 `ppo_rnd_envpool.py`.
+//!
+//! # Deviations
+//! 1. The predictor makes one pass over a rollout with an optimizer of its own, on a share of its transitions that is drawn
+//!    once (`update_proportion`); the paper trains it in every pass, with the policy's optimizer.
+//! 2. Observations are normalised from the first step on; the paper lets a random agent play first.
+
+use agon_envs::wrappers::{Moments, RunningStatistics};
+use agon_envs::{ObsBuffer, Pcg64};
+use agon_nn::{
+    AdamConfig, Head, HeadConfig, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryConfig, Model,
+    ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Packed, Params, Scratch, Sequential, Tape,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ensure, positive};
+use crate::learner::{RunInfo, restored_optimizer, restored_params, stream};
+use crate::network;
+use crate::slices::{descend, for_each_slice, slice_range};
+use crate::{AgentError, Fragment};
+
+/// Normalised observations are cut to ± this.
+const CLIP: f32 = 5.0;
+/// Rows of one gradient step of the predictor.
+const BATCH: usize = 256;
+
+/// Settings of the bonus. The defaults are the paper's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RndConfig {
+    /// Weight of the environment's advantages; at least 0.
+    pub ext_coef: f64,
+    /// Weight of the bonus's advantages; above 0.
+    pub int_coef: f64,
+    /// Discount factor of the bonus, 0 to 1.
+    pub int_gamma: f64,
+    /// The predictor's step size; above 0.
+    pub learning_rate: f64,
+    /// Share of the transitions that the predictor learns from; above 0, at most 1.
+    pub update_proportion: f64,
+    /// Number of values that are predicted; at least 1.
+    pub features: usize,
+}
+
+impl Default for RndConfig {
+    fn default() -> Self {
+        Self {
+            ext_coef: 2.0,
+            int_coef: 1.0,
+            int_gamma: 0.99,
+            learning_rate: 1e-4,
+            update_proportion: 0.25,
+            features: 64,
+        }
+    }
+}
+
+impl RndConfig {
+    fn validate(&self) -> Result<(), AgentError> {
+        ensure(self.ext_coef >= 0.0, "rnd.ext_coef", "at least 0", self.ext_coef)?;
+        ensure(positive(self.int_coef), "rnd.int_coef", "above 0", self.int_coef)?;
+        ensure((0.0..=1.0).contains(&self.int_gamma), "rnd.int_gamma", "between 0 and 1", self.int_gamma)?;
+        ensure(positive(self.learning_rate), "rnd.learning_rate", "above 0", self.learning_rate)?;
+        let share = self.update_proportion;
+        ensure(share > 0.0 && share <= 1.0, "rnd.update_proportion", "above 0 and at most 1", share)?;
+        ensure(self.features > 0, "rnd.features", "at least 1", self.features)
+    }
+}
+
+/// The intrinsic rewards of an iteration.
+#[derive(Debug, Default)]
+pub(crate) struct Bonus {
+    /// `[T, N]` of each fragment.
+    pub(crate) rewards: Vec<Vec<f32>>,
+    pub(crate) gamma: f32,
+    pub(crate) ext_coef: f32,
+    pub(crate) int_coef: f32,
+}
+
+/// Both networks, and what normalises their input and output.
+pub(crate) struct Rnd {
+    config: RndConfig,
+    target: Sequential,
+    packed_target: Packed,
+    target_params: Params,
+    predictor: Sequential,
+    params: Params,
+    optimizer: Optimizer,
+    rng: Pcg64,
+    observations: RunningStatistics,
+    /// Of discounted sums of errors.
+    returns: RunningStatistics,
+    /// The sums so far: of each row of each shard.
+    sums: Vec<Vec<f32>>,
+    max_grad_norm: f64,
+    /// Normalised observations that followed: `[B, O]`.
+    inputs: Vec<f32>,
+    targets: Vec<f32>,
+    errors: Vec<f32>,
+    scratch: Scratch,
+    slices: Vec<SliceWork>,
+}
+
+#[derive(Debug, Default)]
+struct SliceWork {
+    grads: Vec<f32>,
+    loss: f64,
+}
+
+/// What is saved of them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Saved {
+    target: Vec<f32>,
+    params: Vec<f32>,
+    optimizer: OptimizerState,
+    rng: Pcg64,
+    observations: Moments,
+    returns: Moments,
+    sums: Vec<Vec<f32>>,
+}
+
+impl Rnd {
+    /// Random networks with the agent's encoder; the predictor has two layers more, as in the paper.
+    pub(crate) fn new(
+        config: RndConfig,
+        network: &ModelConfig,
+        max_grad_norm: f64,
+        gradient_slices: usize,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        config.validate()?;
+        let observation = network::observation("rnd", &info.observation_space)?;
+        let hidden = Init::Orthogonal { gain: std::f32::consts::SQRT_2 };
+        let build = |layers: &[usize], seed: u64| -> Result<(Sequential, Params), AgentError> {
+            let head = HeadConfig { hidden: layers.to_vec(), ..HeadConfig::default() };
+            let network = ModelConfig { memory: MemoryConfig::None, head, ..network.clone() };
+            let init = Init::Orthogonal { gain: 1.0 };
+            let head = Head::Q { actions: config.features };
+            let spec = HeadSpec { name: "features".to_owned(), head, init };
+            let mut builder = LayoutBuilder::new();
+            let model = Model::new(&mut builder, "", &observation, &network, &[spec], hidden)?;
+            Ok((model.chain(0)?, builder.build(stream(info.seed, seed as u32))))
+        };
+        let (target, target_params) = build(&[], 8)?;
+        let (predictor, params) = build(&[config.features, config.features], 9)?;
+        let rows = info.num_envs / info.num_shards;
+        Ok(Self {
+            packed_target: Packed::new(&target, &target_params)?,
+            target_params,
+            optimizer: Optimizer::new(OptimizerConfig::Adam(AdamConfig::default()), params.len())?,
+            rng: Pcg64::seed_from(stream(info.seed, 10)),
+            observations: RunningStatistics::new(observation.len()),
+            returns: RunningStatistics::new(1),
+            sums: vec![vec![0.0; rows]; info.num_shards],
+            max_grad_norm,
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            errors: Vec::new(),
+            scratch: Scratch::default(),
+            slices: (0..gradient_slices).map(|_| SliceWork::default()).collect(),
+            target,
+            predictor,
+            params,
+            config,
+        })
+    }
+
+    /// The intrinsic rewards of an iteration, and one pass of the predictor over it. Gives the rewards and the mean loss.
+    pub(crate) fn learn(&mut self, fragments: &[Fragment]) -> Result<(Bonus, f64), AgentError> {
+        self.read(fragments);
+        let rows = self.inputs.len() / self.target.inputs();
+        let width = self.target.outputs();
+        self.targets.resize(rows * width, 0.0);
+        self.target.infer(&self.packed_target, &self.inputs, rows, &mut self.scratch, &mut self.targets)?;
+        self.predict(rows)?;
+        let rewards = self.rewards(fragments);
+        let loss = self.train(rows)?;
+        let RndConfig { ext_coef, int_coef, int_gamma, .. } = self.config;
+        let bonus =
+            Bonus { rewards, gamma: int_gamma as f32, ext_coef: ext_coef as f32, int_coef: int_coef as f32 };
+        Ok((bonus, loss))
+    }
+
+    /// Observations that followed each step, counted and then normalised.
+    fn read(&mut self, fragments: &[Fragment]) {
+        let width = self.target.inputs();
+        self.inputs.clear();
+        for fragment in fragments {
+            for row in 0..fragment.rows() {
+                let (buffer, start) = fragment.next_observation(row);
+                match buffer {
+                    ObsBuffer::F32(values) => self.inputs.extend_from_slice(&values[start..start + width]),
+                    ObsBuffer::U8(values) => {
+                        self.inputs.extend(values[start..start + width].iter().map(|&byte| f32::from(byte)));
+                    }
+                }
+            }
+        }
+        self.observations.update(self.inputs.chunks_exact(width));
+        let moments = self.observations.moments();
+        let scales: Vec<(f32, f32)> = (0..width)
+            .map(|i| (moments.mean[i] as f32, 1.0 / (moments.variance(i).sqrt() as f32 + 1e-8)))
+            .collect();
+        for row in self.inputs.chunks_exact_mut(width) {
+            for (value, (mean, scale)) in row.iter_mut().zip(&scales) {
+                *value = ((*value - mean) * scale).clamp(-CLIP, CLIP);
+            }
+        }
+    }
+
+    /// The predictor's mean squared error on each row.
+    fn predict(&mut self, rows: usize) -> Result<(), AgentError> {
+        let width = self.predictor.outputs();
+        let packed = Packed::new(&self.predictor, &self.params)?;
+        let mut predictions = vec![0.0; rows * width];
+        self.predictor.infer(&packed, &self.inputs, rows, &mut self.scratch, &mut predictions)?;
+        self.errors.clear();
+        let pairs = predictions.chunks_exact(width).zip(self.targets.chunks_exact(width));
+        self.errors.extend(pairs.map(|(predictions, targets)| {
+            let squares = predictions.iter().zip(targets).map(|(p, t)| (p - t) * (p - t));
+            squares.sum::<f32>() / width as f32
+        }));
+        Ok(())
+    }
+
+    /// Errors over the running deviation of their discounted sums.
+    fn rewards(&mut self, fragments: &[Fragment]) -> Vec<Vec<f32>> {
+        let gamma = self.config.int_gamma as f32;
+        let mut errors = self.errors.as_slice();
+        let mut rewards = Vec::with_capacity(fragments.len());
+        for (fragment, sums) in fragments.iter().zip(&mut self.sums) {
+            let (own, rest) = errors.split_at(fragment.rows());
+            errors = rest;
+            for tick in own.chunks_exact(fragment.shape.num_envs) {
+                sums.iter_mut().zip(tick).for_each(|(sum, error)| *sum = gamma * *sum + error);
+                self.returns.update(sums.chunks_exact(1));
+            }
+            rewards.push(own.to_vec());
+        }
+        let scale = 1.0 / (self.returns.moments().variance(0).sqrt() as f32).max(1e-8);
+        rewards.iter_mut().flatten().for_each(|reward| *reward *= scale);
+        rewards
+    }
+
+    /// One pass of gradient steps on a share of the rows; gives the mean loss.
+    fn train(&mut self, rows: usize) -> Result<f64, AgentError> {
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        self.rng.shuffle(&mut order);
+        order.truncate(((rows as f64 * self.config.update_proportion) as usize).max(1));
+        let mut loss = 0.0;
+        for batch in order.chunks(BATCH) {
+            let mut slices = std::mem::take(&mut self.slices);
+            let count = slices.len();
+            let outcome = for_each_slice(&mut slices, |slice, work| {
+                let part = slice_range(batch.len(), count, slice);
+                work.backward(self, &batch[part], 1.0 / batch.len() as f32)
+            });
+            self.slices = slices;
+            outcome?;
+            let Some((first, others)) = self.slices.split_first_mut() else { continue };
+            loss += others.iter().fold(first.loss, |sum, work| sum + work.loss);
+            let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
+            let (norm, rate) = (self.max_grad_norm, self.config.learning_rate);
+            descend(&mut self.params, &mut self.optimizer, &mut first.grads, &gradients, norm, rate)?;
+        }
+        Ok(loss / order.len() as f64)
+    }
+
+    pub(crate) fn save(&self) -> Saved {
+        Saved {
+            target: self.target_params.as_slice().to_vec(),
+            params: self.params.as_slice().to_vec(),
+            optimizer: self.optimizer.state(),
+            rng: self.rng.clone(),
+            observations: self.observations.moments().clone(),
+            returns: self.returns.moments().clone(),
+            sums: self.sums.clone(),
+        }
+    }
+
+    /// Takes on a saved state, after everything has been checked.
+    pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
+        let target_params = restored_params(&self.target_params, &saved.target)?;
+        let params = restored_params(&self.params, &saved.params)?;
+        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
+        let lengths = [
+            (self.observations.moments().mean.len(), saved.observations.mean.len()),
+            (1, saved.returns.mean.len()),
+            (self.sums.len(), saved.sums.len()),
+        ];
+        if let Some((expected, found)) = lengths.iter().find(|(expected, found)| expected != found) {
+            return Err(AgentError::Restore(format!("expected {expected} statistics, got {found}")));
+        }
+        self.packed_target = Packed::new(&self.target, &target_params)?;
+        self.target_params = target_params;
+        (self.params, self.optimizer, self.rng, self.sums) = (params, optimizer, saved.rng, saved.sums);
+        self.observations.set_moments(&saved.observations);
+        self.returns.set_moments(&saved.returns);
+        Ok(())
+    }
+}
+
+impl SliceWork {
+    /// The gradient of the mean squared error.
+    fn backward(&mut self, rnd: &Rnd, rows: &[u32], scale: f32) -> Result<(), AgentError> {
+        self.grads.resize(rnd.params.len(), 0.0);
+        self.loss = 0.0;
+        if rows.is_empty() {
+            self.grads.fill(0.0);
+            return Ok(());
+        }
+        let (inputs, width) = (rnd.predictor.inputs(), rnd.predictor.outputs());
+        let mut x = Matrix::zeros(rows.len(), inputs)?;
+        for (&row, out) in rows.iter().zip(x.as_mut_slice().chunks_exact_mut(inputs)) {
+            out.copy_from_slice(&rnd.inputs[row as usize * inputs..(row as usize + 1) * inputs]);
+        }
+        let mut tape = Tape::new();
+        let predictions = rnd.predictor.forward_input(&rnd.params, &Input::Floats(x), &mut tape)?;
+        let mut gradient = predictions.as_slice().to_vec();
+        for (&row, gradient) in rows.iter().zip(gradient.chunks_exact_mut(width)) {
+            let targets = &rnd.targets[row as usize * width..(row as usize + 1) * width];
+            for (value, target) in gradient.iter_mut().zip(targets) {
+                let error = *value - target;
+                self.loss += f64::from(error * error) / width as f64;
+                *value = 2.0 * scale * error / width as f32;
+            }
+        }
+        tape.backward(&rnd.params, &[(&predictions, gradient.as_slice())], &mut self.grads)?;
+        Ok(())
+    }
+}
