@@ -402,16 +402,13 @@ impl Gathered {
     pub(crate) fn gather(&mut self, rollout: &Rollout, units: &[u32]) -> Result<Input, AgentError> {
         rollout.rows(units, &mut self.rows);
         let (rows, all) = (&self.rows, rollout.active.len());
+        let width = rollout.actions.len() / all;
         match (&mut self.actions, &rollout.actions) {
-            (ActionBatch::Discrete(to), ActionBatch::Discrete(from)) => {
-                pick(to, from, rows, from.len() / all)
-            }
-            (ActionBatch::Continuous(to), ActionBatch::Continuous(from)) => {
-                pick(to, from, rows, from.len() / all);
-            }
+            (ActionBatch::Discrete(to), ActionBatch::Discrete(from)) => pick(to, from, rows, width),
+            (ActionBatch::Continuous(to), ActionBatch::Continuous(from)) => pick(to, from, rows, width),
             (to, ActionBatch::Continuous(from)) => {
                 let mut values = Vec::new();
-                pick(&mut values, from, rows, from.len() / all);
+                pick(&mut values, from, rows, width);
                 *to = ActionBatch::Continuous(values);
             }
             (ActionBatch::Continuous(_), ActionBatch::Discrete(_)) => {}
