@@ -30,6 +30,8 @@ pub struct RunConfig {
     pub env: EnvConfig,
     /// How the work is divided and saved.
     pub runtime: RuntimeConfig,
+    /// Evaluations on the way.
+    pub eval: EvalConfig,
     /// The algorithm's own settings.
     pub agent: toml::Table,
     /// The shape of the algorithm's networks: `encoder`, `memory`, `head`.
@@ -103,6 +105,36 @@ impl Default for RuntimeConfig {
     }
 }
 
+/// Evaluations during training, in environments and with seeds of their own. They never change the training.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Environment steps between evaluations, the last one at the end of the run; 0 for none.
+    pub every: u64,
+    /// Episodes of each evaluation.
+    pub episodes: usize,
+    /// Whether the policy acts as in training instead of taking its best action.
+    pub stochastic: bool,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { every: 0, episodes: 20, stochastic: false }
+    }
+}
+
+impl EvalConfig {
+    /// Whether there are evaluations.
+    pub fn is_on(&self) -> bool {
+        self.every > 0
+    }
+
+    /// Whether one is due between two counts of environment steps of a run of `total_timesteps`.
+    pub fn is_due(&self, before: u64, now: u64, total_timesteps: u64) -> bool {
+        self.is_on() && (now >= total_timesteps || now / self.every > before / self.every)
+    }
+}
+
 /// The key of the networks' settings, at the top level of a run and among an algorithm's.
 const NETWORK: &str = "network";
 
@@ -130,6 +162,7 @@ impl Default for RunConfig {
             num_envs: 4,
             env: EnvConfig::default(),
             runtime: RuntimeConfig::default(),
+            eval: EvalConfig::default(),
             agent: toml::Table::new(),
             network: toml::Table::new(),
             made_by: None,
@@ -196,6 +229,9 @@ impl RunConfig {
         }
         if self.runtime.threads > 1024 {
             return wrong("runtime.threads", "at most 1024 (0 for one a core)", &self.runtime.threads);
+        }
+        if self.eval.episodes == 0 {
+            return wrong("eval.episodes", "at least 1", &self.eval.episodes);
         }
         self.instruction_set()?;
         Ok(())
@@ -340,6 +376,7 @@ mod tests {
             ("agent.gamma=high", vec!["agent.gamma", "high"]),
             ("num_envs=0", vec!["num_envs", "at least 1", "0"]),
             ("runtime.num_shards=3", vec!["runtime.num_shards", "divisor", "4", "3"]),
+            ("eval.episodes=0", vec!["eval.episodes", "at least 1", "0"]),
             ("runtime.mode=slow", vec!["runtime.mode", "slow", "lockstep"]),
             ("runtime.instruction_set=mmx", vec!["runtime.instruction_set", "mmx", "avx2"]),
             ("env.id=CartPol-v1", vec!["CartPol-v1", "CartPole-v1"]),
@@ -352,6 +389,17 @@ mod tests {
                 assert!(message.contains(part), "`{assignment}`: expected `{part}` in `{message}`");
             }
         }
+    }
+
+    #[test]
+    fn evaluations_are_due_at_multiples_and_at_the_end() {
+        let eval = EvalConfig { every: 100, ..EvalConfig::default() };
+        let due = |before, now| eval.is_due(before, now, 250);
+        assert_eq!(
+            [due(0, 96), due(96, 100), due(96, 128), due(100, 199), due(192, 256)],
+            [false, true, true, false, true]
+        );
+        assert!(!EvalConfig::default().is_due(0, 250, 250), "off by default");
     }
 
     #[test]

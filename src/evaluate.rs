@@ -4,11 +4,11 @@ use std::path::Path;
 
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
-use agon_envs::Pcg64;
 use agon_envs::random::SeedSequence;
+use agon_envs::{Pcg64, Registry};
 use serde::Serialize;
 
-use crate::config::RunConfig;
+use crate::config::{EnvConfig, RunConfig};
 use crate::run::RunDirectory;
 use crate::runtime::{self, Setup, Trained};
 use crate::{RunError, stats};
@@ -25,7 +25,8 @@ pub struct EvalOptions {
     pub seed: Option<u64>,
     /// Whether the policy acts as in training instead of taking its best action.
     pub stochastic: bool,
-    /// Whether to take the checkpoint with the best mean return instead of the newest.
+    /// Whether to take the best checkpoint instead of the newest: that of the best evaluation if there were any in
+    /// training, else that of the highest mean return.
     pub best: bool,
 }
 
@@ -68,8 +69,30 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     config.resolve(&setup.registry, &setup.algorithms)?;
     let trained = runtime::load_policy(setup, &run, &config, options.best)?;
     let seed = options.seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
-    let mode = if options.stochastic { ActMode::Explore } else { ActMode::Deterministic };
-    let episodes = run_episodes(setup, &config, &trained, options.episodes, seed, mode)?;
+    play(&setup.registry, &config.env, &trained, options.episodes, seed, options.stochastic)
+}
+
+/// The evaluation that is due at a step of training.
+pub(crate) fn during_training(
+    registry: &Registry,
+    config: &RunConfig,
+    trained: &Trained,
+) -> Result<Evaluation, RunError> {
+    let seed = runtime::evaluation_seed_at(config.seed, trained.env_steps);
+    play(registry, &config.env, trained, config.eval.episodes, seed, config.eval.stochastic)
+}
+
+/// Plays episodes with a policy, in fresh environments of the given seed.
+fn play(
+    registry: &Registry,
+    env: &EnvConfig,
+    trained: &Trained,
+    episodes: usize,
+    seed: u64,
+    stochastic: bool,
+) -> Result<Evaluation, RunError> {
+    let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
+    let episodes = run_episodes(registry, env, trained, episodes, seed, mode)?;
     let returns: Vec<f64> = episodes.iter().map(|&(episode_return, _)| episode_return).collect();
     let lengths: Vec<f64> = episodes.iter().map(|&(_, length)| f64::from(length)).collect();
     Ok(Evaluation {
@@ -88,15 +111,15 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
 ///
 /// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
 fn run_episodes(
-    setup: &Setup,
-    config: &RunConfig,
+    registry: &Registry,
+    env: &EnvConfig,
     trained: &Trained,
     count: usize,
     seed: u64,
     mode: ActMode,
 ) -> Result<Vec<(f64, u32)>, RunError> {
     let num_envs = count.min(MAX_ENVS);
-    let mut simulator = setup.registry.make(&config.env.id, &config.env.options(num_envs))?;
+    let mut simulator = registry.make(&env.id, &env.options(num_envs))?;
     runtime::set_statistics(&mut simulator, &trained.statistics, true);
     let num_rows = simulator.num_rows();
     let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();

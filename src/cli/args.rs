@@ -53,7 +53,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
 )]
 pub(super) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.
@@ -84,6 +84,9 @@ pub(super) struct TrainArgs {
     /// Environment steps between checkpoints.
     #[arg(long, value_name = "N")]
     pub(super) checkpoint_every: Option<u64>,
+    /// Environment steps between evaluations in environments of their own; 0 for none. See also `eval` in a config.toml.
+    #[arg(long, value_name = "N")]
+    pub(super) eval_every: Option<u64>,
     /// Learn from experience as it comes, without waiting: fastest, not reproducible.
     #[arg(long = "async")]
     pub(super) asynchronous: bool,
@@ -123,7 +126,7 @@ pub(super) struct EvalArgs {
     /// Act as in training instead of taking the best action.
     #[arg(long)]
     pub(super) stochastic: bool,
-    /// Take the checkpoint with the best mean return instead of the newest.
+    /// Take the best checkpoint instead of the newest: by evaluations in training if there were any, else by mean return.
     #[arg(long)]
     pub(super) best: bool,
     /// Print JSON.
@@ -133,7 +136,7 @@ pub(super) struct EvalArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10"
+    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10\n  agon plot results/ppo --y eval/mean_return"
 )]
 pub(super) struct PlotArgs {
     /// Directories of runs or experiments; each is a curve.
@@ -142,7 +145,7 @@ pub(super) struct PlotArgs {
     /// What the x axis counts.
     #[arg(long, value_enum, default_value = "steps")]
     pub(super) x: XAxisArg,
-    /// The metric: a column of metrics.csv or timing.csv, or its last part.
+    /// The metric: a column of metrics.csv, timing.csv or evaluations.csv, or its last part.
     #[arg(long, default_value = crate::experiment::RETURN_METRIC)]
     pub(super) y: String,
     /// The picture; .svg or .png.

@@ -15,6 +15,7 @@ pub(super) fn plot(args: &PlotArgs) -> Result<Ending, RunError> {
         args.runs.iter().map(|run| plot::load_curve(run, x, &args.y, None)).collect::<Result<_, _>>()?;
     let y_label = match args.y.as_str() {
         crate::experiment::RETURN_METRIC => "mean return of the last 100 episodes".to_owned(),
+        "eval/mean_return" => "mean return of the evaluation's episodes".to_owned(),
         metric => metric.rsplit('/').next().unwrap_or(metric).replace('_', " "),
     };
     let options = PlotOptions {

@@ -80,10 +80,11 @@ fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
     }
-    let RunConfig { seed, total_timesteps, runtime, .. } = &mut config;
+    let RunConfig { seed, total_timesteps, runtime, eval, .. } = &mut config;
     *seed = args.seed.unwrap_or(*seed);
     *total_timesteps = args.total_timesteps.unwrap_or(*total_timesteps);
     runtime.threads = args.threads.unwrap_or(runtime.threads);
+    eval.every = args.eval_every.unwrap_or(eval.every);
     runtime.checkpoint_every = args.checkpoint_every.unwrap_or(runtime.checkpoint_every);
     Ok(config)
 }

@@ -5,6 +5,7 @@
 //! | `config.toml` | the complete configuration, the version and the command |
 //! | `metrics.csv` | one row an iteration; decided by the configuration alone |
 //! | `episodes.csv` | one row an episode; decided by the configuration alone |
+//! | `evaluations.csv` | one row an evaluation, if `eval.every` asks for them; decided by the configuration alone |
 //! | `timing.csv` | one row an iteration of what the clock decides: seconds, steps a second, policy lag, waiting |
 //! | `events.out.tfevents.*` | the same metrics for TensorBoard |
 //! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
