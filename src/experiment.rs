@@ -10,7 +10,9 @@ use std::thread;
 
 use crate::RunError;
 use crate::config::RunConfig;
+use crate::error::AtPath;
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
+use crate::run::directory::CONFIG;
 use crate::runtime::{self, Observer, Outcome, Setup};
 
 /// The metric of learning curves.
@@ -32,6 +34,31 @@ pub fn seed_runs(path: &Path, first_seed: u64, seeds: u64) -> Vec<SeedRun> {
     }
     let run = |seed: u64| SeedRun { seed, path: path.join(format!("seed_{seed}")) };
     (first_seed..first_seed + seeds).map(run).collect()
+}
+
+/// The directories of the runs in a directory: itself if it is a run, else those of an experiment, by seed.
+///
+/// # Errors
+/// If it is neither.
+pub fn find_runs(path: &Path) -> Result<Vec<PathBuf>, RunError> {
+    if path.join(CONFIG).exists() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in path.read_dir().at("cannot read", path)? {
+        let run = entry.at("cannot read", path)?.path();
+        let seed = run.file_name().and_then(|name| name.to_str()?.strip_prefix("seed_")?.parse::<u64>().ok());
+        if let Some(seed) = seed.filter(|_| run.join(CONFIG).exists()) {
+            found.push((seed, run));
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        let message = "expected a run or an experiment (a directory with a config.toml, or with runs seed_1, \
+                       seed_2, …), found neither";
+        return Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() });
+    }
+    Ok(found.into_iter().map(|(_, run)| run).collect())
 }
 
 /// Trains every run of an experiment and draws its curve. `observe` makes the observer of each run.

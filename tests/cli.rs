@@ -101,6 +101,29 @@ fn several_seeds_share_a_curve_and_are_each_a_run() {
 }
 
 #[test]
+fn comparisons_have_tables_profiles_and_json() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "a", &["--seeds", "2", "--eval-every", "2048"]);
+    train(directory.path(), "b", &["--seeds", "2", "--set", "agent.gamma=0.5", "--eval-every", "2048"]);
+    let arguments = ["compare", "far=results/a", "near=results/b", "--resamples", "500"];
+    let (output, text) = run(directory.path(), &[&arguments[..], &["--out", "profile.svg"]].concat());
+    assert!(output.status.success(), "{text}");
+    for part in ["final evaluation", "| far ", "| near ", "interquartile mean", "probability", "profile.svg"]
+    {
+        assert!(text.contains(part), "expected `{part}` in {text}");
+    }
+    assert!(directory.path().join("profile.svg").exists());
+    let json = || run(directory.path(), &[&arguments[..], &["--json"]].concat()).1;
+    let report: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    assert_eq!(report["algorithms"][1]["runs"], 2);
+    assert_eq!(json(), json(), "the same seed gives the same intervals");
+    let (output, text) = run(directory.path(), &["compare", "results/a", "results/b"]);
+    assert_eq!((output.status.code(), text.contains("seed and nothing else")), (Some(2), true), "{text}");
+    let arguments = ["plot", "results/a", "--y", "eval/mean_return", "--out", "eval.svg"];
+    assert!(run(directory.path(), &arguments).0.status.success());
+}
+
+#[test]
 fn evaluation_repeats_itself_and_reports_every_statistic() {
     let directory = tempfile::tempdir().unwrap();
     train(directory.path(), "one", &[]);

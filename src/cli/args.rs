@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::stats::Resampling;
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -11,7 +13,7 @@ use clap_complete::Shell;
     name = "agon",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon envs list"
+    after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon compare results/ppo results/dqn\n  agon envs list"
 )]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -28,6 +30,8 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
+    /// Compare algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
+    Compare(CompareArgs),
     /// Record episodes as a film or a contact sheet.
     Record(RecordArgs),
     /// List, describe, check, verify and play environments.
@@ -157,6 +161,45 @@ pub(super) struct PlotArgs {
     /// Title above the plot.
     #[arg(long, default_value = "")]
     pub(super) title: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Runs are grouped by algorithm, or by a name, as in `gru=results/a`; runs of a group differ in their seeds alone.\nWith several environments scores must be normalised.\n\nExamples:\n  agon compare results/ppo results/dqn --out profile.svg\n  agon compare small=results/a large=results/b --score training\n  agon compare results/* --normalize random..threshold\n  agon compare results/* --normalize CartPole-v1=20..500 --normalize Acrobot-v1=-500..-80 --json"
+)]
+pub(super) struct CompareArgs {
+    /// Directories of runs or experiments, each as `PATH` or `NAME=PATH`.
+    #[arg(required = true, value_hint = ValueHint::DirPath)]
+    pub(super) runs: Vec<String>,
+    /// The score of a run.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) score: MeasureArg,
+    /// Scores that become 0 and 1: `LOW..HIGH` or `ENV=LOW..HIGH`, each a number, `random` or `threshold`; may be repeated.
+    #[arg(long, value_name = "RANGE")]
+    pub(super) normalize: Vec<String>,
+    /// Resamples of the bootstrap.
+    #[arg(long, value_name = "N", default_value_t = Resampling::default().resamples)]
+    pub(super) resamples: usize,
+    /// Seed of the bootstrap: the same one gives the same intervals.
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Draw performance profiles into this picture; .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The score of a run.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum MeasureArg {
+    /// The final evaluation if every run has one, else the last training episodes.
+    Auto,
+    /// Mean return of the evaluation at the end of the run.
+    Evaluation,
+    /// Mean return of the last 100 training episodes.
+    Training,
 }
 
 /// What the x axis counts.

@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod docs;
 mod envs;
 mod play;
@@ -64,6 +65,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => runs::eval(setup, &args),
         Command::Plot(args) => plot::plot(&args),
+        Command::Compare(args) => compare::compare(setup, &args),
         Command::Envs(EnvsCommand::List { json }) => envs::list(setup, json),
         Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
         Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
