@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::RunError;
-use crate::config::{EnvConfig, MadeBy, RunConfig};
+use crate::config::EnvConfig;
 use crate::evaluate;
 use crate::experiment;
 use crate::plot::Line;
@@ -237,16 +237,8 @@ fn load_groups(contestants: &[Contestant]) -> Result<Vec<Group>, RunError> {
             });
             let group = &mut groups[index];
             let runs = group.runs.entry(run.config.env.id.clone()).or_default();
-            if let Some(before) =
-                runs.iter().find(|before| !differ_in_seed_alone(&before.config, &run.config))
-            {
-                return Err(RunError::Config(format!(
-                    "runs of one group must differ in their seed and nothing else, got {} and {}: tell them apart by \
-                     names, as in `mine={}`",
-                    before.path.display(),
-                    run.path.display(),
-                    path.display()
-                )));
+            for before in &*runs {
+                refuse_equal_seeds_and_other_settings(before, &run, path)?;
             }
             runs.push(run);
         }
@@ -254,20 +246,19 @@ fn load_groups(contestants: &[Contestant]) -> Result<Vec<Group>, RunError> {
     Ok(groups)
 }
 
-fn differ_in_seed_alone(a: &RunConfig, b: &RunConfig) -> bool {
-    a.seed != b.seed && settings(a) == settings(b)
-}
-
-/// What decides a run, without its seed.
-fn settings(config: &RunConfig) -> RunConfig {
-    let mut config = config.clone();
-    config.seed = 0;
-    config.runtime.threads = 0;
-    config.runtime.checkpoint_every = 0;
-    // Bits of other instruction sets differ, not what is measured.
-    config.runtime.instruction_set = String::new();
-    config.made_by = None::<MadeBy>;
-    config
+fn refuse_equal_seeds_and_other_settings(a: &RunScores, b: &RunScores, path: &Path) -> Result<(), RunError> {
+    let difference = match a.config.first_difference(&b.config) {
+        Some(difference) => difference,
+        None if a.config.seed == b.config.seed => format!("the same seed, {}", a.config.seed),
+        None => return Ok(()),
+    };
+    Err(RunError::Config(format!(
+        "runs of one group must differ in their seed and nothing else, got {} and {} ({difference}): tell them apart by \
+         names, as in `mine={}`",
+        a.path.display(),
+        b.path.display(),
+        path.display()
+    )))
 }
 
 /// The scores that normalise those of an environment.

@@ -3,6 +3,7 @@
 //! Settings come in layers, later ones over earlier ones: the algorithm's defaults, a preset, a file, `--set`. The
 //! result is written to the run directory complete, so that it alone repeats the run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use agon_agents::Algorithms;
@@ -263,6 +264,24 @@ impl RunConfig {
         Err(RunError::Config(format!("runtime.instruction_set: this processor has no {set}, use `{AUTO}`")))
     }
 
+    /// The first setting that decides results and differs from another configuration's, with both values; seeds apart.
+    pub fn first_difference(&self, other: &Self) -> Option<String> {
+        first_difference(&self.deciding(), &other.deciding())
+    }
+
+    /// What decides results, without the seed. Bits of other instruction sets differ, not what is measured.
+    fn deciding(&self) -> toml::Table {
+        let mut table = toml::Table::try_from(self).unwrap_or_default();
+        table.remove("seed");
+        table.remove("made_by");
+        if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
+            for key in ["threads", "checkpoint_every", "instruction_set"] {
+                runtime.remove(key);
+            }
+        }
+        table
+    }
+
     /// Threads that the run uses on this machine.
     pub fn threads(&self) -> usize {
         match self.runtime.threads {
@@ -292,6 +311,21 @@ impl RunConfig {
 pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
     let text = std::fs::read_to_string(path).at("cannot read", path)?;
     text.parse().map_err(|error| RunError::Config(format!("{}: {error}", path.display())))
+}
+
+/// The first key, in alphabetical order, whose value differs in two tables, with both values.
+pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    keys.into_iter().find_map(|key| match (a.get(key), b.get(key)) {
+        (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
+            first_difference(a, b).map(|difference| format!("{key}.{difference}"))
+        }
+        (a, b) if a == b => None,
+        (a, b) => {
+            let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+            Some(format!("{key}: {} and {}", text(a), text(b)))
+        }
+    })
 }
 
 /// Lays one `key.path=value` onto a table. The value is TOML; what is no TOML is a string.
@@ -407,6 +441,17 @@ mod tests {
         let config = resolved(&["network.encoder.kind=minatar_cnn"]).unwrap();
         assert_eq!(config.network["encoder"]["channels"].as_integer(), Some(16), "defaults of the new kind");
         assert!(!config.network["encoder"].as_table().unwrap().contains_key("activation"));
+    }
+
+    #[test]
+    fn differences_are_named_and_seeds_are_none() {
+        let config = resolved(&["seed=3"]).unwrap();
+        let other = |assignments| resolved(assignments).unwrap();
+        assert_eq!(config.first_difference(&other(&["seed=4", "runtime.threads=2"])), None);
+        let found = config.first_difference(&other(&["agent.gamma=0.5", "num_envs=8"]));
+        assert_eq!(found.as_deref(), Some("agent.gamma: 0.99 and 0.5"));
+        let found = config.first_difference(&other(&["env.max_episode_steps=9"]));
+        assert_eq!(found.as_deref(), Some("env.max_episode_steps: none and 9"));
     }
 
     #[test]

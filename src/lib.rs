@@ -31,6 +31,7 @@ pub mod config;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod jobs;
 pub mod plot;
 pub mod presets;
 pub mod record;

@@ -101,6 +101,34 @@ fn several_seeds_share_a_curve_and_are_each_a_run() {
 }
 
 #[test]
+fn an_experiment_resumes_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "whole", &["--seeds", "3"]);
+    train(directory.path(), "cut", &["--seeds", "3"]);
+    let path = directory.path().join("results/cut");
+    // As a kill would leave it: one seed finished, one cut short before its first checkpoint, one not begun.
+    fs::remove_dir_all(path.join("seed_3")).unwrap();
+    for checkpoint in fs::read_dir(path.join("seed_2/checkpoints")).unwrap() {
+        fs::remove_file(checkpoint.unwrap().path()).unwrap();
+    }
+    fs::remove_file(path.join("seed_2/model.safetensors")).unwrap();
+    let before = fs::metadata(path.join("seed_1/model.safetensors")).unwrap().modified().unwrap();
+    let (output, text) = run(directory.path(), &["resume", "results/cut"]);
+    assert!(output.status.success() && text.contains("seed 3: finished"), "{text}");
+    for seed in 1..=3 {
+        let read = |name: &str| {
+            fs::read(directory.path().join(format!("results/{name}/seed_{seed}/metrics.csv"))).unwrap()
+        };
+        assert!(read("whole") == read("cut"), "seed {seed}");
+    }
+    let after = fs::metadata(path.join("seed_1/model.safetensors")).unwrap().modified().unwrap();
+    assert_eq!(before, after, "a finished seed stays as it is");
+    let (output, text) =
+        run(directory.path(), &["train", "ppo", "CartPole-v1", "--seeds", "4", "--name", "whole"]);
+    assert!(!output.status.success() && text.contains("experiment already"), "{text}");
+}
+
+#[test]
 fn comparisons_have_tables_profiles_and_json() {
     let directory = tempfile::tempdir().unwrap();
     train(directory.path(), "a", &["--seeds", "2", "--eval-every", "2048"]);

@@ -24,7 +24,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Train an agent.
     Train(TrainArgs),
-    /// Continue a run exactly where its last checkpoint left it.
+    /// Continue a run, or every seed of an experiment, exactly where its last checkpoint left it.
     Resume(ResumeArgs),
     /// Play episodes with a trained agent and print its returns.
     Eval(EvalArgs),
@@ -106,8 +106,12 @@ pub(super) struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Of an experiment (`train --seeds N`), seeds that are finished stay as they are, and seeds that have not begun begin.\n\nExamples:\n  agon resume results/ppo_CartPole-v1_1\n  agon resume results/ppo"
+)]
 pub(super) struct ResumeArgs {
-    /// The run's directory.
+    /// The directory of the run or experiment.
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(super) run: PathBuf,
     /// Threads; 0 for one a core. Never changes results.
     #[arg(long)]

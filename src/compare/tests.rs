@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::config::RunConfig;
 
 /// A finished run of an algorithm in an environment, without having trained.
 fn run(path: &Path, algorithm: &str, env: &str, seed: u64, score: f64, evaluation: Option<f64>) {
