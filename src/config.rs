@@ -10,6 +10,7 @@ use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_envs::{MakeOptions, Registry, WrapperConfig};
 use agon_nn::InstructionSet;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -177,12 +178,7 @@ impl RunConfig {
     /// # Errors
     /// [`RunError::Config`] naming the key, what was expected and what was found.
     pub fn from_table(table: toml::Table) -> Result<Self, RunError> {
-        serde_path_to_error::deserialize(table).map_err(|error| {
-            let path = error.path().to_string();
-            let message = error.inner().to_string();
-            let message = message.trim_end();
-            RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
-        })
+        from_table(table)
     }
 
     /// Reads a configuration from a file.
@@ -284,10 +280,7 @@ impl RunConfig {
 
     /// Threads that the run uses on this machine.
     pub fn threads(&self) -> usize {
-        match self.runtime.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        }
+        available_threads(self.runtime.threads)
     }
 
     /// Environment steps between checkpoints.
@@ -302,6 +295,24 @@ impl RunConfig {
     pub fn shard_envs(&self) -> usize {
         self.num_envs / self.runtime.num_shards
     }
+}
+
+/// A number of threads as settings give it, 0 for one a core.
+pub fn available_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Reads a value from a table; an error names the key.
+pub(crate) fn from_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, RunError> {
+    serde_path_to_error::deserialize(table).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.inner().to_string();
+        let message = message.trim_end();
+        RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
+    })
 }
 
 /// Reads a TOML file as a table.
@@ -333,25 +344,30 @@ pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<Strin
 /// # Errors
 /// [`RunError::Config`] if there is no `=`, an empty key, or a key inside something that is no table.
 pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
-    let wrong = |message: String| Err(RunError::Config(format!("--set {assignment}: {message}")));
+    let named = |message: &str| RunError::Config(format!("--set {assignment}: {message}"));
     let Some((path, text)) = assignment.split_once('=') else {
-        return wrong("expected key.path=value".to_owned());
+        return Err(named("expected key.path=value"));
     };
-    let keys: Vec<&str> = path.trim().split('.').collect();
-    if keys.iter().any(|key| key.is_empty()) {
-        return wrong("expected a key before `=`".to_owned());
-    }
     let value = format!("value = {text}")
         .parse::<toml::Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("value"))
         .unwrap_or_else(|| toml::Value::String(text.trim().to_owned()));
+    set_value(table, path.trim(), value).map_err(|error| named(&error.to_string()))
+}
+
+/// Lays one value onto a table, at a path of keys.
+pub(crate) fn set_value(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), RunError> {
+    let keys: Vec<&str> = path.split('.').collect();
+    if keys.iter().any(|key| key.is_empty()) {
+        return Err(RunError::Config(format!("expected a key, got `{path}`")));
+    }
     let (last, parents) = keys.split_last().unwrap_or((&"", &[]));
     let mut table = table;
     for key in parents {
         let entry = table.entry((*key).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         let toml::Value::Table(inner) = entry else {
-            return wrong(format!("`{key}` is a value, not a table"));
+            return Err(RunError::Config(format!("`{key}` is a value, not a table")));
         };
         table = inner;
     }

@@ -39,6 +39,8 @@ pub mod run;
 pub mod runtime;
 pub mod score;
 pub mod stats;
+pub mod sweep;
+mod table;
 pub mod tensorboard;
 
 pub use error::RunError;

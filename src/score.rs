@@ -25,13 +25,45 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// What it is, for tables and axes.
+    /// What it is, for tables.
     pub fn label(self) -> &'static str {
         match self {
             Self::FinalEvaluation => "mean return of the final evaluation",
             Self::Last100 => "mean return of the last 100 training episodes",
         }
     }
+}
+
+impl Measure {
+    /// The metric that it is the last value of.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::FinalEvaluation => EVALUATION_METRIC,
+            Self::Last100 => RETURN_METRIC,
+        }
+    }
+
+    /// What the metric is called on an axis.
+    pub fn axis(self) -> &'static str {
+        match self {
+            Self::FinalEvaluation => "mean return of evaluations",
+            Self::Last100 => "mean return of the last 100 episodes",
+        }
+    }
+}
+
+/// The score of a run after some environment steps, or at its end if it is shorter: that of the first iteration which
+/// reached them. None if there was nothing to score by then.
+///
+/// # Errors
+/// If the run's files cannot be read or have no such metric.
+pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, RunError> {
+    let iterations = plot::load_series(path, XAxis::Steps, "updates")?;
+    let reached = iterations.iter().map(|&(steps, _)| steps).find(|&steps| steps >= env_steps as f64);
+    let reached = reached.unwrap_or(f64::INFINITY);
+    let series = plot::load_series(path, XAxis::Steps, measure.metric())?;
+    let last = series.iter().rfind(|&&(steps, value)| steps <= reached && value.is_finite());
+    Ok(last.map(|&(_, score)| score))
 }
 
 /// The scores of a run.
@@ -131,6 +163,18 @@ mod tests {
         let scores = RunScores::load(directory.path()).unwrap();
         assert_eq!(scores.get(Measure::FinalEvaluation).unwrap(), 90.0);
         assert_eq!(scores.get(Measure::Last100).unwrap(), 21.5);
+    }
+
+    #[test]
+    fn scores_on_the_way_are_those_of_the_iteration_that_got_there() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 100, 50);
+        let at = |measure, steps| super::at(directory.path(), measure, steps).unwrap();
+        assert_eq!(
+            [10, 50, 51, 1000].map(|steps| at(Measure::FinalEvaluation, steps)),
+            [3.0, 3.0, 90.0, 90.0].map(Some)
+        );
+        assert_eq!([50, 51].map(|steps| at(Measure::Last100, steps)), [None, Some(21.5)]);
     }
 
     #[test]

@@ -129,6 +129,48 @@ fn an_experiment_resumes_as_a_whole() {
 }
 
 #[test]
+fn a_killed_sweep_goes_on_to_the_same_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = r#"
+        algorithm = "ppo"
+        env = "CartPole-v1"
+        seeds = 2
+        metric = "final_evaluation"
+        strategy = { kind = "successive_halving", trials = 6, min_steps = 1024 }
+        settings.total_timesteps = 8192
+        parameters.agent.learning_rate = { kind = "log_uniform", low = 1e-4, high = 1e-2 }
+    "#;
+    fs::write(directory.path().join("lr.toml"), file).unwrap();
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml"]);
+    assert!(output.status.success() && text.contains("| rank |"), "{text}");
+    let killed = directory.path().join("results/killed");
+    let mut trials = 0;
+    for place in ["trial_001/seed_1", "trial_003/seed_2", "trial_006/seed_1"] {
+        let mut child =
+            common::agon(directory.path(), &["sweep", "lr.toml", "--name", "killed", "--threads", "1"])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+        while !killed.join(place).join("metrics.csv").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the sweep ended before {place} began");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        trials = fs::read_dir(&killed).unwrap().count();
+    }
+    assert!(trials >= 7, "six trials and the sweep's file");
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml", "--name", "killed"]);
+    assert!(output.status.success(), "{text}");
+    let read = |name: &str| fs::read(directory.path().join("results").join(name).join("trials.csv")).unwrap();
+    assert!(read("lr") == read("killed"));
+    fs::write(directory.path().join("lr.toml"), file.replace("1e-4", "1e-3")).unwrap();
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml", "--name", "killed"]);
+    assert!(!output.status.success() && text.contains("holds a sweep of another file"), "{text}");
+}
+
+#[test]
 fn comparisons_have_tables_profiles_and_json() {
     let directory = tempfile::tempdir().unwrap();
     train(directory.path(), "a", &["--seeds", "2", "--eval-every", "2048"]);

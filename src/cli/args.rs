@@ -30,6 +30,8 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
+    /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.
+    Sweep(SweepArgs),
     /// Compare algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
     Compare(CompareArgs),
     /// Record episodes as a film or a contact sheet.
@@ -191,6 +193,28 @@ pub(super) struct CompareArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A sweep writes trials.csv, table.md and plots to its directory. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8"
+)]
+pub(super) struct SweepArgs {
+    /// The sweep file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    #[arg(long, default_value_t = 0)]
+    pub(super) threads: usize,
+    /// Directory that the sweep's is put in.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(super) out: PathBuf,
+    /// Name of the sweep's directory; by default the file's.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Print the trials as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
 }
