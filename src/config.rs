@@ -155,6 +155,25 @@ pub struct MadeBy {
     pub instruction_set: String,
 }
 
+impl MadeBy {
+    /// This program, with the arguments that it was started with.
+    ///
+    /// # Errors
+    /// If the configuration's instruction set is not to be had.
+    pub fn this_program(config: &RunConfig) -> Result<Self, RunError> {
+        let mut arguments = std::env::args();
+        // Where the program lies is the machine's business.
+        let program = arguments.next().unwrap_or_default();
+        let name =
+            Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
+            instruction_set: config.instruction_set()?.to_string(),
+        })
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         Self {

@@ -111,6 +111,21 @@ pub fn work_all<'a>(
     at_once: usize,
     observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
+    work_all_then(setup, jobs, cores, at_once, observe, &|_| Ok(()))
+}
+
+/// As [`work_all`], and does something with the index of each job that has reached its goal, on the thread that did it.
+///
+/// # Errors
+/// As [`work_all`], and what `done` gives.
+pub fn work_all_then<'a>(
+    setup: &Setup,
+    jobs: &[Job],
+    cores: usize,
+    at_once: usize,
+    observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+    done: &(dyn Fn(usize) -> Result<(), RunError> + Sync),
+) -> Result<Vec<Option<Outcome>>, RunError> {
     let at_once = at_once.clamp(1, jobs.len().max(1));
     let threads = (cores / at_once).max(1);
     let stopped = AtomicBool::new(false);
@@ -125,8 +140,12 @@ pub fn work_all<'a>(
                     let Some(index) = next else { return };
                     let mut job = jobs[index].clone();
                     job.config.runtime.threads = threads;
-                    let outcome = job.work(setup, &mut *observe(&job));
-                    let goes_on = outcome.as_ref().is_ok_and(|outcome| outcome.env_steps >= job.goal());
+                    let mut outcome = job.work(setup, &mut *observe(&job));
+                    let mut goes_on = outcome.as_ref().is_ok_and(|outcome| outcome.env_steps >= job.goal());
+                    if let (true, Err(error)) = (goes_on, done(index)) {
+                        outcome = Err(error);
+                        goes_on = false;
+                    }
                     if !goes_on {
                         stopped.store(true, Ordering::Relaxed);
                     }
@@ -145,6 +164,6 @@ pub fn complete(jobs: &[Job], outcomes: Vec<Option<Outcome>>) -> Option<Vec<Outc
 }
 
 /// A poisoned lock only means that another run panicked; what it guards is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -39,9 +39,10 @@ pub mod run;
 pub mod runtime;
 pub mod score;
 pub mod stats;
+pub mod suite;
 pub mod sweep;
-mod table;
 pub mod tensorboard;
+mod text;
 
 pub use error::RunError;
 

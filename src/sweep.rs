@@ -16,7 +16,7 @@ pub use report::{Status, SweepReport, TrialRow};
 pub use search::{Parameter, Range, Trial};
 
 use crate::RunError;
-use crate::config::{self, RunConfig, read_table};
+use crate::config::{self, MadeBy, RunConfig, read_table};
 use crate::error::AtPath;
 use crate::jobs::{self, Job};
 use crate::run::directory::write_atomically;
@@ -114,6 +114,7 @@ fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candid
         }
         let mut config = file.config(table).map_err(named)?;
         config.resolve(&setup.registry, &setup.algorithms).map_err(named)?;
+        config.made_by = Some(MadeBy::this_program(&config)?);
         let path = path.join(format!("trial_{:0width$}", trial.number));
         Ok(Candidate { trial, path, config, steps: 0, scores: Vec::new() })
     };

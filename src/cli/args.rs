@@ -32,6 +32,8 @@ pub(super) enum Command {
     Plot(PlotArgs),
     /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.
     Sweep(SweepArgs),
+    /// Train and measure the entries of a suite file that are not done, and write their plots and table.
+    Suite(SuiteArgs),
     /// Compare algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
     Compare(CompareArgs),
     /// Record episodes as a film or a contact sheet.
@@ -217,6 +219,25 @@ pub(super) struct SweepArgs {
     /// Print the trials as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Raw runs go to suite/ beside the file, evidence to reference/, the table into README.md. Asked for again, it goes on where it was stopped; what is recorded with the same settings is not repeated.\n\nExamples:\n  agon suite results/suite.toml\n  agon suite results/suite.toml --only 'ppo-*'\n  agon suite results/suite.toml --table"
+)]
+pub(super) struct SuiteArgs {
+    /// The suite file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Entries whose names fit; `*` stands for any characters.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) only: Option<String>,
+    /// Train nothing; only write plots and table from what is recorded.
+    #[arg(long)]
+    pub(super) table: bool,
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    #[arg(long, default_value_t = 0)]
+    pub(super) threads: usize,
 }
 
 /// The score of a run.

@@ -14,6 +14,7 @@ mod plot;
 mod progress;
 mod record;
 mod runs;
+mod suite;
 mod sweep;
 
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::RunError;
 use crate::runtime::Setup;
-pub(crate) use crate::table::table;
+pub(crate) use crate::text::table;
 use args::{Cli, Command, EnvsCommand};
 
 /// How a command ended without an error.
@@ -67,6 +68,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => runs::eval(setup, &args),
         Command::Plot(args) => plot::plot(&args),
+        Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),
         Command::Compare(args) => compare::compare(setup, &args),
         Command::Envs(EnvsCommand::List { json }) => envs::list(setup, json),

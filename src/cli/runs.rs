@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{EvalArgs, ResumeArgs, TrainArgs};
-use super::progress::{self, Display, duration, human};
+use super::progress::{self, Display};
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
@@ -14,6 +14,7 @@ use crate::experiment::{self, SeedRun};
 use crate::presets;
 use crate::run::RunDirectory;
 use crate::runtime::{self, Outcome, Setup};
+use crate::text::{duration, human};
 
 /// What a training command prints with `--json`.
 #[derive(Serialize)]
@@ -30,11 +31,7 @@ struct Summary<'a> {
 pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
     let mut config = configure(args)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
-    config.made_by = Some(MadeBy {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-        instruction_set: config.instruction_set()?.to_string(),
-    });
+    config.made_by = Some(MadeBy::this_program(&config)?);
     let seeds = args.seeds.unwrap_or(1);
     let name = args.name.clone().unwrap_or_else(|| default_name(&config, seeds));
     let path = args.out.join(name);

@@ -9,7 +9,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::plot::{self, Line, PlotError, PlotOptions, XAxis};
 use crate::stats;
-use crate::table::table;
+use crate::text::table;
 
 /// Trials whose curves are drawn.
 const BEST: usize = 5;
