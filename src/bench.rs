@@ -11,6 +11,7 @@ use crate::config::RunConfig;
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::presets::{self, Preset};
 use crate::runtime::{self, Setup};
+use crate::stats::median;
 
 /// Repetitions that a median is taken over.
 const REPETITIONS: usize = 7;
@@ -84,9 +85,6 @@ fn train_preset(setup: &Setup, preset: &Preset, seeds: u64, threads: usize) -> R
         evaluations.push(evaluation.mean_return);
         perfect += u64::from(evaluation.min_return >= limit);
     }
-    for values in [&mut rates, &mut solve_seconds, &mut finals, &mut evaluations] {
-        values.sort_by(f64::total_cmp);
-    }
     Ok(TrainingRow {
         preset: preset.name.to_owned(),
         seeds,
@@ -98,16 +96,6 @@ fn train_preset(setup: &Setup, preset: &Preset, seeds: u64, threads: usize) -> R
         evaluation: median(&evaluations),
         evaluation_perfect: perfect,
     })
-}
-
-/// The middle of sorted values.
-fn median(sorted: &[f64]) -> f64 {
-    let n = sorted.len();
-    match n {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
 }
 
 /// One line about the machine that was measured.

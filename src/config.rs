@@ -3,12 +3,14 @@
 //! Settings come in layers, later ones over earlier ones: the algorithm's defaults, a preset, a file, `--set`. The
 //! result is written to the run directory complete, so that it alone repeats the run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_envs::{MakeOptions, Registry, WrapperConfig};
 use agon_nn::InstructionSet;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -30,6 +32,8 @@ pub struct RunConfig {
     pub env: EnvConfig,
     /// How the work is divided and saved.
     pub runtime: RuntimeConfig,
+    /// Evaluations on the way.
+    pub eval: EvalConfig,
     /// The algorithm's own settings.
     pub agent: toml::Table,
     /// The shape of the algorithm's networks: `encoder`, `memory`, `head`.
@@ -103,6 +107,36 @@ impl Default for RuntimeConfig {
     }
 }
 
+/// Evaluations during training, in environments and with seeds of their own. They never change the training.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Environment steps between evaluations, the last one at the end of the run; 0 for none.
+    pub every: u64,
+    /// Episodes of each evaluation.
+    pub episodes: usize,
+    /// Whether the policy acts as in training instead of taking its best action.
+    pub stochastic: bool,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { every: 0, episodes: 20, stochastic: false }
+    }
+}
+
+impl EvalConfig {
+    /// Whether there are evaluations.
+    pub fn is_on(&self) -> bool {
+        self.every > 0
+    }
+
+    /// Whether one is due between two counts of environment steps of a run of `total_timesteps`.
+    pub fn is_due(&self, before: u64, now: u64, total_timesteps: u64) -> bool {
+        self.is_on() && (now >= total_timesteps || now / self.every > before / self.every)
+    }
+}
+
 /// The key of the networks' settings, at the top level of a run and among an algorithm's.
 const NETWORK: &str = "network";
 
@@ -121,6 +155,25 @@ pub struct MadeBy {
     pub instruction_set: String,
 }
 
+impl MadeBy {
+    /// This program, with the arguments that it was started with.
+    ///
+    /// # Errors
+    /// If the configuration's instruction set is not to be had.
+    pub fn this_program(config: &RunConfig) -> Result<Self, RunError> {
+        let mut arguments = std::env::args();
+        // Where the program lies is the machine's business.
+        let program = arguments.next().unwrap_or_default();
+        let name =
+            Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
+            instruction_set: config.instruction_set()?.to_string(),
+        })
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
@@ -130,6 +183,7 @@ impl Default for RunConfig {
             num_envs: 4,
             env: EnvConfig::default(),
             runtime: RuntimeConfig::default(),
+            eval: EvalConfig::default(),
             agent: toml::Table::new(),
             network: toml::Table::new(),
             made_by: None,
@@ -143,12 +197,7 @@ impl RunConfig {
     /// # Errors
     /// [`RunError::Config`] naming the key, what was expected and what was found.
     pub fn from_table(table: toml::Table) -> Result<Self, RunError> {
-        serde_path_to_error::deserialize(table).map_err(|error| {
-            let path = error.path().to_string();
-            let message = error.inner().to_string();
-            let message = message.trim_end();
-            RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
-        })
+        from_table(table)
     }
 
     /// Reads a configuration from a file.
@@ -197,6 +246,9 @@ impl RunConfig {
         if self.runtime.threads > 1024 {
             return wrong("runtime.threads", "at most 1024 (0 for one a core)", &self.runtime.threads);
         }
+        if self.eval.episodes == 0 {
+            return wrong("eval.episodes", "at least 1", &self.eval.episodes);
+        }
         self.instruction_set()?;
         Ok(())
     }
@@ -227,12 +279,27 @@ impl RunConfig {
         Err(RunError::Config(format!("runtime.instruction_set: this processor has no {set}, use `{AUTO}`")))
     }
 
+    /// The first setting that decides results and differs from another configuration's, with both values; seeds apart.
+    pub fn first_difference(&self, other: &Self) -> Option<String> {
+        first_difference(&self.deciding(), &other.deciding())
+    }
+
+    /// What decides results, without the seed. Bits of other instruction sets differ, not what is measured.
+    fn deciding(&self) -> toml::Table {
+        let mut table = toml::Table::try_from(self).unwrap_or_default();
+        table.remove("seed");
+        table.remove("made_by");
+        if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
+            for key in ["threads", "checkpoint_every", "instruction_set"] {
+                runtime.remove(key);
+            }
+        }
+        table
+    }
+
     /// Threads that the run uses on this machine.
     pub fn threads(&self) -> usize {
-        match self.runtime.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        }
+        available_threads(self.runtime.threads)
     }
 
     /// Environment steps between checkpoints.
@@ -249,6 +316,24 @@ impl RunConfig {
     }
 }
 
+/// A number of threads as settings give it, 0 for one a core.
+pub fn available_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Reads a value from a table; an error names the key.
+pub(crate) fn from_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, RunError> {
+    serde_path_to_error::deserialize(table).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.inner().to_string();
+        let message = message.trim_end();
+        RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
+    })
+}
+
 /// Reads a TOML file as a table.
 ///
 /// # Errors
@@ -258,30 +343,50 @@ pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
     text.parse().map_err(|error| RunError::Config(format!("{}: {error}", path.display())))
 }
 
+/// The first key, in alphabetical order, whose value differs in two tables, with both values.
+pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    keys.into_iter().find_map(|key| match (a.get(key), b.get(key)) {
+        (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
+            first_difference(a, b).map(|difference| format!("{key}.{difference}"))
+        }
+        (a, b) if a == b => None,
+        (a, b) => {
+            let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+            Some(format!("{key}: {} and {}", text(a), text(b)))
+        }
+    })
+}
+
 /// Lays one `key.path=value` onto a table. The value is TOML; what is no TOML is a string.
 ///
 /// # Errors
 /// [`RunError::Config`] if there is no `=`, an empty key, or a key inside something that is no table.
 pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
-    let wrong = |message: String| Err(RunError::Config(format!("--set {assignment}: {message}")));
+    let named = |message: &str| RunError::Config(format!("--set {assignment}: {message}"));
     let Some((path, text)) = assignment.split_once('=') else {
-        return wrong("expected key.path=value".to_owned());
+        return Err(named("expected key.path=value"));
     };
-    let keys: Vec<&str> = path.trim().split('.').collect();
-    if keys.iter().any(|key| key.is_empty()) {
-        return wrong("expected a key before `=`".to_owned());
-    }
     let value = format!("value = {text}")
         .parse::<toml::Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("value"))
         .unwrap_or_else(|| toml::Value::String(text.trim().to_owned()));
+    set_value(table, path.trim(), value).map_err(|error| named(&error.to_string()))
+}
+
+/// Lays one value onto a table, at a path of keys.
+pub(crate) fn set_value(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), RunError> {
+    let keys: Vec<&str> = path.split('.').collect();
+    if keys.iter().any(|key| key.is_empty()) {
+        return Err(RunError::Config(format!("expected a key, got `{path}`")));
+    }
     let (last, parents) = keys.split_last().unwrap_or((&"", &[]));
     let mut table = table;
     for key in parents {
         let entry = table.entry((*key).to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         let toml::Value::Table(inner) = entry else {
-            return wrong(format!("`{key}` is a value, not a table"));
+            return Err(RunError::Config(format!("`{key}` is a value, not a table")));
         };
         table = inner;
     }
@@ -340,6 +445,7 @@ mod tests {
             ("agent.gamma=high", vec!["agent.gamma", "high"]),
             ("num_envs=0", vec!["num_envs", "at least 1", "0"]),
             ("runtime.num_shards=3", vec!["runtime.num_shards", "divisor", "4", "3"]),
+            ("eval.episodes=0", vec!["eval.episodes", "at least 1", "0"]),
             ("runtime.mode=slow", vec!["runtime.mode", "slow", "lockstep"]),
             ("runtime.instruction_set=mmx", vec!["runtime.instruction_set", "mmx", "avx2"]),
             ("env.id=CartPol-v1", vec!["CartPol-v1", "CartPole-v1"]),
@@ -355,10 +461,32 @@ mod tests {
     }
 
     #[test]
+    fn evaluations_are_due_at_multiples_and_at_the_end() {
+        let eval = EvalConfig { every: 100, ..EvalConfig::default() };
+        let due = |before, now| eval.is_due(before, now, 250);
+        assert_eq!(
+            [due(0, 96), due(96, 100), due(96, 128), due(100, 199), due(192, 256)],
+            [false, true, true, false, true]
+        );
+        assert!(!EvalConfig::default().is_due(0, 250, 250), "off by default");
+    }
+
+    #[test]
     fn another_kind_replaces_the_settings_of_the_first() {
         let config = resolved(&["network.encoder.kind=minatar_cnn"]).unwrap();
         assert_eq!(config.network["encoder"]["channels"].as_integer(), Some(16), "defaults of the new kind");
         assert!(!config.network["encoder"].as_table().unwrap().contains_key("activation"));
+    }
+
+    #[test]
+    fn differences_are_named_and_seeds_are_none() {
+        let config = resolved(&["seed=3"]).unwrap();
+        let other = |assignments| resolved(assignments).unwrap();
+        assert_eq!(config.first_difference(&other(&["seed=4", "runtime.threads=2"])), None);
+        let found = config.first_difference(&other(&["agent.gamma=0.5", "num_envs=8"]));
+        assert_eq!(found.as_deref(), Some("agent.gamma: 0.99 and 0.5"));
+        let found = config.first_difference(&other(&["env.max_episode_steps=9"]));
+        assert_eq!(found.as_deref(), Some("env.max_episode_steps: none and 9"));
     }
 
     #[test]

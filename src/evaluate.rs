@@ -4,11 +4,12 @@ use std::path::Path;
 
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
-use agon_envs::Pcg64;
 use agon_envs::random::SeedSequence;
+use agon_envs::wrappers::Moments;
+use agon_envs::{Pcg64, Registry, check};
 use serde::Serialize;
 
-use crate::config::RunConfig;
+use crate::config::{EnvConfig, RunConfig};
 use crate::run::RunDirectory;
 use crate::runtime::{self, Setup, Trained};
 use crate::{RunError, stats};
@@ -25,7 +26,8 @@ pub struct EvalOptions {
     pub seed: Option<u64>,
     /// Whether the policy acts as in training instead of taking its best action.
     pub stochastic: bool,
-    /// Whether to take the checkpoint with the best mean return instead of the newest.
+    /// Whether to take the best checkpoint instead of the newest: that of the best evaluation if there were any in
+    /// training, else that of the highest mean return.
     pub best: bool,
 }
 
@@ -68,10 +70,51 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     config.resolve(&setup.registry, &setup.algorithms)?;
     let trained = runtime::load_policy(setup, &run, &config, options.best)?;
     let seed = options.seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
-    let mode = if options.stochastic { ActMode::Explore } else { ActMode::Deterministic };
-    let episodes = run_episodes(setup, &config, &trained, options.episodes, seed, mode)?;
-    let returns: Vec<f64> = episodes.iter().map(|&(episode_return, _)| episode_return).collect();
-    let lengths: Vec<f64> = episodes.iter().map(|&(_, length)| f64::from(length)).collect();
+    play(&setup.registry, &config.env, &trained, options.episodes, seed, options.stochastic)
+}
+
+/// The evaluation that is due at a step of training.
+pub(crate) fn during_training(
+    registry: &Registry,
+    config: &RunConfig,
+    trained: &Trained,
+) -> Result<Evaluation, RunError> {
+    let seed = runtime::evaluation_seed_at(config.seed, trained.env_steps);
+    play(registry, &config.env, trained, config.eval.episodes, seed, config.eval.stochastic)
+}
+
+/// The mean return of random legal actions.
+pub(crate) fn random_play(
+    registry: &Registry,
+    env: &EnvConfig,
+    episodes: usize,
+    seed: u64,
+) -> Result<f64, RunError> {
+    let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[2]));
+    let played = run_episodes(registry, env, &[], episodes, seed, &mut |acting| {
+        let EnvironmentLoop { simulator, now, actions, .. } = acting;
+        check::random_actions(simulator, now, &mut rng, actions)?;
+        Ok(simulator.step(actions, now)?)
+    })?;
+    let returns: Vec<f64> = played.iter().map(|&(episode_return, _)| episode_return).collect();
+    Ok(stats::mean(&returns))
+}
+
+/// Plays episodes with a policy, in fresh environments of the given seed.
+fn play(
+    registry: &Registry,
+    env: &EnvConfig,
+    trained: &Trained,
+    episodes: usize,
+    seed: u64,
+    stochastic: bool,
+) -> Result<Evaluation, RunError> {
+    let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
+    let played = run_episodes(registry, env, &trained.statistics, episodes, seed, &mut |acting| {
+        Ok(acting.tick(&*trained.policy, trained.env_steps, mode)?)
+    })?;
+    let returns: Vec<f64> = played.iter().map(|&(episode_return, _)| episode_return).collect();
+    let lengths: Vec<f64> = played.iter().map(|&(_, length)| f64::from(length)).collect();
     Ok(Evaluation {
         env_steps: trained.env_steps,
         episodes: returns.len(),
@@ -84,20 +127,20 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     })
 }
 
-/// Return and length of `count` episodes.
+/// Return and length of `count` episodes, which `tick` acts in.
 ///
 /// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
 fn run_episodes(
-    setup: &Setup,
-    config: &RunConfig,
-    trained: &Trained,
+    registry: &Registry,
+    env: &EnvConfig,
+    statistics: &[Moments],
     count: usize,
     seed: u64,
-    mode: ActMode,
+    tick: &mut dyn FnMut(&mut EnvironmentLoop) -> Result<(), RunError>,
 ) -> Result<Vec<(f64, u32)>, RunError> {
     let num_envs = count.min(MAX_ENVS);
-    let mut simulator = setup.registry.make(&config.env.id, &config.env.options(num_envs))?;
-    runtime::set_statistics(&mut simulator, &trained.statistics, true);
+    let mut simulator = registry.make(&env.id, &env.options(num_envs))?;
+    runtime::set_statistics(&mut simulator, statistics, true);
     let num_rows = simulator.num_rows();
     let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
     let mut now = simulator.new_batch();
@@ -106,7 +149,7 @@ fn run_episodes(
     let mut acting = EnvironmentLoop::new(simulator, now, rng);
     let mut episodes = Vec::with_capacity(count);
     while episodes.len() < count {
-        acting.tick(&*trained.policy, trained.env_steps, mode)?;
+        tick(&mut acting)?;
         for ended in &acting.now.episodes {
             let quota = &mut quotas[ended.row as usize];
             if *quota > 0 {

@@ -3,18 +3,24 @@
 //! One seed is a plain run. Several make a directory with one run for each (`seed_1`, `seed_2`, …) and a learning curve
 //! with a confidence band. Seeds run side by side where cores allow; in lockstep mode that changes no result.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
+
+use serde::{Deserialize, Serialize};
 
 use crate::RunError;
-use crate::config::RunConfig;
+use crate::config::{self, RunConfig};
+use crate::error::AtPath;
+use crate::jobs::{self, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
-use crate::runtime::{self, Observer, Outcome, Setup};
+use crate::run::RunDirectory;
+use crate::run::directory::{CONFIG, write_atomically};
+use crate::runtime::{Observer, Outcome, Setup};
 
 /// The metric of learning curves.
 pub const RETURN_METRIC: &str = "charts/episodic_return";
+
+/// The file that says what an experiment of several seeds is made of.
+const EXPERIMENT: &str = "experiment.toml";
 
 /// One seed of an experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,42 +40,126 @@ pub fn seed_runs(path: &Path, first_seed: u64, seeds: u64) -> Vec<SeedRun> {
     (first_seed..first_seed + seeds).map(run).collect()
 }
 
-/// Trains every run of an experiment and draws its curve. `observe` makes the observer of each run.
+/// The directories of the runs in a directory: itself if it is a run, else those of an experiment, by seed.
 ///
 /// # Errors
-/// The first run's error, after all others have ended; or a curve that cannot be written.
+/// If it is neither.
+pub fn find_runs(path: &Path) -> Result<Vec<PathBuf>, RunError> {
+    if path.join(CONFIG).exists() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in path.read_dir().at("cannot read", path)? {
+        let run = entry.at("cannot read", path)?.path();
+        let seed = run.file_name().and_then(|name| name.to_str()?.strip_prefix("seed_")?.parse::<u64>().ok());
+        if let Some(seed) = seed.filter(|_| run.join(CONFIG).exists()) {
+            found.push((seed, run));
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        let message = "expected a run or an experiment (a directory with a config.toml, or with runs seed_1, \
+                       seed_2, …), found neither";
+        return Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() });
+    }
+    Ok(found.into_iter().map(|(_, run)| run).collect())
+}
+
+/// What an experiment of several seeds is made of, kept in its directory so that it can be resumed as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Experiment {
+    seeds: Vec<u64>,
+    config: RunConfig,
+}
+
+/// Trains every run of an experiment and draws its curve. `observe` makes the observer of each run. Once one is
+/// told to stop no other one is begun, and has no outcome; [`resume`] goes on.
+///
+/// # Errors
+/// If one of the runs exists already; the first run's error, after those under way have ended; or a curve that cannot be
+/// written.
 pub fn train<'a>(
     setup: &Setup,
     config: &RunConfig,
     path: &Path,
     runs: &[SeedRun],
     observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
-) -> Result<Vec<Outcome>, RunError> {
-    let cores = config.threads();
-    let at_once = cores.min(runs.len()).max(1);
-    let train_one = |run: &SeedRun| {
+) -> Result<Vec<Option<Outcome>>, RunError> {
+    if is_experiment(path) {
+        let message =
+            "holds an experiment already: continue it with `agon resume`, or choose another --name or --out";
+        return Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() });
+    }
+    let taken = std::iter::once(path).chain(runs.iter().map(|run| run.path.as_path()));
+    for path in taken {
+        RunDirectory::refuse_existing(path)?;
+    }
+    if runs.len() > 1 {
+        let file = path.join(EXPERIMENT);
         let mut config = config.clone();
-        config.seed = run.seed;
-        config.runtime.threads = (cores / at_once).max(1);
-        runtime::train(setup, config, &run.path, &mut *observe(run))
+        config.resolve(&setup.registry, &setup.algorithms)?;
+        let experiment = Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config };
+        let text = toml::to_string(&experiment).map_err(|error| RunError::Config(error.to_string()))?;
+        std::fs::create_dir_all(path).at("cannot create", path)?;
+        write_atomically(&file, text.as_bytes())?;
+    }
+    go_on(setup, config, path, runs, observe)
+}
+
+/// Whether a directory holds an experiment of several seeds.
+pub fn is_experiment(path: &Path) -> bool {
+    path.join(EXPERIMENT).exists()
+}
+
+/// The configuration and the runs of an experiment, those that have not begun included.
+///
+/// # Errors
+/// If there is none in the directory or its file is broken.
+pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
+    let file = path.join(EXPERIMENT);
+    let named = |error: &dyn std::fmt::Display| RunError::Config(format!("{}: {error}", file.display()));
+    let mut table = config::read_table(&file)?;
+    let seeds: Vec<u64> = match table.remove("seeds").map(toml::Value::try_into) {
+        Some(seeds) => seeds.map_err(|error| named(&error))?,
+        None => return Err(named(&"expected `seeds`, found none")),
     };
-    let queue: Mutex<VecDeque<usize>> = Mutex::new((0..runs.len()).collect());
-    let outcomes: Mutex<Vec<Option<Result<Outcome, RunError>>>> =
-        Mutex::new(runs.iter().map(|_| None).collect());
-    thread::scope(|scope| {
-        for _ in 0..at_once {
-            scope.spawn(|| {
-                loop {
-                    let next = lock(&queue).pop_front();
-                    let Some(index) = next else { return };
-                    let outcome = train_one(&runs[index]);
-                    lock(&outcomes)[index] = Some(outcome);
-                }
-            });
-        }
-    });
-    let outcomes: Vec<Outcome> =
-        std::mem::take(&mut *lock(&outcomes)).into_iter().flatten().collect::<Result<_, _>>()?;
+    let config = table.remove("config").and_then(|config| config.as_table().cloned()).unwrap_or_default();
+    let config = RunConfig::from_table(config).map_err(|error| named(&error))?;
+    let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
+    Ok((config, runs.collect()))
+}
+
+/// Goes on with every run of an experiment that is not finished, those that have not begun included, and draws its curve.
+///
+/// # Errors
+/// As [`train`].
+pub fn resume<'a>(
+    setup: &Setup,
+    path: &Path,
+    threads: Option<usize>,
+    observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
+) -> Result<Vec<Option<Outcome>>, RunError> {
+    let (mut config, runs) = open(path)?;
+    config.runtime.threads = threads.unwrap_or(config.runtime.threads);
+    go_on(setup, &config, path, &runs, observe)
+}
+
+fn go_on<'a>(
+    setup: &Setup,
+    config: &RunConfig,
+    path: &Path,
+    runs: &[SeedRun],
+    observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
+) -> Result<Vec<Option<Outcome>>, RunError> {
+    let job = |run: &SeedRun| {
+        let config = RunConfig { seed: run.seed, ..config.clone() };
+        Job { name: String::new(), config, path: run.path.clone(), until: u64::MAX }
+    };
+    let jobs: Vec<Job> = runs.iter().map(job).collect();
+    let observe_job = |job: &Job| observe(&SeedRun { seed: job.config.seed, path: job.path.clone() });
+    let cores = config.threads();
+    let outcomes = jobs::work_all(setup, &jobs, cores, cores, &observe_job)?;
     draw_curve(setup, path, config)?;
     Ok(outcomes)
 }
@@ -96,9 +186,4 @@ pub fn draw_curve(setup: &Setup, path: &Path, config: &RunConfig) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// A poisoned lock only means that another run panicked; what it guards is whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

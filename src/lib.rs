@@ -2,7 +2,7 @@
 //!
 //! A user's own crate needs this crate alone: it re-exports what an environment ([`envs`]), an algorithm ([`agents`]) and a
 //! network ([`nn`]) are written with. [`runtime`] trains and resumes, [`experiment`] runs several seeds under one curve,
-//! [`evaluate`] and [`plot`] look at what came out, and [`cli`] is the `agon` program, to which a registry with
+//! [`evaluate`], [`compare`] and [`plot`] look at what came out, and [`cli`] is the `agon` program, to which a registry with
 //! environments and algorithms of one's own can be given.
 //!
 //! ```no_run
@@ -26,17 +26,23 @@ pub use agon_nn as nn;
 
 pub mod bench;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod jobs;
 pub mod plot;
 pub mod presets;
 pub mod record;
 pub mod run;
 pub mod runtime;
+pub mod score;
 pub mod stats;
+pub mod suite;
+pub mod sweep;
 pub mod tensorboard;
+mod text;
 
 pub use error::RunError;
 

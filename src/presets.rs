@@ -101,6 +101,28 @@ pub fn default_for(algorithm: &str, env: &str) -> Result<Option<Preset>, RunErro
     Ok(all()?.into_iter().find(fits))
 }
 
+/// What the settings of an algorithm in an environment begin with: those of a preset, of the default one if none is
+/// named, or of none at all for the name `none`.
+///
+/// # Errors
+/// If the preset is unknown or for another algorithm.
+pub fn base(name: Option<&str>, algorithm: &str, env: &str) -> Result<toml::Table, RunError> {
+    let preset = match name {
+        Some("none") => None,
+        Some(name) => Some(get(name)?),
+        None => default_for(algorithm, env)?,
+    };
+    match preset {
+        Some(preset) if preset.algorithm() != algorithm => Err(RunError::Config(format!(
+            "preset {} is for {}, got algorithm {algorithm}",
+            preset.name,
+            preset.algorithm()
+        ))),
+        Some(preset) => Ok(preset.config),
+        None => Ok(toml::Table::new()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

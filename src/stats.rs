@@ -1,6 +1,16 @@
 //! Statistics of a few independent numbers, such as the final returns of several seeds.
 //!
-//! With three to ten seeds the normal approximation understates the uncertainty by half, so intervals are Student's.
+//! With three to ten seeds the normal approximation understates the uncertainty by half, so intervals of a mean are
+//! Student's, and those of every other statistic are bootstrapped.
+
+mod aggregate;
+mod bootstrap;
+
+pub use aggregate::{
+    aggregate_iqm, aggregate_mean, aggregate_median, interquartile_mean, median, optimality_gap,
+    performance_profile, probability_of_improvement,
+};
+pub use bootstrap::{Estimate, Resampling, stratified_bootstrap};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -38,6 +48,20 @@ pub fn t_critical_95(n: usize) -> f64 {
     StudentsT::new(0.0, 1.0, (n - 1) as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }
 
+/// The value below which a share `q` of sorted values lies, on the straight line between the two next to it; NaN without
+/// values.
+///
+/// Element `q (n - 1)`, as `numpy.quantile` gives by default.
+pub fn quantile(sorted: &[f64], q: f64) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
+    let place = q * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    // Of equals nothing is lost to rounding.
+    if below == above { below } else { below + place.fract() * (above - below) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +79,16 @@ mod tests {
         for (n, quantile) in [(2, 12.706205), (3, 4.302653), (5, 2.776445), (10, 2.262157), (31, 2.042272)] {
             assert!((t_critical_95(n) - quantile).abs() < 1e-6, "n = {n}: {}", t_critical_95(n));
         }
+    }
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        let sorted = [1.0, 2.0, 4.0, 8.0, 16.0];
+        for (q, value) in [(0.0, 1.0), (0.25, 2.0), (0.375, 3.0), (0.5, 4.0), (0.9, 12.8), (1.0, 16.0)] {
+            assert!((quantile(&sorted, q) - value).abs() < 1e-12, "{q}");
+        }
+        assert!(quantile(&[], 0.5).is_nan());
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
     }
 
     #[test]

@@ -101,6 +101,99 @@ fn several_seeds_share_a_curve_and_are_each_a_run() {
 }
 
 #[test]
+fn an_experiment_resumes_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "whole", &["--seeds", "3"]);
+    train(directory.path(), "cut", &["--seeds", "3"]);
+    let path = directory.path().join("results/cut");
+    // As a kill would leave it: one seed finished, one cut short before its first checkpoint, one not begun.
+    fs::remove_dir_all(path.join("seed_3")).unwrap();
+    for checkpoint in fs::read_dir(path.join("seed_2/checkpoints")).unwrap() {
+        fs::remove_file(checkpoint.unwrap().path()).unwrap();
+    }
+    fs::remove_file(path.join("seed_2/model.safetensors")).unwrap();
+    let before = fs::metadata(path.join("seed_1/model.safetensors")).unwrap().modified().unwrap();
+    let (output, text) = run(directory.path(), &["resume", "results/cut"]);
+    assert!(output.status.success() && text.contains("seed 3: finished"), "{text}");
+    for seed in 1..=3 {
+        let read = |name: &str| {
+            fs::read(directory.path().join(format!("results/{name}/seed_{seed}/metrics.csv"))).unwrap()
+        };
+        assert!(read("whole") == read("cut"), "seed {seed}");
+    }
+    let after = fs::metadata(path.join("seed_1/model.safetensors")).unwrap().modified().unwrap();
+    assert_eq!(before, after, "a finished seed stays as it is");
+    let (output, text) =
+        run(directory.path(), &["train", "ppo", "CartPole-v1", "--seeds", "4", "--name", "whole"]);
+    assert!(!output.status.success() && text.contains("experiment already"), "{text}");
+}
+
+#[test]
+fn a_killed_sweep_goes_on_to_the_same_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = r#"
+        algorithm = "ppo"
+        env = "CartPole-v1"
+        seeds = 2
+        metric = "final_evaluation"
+        strategy = { kind = "successive_halving", trials = 6, min_steps = 1024 }
+        settings.total_timesteps = 8192
+        parameters.agent.learning_rate = { kind = "log_uniform", low = 1e-4, high = 1e-2 }
+    "#;
+    fs::write(directory.path().join("lr.toml"), file).unwrap();
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml"]);
+    assert!(output.status.success() && text.contains("| rank |"), "{text}");
+    let killed = directory.path().join("results/killed");
+    let mut trials = 0;
+    for place in ["trial_001/seed_1", "trial_003/seed_2", "trial_006/seed_1"] {
+        let mut child =
+            common::agon(directory.path(), &["sweep", "lr.toml", "--name", "killed", "--threads", "1"])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+        while !killed.join(place).join("metrics.csv").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the sweep ended before {place} began");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        trials = fs::read_dir(&killed).unwrap().count();
+    }
+    assert!(trials >= 7, "six trials and the sweep's file");
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml", "--name", "killed"]);
+    assert!(output.status.success(), "{text}");
+    let read = |name: &str| fs::read(directory.path().join("results").join(name).join("trials.csv")).unwrap();
+    assert!(read("lr") == read("killed"));
+    fs::write(directory.path().join("lr.toml"), file.replace("1e-4", "1e-3")).unwrap();
+    let (output, text) = run(directory.path(), &["sweep", "lr.toml", "--name", "killed"]);
+    assert!(!output.status.success() && text.contains("holds a sweep of another file"), "{text}");
+}
+
+#[test]
+fn comparisons_have_tables_profiles_and_json() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "a", &["--seeds", "2", "--eval-every", "2048"]);
+    train(directory.path(), "b", &["--seeds", "2", "--set", "agent.gamma=0.5", "--eval-every", "2048"]);
+    let arguments = ["compare", "far=results/a", "near=results/b", "--resamples", "500"];
+    let (output, text) = run(directory.path(), &[&arguments[..], &["--out", "profile.svg"]].concat());
+    assert!(output.status.success(), "{text}");
+    for part in ["final evaluation", "| far ", "| near ", "interquartile mean", "probability", "profile.svg"]
+    {
+        assert!(text.contains(part), "expected `{part}` in {text}");
+    }
+    assert!(directory.path().join("profile.svg").exists());
+    let json = || run(directory.path(), &[&arguments[..], &["--json"]].concat()).1;
+    let report: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    assert_eq!(report["algorithms"][1]["runs"], 2);
+    assert_eq!(json(), json(), "the same seed gives the same intervals");
+    let (output, text) = run(directory.path(), &["compare", "results/a", "results/b"]);
+    assert_eq!((output.status.code(), text.contains("seed and nothing else")), (Some(2), true), "{text}");
+    let arguments = ["plot", "results/a", "--y", "eval/mean_return", "--out", "eval.svg"];
+    assert!(run(directory.path(), &arguments).0.status.success());
+}
+
+#[test]
 fn evaluation_repeats_itself_and_reports_every_statistic() {
     let directory = tempfile::tempdir().unwrap();
     train(directory.path(), "one", &[]);

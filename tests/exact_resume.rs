@@ -19,7 +19,7 @@ use std::time::Duration;
 use agon::envs::Pcg64;
 
 /// Everything that a run's configuration decides.
-const FILES: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
+const FILES: [&str; 4] = ["model.safetensors", "metrics.csv", "episodes.csv", "evaluations.csv"];
 
 fn contents(run: &Path) -> Vec<Vec<u8>> {
     FILES
@@ -39,7 +39,17 @@ fn survives_kills(algorithm: &str, settings: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let assignments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let train = |name: &'static str| {
-        let mut arguments = vec!["train", algorithm, "CartPole-v1", "--preset", "none", "--name", name];
+        let mut arguments = vec![
+            "train",
+            algorithm,
+            "CartPole-v1",
+            "--preset",
+            "none",
+            "--eval-every",
+            "1500",
+            "--name",
+            name,
+        ];
         arguments.extend(&assignments);
         common::agon(directory.path(), &arguments)
     };

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, MakeOptions, Pcg64, Simulator, WrapperConfig, check};
 use serde::{Deserialize, Serialize};
 
-use super::{REPETITIONS, median};
+use super::REPETITIONS;
 use crate::RunError;
 use crate::runtime::Setup;
+use crate::stats::median;
 
 /// Ticks that are timed together, at least.
 const MIN_TICKS: usize = 16;

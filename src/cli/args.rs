@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::stats::Resampling;
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -11,7 +13,7 @@ use clap_complete::Shell;
     name = "agon",
     version,
     max_term_width = 100,
-    after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon envs list"
+    after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon compare results/ppo results/dqn\n  agon envs list"
 )]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -22,12 +24,18 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Train an agent.
     Train(TrainArgs),
-    /// Continue a run exactly where its last checkpoint left it.
+    /// Continue a run, or every seed of an experiment, exactly where its last checkpoint left it.
     Resume(ResumeArgs),
     /// Play episodes with a trained agent and print its returns.
     Eval(EvalArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
+    /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.
+    Sweep(SweepArgs),
+    /// Train and measure the entries of a suite file that are not done, and write their plots and table.
+    Suite(SuiteArgs),
+    /// Compare algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
+    Compare(CompareArgs),
     /// Record episodes as a film or a contact sheet.
     Record(RecordArgs),
     /// List, describe, check, verify and play environments.
@@ -53,7 +61,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --config mine.toml --threads 1"
 )]
 pub(super) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.
@@ -84,6 +92,9 @@ pub(super) struct TrainArgs {
     /// Environment steps between checkpoints.
     #[arg(long, value_name = "N")]
     pub(super) checkpoint_every: Option<u64>,
+    /// Environment steps between evaluations in environments of their own; 0 for none. See also `eval` in a config.toml.
+    #[arg(long, value_name = "N")]
+    pub(super) eval_every: Option<u64>,
     /// Learn from experience as it comes, without waiting: fastest, not reproducible.
     #[arg(long = "async")]
     pub(super) asynchronous: bool,
@@ -99,8 +110,12 @@ pub(super) struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Of an experiment (`train --seeds N`), seeds that are finished stay as they are, and seeds that have not begun begin.\n\nExamples:\n  agon resume results/ppo_CartPole-v1_1\n  agon resume results/ppo"
+)]
 pub(super) struct ResumeArgs {
-    /// The run's directory.
+    /// The directory of the run or experiment.
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(super) run: PathBuf,
     /// Threads; 0 for one a core. Never changes results.
     #[arg(long)]
@@ -123,7 +138,7 @@ pub(super) struct EvalArgs {
     /// Act as in training instead of taking the best action.
     #[arg(long)]
     pub(super) stochastic: bool,
-    /// Take the checkpoint with the best mean return instead of the newest.
+    /// Take the best checkpoint instead of the newest: by evaluations in training if there were any, else by mean return.
     #[arg(long)]
     pub(super) best: bool,
     /// Print JSON.
@@ -133,7 +148,7 @@ pub(super) struct EvalArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10"
+    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10\n  agon plot results/ppo --y eval/mean_return"
 )]
 pub(super) struct PlotArgs {
     /// Directories of runs or experiments; each is a curve.
@@ -142,7 +157,7 @@ pub(super) struct PlotArgs {
     /// What the x axis counts.
     #[arg(long, value_enum, default_value = "steps")]
     pub(super) x: XAxisArg,
-    /// The metric: a column of metrics.csv or timing.csv, or its last part.
+    /// The metric: a column of metrics.csv, timing.csv or evaluations.csv, or its last part.
     #[arg(long, default_value = crate::experiment::RETURN_METRIC)]
     pub(super) y: String,
     /// The picture; .svg or .png.
@@ -154,6 +169,86 @@ pub(super) struct PlotArgs {
     /// Title above the plot.
     #[arg(long, default_value = "")]
     pub(super) title: String,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Runs are grouped by algorithm, or by a name, as in `gru=results/a`; runs of a group differ in their seeds alone.\nWith several environments scores must be normalised.\n\nExamples:\n  agon compare results/ppo results/dqn --out profile.svg\n  agon compare small=results/a large=results/b --score training\n  agon compare results/* --normalize random..threshold\n  agon compare results/* --normalize CartPole-v1=20..500 --normalize Acrobot-v1=-500..-80 --json"
+)]
+pub(super) struct CompareArgs {
+    /// Directories of runs or experiments, each as `PATH` or `NAME=PATH`.
+    #[arg(required = true, value_hint = ValueHint::DirPath)]
+    pub(super) runs: Vec<String>,
+    /// The score of a run.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) score: MeasureArg,
+    /// Scores that become 0 and 1: `LOW..HIGH` or `ENV=LOW..HIGH`, each a number, `random` or `threshold`; may be repeated.
+    #[arg(long, value_name = "RANGE")]
+    pub(super) normalize: Vec<String>,
+    /// Resamples of the bootstrap.
+    #[arg(long, value_name = "N", default_value_t = Resampling::default().resamples)]
+    pub(super) resamples: usize,
+    /// Seed of the bootstrap: the same one gives the same intervals.
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Draw performance profiles into this picture; .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A sweep writes trials.csv, table.md and plots to its directory. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8"
+)]
+pub(super) struct SweepArgs {
+    /// The sweep file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    #[arg(long, default_value_t = 0)]
+    pub(super) threads: usize,
+    /// Directory that the sweep's is put in.
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub(super) out: PathBuf,
+    /// Name of the sweep's directory; by default the file's.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Print the trials as JSON, and no progress.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Raw runs go to suite/ beside the file, evidence to reference/, the table into README.md. Asked for again, it goes on where it was stopped; what is recorded with the same settings is not repeated.\n\nExamples:\n  agon suite results/suite.toml\n  agon suite results/suite.toml --only 'ppo-*'\n  agon suite results/suite.toml --table"
+)]
+pub(super) struct SuiteArgs {
+    /// The suite file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Entries whose names fit; `*` stands for any characters.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) only: Option<String>,
+    /// Train nothing; only write plots and table from what is recorded.
+    #[arg(long)]
+    pub(super) table: bool,
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    #[arg(long, default_value_t = 0)]
+    pub(super) threads: usize,
+}
+
+/// The score of a run.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum MeasureArg {
+    /// The final evaluation if every run has one, else the last training episodes.
+    Auto,
+    /// Mean return of the evaluation at the end of the run.
+    Evaluation,
+    /// Mean return of the last 100 training episodes.
+    Training,
 }
 
 /// What the x axis counts.

@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use super::args::BenchCommand;
-use super::progress::human;
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::bench;
 use crate::runtime::Setup;
+use crate::text::human;
 
 pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, RunError> {
     match command {

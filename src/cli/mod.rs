@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod compare;
 mod docs;
 mod envs;
 mod play;
@@ -13,6 +14,8 @@ mod plot;
 mod progress;
 mod record;
 mod runs;
+mod suite;
+mod sweep;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -22,6 +25,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::RunError;
 use crate::runtime::Setup;
+pub(crate) use crate::text::table;
 use args::{Cli, Command, EnvsCommand};
 
 /// How a command ended without an error.
@@ -64,6 +68,9 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => runs::eval(setup, &args),
         Command::Plot(args) => plot::plot(&args),
+        Command::Suite(args) => suite::suite(setup, &args),
+        Command::Sweep(args) => sweep::sweep(setup, &args),
+        Command::Compare(args) => compare::compare(setup, &args),
         Command::Envs(EnvsCommand::List { json }) => envs::list(setup, json),
         Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
         Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
@@ -106,21 +113,4 @@ pub(crate) fn say(text: impl std::fmt::Display) -> Result<Ending, RunError> {
 /// Prints a value as JSON.
 pub(crate) fn say_json(value: &impl serde::Serialize) -> Result<Ending, RunError> {
     say(serde_json::to_string_pretty(value).map_err(|error| RunError::Config(error.to_string()))?)
-}
-
-/// A table with a header, columns padded to their widest cell.
-pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.max().unwrap_or(0).max(header[column].chars().count())
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("| {} |", padded.join(" | "))
-    };
-    let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    let mut lines = vec![line(&mut header.iter().copied()), format!("|-{}-|", rule.join("-|-"))];
-    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
-    lines.join("\n")
 }

@@ -4,6 +4,7 @@ use super::args::{PlotArgs, XAxisArg};
 use super::{Ending, say};
 use crate::RunError;
 use crate::plot::{self, PlotOptions, XAxis};
+use crate::score::Measure;
 
 pub(super) fn plot(args: &PlotArgs) -> Result<Ending, RunError> {
     let x = match args.x {
@@ -13,9 +14,10 @@ pub(super) fn plot(args: &PlotArgs) -> Result<Ending, RunError> {
     };
     let curves: Vec<plot::Curve> =
         args.runs.iter().map(|run| plot::load_curve(run, x, &args.y, None)).collect::<Result<_, _>>()?;
-    let y_label = match args.y.as_str() {
-        crate::experiment::RETURN_METRIC => "mean return of the last 100 episodes".to_owned(),
-        metric => metric.rsplit('/').next().unwrap_or(metric).replace('_', " "),
+    let known = [Measure::Last100, Measure::FinalEvaluation];
+    let y_label = match known.into_iter().find(|measure| measure.metric() == args.y) {
+        Some(measure) => measure.axis().to_owned(),
+        None => args.y.rsplit('/').next().unwrap_or(&args.y).replace('_', " "),
     };
     let options = PlotOptions {
         title: args.title.clone(),

@@ -5,15 +5,16 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::args::{EvalArgs, ResumeArgs, TrainArgs};
-use super::progress::{self, Display, duration, human};
+use super::progress::{self, Display};
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::experiment::{self, SeedRun};
-use crate::presets::{self, Preset};
+use crate::presets;
 use crate::run::RunDirectory;
 use crate::runtime::{self, Outcome, Setup};
+use crate::text::{duration, human};
 
 /// What a training command prints with `--json`.
 #[derive(Serialize)]
@@ -30,11 +31,7 @@ struct Summary<'a> {
 pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
     let mut config = configure(args)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
-    config.made_by = Some(MadeBy {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
-        instruction_set: config.instruction_set()?.to_string(),
-    });
+    config.made_by = Some(MadeBy::this_program(&config)?);
     let seeds = args.seeds.unwrap_or(1);
     let name = args.name.clone().unwrap_or_else(|| default_name(&config, seeds));
     let path = args.out.join(name);
@@ -43,8 +40,7 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let display = Display::new(args.json);
     let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
     let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
-    let runs: Vec<(SeedRun, Outcome)> = runs.into_iter().zip(outcomes).collect();
-    report(&runs, &path, args.json)
+    report(&pairs(runs, outcomes), &path, args.json)
 }
 
 pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
@@ -59,12 +55,7 @@ pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunErro
 
 /// Lays the layers of settings over each other.
 fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
-    let preset = match args.preset.as_deref() {
-        Some("none") => None,
-        Some(name) => Some(fitting(presets::get(name)?, &args.algorithm)?),
-        None => presets::default_for(&args.algorithm, &args.env)?,
-    };
-    let mut table = preset.map(|preset| preset.config).unwrap_or_default();
+    let mut table = presets::base(args.preset.as_deref(), &args.algorithm, &args.env)?;
     if let Some(path) = &args.config {
         let mut file = config::read_table(path)?;
         // A run's config.toml says what made it; the new run says so itself.
@@ -80,23 +71,13 @@ fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
     }
-    let RunConfig { seed, total_timesteps, runtime, .. } = &mut config;
+    let RunConfig { seed, total_timesteps, runtime, eval, .. } = &mut config;
     *seed = args.seed.unwrap_or(*seed);
     *total_timesteps = args.total_timesteps.unwrap_or(*total_timesteps);
     runtime.threads = args.threads.unwrap_or(runtime.threads);
+    eval.every = args.eval_every.unwrap_or(eval.every);
     runtime.checkpoint_every = args.checkpoint_every.unwrap_or(runtime.checkpoint_every);
     Ok(config)
-}
-
-fn fitting(preset: Preset, algorithm: &str) -> Result<Preset, RunError> {
-    if preset.algorithm() == algorithm {
-        return Ok(preset);
-    }
-    Err(RunError::Config(format!(
-        "preset {} is for {}, got algorithm {algorithm}",
-        preset.name,
-        preset.algorithm()
-    )))
 }
 
 fn default_name(config: &RunConfig, seeds: u64) -> String {
@@ -108,22 +89,32 @@ fn default_name(config: &RunConfig, seeds: u64) -> String {
 }
 
 pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunError> {
-    let (_, config) = RunDirectory::open(&args.run)?;
     progress::handle_interrupts()?;
     let display = Display::new(args.json);
+    if experiment::is_experiment(&args.run) {
+        let (config, runs) = experiment::open(&args.run)?;
+        let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
+        let outcomes = experiment::resume(setup, &args.run, args.threads, &observe)?;
+        return report(&pairs(runs, outcomes), &args.run, args.json);
+    }
+    let (_, config) = RunDirectory::open(&args.run)?;
     let mut observer = display.observer(format!("{} seed {}", config.env.id, config.seed));
     let outcome = runtime::resume(setup, &args.run, args.threads, &mut *observer)?;
     experiment::draw_curve(setup, &args.run, &config)?;
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
-    report(&[(run, outcome)], &args.run, args.json)
+    report(&[(run, Some(outcome))], &args.run, args.json)
 }
 
-fn report(runs: &[(SeedRun, Outcome)], path: &Path, json: bool) -> Result<Ending, RunError> {
-    let finished = runs.iter().all(|(_, outcome)| outcome.finished);
+fn pairs(runs: Vec<SeedRun>, outcomes: Vec<Option<Outcome>>) -> Vec<(SeedRun, Option<Outcome>)> {
+    runs.into_iter().zip(outcomes).collect()
+}
+
+fn report(runs: &[(SeedRun, Option<Outcome>)], path: &Path, json: bool) -> Result<Ending, RunError> {
+    let finished = runs.iter().all(|(_, outcome)| outcome.as_ref().is_some_and(|outcome| outcome.finished));
     let ending = if finished { Ending::Success } else { Ending::Interrupted };
+    let begun = || runs.iter().filter_map(|(run, outcome)| Some((run, outcome.as_ref()?)));
     if json {
-        let summaries: Vec<Summary<'_>> = runs
-            .iter()
+        let summaries: Vec<Summary<'_>> = begun()
             .map(|(run, outcome)| Summary {
                 run: &run.path,
                 seed: run.seed,
@@ -137,7 +128,7 @@ fn report(runs: &[(SeedRun, Outcome)], path: &Path, json: bool) -> Result<Ending
         say_json(&summaries)?;
         return Ok(ending);
     }
-    for (run, outcome) in runs {
+    for (run, outcome) in begun() {
         let rate = human(outcome.env_steps as f64 / outcome.seconds);
         let mean = if outcome.mean_return.is_nan() {
             "–".to_owned()
@@ -151,9 +142,9 @@ fn report(runs: &[(SeedRun, Outcome)], path: &Path, json: bool) -> Result<Ending
             outcome.env_steps,
             duration(outcome.seconds),
         ))?;
-        if !outcome.finished {
-            say(format_args!("continue with: agon resume {}", run.path.display()))?;
-        }
+    }
+    if !finished {
+        say(format_args!("continue with: agon resume {}", path.display()))?;
     }
     say(format_args!("run: {}", path.display()))?;
     let curve = path.join("curve.svg");

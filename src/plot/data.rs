@@ -2,7 +2,7 @@
 //!
 //! A run directory holds `metrics.csv`, one row an iteration with `iteration,global_step,updates` and the metrics, and
 //! `timing.csv` with `iteration,global_step,seconds` and the speeds. Times are kept apart because they differ between
-//! two equal runs. An experiment directory holds one run directory for each seed: `seed_1`, `seed_2`, ...
+//! two equal runs. `evaluations.csv` has a row for each iteration that was evaluated after, if any was. An experiment directory holds one run directory for each seed: `seed_1`, `seed_2`, ...
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,6 +11,7 @@ use super::{Curve, PlotError};
 
 const METRICS: &str = "metrics.csv";
 const TIMING: &str = "timing.csv";
+const EVALUATIONS: &str = crate::run::log::EVALUATIONS;
 const ITERATION: &str = "iteration";
 /// Columns that count rather than measure; not offered as metrics.
 const COUNTERS: [&str; 3] = [ITERATION, "global_step", "updates"];
@@ -42,7 +43,7 @@ impl XAxis {
 
 /// The points of one metric of a run.
 ///
-/// `y` is a column of `metrics.csv` or `timing.csv`, as a whole (`charts/episodic_return`) or its last part
+/// `y` is a column of `metrics.csv`, `timing.csv` or `evaluations.csv`, as a whole (`charts/episodic_return`) or its last part
 /// (`episodic_return`). Rows where one of both is empty are left out.
 ///
 /// # Errors
@@ -50,8 +51,11 @@ impl XAxis {
 pub fn load_series(run_dir: &Path, x: XAxis, y: &str) -> Result<Vec<(f64, f64)>, PlotError> {
     let metrics = Table::read(&run_dir.join(METRICS))?;
     let timing_path = run_dir.join(TIMING);
-    let timing = if timing_path.exists() { Some(Table::read(&timing_path)?) } else { None };
-    let (y_table, y_column) = find_metric(run_dir, &metrics, timing.as_ref(), y)?;
+    let timing = Table::read_if_there(&timing_path)?;
+    let evaluations = Table::read_if_there(&run_dir.join(EVALUATIONS))?;
+    let tables: Vec<&Table> =
+        [Some(&metrics), timing.as_ref(), evaluations.as_ref()].into_iter().flatten().collect();
+    let (y_table, y_column) = find_metric(run_dir, &tables, y)?;
     let (x_table, x_name) = match x {
         XAxis::Steps => (y_table, "global_step"),
         XAxis::Updates => (&metrics, "updates"),
@@ -104,13 +108,11 @@ fn seed_dirs(dir: &Path) -> Result<Vec<std::path::PathBuf>, PlotError> {
 /// The table and column of a metric: a full name first, then a last part.
 fn find_metric<'a>(
     run_dir: &Path,
-    metrics: &'a Table,
-    timing: Option<&'a Table>,
+    tables: &[&'a Table],
     name: &str,
 ) -> Result<(&'a Table, usize), PlotError> {
     let columns = || {
-        let tables = std::iter::once(metrics).chain(timing);
-        tables.flat_map(|table| {
+        tables.iter().flat_map(|&table| {
             table.columns.iter().enumerate().map(move |(i, column)| (table, i, column.as_str()))
         })
     };
@@ -158,6 +160,10 @@ impl Table {
         let columns = reader.headers().map_err(failed)?.iter().map(str::to_owned).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(failed)?;
         Ok(Self { path: path.to_path_buf(), columns, rows })
+    }
+
+    fn read_if_there(path: &Path) -> Result<Option<Self>, PlotError> {
+        if path.exists() { Self::read(path).map(Some) } else { Ok(None) }
     }
 
     /// The index of a column that every such file has.
@@ -232,6 +238,18 @@ iteration,global_step,seconds,steps_per_second
         assert_eq!((returns[0], returns[2]), ((200.0, 21.5), (400.0, 30.0)));
         assert!(returns[1].1.is_nan() && returns.len() == 3);
         assert_eq!(load("steps_per_second"), [(100.0, 200.0), (200.0, 190.0), (400.0, 180.0)]);
+    }
+
+    #[test]
+    fn evaluations_are_a_metric_of_the_iterations_that_have_one() {
+        let dir = tempfile::tempdir().unwrap();
+        run_dir(dir.path());
+        let text = "iteration,global_step,eval/episodes,eval/mean_return\n2,200,20,50\n4,400,20,70.5\n";
+        fs::write(dir.path().join(EVALUATIONS), text).unwrap();
+        let load = |x| load_series(dir.path(), x, "eval/mean_return").unwrap();
+        assert_eq!(load(XAxis::Steps), [(200.0, 50.0), (400.0, 70.5)]);
+        assert_eq!(load(XAxis::Seconds), [(1.25, 50.0), (2.5, 70.5)]);
+        assert_eq!(load(XAxis::Updates), [(8.0, 50.0), (16.0, 70.5)]);
     }
 
     #[test]

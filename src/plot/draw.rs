@@ -17,7 +17,7 @@ use plotters::style::{
 
 use super::series::{Series, range_of};
 use super::ticks::Ticks;
-use super::{Curve, PlotError, PlotOptions, font};
+use super::{Curve, Line, PlotError, PlotOptions, font};
 
 /// Units of the canvas in a pixel.
 const UNITS: f64 = 8.0;
@@ -59,11 +59,24 @@ const PALETTE: [RGBColor; 8] = [
 /// Draws curves into an SVG text that needs the embedded font to be shown.
 pub(super) fn draw(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
     validate(options)?;
-    if curves.is_empty() {
+    draw_series(curves.iter().map(|curve| Series::new(curve, options.smooth)), options)
+}
+
+/// Draws lines into an SVG text that needs the embedded font to be shown.
+pub(super) fn draw_lines(lines: &[Line], options: &PlotOptions) -> Result<String, PlotError> {
+    validate(options)?;
+    draw_series(lines.iter().map(Series::of_line), options)
+}
+
+fn draw_series(
+    series: impl Iterator<Item = Result<Series, PlotError>>,
+    options: &PlotOptions,
+) -> Result<String, PlotError> {
+    let on_axis = |series: Series| if options.log_x { series.over_log10() } else { Ok(series) };
+    let series = series.map(|series| on_axis(series?)).collect::<Result<Vec<_>, _>>()?;
+    if series.is_empty() {
         return Err(PlotError::NoData { label: None });
     }
-    let series =
-        curves.iter().map(|curve| Series::new(curve, options.smooth)).collect::<Result<Vec<_>, _>>()?;
     font::register()?;
 
     let (width, height) = options.size;
@@ -131,6 +144,7 @@ struct LegendEntry {
     text: String,
     color: RGBColor,
     is_dashed: bool,
+    is_dots: bool,
     has_band: bool,
 }
 
@@ -143,7 +157,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
 
     fn draw(&self, series: &[Series], options: &PlotOptions) -> Result<(), PlotError> {
         self.root.fill(&WHITE).map_err(failed)?;
-        let (x, y) = (x_range(series), y_range(series, options));
+        let (x, y) = (x_range(series, options), y_range(series, options));
 
         // The height of the plot decides on the y ticks, their width on its left edge, its width on the x ticks.
         let legend = legend(series, options);
@@ -154,7 +168,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
         let bottom = self.height - MARGIN - AXIS_LABEL_SIZE * 1.2 - GAP - TICK_SIZE * 1.2 - GAP;
         let y_ticks = Ticks::new(y.0, y.1, ((bottom - top) / (TICK_SIZE * 3.5)).clamp(2.0, 8.0) as usize);
         let left = MARGIN + AXIS_LABEL_SIZE * 1.2 + GAP + self.widest(&y_ticks)? + GAP;
-        let (x_ticks, right) = self.x_ticks(x, left)?;
+        let (x_ticks, right) = self.x_ticks(x, left, options.log_x)?;
         let frame = Frame { left, top, right, bottom, x, y };
 
         self.draw_grid(&frame, &x_ticks, &y_ticks)?;
@@ -175,10 +189,10 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     /// As many x ticks as fit with their texts, and the right edge of the plot, which leaves room for the last one.
-    fn x_ticks(&self, (low, high): (f64, f64), left: f64) -> Result<(Ticks, f64), PlotError> {
+    fn x_ticks(&self, (low, high): (f64, f64), left: f64, log: bool) -> Result<(Ticks, f64), PlotError> {
         let mut count = 9;
         loop {
-            let ticks = Ticks::new(low, high, count);
+            let ticks = if log { Ticks::logarithmic(low, high, count) } else { Ticks::new(low, high, count) };
             let text_width = self.widest(&ticks)?;
             let right = self.width - MARGIN - text_width / 2.0;
             let room = (right - left) / ticks.values.len() as f64;
@@ -224,12 +238,8 @@ impl<'a, 'b> Canvas<'a, 'b> {
             let stroke = self.stroke(PALETTE[i % PALETTE.len()], 1.0, LINE_WIDTH);
             let points: Vec<_> = series.line.iter().map(|&point| frame.at(point)).collect();
             match points[..] {
-                [point] => {
-                    let radius = (LINE_WIDTH * 1.5 * self.unit) as i32;
-                    self.root
-                        .draw(&Circle::new(self.units(point), radius, stroke.filled()))
-                        .map_err(failed)?;
-                }
+                [point] => self.dot(point, stroke)?,
+                _ if !series.joined => points.iter().try_for_each(|&point| self.dot(point, stroke))?,
                 _ if is_dashed(i) => self.dashed_line(&points, stroke)?,
                 _ => self.line(&points, stroke)?,
             }
@@ -296,7 +306,9 @@ impl<'a, 'b> Canvas<'a, 'b> {
                 }
                 let ends = [(x, y), (x + SWATCH_WIDTH, y)];
                 let stroke = self.stroke(entry.color, 1.0, LINE_WIDTH);
-                if entry.is_dashed {
+                if entry.is_dots {
+                    self.dot((x + SWATCH_WIDTH / 2.0, y), stroke)?;
+                } else if entry.is_dashed {
                     self.dashed_line(&ends, stroke)?;
                 } else {
                     self.line(&ends, stroke)?;
@@ -307,6 +319,11 @@ impl<'a, 'b> Canvas<'a, 'b> {
             }
         }
         Ok(())
+    }
+
+    fn dot(&self, point: (f64, f64), style: ShapeStyle) -> Result<(), PlotError> {
+        let radius = (LINE_WIDTH * 1.8 * self.unit) as i32;
+        self.root.draw(&Circle::new(self.units(point), radius, style.filled())).map_err(failed)
     }
 
     fn line(&self, points: &[(f64, f64)], stroke: ShapeStyle) -> Result<(), PlotError> {
@@ -365,6 +382,7 @@ fn legend(series: &[Series], options: &PlotOptions) -> Vec<LegendEntry> {
     let mut legend: Vec<LegendEntry> = series
         .iter()
         .enumerate()
+        .filter(|(_, series)| !series.label.is_empty())
         .map(|(i, series)| LegendEntry {
             text: if counts_runs {
                 format!("{} (n = {})", series.label, series.num_runs)
@@ -373,12 +391,19 @@ fn legend(series: &[Series], options: &PlotOptions) -> Vec<LegendEntry> {
             },
             color: PALETTE[i % PALETTE.len()],
             is_dashed: is_dashed(i),
+            is_dots: !series.joined,
             has_band: !series.band.is_empty(),
         })
         .collect();
     if let Some((_, text)) = &options.threshold {
         let text = text.clone();
-        legend.push(LegendEntry { text, color: THRESHOLD_COLOR, is_dashed: true, has_band: false });
+        legend.push(LegendEntry {
+            text,
+            color: THRESHOLD_COLOR,
+            is_dashed: true,
+            is_dots: false,
+            has_band: false,
+        });
     }
     legend
 }
@@ -389,8 +414,16 @@ fn is_dashed(index: usize) -> bool {
 }
 
 /// The x of all lines, from 0 if they begin near it.
-fn x_range(series: &[Series]) -> (f64, f64) {
+fn x_range(series: &[Series], options: &PlotOptions) -> (f64, f64) {
     let (low, high) = range_of(series.iter().flat_map(|series| &series.line).map(|(x, _)| *x));
+    if series.iter().any(|series| !series.joined) {
+        // Dots lie inside.
+        let margin = if low < high { (high - low) * 0.04 } else { margin_of_one(low) };
+        return (low - margin, high + margin);
+    }
+    if options.log_x && low < high {
+        return (low, high);
+    }
     let low = if (0.0..=0.15 * high).contains(&low) { 0.0 } else { low };
     if low < high { (low, high) } else { (low - margin_of_one(low), high + margin_of_one(high)) }
 }
@@ -434,13 +467,14 @@ mod tests {
             band: band.to_vec(),
             range: (0.0, 100.0),
             unsmoothed: Vec::new(),
+            joined: true,
         }
     }
 
     #[test]
     fn ranges_hold_the_data_with_a_margin() {
         let options = PlotOptions::default();
-        assert_eq!(x_range(&[series(&[])]), (0.0, 1000.0));
+        assert_eq!(x_range(&[series(&[])], &PlotOptions::default()), (0.0, 1000.0));
         assert_eq!(y_range(&[series(&[])], &options), (-4.0, 104.0));
         assert_eq!(y_range(&[series(&[(-10.0, 10.0), (95.0, 140.0)])], &options), (-15.4, 130.4));
         let options = PlotOptions { threshold: Some((200.0, "solved".to_owned())), ..options };
@@ -458,7 +492,7 @@ mod tests {
         let mut flat = series(&[]);
         flat.line = vec![(5.0, 500.0)];
         flat.range = (500.0, 500.0);
-        assert_eq!(x_range(&[flat.clone()]), (4.5, 5.5));
+        assert_eq!(x_range(&[flat.clone()], &PlotOptions::default()), (4.5, 5.5));
         assert_eq!(y_range(&[flat], &PlotOptions::default()), (475.0, 525.0));
     }
 

@@ -29,6 +29,21 @@ pub struct Curve {
     pub runs: Vec<Vec<(f64, f64)>>,
 }
 
+/// One line of a plot that is drawn as it is: whoever made it has averaged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its name in the legend; none if empty.
+    pub label: String,
+    /// Number of runs behind it, for the legend.
+    pub num_runs: usize,
+    /// Its points, by increasing x.
+    pub points: Vec<(f64, f64)>,
+    /// Lower and upper end of the interval around each point; empty for none.
+    pub band: Vec<(f64, f64)>,
+    /// Whether points are joined; else each is a dot.
+    pub joined: bool,
+}
+
 /// What a plot says and how it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlotOptions {
@@ -42,6 +57,8 @@ pub struct PlotOptions {
     pub smooth: usize,
     /// Width and height in pixels, at least 200 × 150.
     pub size: (u32, u32),
+    /// Whether the x axis is logarithmic; points whose x is not positive are left out.
+    pub log_x: bool,
     /// A dashed horizontal line at this y, with its name in the legend, such as a score that counts as solved.
     pub threshold: Option<(f64, String)>,
 }
@@ -54,6 +71,7 @@ impl Default for PlotOptions {
             y_label: "episodic return".to_owned(),
             smooth: 1,
             size: (960, 600),
+            log_x: false,
             threshold: None,
         }
     }
@@ -163,8 +181,19 @@ pub enum PlotError {
 /// # Errors
 /// If there is nothing to draw or an option is out of range.
 pub fn draw_svg(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
-    let with_text = draw::draw(curves, options)?;
-    let tree = parse(&with_text)?;
+    outlined(&draw::draw(curves, options)?)
+}
+
+/// Draws lines into an SVG picture as [`draw_svg`] does curves.
+///
+/// # Errors
+/// As [`draw_svg`].
+pub fn draw_lines_svg(lines: &[Line], options: &PlotOptions) -> Result<String, PlotError> {
+    outlined(&draw::draw_lines(lines, options)?)
+}
+
+fn outlined(svg_with_text: &str) -> Result<String, PlotError> {
+    let tree = parse(svg_with_text)?;
     let writing = usvg::WriteOptions { coordinates_precision: 2, ..usvg::WriteOptions::default() };
     Ok(tree.to_string(&writing))
 }
@@ -195,10 +224,22 @@ pub fn svg_to_png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
 /// # Errors
 /// As [`draw_svg`]; or if the name ends otherwise, or the file cannot be written.
 pub fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), PlotError> {
+    save_svg(|| draw_svg(curves, options), path)
+}
+
+/// Draws lines into a file: SVG or PNG, by the ending of its name.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_lines(lines: &[Line], options: &PlotOptions, path: &Path) -> Result<(), PlotError> {
+    save_svg(|| draw_lines_svg(lines, options), path)
+}
+
+fn save_svg(draw: impl Fn() -> Result<String, PlotError>, path: &Path) -> Result<(), PlotError> {
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
     let bytes = match extension.as_ref().and_then(|extension| extension.to_str()) {
-        Some("svg") => draw_svg(curves, options)?.into_bytes(),
-        Some("png") => svg_to_png(&draw_svg(curves, options)?, PNG_SCALE)?,
+        Some("svg") => draw()?.into_bytes(),
+        Some("png") => svg_to_png(&draw()?, PNG_SCALE)?,
         _ => return Err(PlotError::UnknownFormat { path: path.to_path_buf() }),
     };
     std::fs::write(path, bytes).map_err(|source| PlotError::Io {

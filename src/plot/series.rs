@@ -1,6 +1,6 @@
 //! From the runs of a curve to what is drawn: smoothing, a common grid, mean and confidence band.
 
-use super::{Curve, PlotError};
+use super::{Curve, Line, PlotError};
 use crate::stats;
 
 /// Points of the grid that several runs are averaged on.
@@ -22,6 +22,8 @@ pub(super) struct Series {
     pub(super) range: (f64, f64),
     /// The run before smoothing; empty for several runs or without smoothing.
     pub(super) unsmoothed: Vec<(f64, f64)>,
+    /// Whether points are joined; else each is a dot.
+    pub(super) joined: bool,
 }
 
 impl Series {
@@ -36,7 +38,7 @@ impl Series {
                 let unsmoothed = if smooth > 1 { thin(run) } else { Vec::new() };
                 let line = thin(&trailing_mean(run, smooth));
                 let range = range_of(line.iter().map(|(_, y)| *y));
-                Ok(Self { label, num_runs, line, band: Vec::new(), range, unsmoothed })
+                Ok(Self { label, num_runs, line, band: Vec::new(), range, unsmoothed, joined: true })
             }
             _ => {
                 let smoothed: Vec<_> = runs.iter().map(|run| trailing_mean(run, smooth)).collect();
@@ -56,9 +58,47 @@ impl Series {
                     line.push((x, mean));
                     band.push((mean - half_width, mean + half_width));
                 }
-                Ok(Self { label, num_runs, line, band, range, unsmoothed: Vec::new() })
+                Ok(Self { label, num_runs, line, band, range, unsmoothed: Vec::new(), joined: true })
             }
         }
+    }
+}
+
+impl Series {
+    /// A line as it is, without points that are not finite.
+    pub(super) fn of_line(line: &Line) -> Result<Self, PlotError> {
+        let finite = |&&(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
+        let bands = line.band.iter().map(Some).chain(std::iter::repeat(None));
+        let kept = || line.points.iter().zip(bands.clone()).filter(|(point, _)| finite(point));
+        let points: Vec<_> = kept().map(|(&point, _)| point).collect();
+        if points.is_empty() {
+            return Err(PlotError::NoData { label: Some(line.label.clone()) });
+        }
+        Ok(Self {
+            label: line.label.clone(),
+            num_runs: line.num_runs,
+            band: kept().filter_map(|(_, band)| band.copied()).collect(),
+            range: range_of(points.iter().map(|(_, y)| *y)),
+            line: points,
+            unsmoothed: Vec::new(),
+            joined: line.joined,
+        })
+    }
+
+    /// The same over the logarithm of x, without points whose x has none.
+    pub(super) fn over_log10(mut self) -> Result<Self, PlotError> {
+        let positive: Vec<bool> = self.line.iter().map(|(x, _)| *x > 0.0).collect();
+        let mut keep = positive.iter();
+        self.band.retain(|_| keep.next().copied().unwrap_or(false));
+        self.line.retain(|(x, _)| *x > 0.0);
+        self.unsmoothed.retain(|(x, _)| *x > 0.0);
+        if self.line.is_empty() {
+            return Err(PlotError::NoData { label: Some(self.label) });
+        }
+        for (x, _) in self.line.iter_mut().chain(&mut self.unsmoothed) {
+            *x = x.log10();
+        }
+        Ok(self)
     }
 }
 

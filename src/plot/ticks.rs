@@ -9,6 +9,8 @@ pub(super) struct Ticks {
     /// Where they stand, increasing.
     pub(super) values: Vec<f64>,
     step: f64,
+    /// Whether values are logarithms to the base of ten.
+    logarithmic: bool,
 }
 
 impl Ticks {
@@ -21,11 +23,35 @@ impl Ticks {
         // Multiples are counted, not added up, so that zero is zero.
         let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
         let count = (last - first).max(0.0) as usize;
-        Self { values: (0..=count).map(|i| (first + i as f64) * step).collect(), step }
+        Self { values: (0..=count).map(|i| (first + i as f64) * step).collect(), step, logarithmic: false }
+    }
+
+    /// About `count` ticks in `low..=high`, which are logarithms to the base of ten: at powers of ten, and at 2 and 5 times
+    /// them where there are few.
+    pub(super) fn logarithmic(low: f64, high: f64, count: usize) -> Self {
+        let decades = |every: usize, factors: &[f64]| -> Vec<f64> {
+            let powers = (low.floor() as i32..=high.ceil() as i32).step_by(every);
+            let values = powers.flat_map(|power| factors.iter().map(move |f| f64::from(power) + f.log10()));
+            values.filter(|value| (low - 1e-9..=high + 1e-9).contains(value)).collect()
+        };
+        let fine = [[1.0, 2.0, 5.0].as_slice(), &[1.0, 3.0], &[1.0]];
+        let choices =
+            fine.map(|factors| decades(1, factors)).into_iter().chain((2..20).map(|n| decades(n, &[1.0])));
+        let values = choices.into_iter().find(|values| values.len() <= count.max(2)).unwrap_or_default();
+        Self { values, step: 1.0, logarithmic: true }
     }
 
     /// The text at a tick, such as `0`, `20k`, `0.5M` or `-0.25`: one unit and one number of decimals for all of the axis.
     pub(super) fn label(&self, value: f64) -> String {
+        if self.logarithmic {
+            let number = 10_f64.powf(value);
+            let digits = format!("{number:.0e}");
+            return if (1e-3..1e4).contains(&number) {
+                digits.parse().map_or(digits, |rounded: f64| rounded.to_string())
+            } else {
+                digits
+            };
+        }
         let largest = self.values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         if value.abs() < self.step * 1e-6 {
             return "0".to_owned();
@@ -71,6 +97,17 @@ mod tests {
         assert_eq!(labels(0.1, 0.93, 4), ["0.25", "0.50", "0.75"]);
         assert_eq!(labels(0.0, 3e9, 3), ["0", "1B", "2B", "3B"]);
         assert_eq!(labels(0.0, 8000.0, 4), ["0", "2000", "4000", "6000", "8000"]);
+    }
+
+    #[test]
+    fn logarithmic_ticks_are_powers_of_ten_and_what_fits_between() {
+        let labels = |low: f64, high: f64, count| -> Vec<String> {
+            Ticks::logarithmic(low.log10(), high.log10(), count).labels().collect()
+        };
+        assert_eq!(labels(1e-5, 1e-2, 5), ["1e-5", "1e-4", "0.001", "0.01"]);
+        assert_eq!(labels(1e-4, 1e-3, 5), ["1e-4", "2e-4", "5e-4", "0.001"]);
+        assert_eq!(labels(2.0, 40.0, 9), ["2", "5", "10", "20"]);
+        assert_eq!(labels(1.0, 1e9, 5), ["1", "100", "1e4", "1e6", "1e8"]);
     }
 
     #[test]

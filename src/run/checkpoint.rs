@@ -40,7 +40,7 @@ pub(crate) struct RunState {
     pub(crate) best: Option<Best>,
 }
 
-/// The checkpoint of the highest mean return.
+/// The checkpoint of the highest mean return: of an evaluation if there are any, else of the last training episodes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
     pub(crate) env_steps: u64,

@@ -5,6 +5,7 @@
 //! | `config.toml` | the complete configuration, the version and the command |
 //! | `metrics.csv` | one row an iteration; decided by the configuration alone |
 //! | `episodes.csv` | one row an episode; decided by the configuration alone |
+//! | `evaluations.csv` | one row an evaluation, if `eval.every` asks for them; decided by the configuration alone |
 //! | `timing.csv` | one row an iteration of what the clock decides: seconds, steps a second, policy lag, waiting |
 //! | `events.out.tfevents.*` | the same metrics for TensorBoard |
 //! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
@@ -39,17 +40,31 @@ impl RunDirectory {
     /// # Errors
     /// If it holds a run already or cannot be written.
     pub fn create(path: &Path, config: &RunConfig) -> Result<Self, RunError> {
+        Self::refuse_existing(path)?;
         let directory = Self { path: path.to_owned() };
-        if directory.config_path().exists() {
-            return Err(directory.wrong(
-                "holds a run already: continue it with `agon resume`, or choose another --name or --out",
-            ));
-        }
         fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
         let text = toml::to_string(config).map_err(|error| RunError::Config(error.to_string()))?;
         // Written last and atomically: where there is a configuration there is a run to resume.
         write_atomically(&directory.config_path(), text.as_bytes())?;
         Ok(directory)
+    }
+
+    /// Whether a directory holds a run.
+    pub fn exists(path: &Path) -> bool {
+        path.join(CONFIG).exists()
+    }
+
+    /// Refuses a directory that holds a run.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn refuse_existing(path: &Path) -> Result<(), RunError> {
+        if !Self::exists(path) {
+            return Ok(());
+        }
+        let message =
+            "holds a run already: continue it with `agon resume`, or choose another --name or --out";
+        Err(Self { path: path.to_owned() }.wrong(message))
     }
 
     /// Opens the directory of an existing run.

@@ -1,8 +1,8 @@
 //! What a run writes as it goes: CSV files and TensorBoard events.
 //!
-//! What the configuration decides and what the clock decides never share a file: `metrics.csv` and `episodes.csv` of a
-//! resumed run equal those of an uninterrupted one to the byte, `timing.csv` holds the rest. Checkpoints note how long
-//! each file was; resuming cuts them there.
+//! What the configuration decides and what the clock decides never share a file: `metrics.csv`, `episodes.csv` and
+//! `evaluations.csv` of a resumed run equal those of an uninterrupted one to the byte, `timing.csv` holds the rest.
+//! Checkpoints note how long each file was; resuming cuts them there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::RunDirectory;
 use crate::RunError;
 use crate::error::AtPath;
+use crate::evaluate::Evaluation;
 use crate::tensorboard::EventWriter;
 
 /// Columns of `metrics.csv` before the learner's.
@@ -28,7 +29,20 @@ pub const TIMING_COLUMNS: [&str; 8] = [
     "worker_blocked_s",
     "learn_s",
 ];
+/// Columns of `evaluations.csv`.
+pub const EVALUATION_COLUMNS: [&str; 8] = [
+    "iteration",
+    "global_step",
+    "eval/episodes",
+    "eval/mean_return",
+    "eval/std_return",
+    "eval/min_return",
+    "eval/max_return",
+    "eval/mean_length",
+];
 const EPISODE_COLUMNS: [&str; 5] = ["episode", "global_step", "env", "episodic_return", "episodic_length"];
+/// The file of evaluations.
+pub const EVALUATIONS: &str = "evaluations.csv";
 const EVENTS_PREFIX: &str = "events.out.tfevents.";
 
 /// One row of `metrics.csv`.
@@ -70,6 +84,8 @@ pub(crate) struct RunLog {
     metrics: Csv,
     episodes: Csv,
     timing: Csv,
+    /// Only of a run with evaluations.
+    evaluations: Option<Csv>,
     events: EventWriter,
     metric_names: &'static [&'static str],
 }
@@ -79,6 +95,7 @@ impl RunLog {
     pub(crate) fn create(
         run: &RunDirectory,
         metric_names: &'static [&'static str],
+        evaluates: bool,
     ) -> Result<Self, RunError> {
         remove_events(run.path())?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -88,6 +105,9 @@ impl RunLog {
             metrics: Csv::create(run.file("metrics.csv"), &metric_columns)?,
             episodes: Csv::create(run.file("episodes.csv"), &EPISODE_COLUMNS)?,
             timing: Csv::create(run.file("timing.csv"), &TIMING_COLUMNS)?,
+            evaluations: evaluates
+                .then(|| Csv::create(run.file(EVALUATIONS), &EVALUATION_COLUMNS))
+                .transpose()?,
             events: EventWriter::create(&events_path)?,
             metric_names,
         })
@@ -97,10 +117,15 @@ impl RunLog {
     pub(crate) fn reopen(
         run: &RunDirectory,
         metric_names: &'static [&'static str],
+        evaluates: bool,
         lengths: &[u64],
     ) -> Result<Self, RunError> {
-        let &[metrics, episodes, timing, events] = lengths else {
-            let message = format!("expected a checkpoint that notes 4 log lengths, found {}", lengths.len());
+        let expected = 4 + usize::from(evaluates);
+        let (&[metrics, episodes, timing, events, ref evaluations @ ..], true) =
+            (lengths, lengths.len() == expected)
+        else {
+            let found = lengths.len();
+            let message = format!("expected a checkpoint that notes {expected} log lengths, found {found}");
             return Err(RunError::Directory { path: run.path().to_owned(), message });
         };
         let Some(events_path) = find_events(run.path())?.pop() else {
@@ -111,6 +136,10 @@ impl RunLog {
             metrics: Csv::reopen(run.file("metrics.csv"), metrics)?,
             episodes: Csv::reopen(run.file("episodes.csv"), episodes)?,
             timing: Csv::reopen(run.file("timing.csv"), timing)?,
+            evaluations: evaluations
+                .first()
+                .map(|&length| Csv::reopen(run.file(EVALUATIONS), length))
+                .transpose()?,
             events: EventWriter::append(&events_path)?,
             metric_names,
         })
@@ -142,8 +171,33 @@ impl RunLog {
         self.flush()
     }
 
+    /// Writes an evaluation's row.
+    pub(crate) fn evaluation(&mut self, iteration: u64, evaluation: &Evaluation) -> Result<(), RunError> {
+        let Evaluation {
+            env_steps,
+            episodes,
+            mean_return,
+            std_return,
+            min_return,
+            max_return,
+            mean_length,
+            ..
+        } = *evaluation;
+        if let Some(csv) = &mut self.evaluations {
+            csv.line(format_args!(
+                "{iteration},{env_steps},{episodes},{mean_return},{std_return},{min_return},{max_return},{mean_length}"
+            ))?;
+        }
+        let wall_time = wall_time();
+        let values = [mean_return, std_return, min_return, max_return, mean_length];
+        for (tag, value) in EVALUATION_COLUMNS[3..].iter().zip(values) {
+            self.events.scalar(tag, env_steps, wall_time, value)?;
+        }
+        self.flush()
+    }
+
     fn scalars(&mut self, row: &MetricsRow<'_>, timing: &TimingRow) -> Result<(), RunError> {
-        let wall_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let wall_time = wall_time();
         let fixed = [
             ("charts/episodic_return", row.mean_return),
             ("charts/episodic_length", row.mean_length),
@@ -159,7 +213,8 @@ impl RunLog {
     }
 
     fn flush(&mut self) -> Result<(), RunError> {
-        for csv in [&mut self.metrics, &mut self.episodes, &mut self.timing] {
+        let fixed = [&mut self.metrics, &mut self.episodes, &mut self.timing];
+        for csv in fixed.into_iter().chain(&mut self.evaluations) {
             csv.file.flush().at("cannot write", &csv.path)?;
         }
         Ok(self.events.flush()?)
@@ -168,18 +223,24 @@ impl RunLog {
     /// Flushes and gives the files' lengths, in the order that [`RunLog::reopen`] takes.
     pub(crate) fn lengths(&mut self) -> Result<Vec<u64>, RunError> {
         self.flush()?;
-        let paths: [&Path; 4] =
+        let fixed: [&Path; 4] =
             [&self.metrics.path, &self.episodes.path, &self.timing.path, self.events.path()];
-        paths.iter().map(|path| Ok(path.metadata().at("cannot read", path)?.len())).collect()
+        let paths = fixed.into_iter().chain(self.evaluations.iter().map(|csv| csv.path.as_path()));
+        paths.map(|path| Ok(path.metadata().at("cannot read", path)?.len())).collect()
     }
 
     /// Makes what was written so far survive a power cut.
     pub(crate) fn sync(&self) -> Result<(), RunError> {
-        for csv in [&self.metrics, &self.episodes, &self.timing] {
+        for csv in [&self.metrics, &self.episodes, &self.timing].into_iter().chain(&self.evaluations) {
             csv.file.get_ref().sync_data().at("cannot write", &csv.path)?;
         }
         Ok(())
     }
+}
+
+/// Seconds since 1970, as TensorBoard wants them.
+fn wall_time() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// A CSV file open for appending.

@@ -23,11 +23,12 @@ use agon_nn::{InstructionSet, Summary, weights};
 
 use crate::RunError;
 use crate::config::{Mode, RunConfig};
+use crate::evaluate::{self, Evaluation};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
 use crate::run::log::{EpisodeRow, MetricsRow, RunLog, TimingRow};
 use shard::Shard;
-pub(crate) use shard::{SavedShard, evaluation_seed, set_statistics};
+pub(crate) use shard::{SavedShard, evaluation_seed, evaluation_seed_at, set_statistics};
 use worker::Command;
 use workers::Workers;
 
@@ -100,7 +101,7 @@ pub fn train(
     let parts = Parts::new(setup, &config)?;
     let run = RunDirectory::create(path, &config)?;
     let _lock = run.lock()?;
-    drive(&config, &run, parts, None, observer)
+    drive(setup, &config, &run, parts, None, observer)
 }
 
 /// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
@@ -125,7 +126,7 @@ pub fn resume(
     }
     let state = newest_state(&run)?;
     let parts = Parts::new(setup, &config)?;
-    drive(&config, &run, parts, state, observer)
+    drive(setup, &config, &run, parts, state, observer)
 }
 
 /// What evaluation needs of a checkpoint.
@@ -198,6 +199,7 @@ pub fn summary(setup: &Setup, config: &RunConfig) -> Result<Option<Summary>, Run
 }
 
 fn drive(
+    setup: &Setup,
     config: &RunConfig,
     run: &RunDirectory,
     mut parts: Parts,
@@ -206,8 +208,8 @@ fn drive(
 ) -> Result<Outcome, RunError> {
     let metric_names = parts.learner.metric_names();
     let log = match &state {
-        Some(state) => RunLog::reopen(run, metric_names, &state.log_lengths)?,
-        None => RunLog::create(run, metric_names)?,
+        Some(state) => RunLog::reopen(run, metric_names, config.eval.is_on(), &state.log_lengths)?,
+        None => RunLog::create(run, metric_names, config.eval.is_on())?,
     };
     let mut counters = Counters::default();
     let mut statistics = parts.shards[0].fresh_statistics();
@@ -242,6 +244,7 @@ fn drive(
             Workers::start(scope, parts.shards, parts.learner.as_ref(), statistics.clone(), threads)?;
         let learner = parts.learner;
         let mut session = Session {
+            registry: &setup.registry,
             config,
             run,
             learner,
@@ -282,6 +285,7 @@ impl Counters {
 
 /// A run under way.
 struct Session<'a> {
+    registry: &'a Registry,
     config: &'a RunConfig,
     run: &'a RunDirectory,
     learner: Box<dyn Learner>,
@@ -330,13 +334,18 @@ impl Session<'_> {
             let policy_lag = self.policy_lag(&fragments);
             let times = IterationTimes { policy_lag, waited, learned: learning.elapsed().as_secs_f64() };
 
+            let evaluation = self.evaluate(env_steps)?;
+            let improved =
+                evaluation.as_ref().is_some_and(|evaluation| self.improves(evaluation.mean_return));
+
             let ends = env_steps >= total;
-            let due = ends || env_steps >= next_checkpoint;
+            let due = ends || env_steps >= next_checkpoint || improved;
             // While this iteration is written down, the workers already act in the next one.
             if idle && !due {
                 self.workers.command(go)?;
             }
             self.record(&fragments, env_steps, &report, &times)?;
+            self.record_evaluation(evaluation)?;
             self.workers.recycle(fragments);
             goes_on = observer(&self.progress(steps_before));
             if due {
@@ -368,7 +377,9 @@ impl Session<'_> {
             let report = self.learner.learn(&fragments, env_steps)?;
             self.publish(&fragments)?;
             let times = IterationTimes { policy_lag: 0.0, waited: 0.0, learned: 0.0 };
+            let evaluation = self.evaluate(env_steps)?;
             self.record(&fragments, env_steps, &report, &times)?;
+            self.record_evaluation(evaluation)?;
             self.workers.recycle(fragments);
         }
         self.checkpoint()
@@ -380,6 +391,31 @@ impl Session<'_> {
             self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
         }
         self.workers.publish(self.learner.as_ref(), &self.statistics)
+    }
+
+    /// Evaluates the policy that was just published, if an evaluation is due. Nothing of it reaches the training.
+    fn evaluate(&self, env_steps: u64) -> Result<Option<Evaluation>, RunError> {
+        let config = self.config;
+        if !config.eval.is_due(self.counters.env_steps, env_steps, config.total_timesteps) {
+            return Ok(None);
+        }
+        let statistics = self.statistics.clone();
+        let trained = Trained { policy: self.learner.policy()?, env_steps, statistics };
+        evaluate::during_training(self.registry, config, &trained).map(Some)
+    }
+
+    /// Whether a mean return is the highest so far.
+    fn improves(&self, mean_return: f64) -> bool {
+        !mean_return.is_nan() && self.counters.best.is_none_or(|best| mean_return > best.mean_return)
+    }
+
+    fn record_evaluation(&mut self, evaluation: Option<Evaluation>) -> Result<(), RunError> {
+        let Some(evaluation) = evaluation else { return Ok(()) };
+        let Evaluation { env_steps, mean_return, .. } = evaluation;
+        if self.improves(mean_return) {
+            self.counters.best = Some(Best { env_steps, mean_return });
+        }
+        self.log.evaluation(self.counters.iteration, &evaluation)
     }
 
     fn policy_lag(&self, fragments: &[Fragment]) -> f64 {
@@ -471,7 +507,8 @@ impl Session<'_> {
         let shards = self.workers.save()?;
         let env_steps = self.counters.env_steps;
         let mean_return = self.counters.recent_means().0;
-        if !mean_return.is_nan() && self.counters.best.is_none_or(|best| mean_return > best.mean_return) {
+        // With evaluations on, they alone say what is best.
+        if !self.config.eval.is_on() && self.improves(mean_return) {
             self.counters.best = Some(Best { env_steps, mean_return });
         }
         let state = RunState {

@@ -124,3 +124,9 @@ pub(crate) fn set_statistics(simulator: &mut Simulator, moments: &[Moments], fro
 pub(crate) fn evaluation_seed(seed: u64) -> u64 {
     learner::stream(seed, 18)
 }
+
+/// The stream of the evaluation at a step of training. Each one has other episodes, so that the best evaluation is not
+/// the one that suits a single set of them.
+pub(crate) fn evaluation_seed_at(seed: u64, env_steps: u64) -> u64 {
+    SeedSequence::with_spawn_key(seed, &[19, env_steps as u32, (env_steps >> 32) as u32]).seed()
+}

@@ -1,0 +1,31 @@
+//! `sweep`.
+
+use super::args::SweepArgs;
+use super::progress::{self, Display};
+use super::{Ending, say, say_json};
+use crate::RunError;
+use crate::config::available_threads;
+use crate::jobs::Job;
+use crate::runtime::Setup;
+use crate::sweep::{self, SweepFile};
+
+pub(super) fn sweep(setup: &Setup, args: &SweepArgs) -> Result<Ending, RunError> {
+    let file = SweepFile::load(&args.file)?;
+    let stem = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let path = args.out.join(args.name.clone().or(stem).unwrap_or_default());
+    progress::handle_interrupts()?;
+    let display = Display::new(args.json);
+    let observe = |job: &Job| display.observer(job.name.clone());
+    let threads = available_threads(args.threads);
+    let Some(report) = sweep::run(setup, &file, &path, threads, &observe)? else {
+        if !args.json {
+            say(format_args!("stopped; continue with: agon sweep {}", args.file.display()))?;
+        }
+        return Ok(Ending::Interrupted);
+    };
+    if args.json {
+        return say_json(&report);
+    }
+    say(format_args!("score: {}\n\n{}\n", report.metric.label(), report.table()))?;
+    say(format_args!("sweep: {} (trials.csv, table.md, best.svg, score_over_*.svg)", path.display()))
+}

@@ -1,0 +1,373 @@
+//! Comparing algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
+//!
+//! Runs are grouped by label (the algorithm's name unless one is given) and environment. A group holds runs that differ in
+//! their seeds alone; anything else would pass the spread of settings off as that of seeds, and is refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::RunError;
+use crate::config::EnvConfig;
+use crate::evaluate;
+use crate::experiment;
+use crate::plot::Line;
+use crate::runtime::Setup;
+use crate::score::{Measure, RunScores};
+use crate::stats::{self, Estimate, Resampling, stratified_bootstrap};
+
+/// Points of a performance profile.
+const PROFILE_POINTS: usize = 201;
+/// Resamples of a profile's band; `rliable`'s default.
+const PROFILE_RESAMPLES: usize = 2000;
+/// Episodes of random play that a `random` reference is the mean of.
+const RANDOM_EPISODES: usize = 100;
+
+/// A run or an experiment to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contestant {
+    /// The label; the algorithm's name in capitals by default.
+    pub label: Option<String>,
+    /// The directory of a run or an experiment.
+    pub path: PathBuf,
+}
+
+impl Contestant {
+    /// Reads `PATH` or `LABEL=PATH`.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once('=') {
+            // A path that exists is a path, whatever is in it.
+            Some((label, path)) if !label.is_empty() && !Path::new(text).exists() => {
+                Self { label: Some(label.to_owned()), path: path.into() }
+            }
+            _ => Self { label: None, path: text.into() },
+        }
+    }
+}
+
+/// One end of a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reference {
+    /// The mean return of random play.
+    Random,
+    /// The environment's threshold.
+    Threshold,
+    /// A number.
+    Score(f64),
+}
+
+/// Scores at which a normalised score is 0 and 1, of one environment or of all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalization {
+    /// The environment; none for all that are not named.
+    pub env: Option<String>,
+    /// The score that becomes 0.
+    pub low: Reference,
+    /// The score that becomes 1.
+    pub high: Reference,
+}
+
+impl Normalization {
+    /// Reads `LOW..HIGH` or `ENV=LOW..HIGH`, each end a number, `random` or `threshold`.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn parse(text: &str) -> Result<Self, RunError> {
+        let wrong = || {
+            RunError::Config(format!(
+                "--normalize {text}: expected LOW..HIGH or ENV=LOW..HIGH, each end a number, `random` or `threshold`"
+            ))
+        };
+        let (env, range) = match text.split_once('=') {
+            Some((env, range)) => (Some(env.to_owned()), range),
+            None => (None, text),
+        };
+        let reference = |text: &str| match text.trim() {
+            "random" => Ok(Reference::Random),
+            "threshold" => Ok(Reference::Threshold),
+            number => {
+                number.parse().ok().filter(|n: &f64| n.is_finite()).map(Reference::Score).ok_or_else(wrong)
+            }
+        };
+        let (low, high) = range.split_once("..").ok_or_else(wrong)?;
+        Ok(Self { env, low: reference(low)?, high: reference(high)? })
+    }
+}
+
+/// How to compare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompareOptions {
+    /// The score of a run; by default its final evaluation where all runs have one, else its last training episodes.
+    pub measure: Option<Measure>,
+    /// How scores are normalised; not at all if empty.
+    pub normalize: Vec<Normalization>,
+    /// How intervals are drawn.
+    pub resampling: Resampling,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// What scores are.
+    pub measure: Measure,
+    /// The environments and their references.
+    pub environments: Vec<Environment>,
+    /// Aggregates, in the order of the arguments.
+    pub algorithms: Vec<Aggregates>,
+    /// Probabilities of improvement, for every ordered pair.
+    pub improvements: Vec<Improvement>,
+}
+
+/// An environment of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Environment {
+    /// Its id.
+    pub id: String,
+    /// The scores that become 0 and 1; none without normalisation.
+    pub references: Option<(f64, f64)>,
+}
+
+/// The aggregate scores of an algorithm.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Aggregates {
+    /// Its label.
+    pub label: String,
+    /// Number of runs, over all environments.
+    pub runs: usize,
+    /// Scores by environment, normalised if asked for, in the order of the environments.
+    pub scores: Vec<Vec<f64>>,
+    /// Interquartile mean.
+    pub iqm: Estimate,
+    /// Mean over environments.
+    pub mean: Estimate,
+    /// Median over environments.
+    pub median: Estimate,
+    /// Optimality gap; of normalised scores only.
+    pub optimality_gap: Option<Estimate>,
+}
+
+/// How probable it is that a run of one algorithm is better than one of another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Improvement {
+    /// The one that might be better.
+    pub label: String,
+    /// The other one.
+    pub over: String,
+    /// `P(X > Y)`.
+    pub probability: Estimate,
+}
+
+/// The runs of one label: those of each environment.
+struct Group {
+    label: String,
+    runs: BTreeMap<String, Vec<RunScores>>,
+}
+
+/// Compares runs and experiments.
+///
+/// # Errors
+/// If a run is missing, unfinished or without a score, if runs of a group differ in more than their seed, if algorithms
+/// were not run in the same environments, or if several environments are compared without normalisation.
+pub fn compare(
+    setup: &Setup,
+    contestants: &[Contestant],
+    options: &CompareOptions,
+) -> Result<Comparison, RunError> {
+    if options.resampling.resamples == 0 {
+        return Err(RunError::Config("the number of resamples must be at least 1, got 0".to_owned()));
+    }
+    let groups = load_groups(contestants)?;
+    let Some(first) = groups.first() else {
+        return Err(RunError::Config("expected at least one run to compare, got none".to_owned()));
+    };
+    let ids: Vec<&String> = first.runs.keys().collect();
+    for group in &groups[1..] {
+        let others: Vec<&String> = group.runs.keys().collect();
+        if others != ids {
+            return Err(RunError::Config(format!(
+                "algorithms are compared in the same environments, got {} in {} and {} in {}",
+                first.label,
+                listed(&ids),
+                group.label,
+                listed(&others)
+            )));
+        }
+    }
+    let all_runs = || groups.iter().flat_map(|group| group.runs.values().flatten());
+    let measure = options.measure.unwrap_or_else(|| {
+        let evaluated = all_runs().all(|run| run.final_evaluation.is_some());
+        if evaluated { Measure::FinalEvaluation } else { Measure::Last100 }
+    });
+    let environments: Vec<Environment> = first
+        .runs
+        .iter()
+        .map(|(id, runs)| {
+            let references = references(setup, &runs[0].config.env, &options.normalize)?;
+            Ok(Environment { id: id.clone(), references })
+        })
+        .collect::<Result<_, RunError>>()?;
+    let normalised = environments.iter().all(|env| env.references.is_some());
+    if environments.len() > 1 && !normalised {
+        let message = "scores of several environments can only be aggregated once they are normalised: \
+                       give --normalize, for example `random..threshold`, or `ENV=LOW..HIGH` for each";
+        return Err(RunError::Config(format!("{message} (got {})", listed(&ids))));
+    }
+    let algorithms = groups
+        .iter()
+        .map(|group| {
+            let scores = scores(group, measure, &environments)?;
+            Ok(aggregate(group.label.clone(), scores, normalised, options.resampling))
+        })
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let improvements = improvements(&algorithms, options.resampling);
+    Ok(Comparison { measure, environments, algorithms, improvements })
+}
+
+/// Reads all runs and puts them into groups.
+fn load_groups(contestants: &[Contestant]) -> Result<Vec<Group>, RunError> {
+    let mut groups: Vec<Group> = Vec::new();
+    for Contestant { label, path } in contestants {
+        for run_path in experiment::find_runs(path)? {
+            let run = RunScores::load(&run_path)?;
+            let label = label.clone().unwrap_or_else(|| run.config.algorithm.to_uppercase());
+            let index = groups.iter().position(|group| group.label == label).unwrap_or_else(|| {
+                groups.push(Group { label, runs: BTreeMap::new() });
+                groups.len() - 1
+            });
+            let group = &mut groups[index];
+            let runs = group.runs.entry(run.config.env.id.clone()).or_default();
+            for before in &*runs {
+                refuse_equal_seeds_and_other_settings(before, &run, path)?;
+            }
+            runs.push(run);
+        }
+    }
+    Ok(groups)
+}
+
+fn refuse_equal_seeds_and_other_settings(a: &RunScores, b: &RunScores, path: &Path) -> Result<(), RunError> {
+    let difference = match a.config.first_difference(&b.config) {
+        Some(difference) => difference,
+        None if a.config.seed == b.config.seed => format!("the same seed, {}", a.config.seed),
+        None => return Ok(()),
+    };
+    Err(RunError::Config(format!(
+        "runs of one group must differ in their seed and nothing else, got {} and {} ({difference}): tell them apart by \
+         names, as in `mine={}`",
+        a.path.display(),
+        b.path.display(),
+        path.display()
+    )))
+}
+
+/// The scores that normalise those of an environment.
+fn references(
+    setup: &Setup,
+    env: &EnvConfig,
+    normalize: &[Normalization],
+) -> Result<Option<(f64, f64)>, RunError> {
+    let named = normalize.iter().find(|one| one.env.as_deref() == Some(&env.id));
+    let Some(chosen) = named.or_else(|| normalize.iter().find(|one| one.env.is_none())) else {
+        return Ok(None);
+    };
+    let score = |reference| match reference {
+        Reference::Score(score) => Ok(score),
+        Reference::Random => evaluate::random_play(&setup.registry, env, RANDOM_EPISODES, 0),
+        Reference::Threshold => setup.registry.get(&env.id)?.threshold().ok_or_else(|| {
+            let message = "has no threshold to normalise by: give a number";
+            RunError::Config(format!("{} {message}, as in `{}=random..500`", env.id, env.id))
+        }),
+    };
+    let (low, high) = (score(chosen.low)?, score(chosen.high)?);
+    if low < high {
+        return Ok(Some((low, high)));
+    }
+    Err(RunError::Config(format!(
+        "the low reference must be below the high one, got {low} and {high} for {}",
+        env.id
+    )))
+}
+
+fn scores(group: &Group, measure: Measure, environments: &[Environment]) -> Result<Vec<Vec<f64>>, RunError> {
+    let of_environment = |env: &Environment| {
+        let (low, high) = env.references.unwrap_or((0.0, 1.0));
+        let normalised = |run: &RunScores| Ok((run.get(measure)? - low) / (high - low));
+        group.runs[&env.id].iter().map(normalised).collect()
+    };
+    environments.iter().map(of_environment).collect()
+}
+
+fn aggregate(label: String, scores: Vec<Vec<f64>>, normalised: bool, resampling: Resampling) -> Aggregates {
+    let statistics = |scores: &[Vec<f64>]| {
+        vec![
+            stats::aggregate_iqm(scores),
+            stats::aggregate_mean(scores),
+            stats::aggregate_median(scores),
+            stats::optimality_gap(scores, 1.0),
+        ]
+    };
+    let estimates = stratified_bootstrap(&scores, resampling, statistics);
+    Aggregates {
+        label,
+        runs: scores.iter().map(Vec::len).sum(),
+        scores,
+        iqm: estimates[0],
+        mean: estimates[1],
+        median: estimates[2],
+        optimality_gap: normalised.then_some(estimates[3]),
+    }
+}
+
+fn improvements(algorithms: &[Aggregates], resampling: Resampling) -> Vec<Improvement> {
+    let pairs = algorithms.iter().flat_map(|x| algorithms.iter().map(move |y| (x, y)));
+    let improvement = |(x, y): (&Aggregates, &Aggregates)| {
+        let pair = [x.scores.clone(), y.scores.clone()].concat();
+        let environments = x.scores.len();
+        let statistic = |pair: &[Vec<f64>]| {
+            vec![stats::probability_of_improvement(&pair[..environments], &pair[environments..])]
+        };
+        let probability = stratified_bootstrap(&pair, resampling, statistic)[0];
+        Improvement { label: x.label.clone(), over: y.label.clone(), probability }
+    };
+    pairs.filter(|(x, y)| x.label != y.label).map(improvement).collect()
+}
+
+impl Comparison {
+    /// The performance profiles of all algorithms, with bootstrapped 95 % bands.
+    pub fn profiles(&self, resampling: Resampling) -> Vec<Line> {
+        let all = || self.algorithms.iter().flat_map(|algorithm| algorithm.scores.iter().flatten());
+        let low = all().copied().fold(f64::INFINITY, f64::min);
+        let high = all().copied().fold(f64::NEG_INFINITY, f64::max);
+        let margin = if low < high { 0.03 * (high - low) } else { 0.5 };
+        let (low, high) = (low - margin, high + margin);
+        let step = (high - low) / (PROFILE_POINTS - 1) as f64;
+        let taus: Vec<f64> = (0..PROFILE_POINTS).map(|i| low + i as f64 * step).collect();
+        let resampling = Resampling { resamples: resampling.resamples.min(PROFILE_RESAMPLES), ..resampling };
+        let profile = |algorithm: &Aggregates| {
+            let shares = stratified_bootstrap(&algorithm.scores, resampling, |scores| {
+                stats::performance_profile(scores, &taus)
+            });
+            Line {
+                label: algorithm.label.clone(),
+                num_runs: algorithm.runs,
+                points: taus.iter().zip(&shares).map(|(&tau, share)| (tau, share.value)).collect(),
+                band: shares.iter().map(|share| (share.low, share.high)).collect(),
+                joined: true,
+            }
+        };
+        self.algorithms.iter().map(profile).collect()
+    }
+
+    /// Whether scores are normalised.
+    pub fn is_normalised(&self) -> bool {
+        self.environments.iter().all(|env| env.references.is_some())
+    }
+}
+
+fn listed(ids: &[&String]) -> String {
+    ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The score of a finished run: one number that runs are compared by.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::config::RunConfig;
+use crate::error::AtPath;
+use crate::experiment::RETURN_METRIC;
+use crate::plot::{self, XAxis};
+use crate::run::RunDirectory;
+
+/// The metric of evaluations.
+pub const EVALUATION_METRIC: &str = "eval/mean_return";
+
+/// What a run's score is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The mean return of the evaluation at the run's end.
+    FinalEvaluation,
+    /// The mean return of the last 100 training episodes.
+    Last100,
+}
+
+impl Measure {
+    /// What it is, for tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FinalEvaluation => "mean return of the final evaluation",
+            Self::Last100 => "mean return of the last 100 training episodes",
+        }
+    }
+}
+
+impl Measure {
+    /// The metric that it is the last value of.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::FinalEvaluation => EVALUATION_METRIC,
+            Self::Last100 => RETURN_METRIC,
+        }
+    }
+
+    /// What the metric is called on an axis.
+    pub fn axis(self) -> &'static str {
+        match self {
+            Self::FinalEvaluation => "mean return of evaluations",
+            Self::Last100 => "mean return of the last 100 episodes",
+        }
+    }
+}
+
+/// The score of a run after some environment steps, or at its end if it is shorter: that of the first iteration which
+/// reached them. None if there was nothing to score by then.
+///
+/// # Errors
+/// If the run's files cannot be read or have no such metric.
+pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, RunError> {
+    let iterations = plot::load_series(path, XAxis::Steps, "updates")?;
+    let reached = iterations.iter().map(|&(steps, _)| steps).find(|&steps| steps >= env_steps as f64);
+    let reached = reached.unwrap_or(f64::INFINITY);
+    let series = plot::load_series(path, XAxis::Steps, measure.metric())?;
+    let last = series.iter().rfind(|&&(steps, value)| steps <= reached && value.is_finite());
+    Ok(last.map(|&(_, score)| score))
+}
+
+/// The scores of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunScores {
+    /// The run's directory.
+    pub path: PathBuf,
+    /// Its configuration, complete.
+    pub config: RunConfig,
+    /// Mean return of the final evaluation; none without evaluations.
+    pub final_evaluation: Option<f64>,
+    /// Mean return of the last 100 training episodes; none if no episode has ended.
+    pub last_100: Option<f64>,
+}
+
+impl RunScores {
+    /// Reads the scores of a finished run.
+    ///
+    /// # Errors
+    /// If there is no run or it has not come to its end.
+    pub fn load(path: &Path) -> Result<Self, RunError> {
+        let (_, config) = RunDirectory::open(path)?;
+        let steps = steps_done(path)?;
+        if steps < config.total_timesteps {
+            let message = format!(
+                "expected a finished run, found one after {steps} of {} steps: continue it with `agon resume`",
+                config.total_timesteps
+            );
+            return Err(RunError::Directory { path: path.to_owned(), message });
+        }
+        let last = |metric| -> Result<Option<f64>, RunError> {
+            let series = plot::load_series(path, XAxis::Steps, metric)?;
+            Ok(series.last().map(|&(_, value)| value).filter(|value| value.is_finite()))
+        };
+        let final_evaluation = if config.eval.is_on() { last(EVALUATION_METRIC)? } else { None };
+        Ok(Self { path: path.to_owned(), final_evaluation, last_100: last(RETURN_METRIC)?, config })
+    }
+
+    /// The score by a measure.
+    ///
+    /// # Errors
+    /// If the run has none.
+    pub fn get(&self, measure: Measure) -> Result<f64, RunError> {
+        let (score, expected) = match measure {
+            Measure::FinalEvaluation => {
+                (self.final_evaluation, "a run with evaluations (`--eval-every`), found one without")
+            }
+            Measure::Last100 => (self.last_100, "a run with ended episodes, found one without"),
+        };
+        score.ok_or_else(|| RunError::Directory {
+            path: self.path.clone(),
+            message: format!("expected {expected}"),
+        })
+    }
+}
+
+/// Environment steps that a run has written down; 0 before the first iteration.
+///
+/// # Errors
+/// If its metrics cannot be read.
+pub fn steps_done(path: &Path) -> Result<u64, RunError> {
+    let metrics = path.join("metrics.csv");
+    if !metrics.exists() {
+        return Ok(0);
+    }
+    let text = std::fs::read_to_string(&metrics).at("cannot read", &metrics)?;
+    // A line that a kill cut short is no row yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let steps = whole.lines().skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
+    Ok(steps.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn run(directory: &Path, total: u64, every: u64) {
+        let mut config = RunConfig { total_timesteps: total, ..RunConfig::default() };
+        config.eval.every = every;
+        fs::write(directory.join("config.toml"), toml::to_string(&config).unwrap()).unwrap();
+        let metrics =
+            "iteration,global_step,updates,episodes,charts/episodic_return\n1,50,1,0,\n2,100,2,3,21.5\n";
+        fs::write(directory.join("metrics.csv"), metrics).unwrap();
+        fs::write(
+            directory.join("evaluations.csv"),
+            "iteration,global_step,eval/mean_return\n1,50,3\n2,100,90\n",
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn scores_are_the_last_rows() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 100, 50);
+        let scores = RunScores::load(directory.path()).unwrap();
+        assert_eq!(scores.get(Measure::FinalEvaluation).unwrap(), 90.0);
+        assert_eq!(scores.get(Measure::Last100).unwrap(), 21.5);
+    }
+
+    #[test]
+    fn scores_on_the_way_are_those_of_the_iteration_that_got_there() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 100, 50);
+        let at = |measure, steps| super::at(directory.path(), measure, steps).unwrap();
+        assert_eq!(
+            [10, 50, 51, 1000].map(|steps| at(Measure::FinalEvaluation, steps)),
+            [3.0, 3.0, 90.0, 90.0].map(Some)
+        );
+        assert_eq!([50, 51].map(|steps| at(Measure::Last100, steps)), [None, Some(21.5)]);
+    }
+
+    #[test]
+    fn unfinished_runs_and_missing_evaluations_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        run(directory.path(), 101, 0);
+        let message = RunScores::load(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("after 100 of 101 steps"), "{message}");
+        run(directory.path(), 100, 0);
+        let scores = RunScores::load(directory.path()).unwrap();
+        let message = scores.get(Measure::FinalEvaluation).unwrap_err().to_string();
+        assert!(message.contains("expected a run with evaluations"), "{message}");
+    }
+
+    #[test]
+    fn a_row_that_was_cut_short_does_not_count() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("metrics.csv"), "iteration,global_step\n1,128\n2,25").unwrap();
+        assert_eq!(steps_done(directory.path()).unwrap(), 128);
+        fs::write(directory.path().join("metrics.csv"), "iteration,global_step\n").unwrap();
+        assert_eq!(steps_done(directory.path()).unwrap(), 0);
+    }
+}

@@ -1,0 +1,141 @@
+//! Sweeps: many trials of one algorithm in one environment, each with other parameters.
+//!
+//! A sweep is a file and a directory. The file decides everything, so asking for it again goes on where a kill or Ctrl-C
+//! left it: finished trials are not repeated, half-done ones resume from their checkpoints. Successive halving stops
+//! trials at a checkpoint at their rung and resumes those that are promoted; a schedule, such as a learning rate's,
+//! keeps the length of the whole run.
+
+mod file;
+mod report;
+mod search;
+
+use std::path::{Path, PathBuf};
+
+pub use file::{Strategy, SweepFile};
+pub use report::{Status, SweepReport, TrialRow};
+pub use search::{Parameter, Range, Trial};
+
+use crate::RunError;
+use crate::config::{self, MadeBy, RunConfig, read_table};
+use crate::error::AtPath;
+use crate::jobs::{self, Job};
+use crate::run::directory::write_atomically;
+use crate::runtime::{Observer, Setup};
+use crate::score::{self, Measure};
+use crate::stats;
+
+/// The copy of the sweep file in the sweep's directory.
+const SWEEP: &str = "sweep.toml";
+
+/// A trial and how far it has got.
+struct Candidate {
+    trial: Trial,
+    /// Where its runs are.
+    path: PathBuf,
+    /// Its configuration with the first seed.
+    config: RunConfig,
+    /// Environment steps that it was last brought to, and the score of each seed there.
+    steps: u64,
+    scores: Vec<Option<f64>>,
+}
+
+impl Candidate {
+    /// Mean over seeds; the lowest of all if a seed has no score.
+    fn score(&self) -> f64 {
+        let scores: Option<Vec<f64>> = self.scores.iter().copied().collect();
+        scores.map_or(f64::NEG_INFINITY, |scores| stats::mean(&scores))
+    }
+
+    fn jobs(&self, file: &SweepFile, until: u64) -> Vec<Job> {
+        let job = |seed: u64| Job {
+            name: format!("trial {} seed {seed}", self.trial.number),
+            config: RunConfig { seed, ..self.config.clone() },
+            path: self.path.join(format!("seed_{seed}")),
+            until,
+        };
+        (1..=file.seeds).map(job).collect()
+    }
+}
+
+/// Runs a sweep in a directory, or goes on with it, and writes its tables and plots. None if it was told to stop.
+///
+/// # Errors
+/// If the directory holds another sweep, a trial's configuration is broken, or a run fails.
+pub fn run<'a>(
+    setup: &Setup,
+    file: &SweepFile,
+    path: &Path,
+    cores: usize,
+    observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+) -> Result<Option<SweepReport>, RunError> {
+    let mut candidates = candidates(setup, file, path)?;
+    let total = candidates.iter().map(|c| c.config.total_timesteps).max().unwrap_or(0);
+    let rungs = file.rungs(total)?;
+    claim(file, path)?;
+    let mut active: Vec<usize> = (0..candidates.len()).collect();
+    for (rung, &until) in rungs.iter().enumerate() {
+        let jobs: Vec<Job> = active.iter().flat_map(|&index| candidates[index].jobs(file, until)).collect();
+        let outcomes = jobs::work_all(setup, &jobs, cores, cores, observe)?;
+        if jobs::complete(&jobs, outcomes).is_none() {
+            return Ok(None);
+        }
+        for &index in &active {
+            let candidate = &mut candidates[index];
+            candidate.steps = until;
+            candidate.scores = candidate
+                .jobs(file, until)
+                .iter()
+                .map(|job| score::at(&job.path, file.metric, until))
+                .collect::<Result<_, _>>()?;
+        }
+        if rung + 1 < rungs.len() {
+            // Of equals the earlier trial goes on.
+            active.sort_by(|&a, &b| candidates[b].score().total_cmp(&candidates[a].score()).then(a.cmp(&b)));
+            active.truncate(file.promoted(active.len()));
+            active.sort_unstable();
+        }
+    }
+    let report = SweepReport::new(file, &candidates, total);
+    report.write(path)?;
+    report::draw(file, &report, path)?;
+    Ok(Some(report))
+}
+
+/// All trials with their configurations, checked before any of them begins.
+fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candidate>, RunError> {
+    let base = file.base()?;
+    let trials = search::trials(&file.strategy, &file.parameters()?)?;
+    let width = trials.len().to_string().len().max(3);
+    let candidate = |trial: Trial| {
+        let named = |error: RunError| RunError::Config(format!("trial {} ({trial}): {error}", trial.number));
+        let mut table = base.clone();
+        for (key, value) in &trial.values {
+            config::set_value(&mut table, key, value.clone()).map_err(named)?;
+        }
+        let mut config = file.config(table).map_err(named)?;
+        config.resolve(&setup.registry, &setup.algorithms).map_err(named)?;
+        config.made_by = Some(MadeBy::this_program(&config)?);
+        let path = path.join(format!("trial_{:0width$}", trial.number));
+        Ok(Candidate { trial, path, config, steps: 0, scores: Vec::new() })
+    };
+    trials.into_iter().map(candidate).collect()
+}
+
+/// Makes a directory the sweep's, or finds that it is.
+fn claim(file: &SweepFile, path: &Path) -> Result<(), RunError> {
+    let copy = path.join(SWEEP);
+    let text = toml::to_string(file).map_err(|error| RunError::Config(error.to_string()))?;
+    if !copy.exists() {
+        std::fs::create_dir_all(path).at("cannot create", path)?;
+        return write_atomically(&copy, text.as_bytes());
+    }
+    let wanted: toml::Table = text.parse().unwrap_or_default();
+    let Some(difference) = config::first_difference(&wanted, &read_table(&copy)?) else { return Ok(()) };
+    let message = format!(
+        "holds a sweep of another file, wanted and found are {difference}: choose another --name, or undo the change"
+    );
+    Err(RunError::Directory { path: path.to_owned(), message })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Evaluations during training: rows of their own, and not a bit of the training changed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use agon::evaluate::{EvalOptions, evaluate};
+use agon::runtime::{self, Setup};
+
+const TRAINING: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
+const EVALUATIONS: &str = "evaluations.csv";
+/// Running statistics, which every shard shares, and evaluations that checkpoints do not coincide with.
+const EVALUATED: [&str; 3] =
+    ["env.wrappers=[{kind='normalize_observation'}]", "eval.every=3000", "eval.episodes=7"];
+
+fn train(algorithm: &str, settings: &[&str], threads: usize, run: &Path) {
+    let mut config = common::config_of(algorithm, settings);
+    config.runtime.threads = threads;
+    assert!(runtime::train(&Setup::default(), config, run, &mut |_| true).unwrap().finished);
+}
+
+fn read(run: &Path, name: &str) -> Vec<u8> {
+    fs::read(run.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn evaluations_change_nothing(algorithm: &str, settings: &[&str], more: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let wrapped = [settings, &EVALUATED[..1]].concat();
+    train(algorithm, &wrapped, 2, &path("without"));
+    let evaluated = [settings, &EVALUATED, more].concat();
+    for (threads, name) in [(1, "one"), (4, "four")] {
+        train(algorithm, &evaluated, threads, &path(name));
+        for file in TRAINING {
+            assert!(read(&path("without"), file) == read(&path(name), file), "{file}, {threads} threads");
+        }
+    }
+    assert!(!path("without").join(EVALUATIONS).exists());
+    let table = String::from_utf8(read(&path("one"), EVALUATIONS)).unwrap();
+    assert_eq!(table.as_bytes(), read(&path("four"), EVALUATIONS));
+    let total = common::config_of(algorithm, &evaluated).total_timesteps;
+    assert_eq!(table.lines().count() as u64, 1 + total.div_ceil(3000), "{table}");
+    assert!(table.lines().all(|line| line.split(',').count() == 8), "{table}");
+}
+
+#[test]
+fn ppo_learns_the_same_with_evaluations_for_any_number_of_threads() {
+    evaluations_change_nothing("ppo", &common::PPO, &[]);
+}
+
+#[test]
+fn dqn_learns_the_same_with_stochastic_evaluations_for_any_number_of_threads() {
+    evaluations_change_nothing("dqn", &common::DQN, &["eval.stochastic=true"]);
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_same_evaluations() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [&common::PPO[..], &EVALUATED].concat();
+    let path = |name: &str| directory.path().join(name);
+    train("ppo", &settings, 2, &path("whole"));
+    for stop_after in [5, 6, 17] {
+        let run = path(&format!("stopped_{stop_after}"));
+        let mut iterations = 0;
+        let config = common::config_of("ppo", &settings);
+        let stopped = runtime::train(&Setup::default(), config, &run, &mut |_| {
+            iterations += 1;
+            iterations < stop_after
+        });
+        assert!(!stopped.unwrap().finished);
+        assert!(runtime::resume(&Setup::default(), &run, Some(1), &mut |_| true).unwrap().finished);
+        for file in TRAINING.iter().chain(&[EVALUATIONS]) {
+            assert!(read(&path("whole"), file) == read(&run, file), "stopped after {stop_after}: {file}");
+        }
+    }
+}
+
+#[test]
+fn the_best_checkpoint_is_that_of_the_best_evaluation() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [&common::PPO[..], &EVALUATED].concat();
+    train("ppo", &settings, 2, directory.path());
+    let table = String::from_utf8(read(directory.path(), EVALUATIONS)).unwrap();
+    let column = |line: &str, index: usize| line.split(',').nth(index).unwrap().parse::<f64>().unwrap();
+    let rows: Vec<(f64, f64)> =
+        table.lines().skip(1).map(|line| (column(line, 3), column(line, 1))).collect();
+    // The first of equals, which is the one that was kept.
+    let best = rows.iter().copied().reduce(|a, b| if b.0 > a.0 { b } else { a }).unwrap();
+    let options = EvalOptions { episodes: 1, best: true, ..EvalOptions::default() };
+    let evaluation = evaluate(&Setup::default(), directory.path(), &options).unwrap();
+    assert_eq!(evaluation.env_steps as f64, best.1, "{table}");
+}
