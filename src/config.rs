@@ -96,6 +96,9 @@ pub struct RuntimeConfig {
     pub mode: Mode,
     /// Environment steps between checkpoints; 0 for a tenth of the run.
     pub checkpoint_every: u64,
+    /// Environment steps between rows of `metrics.csv`, which are means over the iterations between them; 0 for at most
+    /// 10,000 rows a run.
+    pub log_every: u64,
     /// `auto` for the best that the processor has, or `scalar`, `avx2`, `avx512`. Part of the result.
     pub instruction_set: String,
 }
@@ -103,7 +106,8 @@ pub struct RuntimeConfig {
 impl Default for RuntimeConfig {
     fn default() -> Self {
         let instruction_set = AUTO.to_owned();
-        Self { num_shards: 1, threads: 0, mode: Mode::Lockstep, checkpoint_every: 0, instruction_set }
+        let (num_shards, threads, mode) = (1, 0, Mode::Lockstep);
+        Self { num_shards, threads, mode, checkpoint_every: 0, log_every: 0, instruction_set }
     }
 }
 
@@ -139,6 +143,9 @@ impl EvalConfig {
 
 /// The key of the networks' settings, at the top level of a run and among an algorithm's.
 const NETWORK: &str = "network";
+
+/// Rows of `metrics.csv` that a run has at most unless it asks for more.
+const MOST_ROWS: u64 = 10_000;
 
 /// The instruction set that stands for the best available one.
 const AUTO: &str = "auto";
@@ -306,6 +313,14 @@ impl RunConfig {
     pub fn checkpoint_every(&self) -> u64 {
         match self.runtime.checkpoint_every {
             0 => (self.total_timesteps / 10).max(1),
+            steps => steps,
+        }
+    }
+
+    /// Environment steps between rows of metrics.
+    pub fn log_every(&self) -> u64 {
+        match self.runtime.log_every {
+            0 => (self.total_timesteps / MOST_ROWS).max(1),
             steps => steps,
         }
     }

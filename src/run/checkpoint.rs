@@ -11,6 +11,7 @@ use agon_envs::wrappers::Moments;
 use serde::{Deserialize, Serialize};
 
 use super::directory::write_atomically;
+use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
 use crate::runtime::SavedShard;
@@ -32,6 +33,8 @@ pub(crate) struct RunState {
     pub(crate) shards: Vec<SavedShard>,
     /// The run's running statistics, merged over all shards.
     pub(crate) statistics: Vec<Moments>,
+    /// Metrics since the last row of them.
+    pub(crate) window: MetricsWindow,
     /// Lengths of the log files at this point: what comes after belongs to a future that is run again.
     pub(crate) log_lengths: Vec<u64>,
     /// Seconds of work so far.
@@ -137,6 +140,7 @@ mod tests {
             learner: vec![1, 2, 3],
             shards: Vec::new(),
             statistics: Vec::new(),
+            window: MetricsWindow::default(),
             log_lengths: vec![7],
             seconds: 0.25,
             best,

@@ -3,5 +3,6 @@
 pub mod checkpoint;
 pub mod directory;
 pub mod log;
+pub(crate) mod window;
 
 pub use directory::RunDirectory;

@@ -27,6 +27,7 @@ use crate::evaluate::{self, Evaluation};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
 use crate::run::log::{EpisodeRow, MetricsRow, RunLog, TimingRow};
+use crate::run::window::MetricsWindow;
 use shard::Shard;
 pub(crate) use shard::{SavedShard, evaluation_seed, evaluation_seed_at, set_statistics};
 use worker::Command;
@@ -213,6 +214,7 @@ fn drive(
     };
     let mut counters = Counters::default();
     let mut statistics = parts.shards[0].fresh_statistics();
+    let mut window = MetricsWindow::default();
     if let Some(state) = state {
         parts.learner.restore(&state.learner)?;
         if state.shards.len() != parts.shards.len() {
@@ -223,6 +225,7 @@ fn drive(
             shard.restore(saved)?;
         }
         statistics = state.statistics;
+        window = state.window;
         counters = Counters {
             iteration: state.iteration,
             env_steps: state.env_steps,
@@ -253,6 +256,7 @@ fn drive(
             statistics,
             log,
             counters,
+            window,
             started: Instant::now(),
             updates: 0,
             metrics: Vec::new(),
@@ -296,6 +300,8 @@ struct Session<'a> {
     statistics: Vec<Moments>,
     log: RunLog,
     counters: Counters,
+    /// Metrics since the last row of them.
+    window: MetricsWindow,
     started: Instant,
     updates: u64,
     metrics: Vec<(&'static str, f64)>,
@@ -460,7 +466,16 @@ impl Session<'_> {
         }
         counters.iteration += 1;
         counters.env_steps = env_steps;
+        self.updates = report.updates;
+        self.metrics.clear();
+        self.metrics.extend(self.learner.metric_names().iter().copied().zip(report.metrics.iter().copied()));
+        self.window.add(&report.metrics);
+        let every = self.config.log_every();
+        if env_steps / every == before / every && env_steps < self.config.total_timesteps {
+            return Ok(());
+        }
         let (mean_return, mean_length) = counters.recent_means();
+        let means = self.window.take_means();
         let row = MetricsRow {
             iteration: counters.iteration,
             env_steps,
@@ -468,11 +483,8 @@ impl Session<'_> {
             episodes: counters.episodes,
             mean_return,
             mean_length,
-            learner: &report.metrics,
+            learner: &means,
         };
-        self.updates = report.updates;
-        self.metrics.clear();
-        self.metrics.extend(self.learner.metric_names().iter().copied().zip(report.metrics.iter().copied()));
         let seconds = self.seconds();
         let timing = TimingRow {
             seconds,
@@ -519,6 +531,7 @@ impl Session<'_> {
             learner: self.learner.save()?,
             shards,
             statistics: self.statistics.clone(),
+            window: self.window.clone(),
             log_lengths: self.log.lengths()?,
             seconds: self.seconds(),
             best: self.counters.best,

@@ -65,6 +65,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("impala", &[&PPO]),
         case("appo", &[&REMEMBERING, &lstm]),
         case("dqn", &[&DQN]),
+        case("dqn", &[&DQN, &["runtime.log_every=250"]]),
     ]
 }
 
