@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
+use agon_envs::wrappers::Frames;
 use agon_envs::{ActionSpec, Space};
 use agon_nn::{NnError, Optimizer, OptimizerState, Params, Summary};
 use serde::{Serialize, de::DeserializeOwned};
@@ -14,6 +15,8 @@ use crate::{AgentError, Fragment, Policy};
 pub struct RunInfo {
     /// Space of one environment's observations.
     pub observation_space: Space,
+    /// How observations repeat earlier ones of their episode, if they are stacks of frames.
+    pub frames: Option<Frames>,
     /// Batch form of the action space.
     pub action_spec: ActionSpec,
     /// Length of an action mask; zero without masks.

@@ -379,6 +379,7 @@ impl<L: Learner> Trial<L> {
         let simulator = &shards[0].simulator;
         let info = RunInfo {
             observation_space: simulator.observation_space().clone(),
+            frames: simulator.info().frames,
             action_spec: simulator.action_spec().clone(),
             mask_len: simulator.mask_len(),
             num_envs,

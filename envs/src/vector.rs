@@ -13,7 +13,7 @@
 use crate::batch::{ActionSpec, EpisodeStats, ObsBuffer, row_dtype};
 use crate::random::Seed;
 use crate::spaces::Dtype;
-use crate::wrappers::RunningStatistics;
+use crate::wrappers::{Frames, RunningStatistics};
 use crate::{ActionBatch, EnvError, Frame, Space, StepBatch};
 
 /// The sizes and spaces of a vector environment.
@@ -31,6 +31,8 @@ pub struct VectorInfo {
     pub num_envs: usize,
     /// Acting rows of each environment.
     pub num_agents: usize,
+    /// How observations repeat earlier ones of their episode, if a frame stack is the last that changed them.
+    pub frames: Option<Frames>,
 }
 
 impl VectorInfo {

@@ -53,6 +53,7 @@ impl Shard {
     pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
         RunInfo {
             observation_space: self.acting.simulator.observation_space().clone(),
+            frames: self.acting.simulator.info().frames,
             action_spec: self.acting.simulator.action_spec().clone(),
             mask_len: self.acting.simulator.mask_len(),
             num_envs: self.run_rows,

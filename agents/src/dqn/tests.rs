@@ -222,6 +222,7 @@ fn transition(terminated: bool) -> Fragment {
 fn info() -> RunInfo {
     RunInfo {
         observation_space: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
+        frames: None,
         action_spec: ActionSpec::Discrete { nvec: vec![2] },
         mask_len: 0,
         num_envs: 1,

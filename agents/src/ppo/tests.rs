@@ -468,6 +468,7 @@ fn states_with_bytes_left_over_are_refused() {
 fn info() -> RunInfo {
     RunInfo {
         observation_space: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
+        frames: None,
         action_spec: ActionSpec::Discrete { nvec: vec![2] },
         mask_len: 0,
         num_envs: 4,

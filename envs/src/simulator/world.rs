@@ -91,8 +91,15 @@ impl WorldEnv {
         let (observation_space, action_space) = (env.observation_space(), env.action_space());
         let action_spec = ActionSpec::of(&action_space)?;
         let mask_len = if env.has_action_mask() { action_spec.mask_len() } else { 0 };
-        let info =
-            VectorInfo { observation_space, action_space, action_spec, mask_len, num_envs, num_agents };
+        let info = VectorInfo {
+            observation_space,
+            action_space,
+            action_spec,
+            mask_len,
+            num_envs,
+            num_agents,
+            frames: None,
+        };
 
         let mut builder = SimulatorBuilder::new(num_envs, env.num_agents());
         builder

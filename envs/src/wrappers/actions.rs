@@ -1,6 +1,6 @@
 //! Wrappers of actions: repeat, stickiness, clipping, another range.
 
-use super::{Context, Moment, Wrapper, load_column, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, load_column, refused, to_bytes};
 use crate::random::Generator;
 use crate::vector::{RowSet, VectorInfo};
 use crate::{ActionBatch, ActionSpec, EnvError, Pcg64, Seed, Space, StepBatch};
@@ -78,6 +78,10 @@ impl Wrapper for StickyAction {
         "sticky_action"
     }
 
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
+    }
+
     fn changes_actions(&self) -> bool {
         true
     }
@@ -146,6 +150,10 @@ impl Wrapper for ClipAction {
         "clip_action"
     }
 
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
+    }
+
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
         let open = vec![f32::INFINITY; self.low.len()];
         with_actions(inner, open.iter().map(|bound| -bound).collect(), open)
@@ -195,6 +203,10 @@ impl RescaleAction {
 impl Wrapper for RescaleAction {
     fn name(&self) -> &'static str {
         "rescale_action"
+    }
+
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
     }
 
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {

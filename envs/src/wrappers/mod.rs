@@ -24,7 +24,7 @@ use crate::{ActionBatch, EnvError, ObsBuffer, Seed, StepBatch};
 
 pub use actions::{ActionRepeat, ClipAction, RescaleAction, StickyAction};
 pub use config::{Padding, WrapperConfig};
-pub use frame_stack::FrameStack;
+pub use frame_stack::{FrameStack, Frames};
 pub use images::{RandomCrop, RandomShift};
 pub use normalize::{NormalizeObservation, NormalizeReward};
 pub use observations::{FlattenObservation, MaskObservation, ObservationNoise};
@@ -66,6 +66,12 @@ pub trait Wrapper: Send {
     /// [`EnvError::Wrapper`] if it does not fit the environment inside.
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
         Ok(inner.clone())
+    }
+
+    /// How observations outside repeat earlier ones, from how those inside do. A wrapper that leaves observations and the
+    /// number of steps alone hands on what it gets.
+    fn frames(&self, _inner: Option<Frames>) -> Option<Frames> {
+        None
     }
 
     /// Steps of the environment inside for each one outside; at least 1.

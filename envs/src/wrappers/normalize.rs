@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Moment, RunningStatistics, Wrapper, from_bytes, refused, to_bytes};
+use super::{Context, Frames, Moment, RunningStatistics, Wrapper, from_bytes, refused, to_bytes};
 use crate::batch::ObsElement;
 use crate::spaces::Dtype;
 use crate::vector::VectorInfo;
@@ -122,6 +122,10 @@ impl NormalizeReward {
 impl Wrapper for NormalizeReward {
     fn name(&self) -> &'static str {
         "normalize_reward"
+    }
+
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Moment, Wrapper, from_bytes, load_column, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, from_bytes, load_column, refused, to_bytes};
 use crate::batch::EpisodeStats;
 use crate::vector::VectorInfo;
 use crate::{EnvError, StepBatch};
@@ -30,6 +30,10 @@ impl TimeLimit {
 impl Wrapper for TimeLimit {
     fn name(&self) -> &'static str {
         "time_limit"
+    }
+
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
@@ -75,6 +79,10 @@ impl Wrapper for ClipReward {
         "clip_reward"
     }
 
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
+    }
+
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
         if context.moment == Moment::Step {
             // A reward that is not a number stays one: the simulator reports it.
@@ -102,6 +110,10 @@ impl RecordStatistics {
 impl Wrapper for RecordStatistics {
     fn name(&self) -> &'static str {
         "record_statistics"
+    }
+
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

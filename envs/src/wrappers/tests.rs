@@ -130,6 +130,40 @@ fn frame_stack_puts_images_into_channels() {
 }
 
 #[test]
+fn a_stack_is_known_where_nothing_outside_it_changes_observations() {
+    let stack = "kind = 'frame_stack'\nnum_stack = 2";
+    for (outside, known) in [
+        (vec!["kind = 'clip_reward'", "kind = 'time_limit'\nmax_episode_steps = 9"], true),
+        (vec!["kind = 'action_repeat'\nrepeats = 2"], false),
+        (vec!["kind = 'observation_noise'\nstd = 0.1"], false),
+        (vec!["kind = 'normalize_observation'"], false),
+    ] {
+        let (simulator, _) = wrapped(&clock(), &[vec![stack], outside].concat(), 1);
+        assert_eq!(simulator.info().frames.is_some(), known);
+    }
+    assert!(wrapped(&clock(), &[], 1).0.info().frames.is_none());
+}
+
+#[test]
+fn stacks_are_taken_apart_and_put_together() {
+    for shape in [vec![4, 4, 1], vec![4, 4, 3], vec![2, 6, 6], vec![5]] {
+        let space = Space::box_uniform(0.0, 1.0, &shape).unwrap();
+        let frames = Frames::new(3, Padding::Zero, &space).unwrap();
+        let len = frames.frame_len();
+        assert_eq!(len, space.packed_len());
+        let written: Vec<Vec<f32>> =
+            (0..3).map(|k| (0..len).map(|i| (k * len + i) as f32).collect()).collect();
+        let mut stack = vec![0.0; 3 * len];
+        (0..3).for_each(|place| frames.put(&mut stack, place, &written[place]));
+        let mut newest = vec![0.0; len];
+        frames.newest(&stack, &mut newest);
+        assert_eq!(newest, written[2]);
+        stack.sort_by(f32::total_cmp);
+        assert!(stack == written.concat(), "every place is written once");
+    }
+}
+
+#[test]
 fn action_repeat_adds_rewards_and_stops_at_the_end() {
     let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'action_repeat'\nrepeats = 3"], 2);
     step(&mut simulator, &mut out, 1.0);

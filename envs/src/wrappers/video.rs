@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Moment, Wrapper, from_bytes, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, from_bytes, refused, to_bytes};
 use crate::render::{self, Frame};
 use crate::vector::VectorInfo;
 use crate::{EnvError, StepBatch};
@@ -45,6 +45,10 @@ impl RecordVideo {
 impl Wrapper for RecordVideo {
     fn name(&self) -> &'static str {
         "record_video"
+    }
+
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        inner
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

@@ -37,7 +37,8 @@ impl<W: Wrapper> Wrapped<W> {
     /// # Errors
     /// [`EnvError::Wrapper`] if it does not fit.
     pub fn new(env: Box<dyn VectorEnv>, wrapper: W) -> Result<Self, EnvError> {
-        let info = wrapper.info(env.info())?;
+        let mut info = wrapper.info(env.info())?;
+        info.frames = wrapper.frames(env.info().frames);
         let inner = (info.observation_space != env.info().observation_space).then(|| env.info().new_batch());
         let rows = info.num_rows();
         let actions = ActionBatch::zeros(&env.info().action_spec, rows);
