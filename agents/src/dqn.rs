@@ -22,6 +22,7 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::chunks::{ChunkStore, restore_whole, save_whole};
 use crate::error::{ensure, positive};
 use crate::learner::{
     LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
@@ -29,7 +30,7 @@ use crate::learner::{
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
-use crate::replay::ReplayBuffer;
+use crate::replay::{ReplayBuffer, ReplayShape, SavedReplay};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment};
@@ -109,6 +110,7 @@ impl DqnConfig {
     pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
         ensure(self.batch_size > 0, "batch_size", "at least 1", self.batch_size)?;
         ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
+        ensure(self.buffer_size >= num_envs, "buffer_size", "at least num_envs", self.buffer_size)?;
         ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
         ensure(self.gradient_steps > 0, "gradient_steps", "at least 1", self.gradient_steps)?;
         ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
@@ -241,7 +243,7 @@ struct Saved {
     target_params: Vec<f32>,
     optimizer: OptimizerState,
     rng: Pcg64,
-    replay: ReplayBuffer,
+    replay: SavedReplay,
     updates: u64,
 }
 
@@ -273,11 +275,7 @@ impl Dqn {
             target_params: params.clone(),
             optimizer: Optimizer::new(OptimizerConfig::default(), params.len())?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay: ReplayBuffer::new(
-                config.buffer_size,
-                observation.len(),
-                network::dtype(&info.observation_space),
-            ),
+            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
             summary: model.summary().clone(),
             updates: 0,
             epsilon: LinearSchedule {
@@ -380,7 +378,7 @@ impl Dqn {
             let chooser = if self.online.is_some() { &work.online_next_values[range] } else { next_values };
             let next_value = if self.replay.terminated(slot) { 0.0 } else { next_values[best(chooser)] };
             let target = self.replay.reward(slot) + self.config.gamma as f32 * next_value;
-            let chosen = row * actions + self.replay.action(slot) as usize;
+            let chosen = row * actions + self.replay.action(slot).index();
             let q_value = q_values.as_slice()[chosen];
             let (loss, grad) = huber(q_value - target, self.config.huber_delta as f32);
             work.q_grads[chosen] = scale * grad;
@@ -411,7 +409,7 @@ impl Learner for Dqn {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.replay.extend(fragments);
+        self.replay.extend(fragments, |_, _| {});
         let (mut loss, mut q_sum) = (f64::NAN, f64::NAN);
         let steps: usize = fragments.iter().map(Fragment::rows).sum();
         self.update_target(env_steps - steps as u64, env_steps)?;
@@ -438,31 +436,40 @@ impl Learner for Dqn {
         Some(self.summary.clone())
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.replay.memory_bytes()
+    }
+
     fn save(&self) -> Result<Vec<u8>, AgentError> {
+        save_whole(self)
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        restore_whole(self, saved)
+    }
+
+    fn save_with(&self, chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {
         encode(&Saved {
             params: self.params.as_slice().to_vec(),
             target_params: self.target_params.as_slice().to_vec(),
             optimizer: self.optimizer.state(),
             rng: self.rng.clone(),
-            replay: self.replay.clone(),
+            replay: self.replay.save(chunks)?,
             updates: self.updates,
         })
     }
 
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+    fn restore_with(&mut self, saved: &[u8], chunks: &dyn ChunkStore) -> Result<(), AgentError> {
         let saved: Saved = decode(saved)?;
         // Everything is checked before anything is taken on.
         let params = restored_params(&self.params, &saved.params)?;
         let target_params = restored_params(&self.params, &saved.target_params)?;
         let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
-        if !saved.replay.is_like(&self.replay) {
-            let message = format!("expected a replay buffer of {} transitions", self.config.buffer_size);
-            return Err(AgentError::Restore(message));
-        }
+        let replay = self.replay.restored(saved.replay, chunks)?;
         self.target = Packed::new(&self.network, &target_params)?;
         (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
         self.rng = saved.rng;
-        self.replay = saved.replay;
+        self.replay = replay;
         self.updates = saved.updates;
         Ok(())
     }

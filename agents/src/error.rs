@@ -56,6 +56,14 @@ pub enum AgentError {
     /// A saved learner does not fit this one, or is damaged.
     #[error("saved learner cannot be restored: {0}")]
     Restore(String),
+    /// A chunk of a replay buffer cannot be kept or read.
+    #[error("chunk {key} of the replay buffer: {message}")]
+    Chunk {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A network operation failed.
     #[error(transparent)]
     Network(#[from] NnError),

@@ -8,6 +8,7 @@ use agon_envs::{ActionSpec, Space};
 use agon_nn::{NnError, Optimizer, OptimizerState, Params, Summary};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::chunks::ChunkStore;
 use crate::{AgentError, Fragment, Policy};
 
 /// What an algorithm knows of its run when it is built.
@@ -71,6 +72,11 @@ pub trait Learner: Send {
     /// If a loss or gradient is not finite. The learner's state is then undefined.
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError>;
 
+    /// Bytes of memory that the learner's replay takes when it is full; zero without.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
     /// The current weights, for weight files; none if the learner has no network.
     fn params(&self) -> Option<&Params> {
         None
@@ -92,6 +98,22 @@ pub trait Learner: Send {
     /// # Errors
     /// [`AgentError::Restore`] if it belongs to another configuration or is damaged.
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError>;
+
+    /// As [`Self::save`], with the parts that do not change any more handed to a store: what checkpoints use.
+    ///
+    /// # Errors
+    /// As [`Self::save`], and if a chunk cannot be kept.
+    fn save_with(&self, _chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {
+        self.save()
+    }
+
+    /// Takes on a state saved by [`Self::save_with`].
+    ///
+    /// # Errors
+    /// As [`Self::restore`], and [`AgentError::Chunk`] if a chunk is missing or damaged.
+    fn restore_with(&mut self, saved: &[u8], _chunks: &dyn ChunkStore) -> Result<(), AgentError> {
+        self.restore(saved)
+    }
 }
 
 /// An independent seed for one purpose of a run: `key` names the purpose.

@@ -12,6 +12,7 @@
 pub mod a2c;
 mod actor_critic;
 pub mod algorithms;
+pub mod chunks;
 mod distribution;
 pub mod dqn;
 pub mod environment_loop;

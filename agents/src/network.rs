@@ -86,11 +86,16 @@ pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Re
             Ok(Input::Floats(matrix))
         }
         ObsBuffer::U8(values) => {
-            let mut bytes = Vec::with_capacity(rows.len() * width);
-            rows.iter().for_each(|&row| bytes.extend_from_slice(&values[range(row)]));
-            Ok(ByteMatrix::from_slice(rows.len(), width, &bytes, BYTE_SCALE)?.into())
+            let mut gathered = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|&row| gathered.extend_from_slice(&values[range(row)]));
+            bytes(rows.len(), width, &gathered)
         }
     }
+}
+
+/// Rows of bytes as a network reads them when it learns.
+pub(crate) fn bytes(rows: usize, width: usize, values: &[u8]) -> Result<Input, AgentError> {
+    Ok(ByteMatrix::from_slice(rows, width, values, BYTE_SCALE)?.into())
 }
 
 /// Refuses what an algorithm that learns from single transitions cannot use.

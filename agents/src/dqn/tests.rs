@@ -386,11 +386,12 @@ fn states_of_another_network_are_refused() {
 #[test]
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
-    let mut saved: Saved = crate::learner::decode(&learner.save().unwrap()).unwrap();
+    let mut store = crate::chunks::MemoryStore::default();
+    let mut saved: Saved = crate::learner::decode(&learner.save_with(&mut store).unwrap()).unwrap();
     let OptimizerState::Adam(adam) = &mut saved.optimizer else { panic!("the default is Adam") };
     adam.exp_avg.pop();
     adam.exp_avg_sq.pop();
-    let error = learner.restore(&crate::learner::encode(&saved).unwrap());
+    let error = learner.restore_with(&crate::learner::encode(&saved).unwrap(), &store);
     assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
 }
 

@@ -1,0 +1,76 @@
+//! Parts of a learner's state that do not change once they are full, so that a checkpoint need not write them again.
+//!
+//! A replay buffer of a million transitions grows by a few thousand between two checkpoints. It hands its full chunks
+//! to a [`ChunkStore`] by key, and the store asks for the bytes of those it does not have.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::AgentError;
+use crate::learner::{Learner, decode, encode};
+
+/// Keeps chunks by key.
+pub trait ChunkStore {
+    /// Makes sure that the chunk of a key is kept. `content` is called only if it is not yet; a key always stands for
+    /// the same bytes within a run.
+    ///
+    /// # Errors
+    /// [`AgentError::Chunk`] if it cannot be kept.
+    fn put(
+        &mut self,
+        key: &str,
+        content: &mut dyn FnMut() -> Result<Vec<u8>, AgentError>,
+    ) -> Result<(), AgentError>;
+
+    /// The chunk of a key.
+    ///
+    /// # Errors
+    /// [`AgentError::Chunk`] if there is none or it is damaged.
+    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError>;
+}
+
+/// Chunks in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStore(BTreeMap<String, Vec<u8>>);
+
+impl ChunkStore for MemoryStore {
+    fn put(
+        &mut self,
+        key: &str,
+        content: &mut dyn FnMut() -> Result<Vec<u8>, AgentError>,
+    ) -> Result<(), AgentError> {
+        if !self.0.contains_key(key) {
+            self.0.insert(key.to_owned(), content()?);
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError> {
+        let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
+        self.0.get(key).cloned().ok_or_else(missing)
+    }
+}
+
+/// A learner's whole state in one, its chunks included: what [`Learner::save`] is for a learner with chunks.
+///
+/// # Errors
+/// As [`Learner::save_with`].
+pub fn save_whole(learner: &impl Learner) -> Result<Vec<u8>, AgentError> {
+    let mut store = MemoryStore::default();
+    let rest = learner.save_with(&mut store)?;
+    encode(&(rest, store))
+}
+
+/// The counterpart of [`save_whole`].
+///
+/// # Errors
+/// As [`Learner::restore_with`].
+pub fn restore_whole(learner: &mut impl Learner, saved: &[u8]) -> Result<(), AgentError> {
+    let (rest, store): (Vec<u8>, MemoryStore) = decode(saved)?;
+    learner.restore_with(&rest, &store).map_err(|error| match error {
+        // Within one state, a chunk that is missing is damage.
+        AgentError::Chunk { key, message } => AgentError::Restore(format!("chunk {key}: {message}")),
+        error => error,
+    })
+}

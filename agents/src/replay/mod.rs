@@ -1,0 +1,315 @@
+//! Experience replay: the newest steps of a run, column by column, and ways to draw from them.
+//!
+//! The main decision: a buffer holds *streams*, one a shard, of consecutive ticks, and not single transitions. What a step
+//! led to is the observation of the tick after it, so no observation is kept twice; only what ended an episode is kept
+//! beside it. A stack of frames is kept as its newest frame and put together when it is drawn. n-step returns and sequences
+//! follow a row's ticks, so they know where an episode ended and where the data end.
+//!
+//! A stream is a queue of chunks that do not change once they are full. Nothing is overwritten: the oldest chunk is
+//! dropped when none of its ticks is needed. So a checkpoint writes the chunks that are new, see
+//! [`ChunkStore`](crate::chunks::ChunkStore).
+//!
+//! A step is named by its *slot*: `(stream * capacity + tick mod capacity) * N + row`, below [`ReplayBuffer::slots`]. It
+//! stands for the same step until it is `capacity` ticks old.
+
+mod chunk;
+mod prioritized;
+mod stream;
+mod sum_tree;
+
+use agon_envs::batch::ObsElement;
+use agon_envs::spaces::Dtype;
+use agon_envs::{Action, Pcg64};
+use agon_nn::{Input, Matrix};
+use serde::{Deserialize, Serialize};
+
+pub use chunk::ReplayShape;
+pub use prioritized::{Priorities, PrioritizedConfig, SavedPriorities};
+pub use sum_tree::SumTree;
+
+use crate::chunks::ChunkStore;
+use crate::{AgentError, Fragment, network};
+use chunk::Flags;
+use stream::{Layout, SavedStream, Stream};
+
+/// Bytes of a chunk, about: a file of this size is written in a few milliseconds.
+const CHUNK_BYTES: u64 = 1 << 21;
+/// A buffer has at least so many chunks, so that the part of the oldest that is no longer needed is small.
+const CHUNKS: u64 = 8;
+
+/// The newest steps of all streams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplayBuffer {
+    layout: Layout,
+    streams: Vec<Stream>,
+}
+
+/// What is saved of a buffer beside its full chunks.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SavedReplay {
+    /// See [`Layout::sizes`].
+    sizes: [u64; 6],
+    streams: Vec<SavedStream>,
+}
+
+/// The sum of some rewards, and what follows them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NStep {
+    /// `Σ_{k<m} γ^k r_{t+k}`.
+    pub reward: f32,
+    /// Factor of the value of what the last step led to: `γ^m`, or zero where it terminated.
+    pub discount: f32,
+    /// The last step.
+    pub last: u32,
+}
+
+impl ReplayBuffer {
+    /// An empty buffer for `capacity` steps, rounded down to whole ticks of all rows. Its memory grows with its contents.
+    ///
+    /// # Panics
+    /// If `capacity` is less than a tick, or not below 2³².
+    pub fn new(capacity: usize, shape: ReplayShape) -> Self {
+        let ticks = capacity / (shape.num_streams * shape.num_rows);
+        assert!(ticks > 0, "a replay buffer holds at least one tick of all rows");
+        assert!(u32::try_from(capacity).is_ok(), "slots are numbers of 32 bits");
+        let most = (CHUNK_BYTES / shape.tick_bytes()).min(ticks as u64 / CHUNKS).max(1);
+        // The greatest power of two that is no greater.
+        let chunk_ticks = 1 << most.ilog2();
+        let streams = (0..shape.num_streams).map(|_| Stream::new(&shape)).collect();
+        Self { layout: Layout { shape, chunk_ticks, capacity: ticks as u64 }, streams }
+    }
+
+    /// Number of slots: the steps of a full buffer.
+    pub fn slots(&self) -> usize {
+        self.layout.capacity as usize * self.layout.shape.num_rows * self.streams.len()
+    }
+
+    /// Bytes that a full buffer takes, final observations of episodes left out.
+    pub fn memory_bytes(&self) -> u64 {
+        let history = self.layout.shape.frames.map_or(0, |frames| frames.num_stack as u64);
+        let ticks = self.layout.capacity + self.layout.chunk_ticks + history;
+        ticks * self.streams.len() as u64 * self.layout.shape.tick_bytes()
+    }
+
+    /// Steps held, those in which a row took no part left out.
+    pub fn len(&self) -> usize {
+        self.streams.iter().map(Stream::active).sum()
+    }
+
+    /// Whether there is no step to learn from.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds the ticks of fragments. `added` is told of every slot that is written, and whether it is a step to learn from:
+    /// rows that took no part in a tick are not.
+    ///
+    /// # Panics
+    /// If a fragment is of another shape, or of a shard that the buffer does not have.
+    pub fn extend(&mut self, fragments: &[Fragment], mut added: impl FnMut(u32, bool)) {
+        for fragment in fragments {
+            let stream = &mut self.streams[fragment.shard];
+            let first = stream.end();
+            stream.extend(&self.layout, fragment);
+            let rows = self.layout.shape.num_rows;
+            for t in 0..fragment.shape.num_steps {
+                for row in 0..rows {
+                    let slot = self.slot(fragment.shard, first + t as u64, row);
+                    added(slot, fragment.active[t * rows + row]);
+                }
+            }
+        }
+    }
+
+    fn slot(&self, stream: usize, tick: u64, row: usize) -> u32 {
+        let Layout { shape, capacity, .. } = &self.layout;
+        ((stream as u64 * capacity + tick % capacity) * shape.num_rows as u64 + row as u64) as u32
+    }
+
+    /// The stream, tick and row of a slot that is held.
+    fn place(&self, slot: u32) -> (&Stream, u64, usize) {
+        let Layout { shape, capacity, .. } = &self.layout;
+        let (slot, rows) = (u64::from(slot), shape.num_rows as u64);
+        let (stream, position) = (slot / rows / capacity, slot / rows % capacity);
+        let stream = &self.streams[stream as usize];
+        let last = stream.end() - 1;
+        let age = (last % capacity + capacity - position) % capacity;
+        (stream, last - age, (slot % rows) as usize)
+    }
+
+    fn flags(&self, slot: u32) -> Flags {
+        let (stream, tick, row) = self.place(slot);
+        stream.flags(&self.layout, tick, row)
+    }
+
+    /// Draws `count` steps uniformly, with replacement.
+    ///
+    /// # Panics
+    /// If the buffer is empty.
+    pub fn sample(&self, count: usize, rng: &mut Pcg64, slots: &mut Vec<u32>) {
+        assert!(!self.is_empty(), "cannot sample from an empty replay buffer");
+        let held =
+            |stream: &Stream| stream.end().min(self.layout.capacity) * self.layout.shape.num_rows as u64;
+        let total: u64 = self.streams.iter().map(held).sum();
+        let per_stream = self.layout.capacity * self.layout.shape.num_rows as u64;
+        let wanted = slots.len() + count;
+        while slots.len() < wanted {
+            let mut index = rng.bounded(total - 1);
+            let mut first = 0;
+            for stream in &self.streams {
+                let held = held(stream);
+                if index < held {
+                    break;
+                }
+                index -= held;
+                first += per_stream;
+            }
+            let slot = (first + index) as u32;
+            if self.flags(slot).active() {
+                slots.push(slot);
+            }
+        }
+    }
+
+    /// The observations that steps were taken in, as a network reads them: `[slots.len(), O]`.
+    ///
+    /// # Errors
+    /// If there are no slots.
+    pub fn observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
+        self.input(slots, Stream::observation, Stream::observation)
+    }
+
+    /// What steps led to, as a network reads it: `[slots.len(), O]`. The final observation where one ended an episode.
+    ///
+    /// # Errors
+    /// If there are no slots.
+    pub fn next_observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
+        self.input(slots, Stream::next_observation, Stream::next_observation)
+    }
+
+    fn input(
+        &self,
+        slots: &[u32],
+        floats: impl Fn(&Stream, &Layout, u64, usize, &mut [f32]),
+        bytes: impl Fn(&Stream, &Layout, u64, usize, &mut [u8]),
+    ) -> Result<Input, AgentError> {
+        let width = self.layout.shape.observation_len;
+        match self.layout.shape.dtype {
+            Dtype::F32 => {
+                let mut matrix = Matrix::zeros(slots.len(), width)?;
+                self.write(slots, matrix.as_mut_slice(), floats);
+                Ok(Input::Floats(matrix))
+            }
+            Dtype::U8 => {
+                let mut values = vec![0; slots.len() * width];
+                self.write(slots, &mut values, bytes);
+                network::bytes(slots.len(), width, &values)
+            }
+        }
+    }
+
+    fn write<T: ObsElement>(
+        &self,
+        slots: &[u32],
+        out: &mut [T],
+        write: impl Fn(&Stream, &Layout, u64, usize, &mut [T]),
+    ) {
+        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(self.layout.shape.observation_len)) {
+            let (stream, tick, row) = self.place(slot);
+            write(stream, &self.layout, tick, row, out);
+        }
+    }
+
+    /// The action of a step.
+    pub fn action(&self, slot: u32) -> Action<'_> {
+        let (stream, tick, row) = self.place(slot);
+        let (actions, entry) = stream.action(&self.layout, tick, row);
+        actions.row(entry, self.layout.shape.action_spec.width())
+    }
+
+    /// The reward of a step.
+    pub fn reward(&self, slot: u32) -> f32 {
+        let (stream, tick, row) = self.place(slot);
+        stream.reward(&self.layout, tick, row)
+    }
+
+    /// Whether nothing follows a step. Truncated steps bootstrap like any other.
+    pub fn terminated(&self, slot: u32) -> bool {
+        self.flags(slot).terminated()
+    }
+
+    /// What may be done after a step; none without masks, and none for a final observation, whose mask nobody knows: there
+    /// every action may be taken.
+    pub fn next_mask(&self, slot: u32) -> Option<&[bool]> {
+        let (stream, tick, row) = self.place(slot);
+        let known = self.layout.shape.mask_len > 0 && !stream.flags(&self.layout, tick, row).ended();
+        known.then(|| stream.next_mask(&self.layout, tick, row))
+    }
+
+    /// What the policy remembered before a step that begins a fragment: `[S]`.
+    pub fn state(&self, slot: u32) -> &[f32] {
+        let (stream, tick, row) = self.place(slot);
+        stream.state(&self.layout, tick, row)
+    }
+
+    /// Up to `n` rewards from a step on, and what follows: fewer where the episode or the data end.
+    ///
+    /// # Panics
+    /// If `n` is zero.
+    ///
+    /// # Source
+    /// Sutton and Barto (2018), equation 7.1.
+    pub fn n_step(&self, slot: u32, gamma: f32, n: usize) -> NStep {
+        assert!(n > 0, "n must be at least 1");
+        let (stream, first, row) = self.place(slot);
+        let (mut reward, mut discount, mut tick) = (0.0, 1.0, first);
+        loop {
+            reward += discount * stream.reward(&self.layout, tick, row);
+            discount *= gamma;
+            let flags = stream.flags(&self.layout, tick, row);
+            if flags.terminated() {
+                discount = 0.0;
+            }
+            if flags.ended() || tick + 1 == first + n as u64 || tick + 1 == stream.end() {
+                let last = slot_after(slot, tick - first, &self.layout);
+                return NStep { reward, discount, last };
+            }
+            tick += 1;
+        }
+    }
+
+    /// Hands the full chunks to the store and gives the rest.
+    ///
+    /// # Errors
+    /// If a chunk cannot be kept.
+    pub fn save(&self, store: &mut dyn ChunkStore) -> Result<SavedReplay, AgentError> {
+        let streams = self.streams.iter().enumerate();
+        let saved = streams.map(|(index, stream)| stream.save(index, &self.layout, store));
+        Ok(SavedReplay { sizes: self.layout.sizes(), streams: saved.collect::<Result<_, _>>()? })
+    }
+
+    /// A buffer of this one's shape with saved contents.
+    ///
+    /// # Errors
+    /// [`AgentError::Restore`] if they are of another shape or damaged, [`AgentError::Chunk`] if a chunk is missing.
+    pub fn restored(&self, saved: SavedReplay, store: &dyn ChunkStore) -> Result<Self, AgentError> {
+        let (expected, found) = (self.layout.sizes(), saved.sizes);
+        if found != expected || saved.streams.len() != self.streams.len() {
+            let message = format!("expected a replay buffer of the sizes {expected:?}, got {found:?}");
+            return Err(AgentError::Restore(message));
+        }
+        let streams = saved.streams.into_iter().enumerate();
+        let streams = streams.map(|(index, saved)| Stream::restored(&self.layout, index, saved, store));
+        Ok(Self { layout: self.layout.clone(), streams: streams.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The slot of the same row `ticks` ticks later.
+fn slot_after(slot: u32, ticks: u64, layout: &Layout) -> u32 {
+    let (slot, rows) = (u64::from(slot), layout.shape.num_rows as u64);
+    let (stream, position) = (slot / rows / layout.capacity, slot / rows % layout.capacity);
+    ((stream * layout.capacity + (position + ticks) % layout.capacity) * rows + slot % rows) as u32
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! A stream: the newest ticks of one shard, in chunks.
+
+use std::collections::VecDeque;
+
+use agon_envs::batch::ObsElement;
+use agon_envs::wrappers::Padding;
+use agon_envs::{ActionBatch, ObsBuffer};
+use serde::{Deserialize, Serialize};
+
+use super::chunk::{Chunk, Flags, ReplayShape, append_frames};
+use crate::chunks::ChunkStore;
+use crate::learner::{decode, encode};
+use crate::{AgentError, Fragment};
+
+/// Ticks are counted from the run's beginning. Those from [`Stream::begin`] to [`Stream::end`] are the buffer's; some
+/// older ones are kept while their chunk is needed, or for the stacks of frames that reach back to them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stream {
+    chunks: VecDeque<Chunk>,
+    /// Number of the first chunk that is kept.
+    first_chunk: u64,
+    /// Ticks ever added.
+    end: u64,
+    /// `[N, F]`: what was observed after the last tick.
+    newest: ObsBuffer,
+    /// `[N, A]`.
+    newest_masks: Vec<bool>,
+    /// Steps of the buffer's ticks in which rows took part.
+    active: usize,
+}
+
+/// What a buffer keeps of each tick, and of how many.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layout {
+    pub(super) shape: ReplayShape,
+    /// Ticks of a chunk.
+    pub(super) chunk_ticks: u64,
+    /// Ticks of the buffer.
+    pub(super) capacity: u64,
+}
+
+impl Layout {
+    /// What a saved buffer must have in common with the one that takes it on: ticks of the buffer and of a chunk, streams,
+    /// rows, and lengths of an observation and of what is kept of it.
+    pub(super) fn sizes(&self) -> [u64; 6] {
+        let shape = &self.shape;
+        let lens = [shape.num_streams, shape.num_rows, shape.observation_len, shape.frame_len()];
+        let [streams, rows, observation, frame] = lens.map(|len| len as u64);
+        [self.capacity, self.chunk_ticks, streams, rows, observation, frame]
+    }
+}
+
+/// What is saved of a stream beside its full chunks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedStream {
+    first_chunk: u64,
+    end: u64,
+    newest: ObsBuffer,
+    newest_masks: Vec<bool>,
+    open: Option<Chunk>,
+}
+
+impl Stream {
+    pub(super) fn new(shape: &ReplayShape) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            first_chunk: 0,
+            end: 0,
+            newest: ObsBuffer::zeros(shape.dtype, 0),
+            newest_masks: Vec::new(),
+            active: 0,
+        }
+    }
+
+    /// Ticks ever added.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The oldest tick of the buffer.
+    pub(super) fn begin(&self, layout: &Layout) -> u64 {
+        self.end.saturating_sub(layout.capacity)
+    }
+
+    /// Steps of the buffer's ticks in which rows took part.
+    pub(super) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// Appends the ticks of a fragment, and lets go of the oldest.
+    pub(super) fn extend(&mut self, layout: &Layout, fragment: &Fragment) {
+        let shape = &layout.shape;
+        for t in 0..fragment.shape.num_steps {
+            if self.end.is_multiple_of(layout.chunk_ticks) {
+                self.chunks.push_back(Chunk::new(shape));
+            }
+            if let Some(chunk) = self.chunks.back_mut() {
+                chunk.push(shape, fragment, t);
+            }
+            self.active += self.active_at(layout, self.end);
+            if self.end >= layout.capacity {
+                self.active -= self.active_at(layout, self.end - layout.capacity);
+            }
+            self.end += 1;
+            let history = shape.frames.map_or(0, |frames| frames.num_stack as u64 - 1);
+            let needed = self.begin(layout).saturating_sub(history);
+            while self.first_chunk < needed / layout.chunk_ticks {
+                self.chunks.pop_front();
+                self.first_chunk += 1;
+            }
+        }
+        let last = fragment.shape.num_steps * shape.num_rows;
+        self.newest.resize(0);
+        append_frames(shape, &mut self.newest, &fragment.observations, last, shape.num_rows);
+        self.newest_masks.clear();
+        self.newest_masks.extend_from_slice(&fragment.action_masks[last * shape.mask_len..]);
+    }
+
+    fn active_at(&self, layout: &Layout, tick: u64) -> usize {
+        let shape = &layout.shape;
+        (0..shape.num_rows).filter(|&row| self.flags(layout, tick, row).active()).count()
+    }
+
+    /// The chunk of a tick and the entry in it.
+    fn place(&self, layout: &Layout, tick: u64, row: usize) -> (&Chunk, usize) {
+        let shape = &layout.shape;
+        let chunk = &self.chunks[(tick / layout.chunk_ticks - self.first_chunk) as usize];
+        (chunk, (tick % layout.chunk_ticks) as usize * shape.num_rows + row)
+    }
+
+    pub(super) fn flags(&self, layout: &Layout, tick: u64, row: usize) -> Flags {
+        let (chunk, entry) = self.place(layout, tick, row);
+        chunk.flags(entry)
+    }
+
+    pub(super) fn reward(&self, layout: &Layout, tick: u64, row: usize) -> f32 {
+        let (chunk, entry) = self.place(layout, tick, row);
+        chunk.reward(entry)
+    }
+
+    /// The actions of a chunk, and the entry in them.
+    pub(super) fn action(&self, layout: &Layout, tick: u64, row: usize) -> (&ActionBatch, usize) {
+        let (chunk, entry) = self.place(layout, tick, row);
+        (chunk.actions(), entry)
+    }
+
+    /// What the policy remembered before a tick that begins a fragment.
+    pub(super) fn state(&self, layout: &Layout, tick: u64, row: usize) -> &[f32] {
+        let shape = &layout.shape;
+        let (chunk, _) = self.place(layout, tick, row);
+        let first = (tick - tick % layout.chunk_ticks).div_ceil(shape.state_period as u64);
+        chunk.state((tick / shape.state_period as u64 - first) as usize, row, shape)
+    }
+
+    /// The mask of what may be done after a tick that ended no episode.
+    pub(super) fn next_mask(&self, layout: &Layout, tick: u64, row: usize) -> &[bool] {
+        let shape = &layout.shape;
+        if tick + 1 == self.end {
+            return &self.newest_masks[row * shape.mask_len..(row + 1) * shape.mask_len];
+        }
+        let (chunk, entry) = self.place(layout, tick + 1, row);
+        chunk.mask(entry, shape.mask_len)
+    }
+
+    /// Writes what was observed before a step, over zeros.
+    pub(super) fn observation<T: ObsElement>(&self, layout: &Layout, tick: u64, row: usize, out: &mut [T]) {
+        let shape = &layout.shape;
+        let (chunk, entry) = self.place(layout, tick, row);
+        let before = if chunk.flags(entry).reset() { None } else { tick.checked_sub(1) };
+        self.stack(layout, chunk.frame(entry, shape.frame_len()), before, row, out);
+    }
+
+    /// Writes what a step led to, over zeros: the final observation where it ended an episode.
+    pub(super) fn next_observation<T: ObsElement>(
+        &self,
+        layout: &Layout,
+        tick: u64,
+        row: usize,
+        out: &mut [T],
+    ) {
+        let shape = &layout.shape;
+        let len = shape.frame_len();
+        let (chunk, entry) = self.place(layout, tick, row);
+        let last = if chunk.flags(entry).ended() { chunk.final_frame(entry, len) } else { None };
+        let frame = last.unwrap_or_else(|| self.frame(layout, tick + 1, row));
+        self.stack(layout, frame, Some(tick), row, out);
+    }
+
+    /// The frame of a tick, the one after the last included.
+    fn frame<T: ObsElement>(&self, layout: &Layout, tick: u64, row: usize) -> &[T] {
+        let shape = &layout.shape;
+        let len = shape.frame_len();
+        if tick == self.end {
+            let newest = T::slice(&self.newest).unwrap_or(&[]);
+            return &newest[row * len..(row + 1) * len];
+        }
+        let (chunk, entry) = self.place(layout, tick, row);
+        chunk.frame(entry, len)
+    }
+
+    /// Writes an observation from its newest frame and those of the episode up to tick `before`.
+    fn stack<T: ObsElement>(
+        &self,
+        layout: &Layout,
+        newest: &[T],
+        mut before: Option<u64>,
+        row: usize,
+        out: &mut [T],
+    ) {
+        let shape = &layout.shape;
+        let Some(frames) = shape.frames else { return out.copy_from_slice(newest) };
+        let mut oldest = newest;
+        frames.put(out, frames.num_stack - 1, newest);
+        for place in (0..frames.num_stack - 1).rev() {
+            match before.filter(|tick| tick / layout.chunk_ticks >= self.first_chunk) {
+                Some(tick) => {
+                    oldest = self.frame(layout, tick, row);
+                    let first = self.flags(layout, tick, row).reset();
+                    before = if first { None } else { tick.checked_sub(1) };
+                }
+                None if frames.padding == Padding::Zero => return,
+                None => before = None,
+            }
+            frames.put(out, place, oldest);
+        }
+    }
+
+    /// Hands the full chunks to the store and gives the rest.
+    pub(super) fn save(
+        &self,
+        index: usize,
+        layout: &Layout,
+        store: &mut dyn ChunkStore,
+    ) -> Result<SavedStream, AgentError> {
+        let full = self.end / layout.chunk_ticks;
+        for (number, chunk) in (self.first_chunk..full).zip(&self.chunks) {
+            store.put(&key(index, number), &mut || encode(chunk))?;
+        }
+        Ok(SavedStream {
+            first_chunk: self.first_chunk,
+            end: self.end,
+            newest: self.newest.clone(),
+            newest_masks: self.newest_masks.clone(),
+            open: if self.end.is_multiple_of(layout.chunk_ticks) {
+                None
+            } else {
+                self.chunks.back().cloned()
+            },
+        })
+    }
+
+    /// The counterpart of [`Self::save`].
+    pub(super) fn restored(
+        layout: &Layout,
+        index: usize,
+        saved: SavedStream,
+        store: &dyn ChunkStore,
+    ) -> Result<Self, AgentError> {
+        let shape = &layout.shape;
+        let SavedStream { first_chunk, end, newest, newest_masks, open } = saved;
+        let damaged = |what: &str| AgentError::Restore(format!("a replay buffer of another shape: {what}"));
+        let full = end / layout.chunk_ticks;
+        let rows = if end == 0 { 0 } else { shape.num_rows };
+        if newest.dtype() != shape.dtype
+            || newest.len() != rows * shape.frame_len()
+            || newest_masks.len() != rows * shape.mask_len
+        {
+            return Err(damaged("its newest observations"));
+        }
+        let mut stream = Self { chunks: VecDeque::new(), first_chunk, end, newest, newest_masks, active: 0 };
+        if first_chunk > stream.begin(layout) / layout.chunk_ticks
+            || open.is_some() == end.is_multiple_of(layout.chunk_ticks)
+        {
+            return Err(damaged("its chunks"));
+        }
+        for number in first_chunk..full {
+            stream.chunks.push_back(decode(&store.get(&key(index, number))?)?);
+        }
+        stream.chunks.extend(open);
+        let period = shape.state_period as u64;
+        for (number, chunk) in (first_chunk..).zip(&stream.chunks) {
+            let (from, to) = (number * layout.chunk_ticks, end.min((number + 1) * layout.chunk_ticks));
+            let states = to.div_ceil(period) - from.div_ceil(period);
+            if !chunk.is_whole(shape, (to - from) as usize, states as usize) {
+                return Err(damaged("a chunk's columns"));
+            }
+        }
+        stream.active = (stream.begin(layout)..end).map(|tick| stream.active_at(layout, tick)).sum();
+        Ok(stream)
+    }
+}
+
+fn key(stream: usize, chunk: u64) -> String {
+    format!("replay-{stream}-{chunk:08}")
+}
