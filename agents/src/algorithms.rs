@@ -14,6 +14,8 @@ use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
+use crate::sac::{Sac, SacConfig};
+use crate::td3::{Td3, Td3Config};
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, &RunInfo) -> Result<Box<dyn Learner>, AgentError> + Send + Sync;
@@ -189,7 +191,17 @@ impl Algorithms {
             "Deep Q-learning with a replay buffer and a target network (off-policy).",
             |config: DqnConfig, info: &RunInfo| Dqn::new(config, info),
         );
-        for spec in [a2c, appo, dqn, impala, ppo] {
+        let sac = AlgorithmSpec::new(
+            "sac",
+            "Soft actor-critic with a learned temperature, continuous or discrete (off-policy).",
+            |config: SacConfig, info: &RunInfo| Sac::new(config, info),
+        );
+        let td3 = AlgorithmSpec::new(
+            "td3",
+            "Twin delayed deterministic policy gradient, continuous (off-policy).",
+            |config: Td3Config, info: &RunInfo| Td3::new(config, info),
+        );
+        for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         algorithms

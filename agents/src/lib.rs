@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 pub mod a2c;
+mod action_box;
 mod actor_critic;
 pub mod algorithms;
 pub mod chunks;
+mod critics;
 mod distribution;
 pub mod dqn;
 pub mod environment_loop;
@@ -21,6 +23,7 @@ pub mod fragment;
 pub mod impala;
 pub mod learner;
 mod network;
+mod off_policy;
 pub mod policy;
 mod policy_gradient;
 pub mod ppo;
@@ -28,8 +31,10 @@ pub mod replay;
 pub mod returns;
 pub mod rnd;
 mod rollout;
+pub mod sac;
 pub mod schedule;
 mod slices;
+pub mod td3;
 #[cfg(test)]
 mod test_support;
 

@@ -41,6 +41,19 @@ const REMEMBERING: [&str; 6] = [
     "agent.share_encoder=true",
 ];
 
+/// Settings of a short run of an actor-critic with a replay buffer.
+const CONTINUOUS: [&str; 9] = [
+    "env.id=Pendulum-v1",
+    "num_envs=2",
+    "runtime.num_shards=2",
+    "total_timesteps=1200",
+    "agent.train_frequency=20",
+    "agent.gradient_steps=10",
+    "agent.batch_size=32",
+    "network.encoder.hidden=[32,32]",
+    "runtime.checkpoint_every=200",
+];
+
 /// A short run of an algorithm: its name, and its settings.
 pub(crate) struct Case {
     pub(crate) algorithm: &'static str,
@@ -64,6 +77,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a2c", &[&PPO]),
         case("impala", &[&PPO]),
         case("appo", &[&REMEMBERING, &lstm]),
+        case("sac", &[&CONTINUOUS]),
+        case("sac", &[&CONTINUOUS, &["env.id=CartPole-v1"]]),
+        case("td3", &[&CONTINUOUS]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
     ]

@@ -1,0 +1,223 @@
+//! Two action-value networks and the slowly following copies that targets are taken from.
+//!
+//! The smaller of two estimates keeps errors from growing in the maximum over actions (clipped double Q-learning).
+//!
+//! # Source
+//! Fujimoto et al. (2018), arXiv:1802.09477, section 4.
+
+use agon_nn::{
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Observation, Optimizer,
+    OptimizerConfig, OptimizerState, Params, Sequential, Summary, Tape,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::AgentError;
+use crate::learner::{restored_optimizer, restored_params};
+use crate::slices::descend;
+
+/// Both networks, `q1.*` and `q2.*`, in one buffer of parameters.
+pub(crate) struct TwinCritics {
+    networks: [Sequential; 2],
+    pub(crate) params: Params,
+    target_params: Params,
+    optimizer: Optimizer,
+    pub(crate) summary: Summary,
+}
+
+/// What is saved of them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SavedCritics {
+    params: Vec<f32>,
+    target_params: Vec<f32>,
+    optimizer: OptimizerState,
+}
+
+impl TwinCritics {
+    /// Random networks from what they read to what the head puts out.
+    pub(crate) fn new(
+        observation: &Observation,
+        network: &ModelConfig,
+        head: &Head,
+        optimizer: OptimizerConfig,
+        seed: u64,
+    ) -> Result<Self, AgentError> {
+        let mut builder = LayoutBuilder::new();
+        let init = Init::PYTORCH_LINEAR;
+        let mut build = |prefix: &str| {
+            let spec = HeadSpec { name: format!("{prefix}head"), head: head.clone(), init };
+            Model::new(&mut builder, prefix, observation, network, &[spec], init)
+        };
+        let models = [build("q1.")?, build("q2.")?];
+        let parts = models.each_ref().map(|model| model.summary().parts.clone()).concat();
+        let params = builder.build(seed);
+        Ok(Self {
+            networks: [models[0].chain(0)?, models[1].chain(0)?],
+            optimizer: Optimizer::new(optimizer, params.len())?,
+            target_params: params.clone(),
+            params,
+            summary: Summary { parts },
+        })
+    }
+
+    /// The smaller one of the target networks' values, `[B, A]`.
+    pub(crate) fn target_values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
+        self.smaller(x, &self.target_params)
+    }
+
+    /// The smaller one of the networks' values, `[B, A]`.
+    pub(crate) fn values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
+        self.smaller(x, &self.params)
+    }
+
+    fn smaller(&self, x: &Input, params: &Params) -> Result<Vec<f32>, AgentError> {
+        let [first, second] = self.outputs(x, params, &mut Tape::inference())?;
+        let pairs = first.as_slice().iter().zip(second.as_slice());
+        // Not `f32::min`, which would hide a NaN.
+        Ok(pairs.map(|(&a, &b)| if b < a { b } else { a }).collect())
+    }
+
+    fn outputs(&self, x: &Input, params: &Params, tape: &mut Tape) -> Result<[Matrix; 2], AgentError> {
+        let [first, second] = &self.networks;
+        Ok([first.forward_input(params, x, tape)?, second.forward_input(params, x, tape)?])
+    }
+
+    /// The gradient of `½ Σ (Q(s, a) − y)²` over both networks, times `scale`; gives the sums of loss and values.
+    ///
+    /// # Shapes
+    /// `chosen`: the column of each row's action, `[B]`; `targets`: `[B]`; `grads`: all parameters.
+    pub(crate) fn regress(
+        &self,
+        x: &Input,
+        chosen: &[usize],
+        targets: &[f32],
+        scale: f32,
+        grads: &mut [f32],
+    ) -> Result<CriticSums, AgentError> {
+        let mut tape = Tape::new();
+        let outputs = self.outputs(x, &self.params, &mut tape)?;
+        let mut sums = CriticSums::default();
+        let gradients = outputs.each_ref().map(|values| {
+            let columns = values.columns();
+            let mut gradient = vec![0.0; values.as_slice().len()];
+            for (row, (&chosen, target)) in chosen.iter().zip(targets).enumerate() {
+                let value = values.as_slice()[row * columns + chosen];
+                let error = value - target;
+                gradient[row * columns + chosen] = scale * error;
+                sums.loss += f64::from(0.5 * error * error);
+                sums.values += f64::from(value);
+            }
+            gradient
+        });
+        let [first, second] = &gradients;
+        tape.backward(&self.params, &[(&outputs[0], first), (&outputs[1], second)], grads)?;
+        Ok(sums)
+    }
+
+    /// Values of actions, and the gradient of their weighted sum with respect to what was read.
+    ///
+    /// Of the smaller one of both networks if `both`, else of the first one. `others` are any parameters that the values do
+    /// not depend on: the networks' own gradient is not computed.
+    ///
+    /// # Shapes
+    /// `x`: `[B, F]`; gives `[B]` and `[B, F]`.
+    pub(crate) fn input_gradient(
+        &self,
+        x: Matrix,
+        both: bool,
+        weight: f32,
+        others: &Params,
+    ) -> Result<(Vec<f32>, Vec<f32>), AgentError> {
+        let x = x.tracked();
+        let input = Input::Floats(x.clone());
+        let mut tape = Tape::new();
+        let mut unwanted = vec![0.0; others.len()];
+        let gradients = if both {
+            let [first, second] = self.outputs(&input, &self.params, &mut tape)?;
+            let pairs = first.as_slice().iter().zip(second.as_slice());
+            let (values, takes_second): (Vec<f32>, Vec<bool>) =
+                pairs.map(|(&a, &b)| if b < a { (b, true) } else { (a, false) }).unzip();
+            let weights = |of_second: bool| -> Vec<f32> {
+                takes_second.iter().map(|&takes| if takes == of_second { weight } else { 0.0 }).collect()
+            };
+            let (of_first, of_second) = (weights(false), weights(true));
+            let outputs = [(&first, of_first.as_slice()), (&second, of_second.as_slice())];
+            (values, tape.backward(others, &outputs, &mut unwanted)?)
+        } else {
+            let first = self.networks[0].forward_input(&self.params, &input, &mut tape)?;
+            let weights = vec![weight; first.as_slice().len()];
+            let values = first.as_slice().to_vec();
+            (values, tape.backward(others, &[(&first, weights.as_slice())], &mut unwanted)?)
+        };
+        let (values, gradients) = gradients;
+        let gradient = gradients.get(&x).map_or_else(|| vec![0.0; x.as_slice().len()], <[f32]>::to_vec);
+        Ok((values, gradient))
+    }
+
+    /// Sums the slices' gradients and takes a step.
+    pub(crate) fn step(
+        &mut self,
+        total: &mut [f32],
+        others: &[&[f32]],
+        max_grad_norm: f64,
+        learning_rate: f64,
+    ) -> Result<(), AgentError> {
+        descend(&mut self.params, &mut self.optimizer, total, others, max_grad_norm, learning_rate)
+    }
+
+    /// Moves the target networks a part of the way.
+    pub(crate) fn follow(&mut self, tau: f64) -> Result<(), AgentError> {
+        Ok(self.target_params.lerp_from(&self.params, tau as f32)?)
+    }
+
+    pub(crate) fn save(&self) -> SavedCritics {
+        SavedCritics {
+            params: self.params.as_slice().to_vec(),
+            target_params: self.target_params.as_slice().to_vec(),
+            optimizer: self.optimizer.state(),
+        }
+    }
+
+    /// Takes on a saved state, after everything has been checked.
+    pub(crate) fn restore(&mut self, saved: SavedCritics) -> Result<(), AgentError> {
+        let params = restored_params(&self.params, &saved.params)?;
+        let target_params = restored_params(&self.params, &saved.target_params)?;
+        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
+        (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
+        Ok(())
+    }
+}
+
+/// Sums over the rows of a slice and both networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct CriticSums {
+    pub(crate) loss: f64,
+    pub(crate) values: f64,
+}
+
+impl CriticSums {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.values += other.values;
+    }
+}
+
+/// Rows of observations and actions next to each other, `[B, O + D]`.
+pub(crate) fn concatenated(
+    observations: &Input,
+    actions: &[f32],
+    dimensions: usize,
+) -> Result<Matrix, AgentError> {
+    let Input::Floats(observations) = observations else {
+        let (algorithm, expected) = ("the critic", "observations that are numbers");
+        return Err(AgentError::Unsupported { algorithm, expected, found: "bytes".to_owned() });
+    };
+    let (rows, width) = (observations.rows(), observations.columns());
+    let mut joined = Matrix::zeros(rows, width + dimensions)?;
+    let parts = observations.as_slice().chunks_exact(width).zip(actions.chunks_exact(dimensions));
+    for (out, (observation, action)) in joined.as_mut_slice().chunks_exact_mut(width + dimensions).zip(parts)
+    {
+        out[..width].copy_from_slice(observation);
+        out[width..].copy_from_slice(action);
+    }
+    Ok(joined)
+}

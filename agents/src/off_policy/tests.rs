@@ -1,0 +1,257 @@
+//! SAC and TD3 on tasks whose answer is known; gradients; parity; settings.
+
+use std::sync::Arc;
+
+use agon_envs::{ActionSpec, EnvSpec, Space};
+use agon_nn::{Activation, Params};
+
+use super::*;
+use crate::sac::{Sac, SacConfig};
+use crate::td3::{Td3, Td3Config};
+use crate::test_support::{
+    Aim, Bandit, BrightHalf, Identity, Trial, TrialConfig, assert_continues_after_restore,
+    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn,
+    spec_of,
+};
+use crate::{Fragment, LearnReport, Learner, Policy};
+
+/// One of the learners, so that a test can go over all of them.
+enum Any {
+    Sac(Box<Sac>),
+    Td3(Box<Td3>),
+}
+
+/// Which learner with which settings.
+#[derive(Clone, Debug)]
+enum AnyConfig {
+    Sac(SacConfig),
+    Td3(Td3Config),
+}
+
+impl AnyConfig {
+    fn build(&self, info: &RunInfo) -> Result<Any, AgentError> {
+        Ok(match self {
+            Self::Sac(config) => Any::Sac(Box::new(Sac::new(config.clone(), info)?)),
+            Self::Td3(config) => Any::Td3(Box::new(Td3::new(config.clone(), info)?)),
+        })
+    }
+}
+
+impl Any {
+    fn learner(&self) -> &dyn Learner {
+        match self {
+            Self::Sac(learner) => &**learner,
+            Self::Td3(learner) => &**learner,
+        }
+    }
+
+    fn learner_mut(&mut self) -> &mut dyn Learner {
+        match self {
+            Self::Sac(learner) => &mut **learner,
+            Self::Td3(learner) => &mut **learner,
+        }
+    }
+}
+
+impl Learner for Any {
+    fn num_steps(&self) -> usize {
+        self.learner().num_steps()
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.learner().policy()
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learner_mut().learn(fragments, env_steps)
+    }
+
+    fn params(&self) -> Option<&Params> {
+        self.learner().params()
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        self.learner().save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        self.learner_mut().restore(saved)
+    }
+}
+
+fn sac() -> SacConfig {
+    SacConfig {
+        buffer_size: 2000,
+        learning_starts: 100,
+        train_frequency: 8,
+        gradient_steps: 4,
+        batch_size: 32,
+        learning_rate: 5e-3,
+        gamma: 0.5,
+        tau: 0.05,
+        network: mlp(&[16], Activation::Tanh),
+        ..SacConfig::default()
+    }
+}
+
+fn td3() -> Td3Config {
+    Td3Config {
+        buffer_size: 2000,
+        learning_starts: 100,
+        train_frequency: 8,
+        gradient_steps: 4,
+        batch_size: 32,
+        learning_rate: 3e-3,
+        gamma: 0.5,
+        tau: 0.05,
+        exploration_noise: 0.4,
+        network: mlp(&[32], Activation::Tanh),
+        ..Td3Config::default()
+    }
+}
+
+fn trial(spec: &EnvSpec, config: &AnyConfig, iterations: u64, seed: u64) -> Trial<Any> {
+    let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 8 * iterations, seed };
+    Trial::new(spec, sizes, |info| config.build(info))
+}
+
+fn both() -> [AnyConfig; 2] {
+    [AnyConfig::Sac(sac()), AnyConfig::Td3(td3())]
+}
+
+#[test]
+fn continuous_actions_are_learned() {
+    for config in both() {
+        for seed in 0..3 {
+            let spec = spec_of(Aim::default()).max_episode_steps(8);
+            let mut trial = trial(&spec, &config, 400, seed);
+            trial.run();
+            let reward = trial.evaluate(100);
+            assert!(reward > -0.02, "seed {seed}: {reward} with {config:?}");
+        }
+    }
+}
+
+#[test]
+fn the_better_arm_of_a_bandit_is_learned() {
+    for seed in 0..3 {
+        let config = SacConfig { target_entropy: Some(0.1), ..sac() };
+        let mut trial = trial(&spec_of(Bandit), &AnyConfig::Sac(config), 200, seed);
+        trial.run();
+        assert_eq!(trial.evaluate(20), 1.0, "seed {seed}");
+        let last = &trial.episode_returns[trial.episode_returns.len() - 200..];
+        let mean = last.iter().sum::<f64>() / 200.0;
+        assert!(mean >= 0.9, "seed {seed}: the last episodes pay {mean}");
+    }
+}
+
+#[test]
+fn identity_is_learned_from_numbers_and_from_images() {
+    for seed in 0..3 {
+        let spec = spec_of(Identity::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &AnyConfig::Sac(sac()), 300, seed);
+        trial.run();
+        let accuracy = trial.evaluate(200);
+        assert!(accuracy >= 0.95, "seed {seed}: {accuracy}");
+    }
+    let config = SacConfig { network: small_cnn(), learning_rate: 3e-3, ..sac() };
+    let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
+    let mut trial = trial(&spec, &AnyConfig::Sac(config), 300, 0);
+    trial.run();
+    assert_eq!(trial.evaluate(20), 1.0);
+}
+
+#[test]
+fn the_temperature_keeps_the_entropy_at_its_target() {
+    let target = -0.5;
+    let config = SacConfig { target_entropy: Some(target), ..sac() };
+    let mut trial = trial(&spec_of(Aim::default()).max_episode_steps(8), &AnyConfig::Sac(config), 600, 0);
+    let mut entropies = Vec::new();
+    while trial.env_steps < trial.info.total_timesteps {
+        entropies.push(trial.iterate().unwrap().metrics[4]);
+    }
+    let last = &entropies[entropies.len() - 100..];
+    let mean = last.iter().sum::<f64>() / 100.0;
+    assert!((mean - target).abs() < 0.3, "expected {target}, got {mean}");
+}
+
+/// A reward of 1 a step, cut after three: worth `1 / (1 − γ)` for ever.
+#[test]
+fn truncation_bootstraps_from_the_final_observation() {
+    let wheel = crate::test_support::Wheel { rewards: [1.0; 4], state: 0 };
+    let spec = spec_of(wheel).max_episode_steps(3);
+    let config = SacConfig { gamma: 0.9, ent_coef: Some(0.0), ..sac() };
+    let mut trial = trial(&spec, &AnyConfig::Sac(config), 800, 1);
+    let mut values = f64::NAN;
+    while trial.env_steps < trial.info.total_timesteps {
+        values = trial.iterate().unwrap().metrics[2];
+    }
+    assert!((values - 10.0).abs() < 1.0, "expected 10, got {values}");
+}
+
+#[test]
+fn threads_and_restores_change_nothing() {
+    for config in both() {
+        let make = |seed| trial(&spec_of(Aim::default()).max_episode_steps(5), &config, 40, seed);
+        let started = |seed| {
+            let mut trial = make(seed);
+            (0..20).for_each(|_| drop(trial.iterate().unwrap()));
+            trial
+        };
+        assert_threads_do_not_matter(started);
+        assert_continues_after_restore(started(1), |info| config.build(info));
+        assert_refuses_damage(&mut started(0).learner);
+    }
+    let discrete = AnyConfig::Sac(SacConfig { gradient_slices: 3, ..sac() });
+    let make = |seed| {
+        let mut trial = trial(&spec_of(Identity::default()).max_episode_steps(5), &discrete, 40, seed);
+        (0..20).for_each(|_| drop(trial.iterate().unwrap()));
+        trial
+    };
+    assert_threads_do_not_matter(make);
+    assert_continues_after_restore(make(1), |info| discrete.build(info));
+}
+
+#[test]
+fn a_lost_reward_stops_learning_with_an_error() {
+    // A batch that is many times the buffer's contents draws every transition.
+    let sac = SacConfig { learning_starts: 0, batch_size: 256, ..sac() };
+    let td3 = Td3Config { learning_starts: 0, batch_size: 256, ..td3() };
+    for config in [AnyConfig::Sac(sac), AnyConfig::Td3(td3)] {
+        assert_stops_at_a_lost_reward(|| trial(&spec_of(Aim::default()), &config, 40, 0));
+    }
+}
+
+#[test]
+fn settings_and_spaces_that_do_not_suit_are_refused_by_name() {
+    let info = trial(&spec_of(Aim::default()), &both()[0], 1, 0).info;
+    let refusal = |config: AnyConfig, info: &RunInfo| {
+        config.build(info).err().map_or_else(String::new, |e| e.to_string())
+    };
+    let of_sac = |spoil: fn(&mut SacConfig)| {
+        let mut config = sac();
+        spoil(&mut config);
+        refusal(AnyConfig::Sac(config), &info)
+    };
+    let of_td3 = |spoil: fn(&mut Td3Config)| {
+        let mut config = td3();
+        spoil(&mut config);
+        refusal(AnyConfig::Td3(config), &info)
+    };
+    assert_eq!(of_sac(|_| ()), "");
+    assert_eq!(of_sac(|c| c.tau = 0.0), "tau must be above 0 and at most 1, got 0");
+    assert_eq!(of_sac(|c| c.ent_coef = Some(-1.0)), "ent_coef must be at least 0, got -1");
+    assert_eq!(
+        of_sac(|c| c.train_frequency = 6),
+        "train_frequency must be a multiple of num_envs = 4, got 6"
+    );
+    assert_eq!(of_sac(|c| c.buffer_size = 8), "buffer_size must be at least batch_size, got 8");
+    assert_eq!(of_td3(|c| c.policy_frequency = 0), "policy_frequency must be at least 1, got 0");
+    assert_eq!(of_td3(|c| c.noise_clip = -1.0), "noise_clip must be at least 0, got -1");
+    let discrete = RunInfo { action_spec: ActionSpec::Discrete { nvec: vec![3] }, ..info.clone() };
+    assert!(refusal(both()[1].clone(), &discrete).starts_with("td3 needs actions with finite bounds"));
+    let image = RunInfo { observation_space: Space::image_u8(&[4, 4, 2]).unwrap(), ..info.clone() };
+    assert!(refusal(both()[0].clone(), &image).starts_with("sac needs a vector of numbers, got "));
+    let several = RunInfo { action_spec: ActionSpec::Discrete { nvec: vec![3, 2] }, ..info.clone() };
+    assert!(refusal(both()[0].clone(), &several).starts_with("sac needs a Discrete action space"));
+}

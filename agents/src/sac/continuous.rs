@@ -1,0 +1,200 @@
+//! Continuous actions: a Gaussian squashed to −1..1, whose draws carry the gradient of the critics' values.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use agon_envs::Pcg64;
+use agon_nn::losses::gaussian::{Gaussian, GaussianGradient};
+use agon_nn::losses::squashed_gaussian::SquashedGaussian;
+use agon_nn::{Head, Input, Packed, Params, Sequential, Tape};
+use rand_distr::{Distribution as _, StandardNormal};
+
+use super::{ActorSums, Update};
+use crate::action_box::ActionBox;
+use crate::critics::{CriticSums, concatenated};
+use crate::learner::RunInfo;
+use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::{AgentError, network};
+
+/// Logarithms of standard deviations are cut to these, as in Stable-Baselines3.
+const LOG_STD: (f32, f32) = (-20.0, 2.0);
+
+#[derive(Clone)]
+pub(super) struct Continuous {
+    bounds: ActionBox,
+}
+
+/// Means and logarithms of standard deviations of a batch, `[B, D]` each.
+#[derive(Default)]
+struct Parameters {
+    means: Vec<f32>,
+    log_stds: Vec<f32>,
+    /// Where the logarithm was cut, so that it has no gradient.
+    cut: Vec<bool>,
+}
+
+impl Parameters {
+    fn of(outputs: &[f32], dimensions: usize) -> Self {
+        let mut parameters = Self::default();
+        for row in outputs.chunks_exact(2 * dimensions) {
+            parameters.means.extend_from_slice(&row[..dimensions]);
+            for &log_std in &row[dimensions..] {
+                parameters.log_stds.push(log_std.clamp(LOG_STD.0, LOG_STD.1));
+                parameters.cut.push(log_std < LOG_STD.0 || log_std > LOG_STD.1);
+            }
+        }
+        parameters
+    }
+
+    fn distribution(&self, dimensions: usize) -> Result<SquashedGaussian<'_>, AgentError> {
+        Ok(SquashedGaussian::new(Gaussian::new(&self.means, &self.log_stds, dimensions)?))
+    }
+}
+
+impl Continuous {
+    pub(super) fn new(info: &RunInfo) -> Result<Self, AgentError> {
+        Ok(Self { bounds: ActionBox::of("sac", &info.action_spec)? })
+    }
+
+    pub(super) fn dimensions(&self) -> usize {
+        self.bounds.dimensions()
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head::SquashedGaussian { dimensions: self.dimensions() }
+    }
+
+    /// Draws the noise of an update: of the next actions and then of the current ones, `[2, B, D]`.
+    pub(super) fn draw_noise(&self, rows: usize, rng: &mut Pcg64, noise: &mut Vec<f32>) {
+        noise.clear();
+        noise.extend((0..2 * rows * self.dimensions()).map(|_| -> f32 { StandardNormal.sample(rng) }));
+    }
+
+    /// The noise of some rows.
+    fn noise<'a>(&self, noise: &'a [f32], half: usize, rows: &Range<usize>) -> &'a [f32] {
+        let (dimensions, start) = (self.dimensions(), half * noise.len() / 2);
+        &noise[start + rows.start * dimensions..start + rows.end * dimensions]
+    }
+
+    /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`.
+    pub(super) fn critic_gradient(
+        &self,
+        update: &Update<'_>,
+        slots: &[u32],
+        noise: &[f32],
+        range: Range<usize>,
+        grads: &mut [f32],
+    ) -> Result<CriticSums, AgentError> {
+        let (rows, dimensions) = (slots.len(), self.dimensions());
+        let next = update.replay.next_observations(slots)?;
+        let outputs = update.actor.forward_input(update.actor_params, &next, &mut Tape::inference())?;
+        let parameters = Parameters::of(outputs.as_slice(), dimensions);
+        let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
+        let noise = self.noise(noise, 0, &range);
+        parameters.distribution(dimensions)?.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
+        let next_values =
+            update.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
+        let mut taken = vec![0.0; rows * dimensions];
+        let mut targets = Vec::with_capacity(rows);
+        for (row, &slot) in slots.iter().enumerate() {
+            let action = &mut taken[row * dimensions..(row + 1) * dimensions];
+            self.bounds.read(update.replay.action(slot).values(), action);
+            let following = match update.replay.terminated(slot) {
+                true => 0.0,
+                false => next_values[row] - update.alpha * log_probs[row],
+            };
+            targets.push(update.replay.reward(slot) + update.gamma * following);
+        }
+        let x = concatenated(&update.replay.observations(slots)?, &taken, dimensions)?;
+        update.critics.regress(&Input::Floats(x), &vec![0; rows], &targets, update.scale, grads)
+    }
+
+    /// The policy's gradient of `α ln π(a|s) − min Q(s, a)`.
+    pub(super) fn actor_gradient(
+        &self,
+        update: &Update<'_>,
+        slots: &[u32],
+        noise: &[f32],
+        range: Range<usize>,
+        grads: &mut [f32],
+    ) -> Result<ActorSums, AgentError> {
+        let (rows, dimensions) = (slots.len(), self.dimensions());
+        let observations = update.replay.observations(slots)?;
+        let mut tape = Tape::new();
+        let outputs = update.actor.forward_input(update.actor_params, &observations, &mut tape)?;
+        let parameters = Parameters::of(outputs.as_slice(), dimensions);
+        let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
+        let (noise, distribution) = (self.noise(noise, 1, &range), parameters.distribution(dimensions)?);
+        distribution.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
+        let x = concatenated(&observations, &actions, dimensions)?;
+        let width = x.columns();
+        let (values, of_input) =
+            update.critics.input_gradient(x, true, -update.scale, update.actor_params)?;
+        let of_actions: Vec<f32> =
+            of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]).copied().collect();
+        let weights = vec![update.scale * update.alpha; rows];
+        let (mut mean, mut log_std) = (vec![0.0; rows * dimensions], vec![0.0; rows * dimensions]);
+        let mut gradient = GaussianGradient { mean: &mut mean, log_std: &mut log_std };
+        let of_actions = Some(of_actions.as_slice());
+        distribution.add_reparameterized_gradient(noise, &actions, &weights, of_actions, &mut gradient)?;
+        log_std.iter_mut().zip(&parameters.cut).filter(|(_, cut)| **cut).for_each(|(grad, _)| *grad = 0.0);
+        let mut of_outputs = Vec::with_capacity(2 * mean.len());
+        for (mean, log_std) in mean.chunks_exact(dimensions).zip(log_std.chunks_exact(dimensions)) {
+            of_outputs.extend_from_slice(mean);
+            of_outputs.extend_from_slice(log_std);
+        }
+        tape.backward(update.actor_params, &[(&outputs, &of_outputs)], grads)?;
+        let mut sums = ActorSums::default();
+        for (log_prob, value) in log_probs.iter().zip(values) {
+            sums.loss += f64::from(update.alpha * log_prob - value);
+            sums.entropy -= f64::from(*log_prob);
+        }
+        Ok(sums)
+    }
+
+    /// A snapshot that acts.
+    pub(super) fn policy(
+        &self,
+        actor: &Sequential,
+        params: &Params,
+        learning_starts: u64,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let packed = Packed::new(actor, params)?;
+        Ok(Arc::new(SquashedPolicy { kind: self.clone(), actor: actor.clone(), packed, learning_starts }))
+    }
+}
+
+/// A snapshot of the policy; random before learning starts.
+struct SquashedPolicy {
+    kind: Continuous,
+    actor: Sequential,
+    packed: Packed,
+    learning_starts: u64,
+}
+
+impl Policy for SquashedPolicy {
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let Actor { rng, scratch, outputs, buffer, .. } = actor;
+        let (rows, dimensions) = (input.num_envs, self.kind.dimensions());
+        buffer.resize(rows * dimensions, 0.0);
+        if input.mode == ActMode::Explore && input.env_steps < self.learning_starts {
+            buffer.iter_mut().for_each(|action| *action = rng.uniform(-1.0, 1.0) as f32);
+        } else {
+            outputs.resize(rows * 2 * dimensions, 0.0);
+            let observations = network::rows(input.observations);
+            self.actor.infer(&self.packed, observations, rows, scratch, outputs)?;
+            let parameters = Parameters::of(outputs, dimensions);
+            let distribution = parameters.distribution(dimensions)?;
+            match input.mode {
+                ActMode::Explore => {
+                    let noise: Vec<f32> =
+                        (0..buffer.len()).map(|_| StandardNormal.sample(&mut *rng)).collect();
+                    distribution.sample(&noise, buffer)?;
+                }
+                ActMode::Deterministic => distribution.mode(buffer)?,
+            }
+        }
+        self.kind.bounds.write(buffer, output.actions);
+        Ok(())
+    }
+}
