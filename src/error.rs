@@ -36,6 +36,16 @@ pub enum RunError {
         /// What is wrong.
         message: String,
     },
+    /// A run needs more memory than there is.
+    #[error(
+        "a full replay buffer takes {needed}, but only {available} of memory are available: lower agent.buffer_size"
+    )]
+    Memory {
+        /// What the run needs.
+        needed: String,
+        /// What there is.
+        available: String,
+    },
     /// A checkpoint is damaged.
     #[error("checkpoint {}: {message}", .path.display())]
     Checkpoint {

@@ -32,6 +32,7 @@ pub mod error;
 pub mod evaluate;
 pub mod experiment;
 pub mod jobs;
+pub mod memory;
 pub mod plot;
 pub mod presets;
 pub mod record;

@@ -10,6 +10,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use agon::RunError;
 use agon::envs::registry::NoArguments;
@@ -140,4 +141,69 @@ fn a_run_in_use_is_not_touched_by_a_second_process() {
     .unwrap();
     let message = refused.unwrap().unwrap_err().to_string();
     assert!(message.contains("another process is running it"), "{message}");
+}
+
+/// The chunk files of a run, by name.
+fn chunks(run: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+    let mut chunks: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|e| e == "chunk")).collect();
+    chunks.sort();
+    chunks
+}
+
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_checkpoint_whose_chunk_is_damaged_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    runtime::train(&setup, common::config_of("dqn", &common::DQN), &run, &mut |_| true).unwrap();
+    let expected = fs::read(run.join("model.safetensors")).unwrap();
+    // The newest chunk: the checkpoint before the last one does not refer to it.
+    let newest = chunks(&run).pop().unwrap();
+    for break_it in [damage, |path: &Path| fs::remove_file(path).unwrap()] {
+        break_it(&newest);
+        fs::remove_file(run.join("model.safetensors")).unwrap();
+        assert!(runtime::resume(&setup, &run, None, &mut |_| true).unwrap().finished);
+        assert!(expected == fs::read(run.join("model.safetensors")).unwrap());
+        assert!(newest.exists(), "what was lost is written again");
+    }
+    chunks(&run).iter().for_each(|path| damage(path));
+    let message = runtime::resume(&setup, &run, None, &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains(".chunk") && message.contains("the file is damaged"), "{message}");
+}
+
+#[test]
+fn only_chunks_that_a_kept_checkpoint_refers_to_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let setup = Setup::default();
+    let mut config = common::config_of("dqn", &common::DQN);
+    let mut most = 0;
+    config.total_timesteps = 12_000;
+    runtime::train(&setup, config, &run, &mut |_| {
+        most = most.max(chunks(&run).len());
+        true
+    })
+    .unwrap();
+    // Two shards of 1000 ticks, in chunks of 64 ticks, of three checkpoints at most (the best may be an old one).
+    assert!(most <= 3 * 2 * 17, "{most}");
+}
+
+#[test]
+fn a_replay_buffer_that_does_not_fit_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let mut config = common::config_of("dqn", &common::DQN);
+    config.env.id = "MinAtar/Breakout-v0".to_owned();
+    config.agent.insert("buffer_size".to_owned(), 4_000_000_000_i64.into());
+    let message = runtime::train(&Setup::default(), config, &run, &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains("a full replay buffer takes") && message.contains("buffer_size"), "{message}");
+    assert!(!run.exists(), "nothing was begun");
 }

@@ -54,6 +54,13 @@ impl Display {
         Self { bars: MultiProgress::new(), style }
     }
 
+    /// A line that is no progress.
+    pub(super) fn note(&self, text: &str) {
+        if self.style != Style::Silent {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     /// The observer of one run.
     pub(super) fn observer(&self, name: String) -> Box<Observer<'static>> {
         match self.style {

@@ -11,6 +11,7 @@ use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::experiment::{self, SeedRun};
+use crate::memory;
 use crate::presets;
 use crate::run::RunDirectory;
 use crate::runtime::{self, Outcome, Setup};
@@ -38,6 +39,12 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
     let display = Display::new(args.json);
+    let needed = runtime::memory_bytes(setup, &config)?;
+    memory::ensure_fits(needed, runs.len().min(config.threads()))?;
+    if needed > 0 {
+        let (needed, available) = (memory::bytes(needed), memory::bytes(memory::available()));
+        display.note(&format!("a full replay buffer takes {needed}; {available} of memory are available"));
+    }
     let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
     let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
     report(&pairs(runs, outcomes), &path, args.json)

@@ -1,6 +1,6 @@
-//! Checkpoints: the whole state of a run in one file that is either whole or refused.
+//! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: the magic `AGONCKP3`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
+//! Layout: the magic `AGONCKP4`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
 //! written under a temporary name, synced and renamed; the newest two and the best are kept.
 
 use std::collections::VecDeque;
@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use agon_envs::wrappers::Moments;
 use serde::{Deserialize, Serialize};
 
+use super::chunks::ChunkFile;
 use super::directory::write_atomically;
 use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
 use crate::runtime::SavedShard;
 
-const MAGIC: &[u8; 8] = b"AGONCKP3";
+const MAGIC: &[u8; 8] = b"AGONCKP4";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
@@ -30,6 +31,8 @@ pub(crate) struct RunState {
     /// Returns and lengths of the last episodes.
     pub(crate) recent: VecDeque<(f64, u32)>,
     pub(crate) learner: Vec<u8>,
+    /// The chunks of the learner's state that are kept beside.
+    pub(crate) chunks: Vec<ChunkFile>,
     pub(crate) shards: Vec<SavedShard>,
     /// The run's running statistics, merged over all shards.
     pub(crate) statistics: Vec<Moments>,
@@ -65,15 +68,23 @@ pub(crate) fn save(directory: &Path, state: &RunState) -> Result<PathBuf, RunErr
     Ok(path)
 }
 
-/// Reads a checkpoint.
+/// Reads a checkpoint, and makes sure that the chunks it refers to are whole.
 pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
+    let state = read(path)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    state.chunks.iter().try_for_each(|chunk| chunk.read(directory).map(drop))?;
+    Ok(state)
+}
+
+/// Reads a checkpoint without its chunks.
+pub(crate) fn read(path: &Path) -> Result<RunState, RunError> {
     let wrong = |message: String| RunError::Checkpoint { path: path.to_owned(), message };
     let bytes = fs::read(path).at("cannot read", path)?;
     let Some((header, payload)) = bytes.split_at_checked(HEADER) else {
         return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
     };
     if !header.starts_with(MAGIC) {
-        return Err(wrong("expected a checkpoint of this version (AGONCKP3), found another file".to_owned()));
+        return Err(wrong("expected a checkpoint of this version (AGONCKP4), found another file".to_owned()));
     }
     let number = |range: std::ops::Range<usize>| {
         header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
@@ -109,6 +120,11 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, RunError> {
     Ok(found.into_iter().rev().map(|(_, path)| path).collect())
 }
 
+/// The steps that there are checkpoints of, the newest first.
+pub(crate) fn steps(directory: &Path) -> Result<Vec<u64>, RunError> {
+    Ok(list(directory)?.iter().filter_map(|path| step_of(path)).collect())
+}
+
 /// The checkpoint of a step.
 pub(crate) fn path_of(directory: &Path, env_steps: u64) -> PathBuf {
     directory.join(format!("step_{env_steps:012}.ckpt"))
@@ -138,6 +154,7 @@ mod tests {
             episodes: 0,
             recent: VecDeque::from([(1.5, 3)]),
             learner: vec![1, 2, 3],
+            chunks: Vec::new(),
             shards: Vec::new(),
             statistics: Vec::new(),
             window: MetricsWindow::default(),
@@ -154,8 +171,7 @@ mod tests {
         for step in [10, 20, 30, 40, 50] {
             save(directory.path(), &state(step, (step >= 20).then_some(best))).unwrap();
         }
-        let names: Vec<_> = list(directory.path()).unwrap().iter().filter_map(|path| step_of(path)).collect();
-        assert_eq!(names, [50, 40, 20]);
+        assert_eq!(steps(directory.path()).unwrap(), [50, 40, 20]);
         let loaded = load(&path_of(directory.path(), 50)).unwrap();
         assert_eq!((loaded.env_steps, loaded.learner, loaded.best), (50, vec![1, 2, 3], Some(best)));
     }

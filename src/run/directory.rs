@@ -9,6 +9,7 @@
 //! | `timing.csv` | one row an iteration of what the clock decides: seconds, steps a second, policy lag, waiting |
 //! | `events.out.tfevents.*` | the same metrics for TensorBoard |
 //! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
+//! | `checkpoints/*.chunk` | the parts of a replay buffer that those refer to |
 //! | `model.safetensors` | the final weights under PyTorch's names |
 //! | `curve.svg`, `curve.png` | the learning curve |
 

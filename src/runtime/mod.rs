@@ -24,8 +24,10 @@ use agon_nn::{InstructionSet, Summary, weights};
 use crate::RunError;
 use crate::config::{Mode, RunConfig};
 use crate::evaluate::{self, Evaluation};
+use crate::memory;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
+use crate::run::chunks::ChunkFiles;
 use crate::run::log::{EpisodeRow, MetricsRow, RunLog, TimingRow};
 use crate::run::window::MetricsWindow;
 use shard::Shard;
@@ -100,6 +102,7 @@ pub fn train(
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
     let parts = Parts::new(setup, &config)?;
+    memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
     let run = RunDirectory::create(path, &config)?;
     let _lock = run.lock()?;
     drive(setup, &config, &run, parts, None, observer)
@@ -127,6 +130,7 @@ pub fn resume(
     }
     let state = newest_state(&run)?;
     let parts = Parts::new(setup, &config)?;
+    memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
     drive(setup, &config, &run, parts, state, observer)
 }
 
@@ -155,7 +159,7 @@ pub(crate) fn load_policy(
         state = checkpoint::load(&checkpoint::path_of(&run.checkpoints(), best.env_steps))?;
     }
     let mut learner = Parts::new(setup, config)?.learner;
-    learner.restore(&state.learner)?;
+    learner.restore_with(&state.learner, &ChunkFiles::new(run.checkpoints(), &state.chunks))?;
     Ok(Trained { policy: learner.policy()?, env_steps: state.env_steps, statistics: state.statistics })
 }
 
@@ -199,6 +203,14 @@ pub fn summary(setup: &Setup, config: &RunConfig) -> Result<Option<Summary>, Run
     Ok(Parts::new(setup, config)?.learner.summary())
 }
 
+/// Bytes of memory that the replay of a run of this configuration takes when it is full.
+///
+/// # Errors
+/// As [`summary`].
+pub fn memory_bytes(setup: &Setup, config: &RunConfig) -> Result<u64, RunError> {
+    Ok(Parts::new(setup, config)?.learner.memory_bytes())
+}
+
 fn drive(
     setup: &Setup,
     config: &RunConfig,
@@ -215,8 +227,10 @@ fn drive(
     let mut counters = Counters::default();
     let mut statistics = parts.shards[0].fresh_statistics();
     let mut window = MetricsWindow::default();
+    let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
     if let Some(state) = state {
-        parts.learner.restore(&state.learner)?;
+        chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
+        parts.learner.restore_with(&state.learner, &chunks)?;
         if state.shards.len() != parts.shards.len() {
             let message = format!("expected {} shards, found {}", parts.shards.len(), state.shards.len());
             return Err(RunError::Checkpoint { path: run.checkpoints(), message });
@@ -257,6 +271,7 @@ fn drive(
             log,
             counters,
             window,
+            chunks,
             started: Instant::now(),
             updates: 0,
             metrics: Vec::new(),
@@ -302,6 +317,8 @@ struct Session<'a> {
     counters: Counters,
     /// Metrics since the last row of them.
     window: MetricsWindow,
+    /// What checkpoints keep of a replay buffer.
+    chunks: ChunkFiles,
     started: Instant,
     updates: u64,
     metrics: Vec<(&'static str, f64)>,
@@ -528,7 +545,8 @@ impl Session<'_> {
             env_steps,
             episodes: self.counters.episodes,
             recent: self.counters.recent.clone(),
-            learner: self.learner.save()?,
+            learner: self.learner.save_with(&mut self.chunks)?,
+            chunks: self.chunks.take_used(),
             shards,
             statistics: self.statistics.clone(),
             window: self.window.clone(),
@@ -538,7 +556,7 @@ impl Session<'_> {
         };
         self.log.sync()?;
         checkpoint::save(&self.run.checkpoints(), &state)?;
-        Ok(())
+        self.chunks.keep(env_steps, &state.chunks)
     }
 
     /// Writes the final weights, if the learner has a network.

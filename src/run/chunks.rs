@@ -1,0 +1,216 @@
+//! Chunks of replay buffers as files beside the checkpoints that refer to them.
+//!
+//! A buffer's full chunks never change, so each is written once, by the first checkpoint that needs it, and removed with the
+//! last one that refers to it. A file is named by its chunk and the checksum of its content: a run that was resumed from an
+//! older checkpoint, and in asynchronous mode takes another way, cannot mix up its chunks with those of before.
+//!
+//! Layout: the magic `AGONCHK1`, the content's length as 8 bytes little-endian, the CRC-32 of what follows as 4, the
+//! content compressed (LZ4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use agon_agents::AgentError;
+use agon_agents::chunks::ChunkStore;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint;
+use super::directory::write_atomically;
+use crate::RunError;
+use crate::error::AtPath;
+
+const MAGIC: &[u8; 8] = b"AGONCHK1";
+const HEADER: usize = MAGIC.len() + 8 + 4;
+
+/// A chunk's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChunkFile {
+    key: String,
+    checksum: u32,
+}
+
+impl ChunkFile {
+    fn name(&self) -> String {
+        format!("{}-{:08x}.chunk", self.key, self.checksum)
+    }
+
+    /// The content of a chunk, or what is wrong with its file.
+    pub(crate) fn read(&self, directory: &Path) -> Result<Vec<u8>, RunError> {
+        let path = directory.join(self.name());
+        let bytes = fs::read(&path).at("cannot read", &path)?;
+        let wrong = |message: String| RunError::Checkpoint { path: path.clone(), message };
+        let Some((header, compressed)) = bytes.split_at_checked(HEADER) else {
+            return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
+        };
+        if !header.starts_with(MAGIC) {
+            return Err(wrong("expected a chunk of this version (AGONCHK1), found another file".to_owned()));
+        }
+        let found = crc32fast::hash(compressed);
+        if found != self.checksum {
+            let expected = self.checksum;
+            let message = format!("expected checksum {expected:08x}, found {found:08x}: the file is damaged");
+            return Err(wrong(message));
+        }
+        let length = header[8..16].iter().rev().fold(0, |n: u64, &byte| n << 8 | u64::from(byte));
+        let length = usize::try_from(length).map_err(|_| wrong(format!("a content of {length} bytes")))?;
+        lz4_flex::block::decompress(compressed, length).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// The chunk files of a run.
+#[derive(Debug)]
+pub(crate) struct ChunkFiles {
+    directory: PathBuf,
+    /// The files of this run's chunks, by key.
+    known: BTreeMap<String, ChunkFile>,
+    /// Chunks that the checkpoint in the making refers to.
+    used: Vec<ChunkFile>,
+    /// Names of the files that each checkpoint refers to, by its step.
+    references: BTreeMap<u64, BTreeSet<String>>,
+}
+
+impl ChunkFiles {
+    /// Beside the checkpoints of `directory`, with the chunks that a run goes on from.
+    pub(crate) fn new(directory: PathBuf, chunks: &[ChunkFile]) -> Self {
+        let known = chunks.iter().map(|chunk| (chunk.key.clone(), chunk.clone())).collect();
+        Self { directory, known, used: Vec::new(), references: BTreeMap::new() }
+    }
+
+    /// The chunks that were asked for since the last call: those that a checkpoint refers to.
+    pub(crate) fn take_used(&mut self) -> Vec<ChunkFile> {
+        std::mem::take(&mut self.used)
+    }
+
+    /// A checkpoint was written that refers to these chunks: removes the files that none refers to.
+    pub(crate) fn keep(&mut self, env_steps: u64, chunks: &[ChunkFile]) -> Result<(), RunError> {
+        self.references.insert(env_steps, chunks.iter().map(ChunkFile::name).collect());
+        let kept = checkpoint::steps(&self.directory)?;
+        self.references.retain(|step, _| kept.contains(step));
+        let mut files = self.files()?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        for &step in &kept {
+            if !self.references.contains_key(&step) {
+                // From before a resume. A checkpoint that is damaged keeps nothing.
+                let path = checkpoint::path_of(&self.directory, step);
+                let chunks = checkpoint::read(&path).map(|state| state.chunks).unwrap_or_default();
+                self.references.insert(step, chunks.iter().map(ChunkFile::name).collect());
+            }
+        }
+        files.retain(|name| !self.references.values().any(|names| names.contains(name)));
+        for name in files {
+            let path = self.directory.join(name);
+            fs::remove_file(&path).at("cannot remove", &path)?;
+        }
+        let newest = &self.references[&env_steps];
+        self.known.retain(|_, chunk| newest.contains(&chunk.name()));
+        Ok(())
+    }
+
+    /// Names of all chunk files.
+    fn files(&self) -> Result<Vec<String>, RunError> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory).at("cannot read", &self.directory)? {
+            let name = entry.at("cannot read", &self.directory)?.file_name();
+            names.extend(name.to_str().filter(|name| name.ends_with(".chunk")).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    fn write(&self, key: &str, content: &[u8]) -> Result<ChunkFile, RunError> {
+        let compressed = lz4_flex::block::compress(content);
+        let file = ChunkFile { key: key.to_owned(), checksum: crc32fast::hash(&compressed) };
+        let mut bytes = Vec::with_capacity(HEADER + compressed.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&file.checksum.to_le_bytes());
+        bytes.extend_from_slice(&compressed);
+        write_atomically(&self.directory.join(file.name()), &bytes)?;
+        Ok(file)
+    }
+}
+
+impl ChunkStore for ChunkFiles {
+    fn put(
+        &mut self,
+        key: &str,
+        content: &mut dyn FnMut() -> Result<Vec<u8>, AgentError>,
+    ) -> Result<(), AgentError> {
+        let file = match self.known.get(key) {
+            Some(file) => file.clone(),
+            None => self.write(key, &content()?).map_err(|error| failed(key, &error))?,
+        };
+        self.known.insert(key.to_owned(), file.clone());
+        self.used.push(file);
+        Ok(())
+    }
+
+    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError> {
+        let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
+        let file = self.known.get(key).ok_or_else(missing)?;
+        file.read(&self.directory).map_err(|error| failed(key, &error))
+    }
+}
+
+fn failed(key: &str, error: &RunError) -> AgentError {
+    let reason = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
+    AgentError::Chunk { key: key.to_owned(), message: format!("{error}{reason}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(files: &mut ChunkFiles, key: &str, content: &[u8]) -> bool {
+        let mut asked = false;
+        files
+            .put(key, &mut || {
+                asked = true;
+                Ok(content.to_vec())
+            })
+            .unwrap();
+        asked
+    }
+
+    #[test]
+    fn a_chunk_is_written_once_and_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = ChunkFiles::new(directory.path().to_owned(), &[]);
+        assert!(put(&mut files, "replay-0-00000000", &[7; 5000]));
+        assert!(!put(&mut files, "replay-0-00000000", &[7; 5000]), "the content is not asked for again");
+        let used = files.take_used();
+        assert!(used.len() == 2 && files.take_used().is_empty());
+        let resumed = ChunkFiles::new(directory.path().to_owned(), &used);
+        assert_eq!(resumed.get("replay-0-00000000").unwrap(), [7; 5000]);
+        let error = resumed.get("replay-0-00000001").unwrap_err().to_string();
+        assert_eq!(error, "chunk replay-0-00000001 of the replay buffer: there is none");
+        let path = directory.path().join(used[0].name());
+        assert!(fs::metadata(&path).unwrap().len() < 100, "it is compressed");
+    }
+
+    #[test]
+    fn every_damage_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut files = ChunkFiles::new(directory.path().to_owned(), &[]);
+        put(&mut files, "k", b"abcdefgh");
+        let chunk = files.take_used().remove(0);
+        let path = directory.path().join(chunk.name());
+        let whole = fs::read(&path).unwrap();
+        let flipped = [&whole[..HEADER], &[whole[HEADER] ^ 1], &whole[HEADER + 1..]].concat();
+        for (damage, expected) in [
+            (whole[..10].to_vec(), "expected at least"),
+            ([b"XXXXXXXX", &whole[8..]].concat(), "found another file"),
+            (whole[..whole.len() - 1].to_vec(), "the file is damaged"),
+            (flipped, "the file is damaged"),
+            ([&whole[..8], &[1, 0, 0, 0, 0, 0, 0, 0], &whole[16..]].concat(), "output"),
+        ] {
+            fs::write(&path, damage).unwrap();
+            let message = chunk.read(directory.path()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(chunk.read(directory.path()), Err(RunError::Io { .. })));
+    }
+}
