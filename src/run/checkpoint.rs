@@ -109,6 +109,11 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<PathBuf>, RunError> {
     Ok(found.into_iter().rev().map(|(_, path)| path).collect())
 }
 
+/// Environment steps of the newest checkpoint, whole or not; none without checkpoints.
+pub(crate) fn newest_step(directory: &Path) -> Result<Option<u64>, RunError> {
+    Ok(list(directory)?.first().and_then(|path| step_of(path)))
+}
+
 /// The checkpoint of a step.
 pub(crate) fn path_of(directory: &Path, env_steps: u64) -> PathBuf {
     directory.join(format!("step_{env_steps:012}.ckpt"))
