@@ -250,7 +250,8 @@ iteration,global_step,seconds,steps_per_second
     fn evaluations_are_a_metric_of_the_iterations_that_have_one() {
         let dir = tempfile::tempdir().unwrap();
         run_dir(dir.path());
-        let text = "iteration,global_step,eval/episodes,eval/mean_return\n2,200,20,50\n3,300,20,60\n4,400,20,70.5\n";
+        let text =
+            "iteration,global_step,eval/episodes,eval/mean_return\n2,200,20,50\n3,300,20,60\n4,400,20,70.5\n";
         fs::write(dir.path().join(EVALUATIONS), text).unwrap();
         let load = |x| load_series(dir.path(), x, "eval/mean_return").unwrap();
         assert_eq!(load(XAxis::Steps), [(200.0, 50.0), (300.0, 60.0), (400.0, 70.5)]);

@@ -162,6 +162,13 @@ fn wrong_files_name_the_entry() {
 }
 
 #[test]
+fn the_suite_of_the_results_is_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/suite.toml");
+    let of = Suite::load(&Setup::default(), &path).unwrap();
+    assert!(of.file.entries.iter().any(|entry| entry.name == "ppo-cartpole"));
+}
+
+#[test]
 fn patterns_fit_whole_names() {
     for (pattern, name, fits) in [
         ("*", "ppo-cartpole", true),
