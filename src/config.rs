@@ -297,7 +297,7 @@ impl RunConfig {
         table.remove("seed");
         table.remove("made_by");
         if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
-            for key in ["threads", "checkpoint_every", "instruction_set"] {
+            for key in ["threads", "checkpoint_every", "log_every", "instruction_set"] {
                 runtime.remove(key);
             }
         }

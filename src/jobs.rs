@@ -13,7 +13,7 @@ use crate::RunError;
 use crate::config::RunConfig;
 use crate::experiment::RETURN_METRIC;
 use crate::plot::{self, XAxis};
-use crate::run::RunDirectory;
+use crate::run::{RunDirectory, checkpoint};
 use crate::runtime::{self, Observer, Outcome, Setup};
 use crate::score::steps_done;
 
@@ -77,16 +77,17 @@ impl Job {
 
     /// What the run gave, if it is at its goal already.
     fn outcome(&self) -> Result<Option<Outcome>, RunError> {
-        let env_steps = steps_done(&self.path)?;
+        let total = self.config.total_timesteps;
         // The weights are what a run writes last.
-        let finished =
-            env_steps >= self.config.total_timesteps && self.path.join("model.safetensors").exists();
-        if !finished && (env_steps < self.goal() || self.goal() >= self.config.total_timesteps) {
+        let finished = steps_done(&self.path)? >= total && self.path.join("model.safetensors").exists();
+        let saved = checkpoint::newest_step(&self.path.join("checkpoints"))?.unwrap_or(0);
+        if !finished && (saved < self.goal() || self.goal() >= total) {
             return Ok(None);
         }
         let returns = plot::load_series(&self.path, XAxis::Steps, RETURN_METRIC)?;
         let mean_return = returns.last().map_or(f64::NAN, |&(_, mean)| mean);
-        Ok(Some(Outcome { finished, env_steps, mean_return, seconds: seconds_taken(&self.path)? }))
+        let seconds = seconds_taken(&self.path)?;
+        Ok(Some(Outcome { finished, env_steps: saved, mean_return, seconds }))
     }
 }
 

@@ -10,6 +10,8 @@ use crate::error::AtPath;
 use crate::experiment::RETURN_METRIC;
 use crate::plot::{self, XAxis};
 use crate::run::RunDirectory;
+use crate::runtime::RECENT_EPISODES;
+use crate::stats;
 
 /// The metric of evaluations.
 pub const EVALUATION_METRIC: &str = "eval/mean_return";
@@ -52,18 +54,37 @@ impl Measure {
     }
 }
 
-/// The score of a run after some environment steps, or at its end if it is shorter: that of the first iteration which
-/// reached them. None if there was nothing to score by then.
+/// The score of a run that has taken `env_steps` at least, at that point; what comes after does not matter. None if
+/// there was nothing to score by then.
+///
+/// An evaluation counts from the first iteration on that reached the steps, which there is one of if they are a multiple
+/// of `eval.every`.
 ///
 /// # Errors
 /// If the run's files cannot be read or have no such metric.
 pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, RunError> {
-    let iterations = plot::load_series(path, XAxis::Steps, "updates")?;
-    let reached = iterations.iter().map(|&(steps, _)| steps).find(|&steps| steps >= env_steps as f64);
-    let reached = reached.unwrap_or(f64::INFINITY);
-    let series = plot::load_series(path, XAxis::Steps, measure.metric())?;
-    let last = series.iter().rfind(|&&(steps, value)| steps <= reached && value.is_finite());
-    Ok(last.map(|&(_, score)| score))
+    let steps = env_steps as f64;
+    if measure == Measure::FinalEvaluation {
+        let series = plot::load_series(path, XAxis::Steps, measure.metric())?;
+        let reached = series.iter().find(|&&(at, _)| at >= steps).or(series.last());
+        return Ok(reached.map(|&(_, score)| score));
+    }
+    // Rows of metrics may lie on both sides of the point; episodes say exactly when they ended.
+    let episodes = path.join("episodes.csv");
+    let text = std::fs::read_to_string(&episodes).at("cannot read", &episodes)?;
+    let ended = |line: &str| -> Option<(f64, f64)> {
+        let mut fields = line.split(',').skip(1);
+        let at = fields.next()?.parse().ok()?;
+        Some((at, fields.nth(1)?.parse().ok()?))
+    };
+    let returns: Vec<f64> = whole_lines(&text)
+        .skip(1)
+        .filter_map(ended)
+        .take_while(|&(at, _)| at <= steps)
+        .map(|(_, episode_return)| episode_return)
+        .collect();
+    let recent = &returns[returns.len().saturating_sub(RECENT_EPISODES)..];
+    Ok((!recent.is_empty()).then(|| stats::mean(recent)))
 }
 
 /// The scores of a run.
@@ -130,10 +151,13 @@ pub fn steps_done(path: &Path) -> Result<u64, RunError> {
         return Ok(0);
     }
     let text = std::fs::read_to_string(&metrics).at("cannot read", &metrics)?;
-    // A line that a kill cut short is no row yet.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let steps = whole.lines().skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
+    let steps = whole_lines(&text).skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
     Ok(steps.unwrap_or(0))
+}
+
+/// The lines of a text that are complete: one that a kill cut short is no row yet.
+fn whole_lines(text: &str) -> std::str::Lines<'_> {
+    text.rfind('\n').map_or("", |end| &text[..end]).lines()
 }
 
 #[cfg(test)]
@@ -166,15 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn scores_on_the_way_are_those_of_the_iteration_that_got_there() {
+    fn scores_on_the_way_do_not_know_what_comes_after() {
         let directory = tempfile::tempdir().unwrap();
         run(directory.path(), 100, 50);
+        let mut text = "episode,global_step,env,episodic_return,episodic_length\n".to_owned();
+        for episode in 1..=300 {
+            text.push_str(&format!("{episode},{},0,{episode},9\n", 10 * episode));
+        }
+        fs::write(directory.path().join("episodes.csv"), text + "301,3010,0,9").unwrap();
         let at = |measure, steps| super::at(directory.path(), measure, steps).unwrap();
         assert_eq!(
             [10, 50, 51, 1000].map(|steps| at(Measure::FinalEvaluation, steps)),
             [3.0, 3.0, 90.0, 90.0].map(Some)
         );
-        assert_eq!([50, 51].map(|steps| at(Measure::Last100, steps)), [None, Some(21.5)]);
+        // Episodes 1 to 3; the last hundred of 200; of all that are whole.
+        let expected = [None, Some(2.0), Some(150.5), Some(250.5)];
+        assert_eq!([9, 39, 2000, 9999].map(|steps| at(Measure::Last100, steps)), expected);
     }
 
     #[test]

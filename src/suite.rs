@@ -83,7 +83,8 @@ impl Suite {
         let standing = |entry| {
             let reference = Reference::load(&self.reference_path(entry))?;
             let wanted = entry.config(setup)?;
-            let is_current = reference.as_ref().is_some_and(|reference| reference.is_of(entry, &wanted));
+            let is_current =
+                reference.as_ref().is_some_and(|reference| reference.is_of(setup, entry, &wanted));
             Ok(Standing { entry, reference, is_current })
         };
         self.file.entries.iter().map(standing).collect()

@@ -82,10 +82,12 @@ pub fn run<'a>(
         for &index in &active {
             let candidate = &mut candidates[index];
             candidate.steps = until;
+            // The last iteration may end after the last step that was asked for.
+            let scored_at = if until >= total { u64::MAX } else { until };
             candidate.scores = candidate
                 .jobs(file, until)
                 .iter()
-                .map(|job| score::at(&job.path, file.metric, until))
+                .map(|job| score::at(&job.path, file.metric, scored_at))
                 .collect::<Result<_, _>>()?;
         }
         if rung + 1 < rungs.len() {

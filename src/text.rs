@@ -36,6 +36,21 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A text in lines of at most `width` characters, each behind `indent` spaces; longer words have a line of their own.
+pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{:indent$}{word}", "")),
+        }
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +59,12 @@ mod tests {
     fn numbers_have_units() {
         assert_eq!([999.4, 1250.0, 2.5e6].map(human), ["999", "1.2k", "2.50M"]);
         assert_eq!([0.25, 61.0, 3725.0].map(duration), ["0.2s", "1m01s", "1h02m"]);
+    }
+
+    #[test]
+    fn texts_are_wrapped_at_words() {
+        assert_eq!(wrapped("a few words and more", 2, 11), "  a few\n  words and\n  more");
+        assert_eq!(wrapped("immeasurable", 0, 3), "immeasurable");
     }
 
     #[test]

@@ -224,6 +224,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_allowed() {
         (vec!["train", "ppo", "CartPole-v1", "--preset", "nope"], "expected one of"),
         (vec!["train", "dqn", "CartPole-v1", "--preset", "ppo-cartpole"], "is for ppo"),
         (vec!["train", "ppo", "CartPole-v1", "--seeds", "0"], "--seeds"),
+        (vec!["presets", "nothing"], "no preset has `nothing`"),
         (vec!["train"], "Usage"),
         (vec!["fly"], "unrecognized subcommand"),
     ] {
@@ -262,7 +263,12 @@ fn listings_name_what_there_is() {
         (vec!["envs", "info", "CartPole-v1"], "Discrete(2)"),
         (vec!["envs", "check"], "CartPole-v1: ok"),
         (vec!["presets"], "ppo-cartpole"),
+        (vec!["presets", "cartpole"], "source: rl-baselines3-zoo"),
         (vec!["completions", "bash"], "complete"),
+        (vec!["completions", "zsh"], "MinAtar/Breakout-v0"),
+        (vec!["sweep", "--help"], "Examples:"),
+        (vec!["suite", "--help"], "Examples:"),
+        (vec!["compare", "--help"], "Examples:"),
         (vec!["train", "--help"], "Examples:"),
         (vec!["bench", "env", "--seconds", "0.05", "--num-envs", "8"], "CartPole-v1"),
     ] {

@@ -44,15 +44,14 @@ pub(super) enum Command {
     /// Print the layers of the networks that `train` would train with the same arguments.
     Network(TrainArgs),
     /// List the presets and where their numbers come from.
-    Presets {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Presets(PresetsArgs),
     /// Measure speed on this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
-    /// Print a completion script for a shell.
+    /// Print a completion script for a shell, which knows algorithms, environments and presets too.
+    #[command(
+        after_help = "Examples:\n  agon completions bash > ~/.local/share/bash-completion/completions/agon\n  agon completions zsh > ~/.zfunc/_agon\n  agon completions fish > ~/.config/fish/completions/agon.fish"
+    )]
     Completions {
         /// The shell.
         shell: Shell,
@@ -126,8 +125,22 @@ pub(super) struct ResumeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  agon presets\n  agon presets minatar\n  agon presets ppo --json")]
+pub(super) struct PresetsArgs {
+    /// Part of a preset's name, an algorithm or an environment.
+    pub(super) word: Option<String>,
+    /// Print their settings as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic"
+)]
 pub(super) struct EvalArgs {
     /// The run's directory.
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(super) run: PathBuf,
     /// Episodes to play.
     #[arg(long, default_value_t = 100)]
@@ -152,7 +165,7 @@ pub(super) struct EvalArgs {
 )]
 pub(super) struct PlotArgs {
     /// Directories of runs or experiments; each is a curve.
-    #[arg(required = true)]
+    #[arg(required = true, value_hint = ValueHint::DirPath)]
     pub(super) runs: Vec<PathBuf>,
     /// What the x axis counts.
     #[arg(long, value_enum, default_value = "steps")]

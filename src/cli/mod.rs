@@ -11,6 +11,7 @@ mod docs;
 mod envs;
 mod play;
 mod plot;
+mod presets;
 mod progress;
 mod record;
 mod runs;
@@ -21,6 +22,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser};
 
 use crate::RunError;
@@ -79,14 +81,31 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Envs(EnvsCommand::Docs { out, check }) => docs::docs(setup, &out, check),
         Command::Record(args) => record::record(setup, &args),
         Command::Network(args) => runs::network(setup, &args),
-        Command::Presets { json } => runs::presets(json),
+        Command::Presets(args) => presets::presets(&args),
         Command::Bench(command) => bench::bench(setup, &command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "agon", &mut script);
+            clap_complete::generate(shell, &mut completed(setup)?, "agon", &mut script);
             say(String::from_utf8_lossy(&script).trim_end())
         }
     }
+}
+
+/// The command line with the names there are, for completion scripts; parsing leaves them to errors that say more.
+fn completed(setup: &Setup) -> Result<clap::Command, RunError> {
+    let algorithms: Vec<String> = setup.algorithms.iter().map(|spec| spec.name().to_owned()).collect();
+    let envs: Vec<String> = setup.registry.iter().map(|spec| spec.id().to_owned()).collect();
+    let mut presets: Vec<String> =
+        crate::presets::all()?.into_iter().map(|preset| preset.name.to_owned()).collect();
+    presets.push("none".to_owned());
+    let one_of = |names: &[String]| PossibleValuesParser::new(names.to_vec());
+    let of_training = |command: clap::Command| {
+        command
+            .mut_arg("algorithm", |arg| arg.value_parser(one_of(&algorithms)))
+            .mut_arg("env", |arg| arg.value_parser(one_of(&envs)))
+            .mut_arg("preset", |arg| arg.value_parser(one_of(&presets)))
+    };
+    Ok(Cli::command().mut_subcommand("train", of_training).mut_subcommand("network", of_training))
 }
 
 /// The whole chain of an error: what failed, and why.

@@ -1,4 +1,4 @@
-//! `train`, `resume`, `eval`, `network` and `presets`.
+//! `train`, `resume`, `eval` and `network`.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{EvalArgs, ResumeArgs, TrainArgs};
 use super::progress::{self, Display};
-use super::{Ending, say, say_json, table};
+use super::{Ending, say, say_json};
 use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
 use crate::evaluate::{EvalOptions, evaluate};
@@ -181,29 +181,4 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         evaluation.min_return,
         evaluation.max_return
     ))
-}
-
-pub(super) fn presets(json: bool) -> Result<Ending, RunError> {
-    let presets = presets::all()?;
-    if json {
-        let named: toml::Table = presets
-            .into_iter()
-            .map(|preset| (preset.name.to_owned(), toml::Value::Table(preset.config)))
-            .collect();
-        return say_json(&named);
-    }
-    let rows: Vec<Vec<String>> = presets
-        .iter()
-        .map(|preset| {
-            let name = format!("{}{}", preset.name, if preset.default { " (default)" } else { "" });
-            vec![
-                name,
-                preset.algorithm().into(),
-                preset.envs().collect::<Vec<_>>().join(" "),
-                preset.summary.clone(),
-                preset.source.clone(),
-            ]
-        })
-        .collect();
-    say(table(&["preset", "algorithm", "environment", "summary", "source"], &rows))
 }

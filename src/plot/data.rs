@@ -67,7 +67,13 @@ pub fn load_series(run_dir: &Path, x: XAxis, y: &str) -> Result<Vec<(f64, f64)>,
     };
     let xs = x_table.by_iteration(x_table.counter(x_name)?)?;
     let ys = y_table.by_iteration(y_column)?;
-    Ok(ys.into_iter().filter_map(|(iteration, y)| Some((*xs.get(&iteration)?, y))).collect())
+    // An evaluation's iteration may have no row of its own in the other tables: then the next row stands for it.
+    let is_evaluation = evaluations.as_ref().is_some_and(|table| std::ptr::eq(table, y_table));
+    let x_of = |iteration: u64| {
+        let next = xs.range(iteration..).next().filter(|&(&found, _)| found == iteration || is_evaluation);
+        next.map(|(_, x)| *x)
+    };
+    Ok(ys.into_iter().filter_map(|(iteration, y)| Some((x_of(iteration)?, y))).collect())
 }
 
 /// A curve from a run directory, or from an experiment directory with a run directory for each seed.
@@ -244,12 +250,14 @@ iteration,global_step,seconds,steps_per_second
     fn evaluations_are_a_metric_of_the_iterations_that_have_one() {
         let dir = tempfile::tempdir().unwrap();
         run_dir(dir.path());
-        let text = "iteration,global_step,eval/episodes,eval/mean_return\n2,200,20,50\n4,400,20,70.5\n";
+        let text =
+            "iteration,global_step,eval/episodes,eval/mean_return\n2,200,20,50\n3,300,20,60\n4,400,20,70.5\n";
         fs::write(dir.path().join(EVALUATIONS), text).unwrap();
         let load = |x| load_series(dir.path(), x, "eval/mean_return").unwrap();
-        assert_eq!(load(XAxis::Steps), [(200.0, 50.0), (400.0, 70.5)]);
-        assert_eq!(load(XAxis::Seconds), [(1.25, 50.0), (2.5, 70.5)]);
-        assert_eq!(load(XAxis::Updates), [(8.0, 50.0), (16.0, 70.5)]);
+        assert_eq!(load(XAxis::Steps), [(200.0, 50.0), (300.0, 60.0), (400.0, 70.5)]);
+        // The third iteration has no row of times; the next one stands for it.
+        assert_eq!(load(XAxis::Seconds), [(1.25, 50.0), (2.5, 60.0), (2.5, 70.5)]);
+        assert_eq!(load(XAxis::Updates), [(8.0, 50.0), (12.0, 60.0), (16.0, 70.5)]);
     }
 
     #[test]

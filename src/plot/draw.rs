@@ -72,8 +72,13 @@ fn draw_series(
     series: impl Iterator<Item = Result<Series, PlotError>>,
     options: &PlotOptions,
 ) -> Result<String, PlotError> {
-    let on_axis = |series: Series| if options.log_x { series.over_log10() } else { Ok(series) };
-    let series = series.map(|series| on_axis(series?)).collect::<Result<Vec<_>, _>>()?;
+    let as_wanted = |mut series: Series| {
+        if !options.bands {
+            series.band.clear();
+        }
+        if options.log_x { series.over_log10() } else { Ok(series) }
+    };
+    let series = series.map(|series| as_wanted(series?)).collect::<Result<Vec<_>, _>>()?;
     if series.is_empty() {
         return Err(PlotError::NoData { label: None });
     }

@@ -57,6 +57,8 @@ pub struct PlotOptions {
     pub smooth: usize,
     /// Width and height in pixels, at least 200 × 150.
     pub size: (u32, u32),
+    /// Whether curves of several runs have a band: Student's interval of two runs is so wide that it hides the curves.
+    pub bands: bool,
     /// Whether the x axis is logarithmic; points whose x is not positive are left out.
     pub log_x: bool,
     /// A dashed horizontal line at this y, with its name in the legend, such as a score that counts as solved.
@@ -71,6 +73,7 @@ impl Default for PlotOptions {
             y_label: "episodic return".to_owned(),
             smooth: 1,
             size: (960, 600),
+            bands: true,
             log_x: false,
             threshold: None,
         }

@@ -130,11 +130,12 @@ fn common_grid(runs: &[Vec<(f64, f64)>]) -> Result<impl Iterator<Item = f64>, (f
     let firsts = runs.iter().filter_map(|run| run.first()).map(|(x, _)| *x);
     let lasts = runs.iter().filter_map(|run| run.last()).map(|(x, _)| *x);
     let (begin, end) = (firsts.fold(f64::NEG_INFINITY, f64::max), lasts.fold(f64::INFINITY, f64::min));
-    if begin >= end {
+    if begin > end {
         return Err((begin, end));
     }
+    let points = if begin < end { GRID_POINTS } else { 1 };
     let step = (end - begin) / (GRID_POINTS - 1) as f64;
-    Ok((0..GRID_POINTS).map(move |i| if i == GRID_POINTS - 1 { end } else { begin + i as f64 * step }))
+    Ok((0..points).map(move |i| if i + 1 == points { end } else { begin + i as f64 * step }))
 }
 
 /// The y at `x` on the straight line between the neighbouring points of a run that is not empty.
@@ -222,6 +223,12 @@ mod tests {
             error.to_string(),
             "the runs of `PPO` have no common range of x, the last begins at 2 and the first ends at 1"
         );
+    }
+
+    #[test]
+    fn runs_that_share_one_point_have_one() {
+        let series = Series::new(&curve(vec![vec![(5.0, 1.0)], vec![(5.0, 3.0)]]), 1).unwrap();
+        assert_eq!((series.line, series.band.len()), (vec![(5.0, 2.0)], 1));
     }
 
     #[test]

@@ -120,6 +120,8 @@ fn band_is_drawn_for_several_seeds_only() {
     let polygons =
         |seeds| draw::draw(&[curve("PPO", seeds, 4.0)], &options()).unwrap().matches("<polygon").count();
     assert_eq!((polygons(1), polygons(3)), (0, 1));
+    let without = PlotOptions { bands: false, ..options() };
+    assert!(!draw::draw(&[curve("PPO", 3, 4.0)], &without).unwrap().contains("<polygon"));
 }
 
 #[test]

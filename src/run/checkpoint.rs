@@ -125,6 +125,11 @@ pub(crate) fn steps(directory: &Path) -> Result<Vec<u64>, RunError> {
     Ok(list(directory)?.iter().filter_map(|path| step_of(path)).collect())
 }
 
+/// Environment steps of the newest checkpoint, whole or not; none without checkpoints.
+pub(crate) fn newest_step(directory: &Path) -> Result<Option<u64>, RunError> {
+    Ok(list(directory)?.first().and_then(|path| step_of(path)))
+}
+
 /// The checkpoint of a step.
 pub(crate) fn path_of(directory: &Path, env_steps: u64) -> PathBuf {
     directory.join(format!("step_{env_steps:012}.ckpt"))

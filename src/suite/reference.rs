@@ -104,10 +104,13 @@ impl Reference {
     }
 
     /// Whether this is what an entry asks for.
-    pub(super) fn is_of(&self, entry: &Entry, wanted: &RunConfig) -> bool {
+    pub(super) fn is_of(&self, setup: &Setup, entry: &Entry, wanted: &RunConfig) -> bool {
         let seeds = (1..=entry.seeds).eq(self.seeds.iter().map(|row| row.seed));
         let measure = self.seeds.iter().all(|row| row.measure == entry.measure.label());
-        seeds && measure && wanted.first_difference(&self.config).is_none()
+        // Settings that came later have their defaults; settings that are gone make it another configuration.
+        let mut recorded = self.config.clone();
+        let resolved = recorded.resolve(&setup.registry, &setup.algorithms);
+        seeds && measure && resolved.is_ok() && wanted.first_difference(&recorded).is_none()
     }
 
     /// Reads what is recorded in a directory; none if nothing is.

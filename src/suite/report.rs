@@ -108,10 +108,9 @@ fn markdown(standings: &[Standing<'_>]) -> String {
 fn row(standing: &Standing<'_>, reference: &Reference) -> Vec<String> {
     let entry = standing.entry;
     let scores = reference.scores();
-    let number = |value: f64| match value.abs() {
-        0.0..10.0 => format!("{value:.2}"),
-        _ => format!("{value:.1}"),
-    };
+    // One number of decimals for a row.
+    let decimals = if scores.iter().any(|score| score.abs() >= 10.0) { 1 } else { 3 };
+    let number = |value: f64| format!("{value:.decimals$}");
     let half_width = stats::ci95_half_width(&scores);
     let mean = if half_width.is_nan() {
         number(stats::mean(&scores))

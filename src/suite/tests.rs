@@ -83,6 +83,14 @@ fn entries_are_trained_measured_and_reported_once() {
     of.report(&setup).unwrap();
     assert_eq!(read("README.md"), table);
 
+    // A setting that was recorded before it existed has its default.
+    let path = directory.path().join("reference/small/config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    assert!(config.contains("vf_coef = "), "{config}");
+    let older: Vec<&str> = config.lines().filter(|line| !line.starts_with("vf_coef")).collect();
+    fs::write(&path, older.join("\n")).unwrap();
+    assert_eq!(current(&of), [true, true]);
+
     let changed = suite(directory.path(), &FILE.replace("episodes = 3", "episodes = 4")).unwrap();
     assert_eq!(current(&changed), [true, false]);
     let changed = suite(directory.path(), &FILE.replace("num_steps = 32", "num_steps = 64")).unwrap();
@@ -151,6 +159,13 @@ fn wrong_files_name_the_entry() {
     assert!(message.contains("expected one of small, fast"), "{message}");
     fs::write(directory.path().join("README.md"), "no markers").unwrap();
     assert!(of.report(&Setup::default()).unwrap_err().to_string().contains("suite: begin"));
+}
+
+#[test]
+fn the_suite_of_the_results_is_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/suite.toml");
+    let of = Suite::load(&Setup::default(), &path).unwrap();
+    assert!(of.file.entries.iter().any(|entry| entry.name == "ppo-cartpole"));
 }
 
 #[test]

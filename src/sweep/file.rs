@@ -162,10 +162,10 @@ impl SweepFile {
         }
         if let Strategy::SuccessiveHalving { min_steps, .. } = self.strategy
             && self.metric == Measure::FinalEvaluation
-            && config.eval.every > min_steps
+            && !min_steps.is_multiple_of(config.eval.every)
         {
             return Err(RunError::Config(format!(
-                "eval.every must be at most strategy.min_steps = {min_steps} where evaluations decide, got {}",
+                "eval.every must divide strategy.min_steps = {min_steps} where evaluations decide, got {}",
                 config.eval.every
             )));
         }

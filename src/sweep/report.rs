@@ -1,5 +1,6 @@
 //! What a sweep leaves behind: `trials.csv`, `table.md`, and plots.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::plot::{self, Line, PlotError, PlotOptions, XAxis};
 use crate::stats;
-use crate::text::table;
+use crate::text::{human, table};
 
 /// Trials whose curves are drawn.
 const BEST: usize = 5;
@@ -129,22 +130,17 @@ impl SweepReport {
 pub(super) fn draw(file: &SweepFile, report: &SweepReport, path: &Path) -> Result<(), RunError> {
     for (index, parameter) in file.parameters()?.iter().enumerate() {
         let numeric = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
-        let points_of = |status: Status| -> Vec<(f64, f64)> {
-            let trials = report.trials.iter().filter(|trial| trial.status == status);
-            trials.filter_map(|trial| Some((numeric(&trial.values[index])?, trial.score?))).collect()
+        // Scores after different numbers of steps do not compare: each rung has its colour.
+        let rungs: BTreeSet<u64> = report.trials.iter().map(|trial| trial.env_steps).collect();
+        let dots = |&steps: &u64| {
+            let trials = report.trials.iter().filter(|trial| trial.env_steps == steps);
+            let points: Vec<(f64, f64)> =
+                trials.filter_map(|trial| Some((numeric(&trial.values[index])?, trial.score?))).collect();
+            let label =
+                if rungs.len() > 1 { format!("after {} steps", human(steps as f64)) } else { String::new() };
+            Line { label, num_runs: 1, points, band: Vec::new(), joined: false }
         };
-        let dots = |label: &str, status| Line {
-            label: label.to_owned(),
-            num_runs: 1,
-            points: points_of(status),
-            band: Vec::new(),
-            joined: false,
-        };
-        let lines = [dots("trained to the end", Status::Finished), dots("stopped early", Status::Stopped)];
-        let mut lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
-        if let [only] = &mut lines[..] {
-            only.label.clear();
-        }
+        let lines: Vec<Line> = rungs.iter().rev().map(dots).filter(|line| !line.points.is_empty()).collect();
         if lines.is_empty() {
             continue;
         }
@@ -171,16 +167,16 @@ pub(super) fn draw(file: &SweepFile, report: &SweepReport, path: &Path) -> Resul
 }
 
 fn draw_best(file: &SweepFile, report: &SweepReport, path: &Path) -> Result<(), RunError> {
-    let finished = report.trials.iter().filter(|trial| trial.status == Status::Finished);
     let curve = |trial: &TrialRow| {
         let values = report.parameters.iter().cloned().zip(trial.values.clone()).collect();
         let label = Trial { number: trial.trial, values }.to_string();
         plot::load_curve(&trial.path, XAxis::Steps, file.metric.metric(), Some(label))
     };
-    let curves = finished.take(BEST).map(curve).collect::<Result<Vec<_>, _>>()?;
+    let curves = report.trials.iter().take(BEST).map(curve).collect::<Result<Vec<_>, _>>()?;
     let options = PlotOptions {
         title: format!("{} in {}: the best trials", file.algorithm.to_uppercase(), file.env),
         y_label: file.metric.axis().to_owned(),
+        bands: file.seeds > 2,
         ..Default::default()
     };
     match plot::save(&curves, &options, &path.join("best.svg")) {

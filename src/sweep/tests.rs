@@ -64,7 +64,11 @@ fn halving_trains_the_better_trials_longer() {
     // A stopped trial is a run of full length that waits at a checkpoint.
     let stopped = report.trials[3].path.join("seed_1");
     assert_eq!(RunConfig::load(&stopped.join("config.toml")).unwrap().total_timesteps, 1024);
-    assert!(score::steps_done(&stopped).unwrap() < 512);
+    assert!((256..512).contains(&score::steps_done(&stopped).unwrap()));
+    let metric = FILE.replace("seeds = 2", "seeds = 2\nmetric = 'final_evaluation'");
+    let uneven = metric.replace("num_envs = 4", "num_envs = 4\neval.every = 100");
+    let message = candidates(&Setup::default(), &file(&uneven), directory.path()).err().unwrap().to_string();
+    assert!(message.contains("must divide strategy.min_steps = 256") && message.contains("100"), "{message}");
 }
 
 #[test]
@@ -80,6 +84,13 @@ fn a_sweep_that_was_stopped_anywhere_goes_on_to_the_same_table() {
     }
     assert!(stops > 3, "{stops}");
     assert!(expected == fs::read(stopped.join("trials.csv")).unwrap());
+    // Rows of metrics that are far apart change nothing, and neither does asking again.
+    let sparse = FILE.replace("num_envs = 4", "num_envs = 4\nruntime.log_every = 1000");
+    let path = directory.path().join("sparse");
+    for iterations in [7, usize::MAX, usize::MAX] {
+        run_until(&file(&sparse), &path, iterations);
+    }
+    assert!(expected == fs::read(path.join("trials.csv")).unwrap());
 }
 
 #[test]
