@@ -201,6 +201,21 @@ impl Algorithms {
             "Twin delayed deterministic policy gradient, continuous (off-policy).",
             |config: Td3Config, info: &RunInfo| Td3::new(config, info),
         );
+        let variant = |name, summary, defaults| {
+            let build = |config: DqnConfig, info: &RunInfo| Dqn::new(config, info);
+            AlgorithmSpec::with_defaults(name, summary, defaults, build)
+        };
+        let c51 = variant("c51", "DQN with a categorical distribution of returns.", DqnConfig::c51);
+        let qr_dqn = variant("qr-dqn", "DQN with quantiles of returns.", DqnConfig::qr_dqn);
+        let iqn = variant("iqn", "DQN with implicit quantiles of returns.", DqnConfig::iqn);
+        let rainbow = variant(
+            "rainbow",
+            "DQN with double Q-learning, dueling, n steps, priorities, C51 and noisy layers.",
+            DqnConfig::rainbow,
+        );
+        for spec in [c51, iqn, qr_dqn, rainbow] {
+            algorithms.register(spec).expect("built-in names are distinct");
+        }
         for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {
             algorithms.register(spec).expect("built-in names are distinct");
         }

@@ -1,9 +1,13 @@
 //! Learning on tasks whose answer is known; targets, exploration and the target network by hand; parity; settings.
 
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
+use agon_nn::{Activation, AdamConfig, HeadConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Scratch};
 
+use super::q_network::best;
 use super::*;
 use crate::FragmentShape;
+use crate::policy::{ActInput, ActMode, ActOutput, Actor};
+use crate::replay::PrioritizedConfig;
 use crate::test_support::{
     Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
@@ -37,9 +41,10 @@ fn trial(spec: &EnvSpec, config: &DqnConfig, iterations: u64, seed: u64) -> Tria
 
 /// The action values of the four one-hot states, `[4, A]`.
 fn q_values(dqn: &Dqn) -> Vec<f32> {
-    let packed = Packed::new(&dqn.network, &dqn.params).unwrap();
-    let mut out = vec![0.0; 4 * dqn.num_actions];
-    dqn.network.infer(&packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
+    let packed = dqn.network.pack(&dqn.network.silent(&dqn.params)).unwrap();
+    let mut out = vec![0.0; 4 * dqn.network.actions];
+    let (mut scratch, mut buffer) = (Scratch::default(), Vec::new());
+    dqn.network.values(&packed, &FOUR_STATES, 4, &mut scratch, &mut buffer, &mut out).unwrap();
     out
 }
 
@@ -147,7 +152,7 @@ fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: Act
 
 /// ε falls from 1 to 0 over the first 800 of 1600 steps.
 fn exploring() -> Dqn {
-    let config = DqnConfig { start_e: 1.0, end_e: 0.0, exploration_fraction: 0.5, ..small() };
+    let config = DqnConfig { start_e: Some(1.0), end_e: Some(0.0), exploration_fraction: 0.5, ..small() };
     trial(&spec_of(Identity::default()), &config, 200, 0).learner
 }
 
@@ -164,7 +169,7 @@ fn at_epsilon_one_every_action_is_random_and_the_network_is_not_asked() {
 #[test]
 fn at_epsilon_zero_every_action_is_greedy_and_nothing_is_drawn() {
     let dqn = exploring();
-    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q) as u32).collect();
+    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q, None) as u32).collect();
     let observations = FOUR_STATES.repeat(50);
     for (env_steps, mode) in [(800, ActMode::Explore), (5000, ActMode::Explore), (0, ActMode::Deterministic)]
     {
@@ -177,7 +182,7 @@ fn at_epsilon_zero_every_action_is_greedy_and_nothing_is_drawn() {
 #[test]
 fn half_way_half_of_the_actions_are_random() {
     let dqn = exploring();
-    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q) as u32).collect();
+    let greedy: Vec<u32> = q_values(&dqn).chunks_exact(4).map(|q| best(q, None) as u32).collect();
     let (actions, _) = act(&dqn, FOUR_STATES.repeat(1000), 4000, 400, ActMode::Explore);
     let other = actions.iter().zip(greedy.repeat(1000)).filter(|(a, g)| **a != *g).count();
     // A random action is another one in 3 of 4 cases: 1500 with a deviation of 31; five of them.
@@ -186,7 +191,7 @@ fn half_way_half_of_the_actions_are_random() {
 
 #[test]
 fn epsilon_is_reported_as_scheduled() {
-    let config = DqnConfig { learning_starts: u64::MAX, end_e: 0.2, ..small() };
+    let config = DqnConfig { learning_starts: u64::MAX, end_e: Some(0.2), ..small() };
     let mut trial = trial(&spec_of(Bandit), &config, 4, 0);
     // Of 32 steps the first 16 explore less and less.
     let epsilons: Vec<f64> = (0..4).map(|_| trial.iterate().unwrap().metrics[1]).collect();
@@ -196,8 +201,10 @@ fn epsilon_is_reported_as_scheduled() {
 
 #[test]
 fn equal_values_are_broken_by_the_first_action() {
-    assert_eq!(best(&[1.0, 3.0, 3.0]), 1);
-    assert_eq!(best(&[f32::NEG_INFINITY, f32::NEG_INFINITY]), 0);
+    assert_eq!(best(&[1.0, 3.0, 3.0], None), 1);
+    assert_eq!(best(&[f32::NEG_INFINITY, f32::NEG_INFINITY], None), 0);
+    assert_eq!(best(&[5.0, 3.0, 3.0], Some(&[false, true, true])), 1);
+    assert_eq!(best(&[f32::NAN; 3], Some(&[false, false, true])), 2);
 }
 
 // --- Updates.
@@ -247,13 +254,17 @@ fn linear() -> DqnConfig {
 
 /// A learner whose networks give the same action values everywhere.
 fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
-    let mut dqn = Dqn::new(config, &info()).unwrap();
+    with_values_in(config, online, target, &info())
+}
+
+fn with_values_in(config: DqnConfig, online: [f32; 2], target: [f32; 2], info: &RunInfo) -> Dqn {
+    let mut dqn = Dqn::new(config, info).unwrap();
     for (params, values) in [(&mut dqn.params, online), (&mut dqn.target_params, target)] {
         let bias = params.layout().find("q.0.bias").unwrap().range.range();
         params.as_mut_slice().fill(0.0);
         params.as_mut_slice()[bias].copy_from_slice(&values);
     }
-    dqn.target = Packed::new(&dqn.network, &dqn.target_params).unwrap();
+    dqn.target = dqn.network.pack(&dqn.target_params).unwrap();
     dqn
 }
 
@@ -308,7 +319,7 @@ fn the_target_network_is_copied_exactly_every_so_many_environment_steps() {
             assert_eq!(dqn.target_params.as_slice(), expected, "stride {stride}, after step {env_steps}");
             // The packed form that targets are computed with is the same network.
             let mut packed = [0.0; 2];
-            dqn.network.infer(&dqn.target, &[0.0; 4], 1, &mut Scratch::default(), &mut packed).unwrap();
+            dqn.network.infer(&dqn.target, &[0.0; 4], 1, &[], &mut Scratch::default(), &mut packed).unwrap();
             assert_eq!(packed, dqn.target_params.get("q.0.bias").unwrap());
         }
     }
@@ -414,7 +425,7 @@ type Case = (fn(&mut DqnConfig), &'static str);
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [Case; 25] = [
+    let cases: [Case; 33] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
         (|c| c.buffer_size = 127, "buffer_size must be at least batch_size, got 127"),
         (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),
@@ -429,9 +440,9 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.tau = f64::NAN, "tau must be above 0 and at most 1, got NaN"),
         (|c| c.huber_delta = 0.0, "huber_delta must be above 0, got 0"),
         (|c| c.max_grad_norm = -1.0, "max_grad_norm must be above 0, got -1"),
-        (|c| c.start_e = 1.5, "start_e must be between 0 and 1, got 1.5"),
-        (|c| c.start_e = f64::NAN, "start_e must be between 0 and 1, got NaN"),
-        (|c| c.end_e = -0.5, "end_e must be between 0 and 1, got -0.5"),
+        (|c| c.start_e = Some(1.5), "start_e must be between 0 and 1, got 1.5"),
+        (|c| c.start_e = Some(f64::NAN), "start_e must be between 0 and 1, got NaN"),
+        (|c| c.end_e = Some(-0.5), "end_e must be between 0 and 1, got -0.5"),
         (|c| c.exploration_fraction = 2.0, "exploration_fraction must be between 0 and 1, got 2"),
         (|c| c.exploration_fraction = -1.0, "exploration_fraction must be between 0 and 1, got -1"),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
@@ -439,6 +450,32 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.train_frequency = 0, "train_frequency must be a multiple of num_envs = 4, got 0"),
         (|c| c.train_frequency = 10, "train_frequency must be a multiple of num_envs = 4, got 10"),
         (|c| c.train_frequency = 2, "train_frequency must be a multiple of num_envs = 4, got 2"),
+        (|c| c.n_step = 0, "n_step must be at least 1, got 0"),
+        (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
+        (|c| (c.batch_size, c.buffer_size) = (1, 3), "buffer_size must be at least num_envs, got 3"),
+        (
+            |c| c.distribution = Distribution::C51(C51Config { v_min: 10.0, ..C51Config::default() }),
+            "v_min must be finite and less than v_max, got 10 to 10",
+        ),
+        (
+            |c| c.distribution = Distribution::Qr(QrConfig { quantiles: 0 }),
+            "distribution.quantiles must be at least 1, got 0",
+        ),
+        (
+            |c| c.distribution = Distribution::Iqn(IqnConfig { cosines: 0, ..IqnConfig::default() }),
+            "distribution.cosines must be at least 1, got 0",
+        ),
+        (
+            |c| {
+                let alpha = PrioritizedConfig { alpha: 2.0, ..PrioritizedConfig::default() };
+                c.replay = Sampling::Prioritized(alpha);
+            },
+            "replay.alpha must be between 0 and 1, got 2",
+        ),
+        (
+            |c| c.optimizer = OptimizerConfig::Adam(AdamConfig { beta1: 1.0, ..AdamConfig::default() }),
+            "beta1 must be",
+        ),
         (|c| c.network = mlp(&[0], Activation::Tanh), "hidden must be widths of at least 1, got [0]"),
     ];
     let (valid, info) =
@@ -447,7 +484,8 @@ fn settings_out_of_range_are_refused_by_name() {
     for (spoil, expected) in cases {
         let mut config = valid.clone();
         spoil(&mut config);
-        assert_eq!(refusal(config, &info), expected);
+        let message = refusal(config, &info);
+        assert!(message.starts_with(expected), "expected {expected}, got {message}");
     }
 }
 
@@ -461,8 +499,12 @@ fn unsupported_spaces_are_refused() {
     let shifted = Space::discrete_from(1, 5).unwrap();
     let message = refusal(linear(), &RunInfo { observation_space: shifted, ..info() });
     assert!(message.starts_with("dqn needs categories that begin with zero, got "), "{message}");
-    let message = refusal(linear(), &RunInfo { mask_len: 2, ..info() });
-    assert_eq!(message, "dqn needs an environment without action masks, got 2 masks");
+    let network = ModelConfig {
+        memory: agon_nn::MemoryConfig::Gru { hidden: 4, init: agon_nn::RecurrentInit::default() },
+        ..linear().network
+    };
+    let message = refusal(DqnConfig { network, ..linear() }, &info());
+    assert!(message.starts_with("dqn needs network.memory.kind = \"none\", got "), "{message}");
 }
 
 #[test]
@@ -470,4 +512,195 @@ fn a_lost_reward_stops_learning_with_an_error() {
     // All 8 transitions of the first iteration are drawn 64 times over.
     let config = DqnConfig { learning_starts: 0, batch_size: 64, ..small() };
     assert_stops_at_a_lost_reward(|| trial(&spec_of(Bandit), &config, 1, 0));
+}
+
+// --- Variants.
+
+fn noisy(config: DqnConfig) -> DqnConfig {
+    let head = HeadConfig { noisy: true, ..HeadConfig::default() };
+    DqnConfig { network: ModelConfig { head, ..config.network }, ..config }
+}
+
+/// As [`noisy`], with random actions besides, so that every action is tried.
+fn noisy_and_random(config: DqnConfig) -> DqnConfig {
+    DqnConfig { start_e: Some(1.0), end_e: Some(0.05), ..noisy(config) }
+}
+
+/// Small forms of the variants, each by its name. Values of the wheel lie between 0 and 10.
+fn variants() -> Vec<(&'static str, DqnConfig)> {
+    let prioritized = Sampling::Prioritized(PrioritizedConfig::default());
+    let c51 = Distribution::C51(C51Config { v_min: 0.0, v_max: 12.0, atoms: 25 });
+    let qr = Distribution::Qr(QrConfig { quantiles: 8 });
+    let iqn = Distribution::Iqn(IqnConfig { samples: 8, target_samples: 8, acting_samples: 8, cosines: 16 });
+    let rms = RmsPropConfig { alpha: 0.95, eps: 0.01, centered: true, ..RmsPropConfig::default() };
+    vec![
+        ("dueling", DqnConfig { dueling: true, ..small() }),
+        ("3 steps", DqnConfig { n_step: 3, ..small() }),
+        ("priorities", DqnConfig { replay: prioritized, ..small() }),
+        ("squared error", DqnConfig { loss: Loss::Mse, ..small() }),
+        (
+            "centred RMSProp",
+            DqnConfig { optimizer: OptimizerConfig::RmsProp(rms), learning_rate: 3e-3, ..small() },
+        ),
+        ("noisy", noisy_and_random(small())),
+        ("c51", DqnConfig { distribution: c51, ..small() }),
+        ("qr", DqnConfig { distribution: qr, ..small() }),
+        ("iqn", DqnConfig { distribution: iqn, learning_rate: 3e-3, ..small() }),
+        (
+            "rainbow",
+            noisy_and_random(DqnConfig {
+                double: true,
+                dueling: true,
+                n_step: 3,
+                replay: prioritized,
+                distribution: c51,
+                ..small()
+            }),
+        ),
+        (
+            "dueling noisy double iqn",
+            noisy_and_random(DqnConfig { double: true, dueling: true, distribution: iqn, ..small() }),
+        ),
+    ]
+}
+
+#[test]
+fn every_variant_learns_the_identity() {
+    for (name, config) in variants() {
+        let spec = spec_of(Identity::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &DqnConfig { gamma: 0.5, ..config }, 300, 1);
+        trial.run();
+        let accuracy = trial.evaluate(200);
+        assert!(accuracy >= 0.95, "{name}: {accuracy}");
+    }
+}
+
+#[test]
+fn every_variant_bootstraps_where_an_episode_is_cut() {
+    let wheel = Wheel { rewards: [0.0, 0.0, 0.0, 8.0], state: 0 };
+    let expected = wheel.values(0.5);
+    for (name, config) in variants() {
+        let spec = spec_of(wheel.clone()).max_episode_steps(2);
+        let mut trial = trial(&spec, &DqnConfig { gamma: 0.5, ..config }, 600, 2);
+        trial.run();
+        for (state, got) in q_values(&trial.learner).chunks_exact(2).enumerate() {
+            for &got in got {
+                let (got, want) = (f64::from(got), expected[state]);
+                assert!(
+                    (got - want).abs() <= 0.15 * want + 0.1,
+                    "{name}, {state}: expected {want}, got {got}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_what_a_variant_learns() {
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    for (_, config) in variants() {
+        let config = DqnConfig { buffer_size: 40, learning_starts: 10, gradient_slices: 5, ..config };
+        assert_threads_do_not_matter(|seed| trial(&spec, &config, 10, seed));
+    }
+}
+
+#[test]
+fn a_restored_variant_continues_bit_for_bit() {
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    for (_, config) in variants() {
+        let config = DqnConfig { buffer_size: 20, batch_size: 16, learning_starts: 10, ..config };
+        assert_continues_after_restore(trial(&spec, &config, 10, 1), |info| Dqn::new(config.clone(), info));
+    }
+}
+
+#[test]
+fn a_lost_reward_stops_every_variant() {
+    for (_, config) in variants() {
+        let config = DqnConfig { learning_starts: 0, batch_size: 64, n_step: 1, ..config };
+        assert_stops_at_a_lost_reward(|| trial(&spec_of(Bandit), &config, 1, 0));
+    }
+}
+
+#[test]
+fn a_saved_state_without_priorities_is_refused_where_there_are_some() {
+    let prioritized = DqnConfig { replay: Sampling::Prioritized(PrioritizedConfig::default()), ..small() };
+    let saved = trial(&spec_of(Bandit), &small(), 1, 0).learner.save().unwrap();
+    let error = trial(&spec_of(Bandit), &prioritized, 1, 0).learner.restore(&saved).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "saved learner cannot be restored: expected a replay buffer with priorities"
+    );
+}
+
+#[test]
+fn noisy_layers_explore_by_themselves_and_not_in_evaluation() {
+    let config = noisy(small());
+    assert_eq!(config.epsilon(), (0.0, 0.0));
+    assert_eq!(DqnConfig { start_e: Some(0.5), ..config.clone() }.epsilon(), (0.5, 0.0));
+    let mut dqn = trial(&spec_of(Identity::default()), &config, 200, 0).learner;
+    let mut explored = std::collections::BTreeSet::new();
+    let mut greedy = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        explored.insert(act(&dqn, FOUR_STATES.to_vec(), 4, 0, ActMode::Explore).0);
+        greedy.insert(act(&dqn, FOUR_STATES.to_vec(), 4, 0, ActMode::Deterministic).0);
+        let Dqn { network, params, rng, .. } = &mut dqn;
+        network.resample_noise(params, rng);
+    }
+    assert!(explored.len() > 3 && greedy.len() == 1, "{explored:?} {greedy:?}");
+}
+
+// --- Masks.
+
+#[test]
+fn masked_actions_are_not_taken() {
+    let dqn = exploring();
+    let policy = dqn.policy().unwrap();
+    let observations = ObsBuffer::F32(FOUR_STATES.repeat(100));
+    let masks = [false, true, false, true].repeat(400);
+    for (env_steps, mode) in [(0, ActMode::Explore), (400, ActMode::Explore), (0, ActMode::Deterministic)] {
+        let input = ActInput {
+            observations: &observations,
+            num_envs: 400,
+            action_masks: &masks,
+            resets: &[],
+            env_steps,
+            mode,
+        };
+        let mut actions = ActionBatch::Discrete(vec![9; 400]);
+        let mut actor = Actor::new(Pcg64::seed_from(2));
+        policy.act(&input, &mut actor, ActOutput { actions: &mut actions, policy_data: &mut [] }).unwrap();
+        let counts = [0, 1, 2, 3].map(|a| actions.indices().iter().filter(|&&action| action == a).count());
+        assert!(counts[0] == 0 && counts[2] == 0, "{counts:?}");
+        if env_steps == 0 && mode == ActMode::Explore {
+            assert!(counts[1].abs_diff(200) < 50, "{counts:?}");
+        }
+    }
+}
+
+#[test]
+fn targets_are_taken_over_allowed_actions() {
+    // The target network [5, 3] is asked for action 1, as action 0 is not allowed.
+    for double in [false, true] {
+        let info = RunInfo { mask_len: 2, ..info() };
+        let config = DqnConfig { double, ..linear() };
+        let mut dqn = with_values_in(config, [1.0, 2.0], [5.0, 3.0], &info);
+        let mut fragment = Fragment::new(&FragmentShape { mask_len: 2, ..transition(false).shape });
+        fragment.rewards[0] = 0.5;
+        fragment.action_masks = vec![true, true, false, true];
+        let error: f64 = 1.0 - (0.5 + 0.5 * 3.0);
+        let loss = dqn.learn(&[fragment], 1).unwrap().metrics[2];
+        assert!((loss - 0.5 * error * error).abs() < 1e-6, "double {double}: {loss}");
+    }
+}
+
+// --- The named combinations.
+
+#[test]
+fn named_combinations_are_valid() {
+    let info = RunInfo { num_envs: 1, ..info() };
+    for config in [DqnConfig::c51(), DqnConfig::qr_dqn(), DqnConfig::iqn(), DqnConfig::rainbow()] {
+        assert!(Dqn::new(config, &info).is_ok());
+    }
+    let rainbow = DqnConfig::rainbow();
+    assert!(rainbow.double && rainbow.dueling && rainbow.n_step == 3 && rainbow.epsilon() == (0.0, 0.0));
 }

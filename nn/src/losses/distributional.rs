@@ -164,6 +164,43 @@ pub fn quantile_huber(
     out: &mut [f32],
     gradient: &mut [f32],
 ) -> Result<(), NnError> {
+    let n = quantiles.len().checked_div(weights.len()).unwrap_or(0);
+    let midpoint = |entry: usize| ((entry % n) as f32 + 0.5) / n as f32;
+    quantile_huber_with(quantiles, midpoint, targets, kappa, weights, out, gradient)
+}
+
+/// As [`quantile_huber`], with `τ_i` of each row given: the quantiles may lie anywhere.
+///
+/// # Shapes
+/// `taus`: `[B, N]`.
+///
+/// # Errors
+/// As [`quantile_huber`].
+///
+/// # Source
+/// Dabney et al. 2018, arXiv:1806.06923, equation 3.
+pub fn quantile_huber_at(
+    quantiles: &[f32],
+    taus: &[f32],
+    targets: &[f32],
+    kappa: f32,
+    weights: &[f32],
+    out: &mut [f32],
+    gradient: &mut [f32],
+) -> Result<(), NnError> {
+    check_length("taus", quantiles.len(), taus.len())?;
+    quantile_huber_with(quantiles, |entry| taus[entry], targets, kappa, weights, out, gradient)
+}
+
+fn quantile_huber_with(
+    quantiles: &[f32],
+    tau_of: impl Fn(usize) -> f32,
+    targets: &[f32],
+    kappa: f32,
+    weights: &[f32],
+    out: &mut [f32],
+    gradient: &mut [f32],
+) -> Result<(), NnError> {
     if !(kappa > 0.0 && kappa.is_finite()) {
         return Err(NnError::Config {
             field: "kappa",
@@ -188,7 +225,7 @@ pub fn quantile_huber(
         for (i, (&quantile, gradient)) in
             quantiles[range.clone()].iter().zip(&mut gradient[range]).enumerate()
         {
-            let tau = (i as f32 + 0.5) / n as f32;
+            let tau = tau_of(row * n + i);
             let (mut value, mut slope) = (0.0, 0.0);
             for target in targets {
                 let error = target - quantile;

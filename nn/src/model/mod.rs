@@ -9,10 +9,12 @@
 
 mod encoder;
 mod head;
+mod implicit;
 mod summary;
 
 pub use encoder::{EncoderConfig, Observation};
 pub use head::{Head, HeadConfig, HeadInit};
+pub use implicit::{ImplicitConfig, ImplicitQuantiles, PackedImplicit};
 pub use summary::Summary;
 
 use rand::Rng;

@@ -65,6 +65,23 @@ fn quantile_losses_are_those_computed_by_hand() {
 }
 
 #[test]
+fn quantiles_may_lie_anywhere() {
+    let (quantiles, targets, weights) = ([0.0, 2.5, -1.0, 0.5], [2.0, 1.0, 3.0, -2.0], [3.0, 1.0]);
+    let (mut expected, mut slopes) = ([0.0; 2], [0.0; 4]);
+    quantile_huber(&quantiles, &targets, 1.0, &weights, &mut expected, &mut slopes).unwrap();
+    let (mut loss, mut gradient) = ([0.0; 2], [0.0; 4]);
+    let taus = [0.25, 0.75, 0.25, 0.75];
+    quantile_huber_at(&quantiles, &taus, &targets, 1.0, &weights, &mut loss, &mut gradient).unwrap();
+    assert_eq!((loss, gradient), (expected, slopes));
+    // τ = 0.9 of an error of 2, and 1 − 0.9 of one of −0.5.
+    let (mut loss, mut gradient) = ([0.0], [0.0; 2]);
+    quantile_huber_at(&[0.0, 2.5], &[0.9, 0.9], &[2.0], 1.0, &[1.0], &mut loss, &mut gradient).unwrap();
+    assert!((loss[0] - (0.9 * 1.5 + 0.1 * 0.125)).abs() < 1e-6);
+    assert!((gradient[0] + 0.9).abs() < 1e-6 && (gradient[1] - 0.05).abs() < 1e-6);
+    assert!(quantile_huber_at(&[0.0], &[], &[0.0], 1.0, &[1.0], &mut loss, &mut gradient[..1]).is_err());
+}
+
+#[test]
 fn extreme_quantiles_have_bounded_gradients() {
     let (mut loss, mut gradient) = ([0.0], [0.0; 2]);
     quantile_huber(&[1e4, -1e4], &[0.0], 1.0, &[1.0], &mut loss, &mut gradient).unwrap();

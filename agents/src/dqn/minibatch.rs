@@ -1,0 +1,209 @@
+//! The loss of a minibatch: targets from the target network, and the gradient of the Q network's numbers.
+
+use agon_nn::losses::categorical::log_softmax_rows;
+use agon_nn::losses::distributional::{
+    add_cross_entropy_gradient, c51_project, cross_entropy_rows, quantile_huber, quantile_huber_at,
+};
+use agon_nn::losses::{huber, mse};
+use agon_nn::{Input, Params, Scratch, Tape};
+
+use super::config::{DqnConfig, Loss};
+use super::q_network::{PackedQ, QNetwork, Returns, best};
+use crate::AgentError;
+use crate::replay::{NStep, ReplayBuffer};
+
+/// What the slices of a minibatch read.
+pub(super) struct Update<'a> {
+    pub(super) config: &'a DqnConfig,
+    pub(super) network: &'a QNetwork,
+    pub(super) params: &'a Params,
+    /// The online network as of this update, if it chooses the target's action.
+    pub(super) online: Option<&'a PackedQ>,
+    pub(super) target: &'a PackedQ,
+    pub(super) replay: &'a ReplayBuffer,
+    /// Updates before this one.
+    pub(super) updates: u64,
+}
+
+/// The steps of a minibatch, or of a slice of it.
+#[derive(Clone, Copy)]
+pub(super) struct Steps<'a> {
+    pub(super) slots: &'a [u32],
+    /// Importance weights, `[B]`; empty if all are one.
+    pub(super) weights: &'a [f32],
+    /// Places of quantiles, `[B, Z]`, and of those of targets, `[B, M]`; empty unless quantiles are implicit.
+    pub(super) taus: &'a [f32],
+    pub(super) target_taus: &'a [f32],
+}
+
+/// Working memory and results of one slice.
+#[derive(Debug, Default)]
+pub(super) struct SliceWork {
+    scratch: Scratch,
+    buffer: Vec<f32>,
+    steps: Vec<NStep>,
+    lasts: Vec<u32>,
+    /// The target network's numbers, and the values that actions are chosen by, `[B, A]`.
+    next_numbers: Vec<f32>,
+    next_values: Vec<f32>,
+    /// `[B, M]`.
+    targets: Vec<f32>,
+    /// The numbers of the actions that were taken, `[B, Z]`, and their gradients.
+    chosen: Vec<f32>,
+    chosen_grads: Vec<f32>,
+    row_weights: Vec<f32>,
+    output_grads: Vec<f32>,
+    losses: Vec<f32>,
+    /// Errors by which steps get their priorities, `[B]`.
+    pub(super) errors: Vec<f32>,
+    pub(super) grads: Vec<f32>,
+    pub(super) loss: f64,
+    pub(super) q_sum: f64,
+}
+
+impl Update<'_> {
+    /// The loss of some steps and its gradient.
+    pub(super) fn backward(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<(), AgentError> {
+        work.grads.resize(self.params.len(), 0.0);
+        (work.loss, work.q_sum) = (0.0, 0.0);
+        work.errors.clear();
+        if steps.slots.is_empty() {
+            work.grads.fill(0.0);
+            return Ok(());
+        }
+        self.write_targets(steps, work)?;
+        let x = self.replay.observations(steps.slots)?;
+        let mut tape = Tape::new();
+        let numbers = self.network.forward(self.params, &x, steps.taus, &mut tape)?;
+        let (rows, atoms) = (steps.slots.len(), self.network.atoms());
+        let scale = 1.0 / self.config.batch_size as f32;
+        work.chosen.clear();
+        for (row, &slot) in steps.slots.iter().enumerate() {
+            let (first, step) = self.network.place(row, self.replay.action(slot).index(), atoms);
+            work.chosen.extend(numbers.as_slice()[first..].iter().step_by(step).take(atoms));
+        }
+        let weight = |row: usize| scale * steps.weights.get(row).copied().unwrap_or(1.0);
+        work.row_weights.clear();
+        work.row_weights.extend((0..rows).map(weight));
+        self.write_losses(steps, work)?;
+        work.output_grads.clear();
+        work.output_grads.resize(numbers.as_slice().len(), 0.0);
+        for (row, (&slot, grads)) in steps.slots.iter().zip(work.chosen_grads.chunks_exact(atoms)).enumerate()
+        {
+            let (first, step) = self.network.place(row, self.replay.action(slot).index(), atoms);
+            let places = work.output_grads[first..].iter_mut().step_by(step);
+            places.zip(grads).for_each(|(place, &grad)| *place = grad);
+        }
+        tape.backward(self.params, &[(&numbers, work.output_grads.as_slice())], &mut work.grads)?;
+        let weighted = work.losses.iter().zip(&work.row_weights);
+        work.loss = weighted.map(|(&loss, &weight)| f64::from(loss) * f64::from(weight / scale)).sum();
+        Ok(())
+    }
+
+    /// `Σ_{k<n} γ^k r_k + γ^n Z(s', a')` for the best allowed `a'`, as a number, probabilities or quantiles.
+    fn write_targets(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<(), AgentError> {
+        let (network, gamma) = (self.network, self.config.gamma as f32);
+        let (rows, actions, atoms) = (steps.slots.len(), network.actions, network.target_atoms());
+        work.steps.clear();
+        work.steps
+            .extend(steps.slots.iter().map(|&slot| self.replay.n_step(slot, gamma, self.config.n_step)));
+        work.lasts.clear();
+        work.lasts.extend(work.steps.iter().map(|step| step.last));
+        let next: Input = self.replay.next_observations(&work.lasts)?;
+        work.next_numbers.resize(rows * actions * atoms, 0.0);
+        work.next_values.resize(rows * actions, 0.0);
+        let SliceWork { scratch, buffer, next_numbers, next_values, .. } = work;
+        network.infer(self.target, &next, rows, steps.target_taus, scratch, next_numbers)?;
+        match (self.online, &network.returns) {
+            (Some(online), _) => network.values(online, &next, rows, scratch, buffer, next_values)?,
+            (None, Returns::Mean) => next_values.copy_from_slice(next_numbers),
+            (None, Returns::Implicit(_)) => {
+                network.values(self.target, &next, rows, scratch, buffer, next_values)?;
+            }
+            (None, _) => {
+                buffer.clear();
+                buffer.extend_from_slice(next_numbers);
+                network.means(buffer, rows, atoms, next_values)?;
+            }
+        }
+        work.targets.resize(rows * atoms, 0.0);
+        for (row, step) in work.steps.iter().enumerate() {
+            // The support of a distribution would hide it.
+            if !step.reward.is_finite() {
+                let value = f64::from(step.reward);
+                return Err(AgentError::NotFinite { what: "n-step return", value, update: self.updates });
+            }
+            let values = &work.next_values[row * actions..(row + 1) * actions];
+            let action = best(values, self.replay.next_mask(step.last));
+            let (first, stride) = network.place(row, action, atoms);
+            let numbers = work.next_numbers[first..].iter().step_by(stride).take(atoms).copied();
+            let targets = &mut work.targets[row * atoms..(row + 1) * atoms];
+            if let Returns::Categories(support) = &network.returns {
+                work.buffer.clear();
+                work.buffer.extend(numbers);
+                work.buffer.resize(2 * atoms, 0.0);
+                let (logits, probs) = work.buffer.split_at_mut(atoms);
+                agon_nn::losses::categorical::softmax_rows(logits, atoms, probs)?;
+                c51_project(support, probs, &[step.reward], &[step.discount], targets)?;
+            } else {
+                // A product with zero would let what follows an end through if it were no number.
+                let following = |number: f32| if step.discount == 0.0 { 0.0 } else { step.discount * number };
+                let pairs = targets.iter_mut().zip(numbers);
+                pairs.for_each(|(target, number)| *target = step.reward + following(number));
+            }
+        }
+        Ok(())
+    }
+
+    /// The loss of each step, the gradient of its numbers, its error, and the sum of values.
+    fn write_losses(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<(), AgentError> {
+        let (rows, atoms) = (steps.slots.len(), self.network.atoms());
+        let delta = self.config.huber_delta as f32;
+        let SliceWork { chosen, chosen_grads: grads, targets, row_weights, losses, errors, .. } = work;
+        losses.resize(rows, 0.0);
+        grads.resize(rows * atoms, 0.0);
+        let mean = |values: &[f32]| f64::from(values.iter().sum::<f32>()) / atoms as f64;
+        let mut q_sum = 0.0;
+        match &self.network.returns {
+            Returns::Mean => {
+                errors.extend(chosen.iter().zip(&*targets).map(|(value, target)| value - target));
+                for (row, &error) in errors.iter().enumerate() {
+                    let (loss, slope) = match self.config.loss {
+                        Loss::Huber => huber(error, delta),
+                        Loss::Mse => mse(error),
+                    };
+                    (losses[row], grads[row]) = (loss, row_weights[row] * slope);
+                    q_sum += f64::from(chosen[row]);
+                }
+            }
+            Returns::Categories(support) => {
+                let mut log_probs = vec![0.0; chosen.len()];
+                log_softmax_rows(chosen, atoms, &mut log_probs)?;
+                cross_entropy_rows(&log_probs, targets, atoms, losses)?;
+                log_probs.iter_mut().for_each(|log_prob| *log_prob = log_prob.exp());
+                grads.fill(0.0);
+                for (row, probs) in log_probs.chunks_exact(atoms).enumerate() {
+                    let range = row * atoms..(row + 1) * atoms;
+                    let (targets, grads) = (&targets[range.clone()], &mut grads[range]);
+                    add_cross_entropy_gradient(probs, targets, row_weights[row], grads);
+                    let mut value = [0.0];
+                    support.expected_values(probs, &mut value)?;
+                    q_sum += f64::from(value[0]);
+                }
+                errors.extend_from_slice(losses);
+            }
+            Returns::Quantiles(_) | Returns::Implicit(_) => {
+                if steps.taus.is_empty() {
+                    quantile_huber(chosen, targets, delta, row_weights, losses, grads)?;
+                } else {
+                    let at = steps.taus;
+                    quantile_huber_at(chosen, at, targets, delta, row_weights, losses, grads)?;
+                }
+                q_sum = chosen.chunks_exact(atoms).map(mean).sum();
+                errors.extend_from_slice(losses);
+            }
+        }
+        work.q_sum = q_sum;
+        Ok(())
+    }
+}

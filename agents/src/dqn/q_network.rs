@@ -1,0 +1,249 @@
+//! The Q network: action values, probabilities of returns or quantiles, whatever is learned.
+
+use agon_envs::Pcg64;
+use agon_nn::losses::categorical::softmax_rows;
+use agon_nn::losses::distributional::Support;
+use agon_nn::model::{ImplicitConfig, ImplicitQuantiles, PackedImplicit};
+use agon_nn::{
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, Observation, Packed, Params, Rows, Scratch,
+    Sequential, Summary, Tape,
+};
+
+use super::config::{Distribution, DqnConfig, IqnConfig};
+use crate::AgentError;
+
+/// What the numbers that a network puts out for an action are.
+#[derive(Clone, Debug)]
+pub(super) enum Returns {
+    /// The mean of its return: one number.
+    Mean,
+    /// Logits over the returns of a support.
+    Categories(Support),
+    /// Quantiles at the middles of as many equal shares.
+    Quantiles(usize),
+    /// Quantiles at the places that are asked for.
+    Implicit(IqnConfig),
+}
+
+/// A network and how its numbers are read.
+#[derive(Debug)]
+pub(super) struct QNetwork {
+    body: Body,
+    pub(super) returns: Returns,
+    pub(super) actions: usize,
+    noisy: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Chain { model: Model, chain: Sequential },
+    Implicit(ImplicitQuantiles),
+}
+
+/// Weights in the order in which a network without a tape reads them.
+#[derive(Debug)]
+pub(super) enum PackedQ {
+    Chain(Packed),
+    Implicit(PackedImplicit),
+}
+
+impl QNetwork {
+    /// Adds the network's parameters to a layout.
+    pub(super) fn new(
+        builder: &mut LayoutBuilder,
+        config: &DqnConfig,
+        observation: &Observation,
+        actions: usize,
+    ) -> Result<Self, AgentError> {
+        // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
+        let init = Init::PYTORCH_LINEAR;
+        let (returns, atoms) = match config.distribution {
+            Distribution::None => (Returns::Mean, 1),
+            Distribution::C51(c51) => (Returns::Categories(c51.support()?), c51.atoms),
+            Distribution::Qr(qr) => (Returns::Quantiles(qr.quantiles), qr.quantiles),
+            Distribution::Iqn(iqn) => (Returns::Implicit(iqn), iqn.samples),
+        };
+        let dueling = config.dueling;
+        let head = match returns {
+            Returns::Implicit(iqn) => {
+                let implicit = ImplicitConfig {
+                    encoder: &config.network.encoder,
+                    head: &config.network.head,
+                    actions,
+                    dueling,
+                    cosines: iqn.cosines,
+                };
+                let body = ImplicitQuantiles::new(builder, "q", observation, &implicit, init)?;
+                let noisy = config.network.head.noisy;
+                return Ok(Self { body: Body::Implicit(body), returns, actions, noisy });
+            }
+            Returns::Mean if dueling => Head::Dueling { actions },
+            Returns::Mean => Head::Q { actions },
+            Returns::Categories(_) | Returns::Quantiles(_) => {
+                Head::Distributional { actions, atoms, dueling }
+            }
+        };
+        let head = HeadSpec { name: "q".to_owned(), head, init };
+        let model = Model::new(builder, "", observation, &config.network, &[head], init)?;
+        let (chain, noisy) = (model.chain(0)?, model.is_noisy());
+        Ok(Self { body: Body::Chain { model, chain }, returns, actions, noisy })
+    }
+
+    pub(super) fn summary(&self) -> &Summary {
+        match &self.body {
+            Body::Chain { model, .. } => model.summary(),
+            Body::Implicit(network) => network.summary(),
+        }
+    }
+
+    /// Whether layers carry noise.
+    pub(super) fn is_noisy(&self) -> bool {
+        self.noisy
+    }
+
+    /// Draws the noise of noisy layers anew.
+    pub(super) fn resample_noise(&self, params: &mut Params, rng: &mut Pcg64) {
+        match &self.body {
+            Body::Chain { model, .. } => model.resample_noise(params, rng),
+            Body::Implicit(network) => network.resample_noise(params, rng),
+        }
+    }
+
+    /// The parameters with the noise of noisy layers set to zero.
+    pub(super) fn silent(&self, params: &Params) -> Params {
+        let mut silent = params.clone();
+        match &self.body {
+            Body::Chain { model, .. } => model.silence_noise(&mut silent),
+            Body::Implicit(network) => network.silence_noise(&mut silent),
+        }
+        silent
+    }
+
+    pub(super) fn pack(&self, params: &Params) -> Result<PackedQ, AgentError> {
+        Ok(match &self.body {
+            Body::Chain { chain, .. } => PackedQ::Chain(Packed::new(chain, params)?),
+            Body::Implicit(network) => PackedQ::Implicit(PackedImplicit::new(network, params)?),
+        })
+    }
+
+    /// Numbers that an action's return is learned by, `Z`.
+    pub(super) fn atoms(&self) -> usize {
+        match &self.returns {
+            Returns::Mean => 1,
+            Returns::Categories(support) => support.atoms(),
+            Returns::Quantiles(quantiles) => *quantiles,
+            Returns::Implicit(iqn) => iqn.samples,
+        }
+    }
+
+    /// Numbers that its target consists of, `M`.
+    pub(super) fn target_atoms(&self) -> usize {
+        if let Returns::Implicit(iqn) = &self.returns { iqn.target_samples } else { self.atoms() }
+    }
+
+    /// Where the numbers of an action lie in a batch's output with `atoms` of each: the first, and how far they are apart.
+    pub(super) fn place(&self, row: usize, action: usize, atoms: usize) -> (usize, usize) {
+        match &self.body {
+            Body::Chain { .. } => ((row * self.actions + action) * atoms, 1),
+            Body::Implicit(_) => (row * atoms * self.actions + action, self.actions),
+        }
+    }
+
+    /// The network's numbers with a tape. `taus`, `[B, Z]`, are read by implicit quantiles only.
+    pub(super) fn forward(
+        &self,
+        params: &Params,
+        x: &Input,
+        taus: &[f32],
+        tape: &mut Tape,
+    ) -> Result<Matrix, AgentError> {
+        Ok(match &self.body {
+            Body::Chain { chain, .. } => chain.forward_input(params, x, tape)?,
+            Body::Implicit(network) => network.forward(params, x, taus, tape)?,
+        })
+    }
+
+    /// The network's numbers without a tape. `taus`, `[B, M]`, are read by implicit quantiles only.
+    pub(super) fn infer<'a>(
+        &self,
+        packed: &PackedQ,
+        x: impl Into<Rows<'a>>,
+        rows: usize,
+        taus: &[f32],
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), AgentError> {
+        match (&self.body, packed) {
+            (Body::Chain { chain, .. }, PackedQ::Chain(packed)) => {
+                chain.infer(packed, x, rows, scratch, out)?;
+            }
+            (Body::Implicit(network), PackedQ::Implicit(packed)) => {
+                network.infer(packed, x, rows, taus, scratch, out)?;
+            }
+            _ => unreachable!("weights are packed by the network that reads them"),
+        }
+        Ok(())
+    }
+
+    /// The mean return of every action, `[rows, A]`, by which actions are chosen.
+    pub(super) fn values<'a>(
+        &self,
+        packed: &PackedQ,
+        x: impl Into<Rows<'a>>,
+        rows: usize,
+        scratch: &mut Scratch,
+        buffer: &mut Vec<f32>,
+        out: &mut [f32],
+    ) -> Result<(), AgentError> {
+        let (taus, atoms) = match &self.returns {
+            Returns::Mean => return self.infer(packed, x, rows, &[], scratch, out),
+            Returns::Implicit(iqn) => (rows * iqn.acting_samples, iqn.acting_samples),
+            Returns::Categories(_) | Returns::Quantiles(_) => (0, self.atoms()),
+        };
+        buffer.resize(taus + rows * self.actions * atoms, 0.0);
+        let (taus, numbers) = buffer.split_at_mut(taus);
+        taus.iter_mut().enumerate().for_each(|(i, tau)| *tau = midpoint(i % atoms, atoms));
+        self.infer(packed, x, rows, taus, scratch, numbers)?;
+        self.means(numbers, rows, atoms, out)
+    }
+
+    /// The mean return of every action, `[rows, A]`, from `atoms` numbers of each, which may be used up.
+    pub(super) fn means(
+        &self,
+        numbers: &mut [f32],
+        rows: usize,
+        atoms: usize,
+        out: &mut [f32],
+    ) -> Result<(), AgentError> {
+        if let Returns::Categories(support) = &self.returns {
+            let logits = numbers.to_vec();
+            softmax_rows(&logits, atoms, numbers)?;
+            return Ok(support.expected_values(numbers, out)?);
+        }
+        for row in 0..rows {
+            for action in 0..self.actions {
+                let (first, step) = self.place(row, action, atoms);
+                let sum: f32 = numbers[first..].iter().step_by(step).take(atoms).sum();
+                out[row * self.actions + action] = sum / atoms as f32;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The middle of the `index`th of `count` equal shares.
+pub(super) fn midpoint(index: usize, count: usize) -> f32 {
+    (index as f32 + 0.5) / count as f32
+}
+
+/// The allowed action of the highest value; the first of equals.
+pub(super) fn best(values: &[f32], mask: Option<&[bool]>) -> usize {
+    let first = mask.and_then(|mask| mask.iter().position(|&allowed| allowed)).unwrap_or(0);
+    let mut best = (first, f32::NEG_INFINITY);
+    for (action, &value) in values.iter().enumerate() {
+        if value > best.1 && mask.is_none_or(|mask| mask[action]) {
+            best = (action, value);
+        }
+    }
+    best.0
+}
