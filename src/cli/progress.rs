@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::RunError;
 use crate::runtime::{Observer, Progress};
@@ -35,6 +35,8 @@ pub(super) fn handle_interrupts() -> Result<(), RunError> {
 pub(super) struct Display {
     bars: MultiProgress,
     style: Style,
+    /// What becomes of the bar of a run that has ended.
+    finish: ProgressFinish,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,12 @@ impl Display {
             (false, true) => Style::Bars,
             (false, false) => Style::Lines,
         };
-        Self { bars: MultiProgress::new(), style }
+        Self { bars: MultiProgress::new(), style, finish: ProgressFinish::AndLeave }
+    }
+
+    /// For more runs than a screen has lines: only those under way are shown.
+    pub(super) fn of_many(silent: bool) -> Self {
+        Self { finish: ProgressFinish::AndClear, ..Self::new(silent) }
     }
 
     /// A line that is no progress.
@@ -66,7 +73,10 @@ impl Display {
         match self.style {
             Style::Silent => Box::new(|_| !INTERRUPTED.load(Ordering::Relaxed)),
             Style::Lines => line_observer(name),
-            Style::Bars => bar_observer(self.bars.add(ProgressBar::new(0)), name),
+            Style::Bars => {
+                let bar = ProgressBar::new(0).with_finish(self.finish.clone());
+                bar_observer(self.bars.add(bar), name)
+            }
         }
     }
 }
@@ -86,7 +96,7 @@ fn bar_observer(bar: ProgressBar, name: String) -> Box<Observer<'static>> {
             bar.set_position(progress.env_steps.min(progress.total_timesteps));
             bar.set_message(message(progress));
             if ends {
-                bar.finish();
+                bar.finish_using_style();
             }
         }
         !INTERRUPTED.load(Ordering::Relaxed)

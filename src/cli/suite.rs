@@ -14,7 +14,7 @@ pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError>
     let mut complete = true;
     if !args.table {
         progress::handle_interrupts()?;
-        let display = Display::new(false);
+        let display = Display::of_many(false);
         let observe = |job: &Job| display.observer(job.name.clone());
         complete = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
     }
