@@ -7,16 +7,27 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 20] = [
+    ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
+    ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
+    ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
     ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),
+    ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
     ("ppo-acrobot", include_str!("presets/ppo-acrobot.toml")),
     ("ppo-cartpole", include_str!("presets/ppo-cartpole.toml")),
     ("ppo-cartpole-novel", include_str!("presets/ppo-cartpole-novel.toml")),
     ("ppo-cartpole-throughput", include_str!("presets/ppo-cartpole-throughput.toml")),
+    ("ppo-doorkey", include_str!("presets/ppo-doorkey.toml")),
+    ("ppo-foraging", include_str!("presets/ppo-foraging.toml")),
     ("ppo-lunarlander", include_str!("presets/ppo-lunarlander.toml")),
     ("ppo-minatar", include_str!("presets/ppo-minatar.toml")),
+    ("ppo-minigrid-memory", include_str!("presets/ppo-minigrid-memory.toml")),
     ("ppo-mountaincar", include_str!("presets/ppo-mountaincar.toml")),
     ("ppo-pendulum", include_str!("presets/ppo-pendulum.toml")),
+    ("ppo-poc-memory", include_str!("presets/ppo-poc-memory.toml")),
+    ("ppo-repeat-previous", include_str!("presets/ppo-repeat-previous.toml")),
+    ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
+    ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];
 
 /// Settings for an algorithm in an environment.
