@@ -2,7 +2,7 @@
 
 use agon_envs::spaces::Dtype;
 use agon_envs::{ObsBuffer, Space};
-use agon_nn::{ByteMatrix, ImageShape, Input, Matrix, ModelConfig, Observation, Rows};
+use agon_nn::{ByteMatrix, ImageShape, Input, Matrix, MemoryConfig, ModelConfig, Observation, Rows};
 
 use crate::AgentError;
 
@@ -96,6 +96,15 @@ pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Re
 /// Rows of bytes as a network reads them when it learns.
 pub(crate) fn bytes(rows: usize, width: usize, values: &[u8]) -> Result<Input, AgentError> {
     Ok(ByteMatrix::from_slice(rows, width, values, BYTE_SCALE)?.into())
+}
+
+/// Refuses memories, for what learns from single transitions.
+pub(crate) fn check_no_memory(algorithm: &'static str, config: &ModelConfig) -> Result<(), AgentError> {
+    if config.memory != MemoryConfig::None {
+        let (expected, found) = ("network.memory.kind = \"none\"", format!("{:?}", config.memory));
+        return Err(AgentError::Unsupported { algorithm, expected, found });
+    }
+    Ok(())
 }
 
 /// Refuses noisy heads, which explore where a policy is no distribution.

@@ -47,7 +47,8 @@ impl OffPolicySettings<'_> {
             let expected = format!("a multiple of num_envs = {num_envs}");
             return Err(AgentError::setting("train_frequency", expected, self.train_frequency));
         }
-        network::check_feed_forward(self.algorithm, self.network)?;
+        network::check_no_memory(self.algorithm, self.network)?;
+        network::check_not_noisy(self.algorithm, self.network)?;
         Ok(Schedule { num_steps: self.train_frequency / num_envs })
     }
 }

@@ -1,14 +1,12 @@
 //! The settings of DQN and of its named combinations.
 
 use agon_nn::losses::distributional::Support;
-use agon_nn::{
-    Activation, AdamConfig, EncoderConfig, HeadConfig, MemoryConfig, ModelConfig, NnError, OptimizerConfig,
-};
+use agon_nn::{Activation, AdamConfig, EncoderConfig, HeadConfig, ModelConfig, NnError, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::AgentError;
 use crate::error::{ensure, positive};
 use crate::replay::PrioritizedConfig;
+use crate::{AgentError, network};
 
 /// What is learned of the returns of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -290,11 +288,7 @@ impl DqnConfig {
             prioritized.validate()?;
         }
         self.validate_distribution()?;
-        if self.network.memory != MemoryConfig::None {
-            let (expected, found) = ("network.memory.kind = \"none\"", format!("{:?}", self.network.memory));
-            return Err(AgentError::Unsupported { algorithm: "dqn", expected, found });
-        }
-        Ok(())
+        network::check_no_memory("dqn", &self.network)
     }
 
     fn validate_distribution(&self) -> Result<(), AgentError> {
