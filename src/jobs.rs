@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::RunError;
 use crate::config::RunConfig;
 use crate::experiment::RETURN_METRIC;
+use crate::memory;
 use crate::plot::{self, XAxis};
 use crate::run::{RunDirectory, checkpoint};
 use crate::runtime::{self, Observer, Outcome, Setup};
@@ -54,6 +55,16 @@ impl Job {
             Some(outcome) => Ok(outcome),
             None => runtime::resume(setup, &self.path, Some(self.config.runtime.threads), &mut watch),
         }
+    }
+
+    /// Bytes that working on it will need at most; none if it is at its goal.
+    fn memory(&self, setup: &Setup) -> Result<u64, RunError> {
+        if RunDirectory::exists(&self.path) && self.outcome()?.is_some() {
+            return Ok(0);
+        }
+        let mut config = self.config.clone();
+        config.resolve(&setup.registry, &setup.algorithms)?;
+        runtime::memory_bytes(setup, &config)
     }
 
     /// Refuses to go on with a run that is not this job's.
@@ -100,7 +111,8 @@ pub fn seconds_taken(path: &Path) -> Result<f64, RunError> {
     Ok(seconds.last().map_or(0.0, |&(_, seconds)| seconds))
 }
 
-/// Does jobs side by side, at most `at_once` of them, on `cores` threads in all; in lockstep mode that changes no result.
+/// Does jobs side by side, at most `at_once` of them and as many as the memory has room for, on `cores` threads in all; in
+/// lockstep mode that changes no result.
 /// Once one is told to stop no other one is begun: those have no outcome.
 ///
 /// # Errors
@@ -130,6 +142,7 @@ pub fn work_all_then<'a>(
     let at_once = at_once.clamp(1, jobs.len().max(1));
     let threads = (cores / at_once).max(1);
     let stopped = AtomicBool::new(false);
+    let memory = Memory::new(memory::available());
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..jobs.len()).collect());
     let outcomes: Mutex<Vec<Option<Result<Outcome, RunError>>>> =
         Mutex::new(jobs.iter().map(|_| None).collect());
@@ -141,7 +154,11 @@ pub fn work_all_then<'a>(
                     let Some(index) = next else { return };
                     let mut job = jobs[index].clone();
                     job.config.runtime.threads = threads;
-                    let mut outcome = job.work(setup, &mut *observe(&job));
+                    let needed = if at_once > 1 { job.memory(setup) } else { Ok(0) };
+                    let mut outcome = needed.and_then(|needed| {
+                        let _room = memory.wait_for(needed);
+                        job.work(setup, &mut *observe(&job))
+                    });
                     let mut goes_on = outcome.as_ref().is_ok_and(|outcome| outcome.env_steps >= job.goal());
                     if let (true, Err(error)) = (goes_on, done(index)) {
                         outcome = Err(error);
@@ -164,7 +181,73 @@ pub fn complete(jobs: &[Job], outcomes: Vec<Option<Outcome>>) -> Option<Vec<Outc
     jobs.iter().zip(outcomes).map(reached).collect()
 }
 
+/// Memory that jobs side by side share: one that does not fit beside the others waits for them.
+struct Memory {
+    total: u64,
+    taken: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// A part of the memory, given back when it is dropped.
+struct Room<'a> {
+    memory: &'a Memory,
+    bytes: u64,
+}
+
+impl Memory {
+    fn new(total: u64) -> Self {
+        Self { total, taken: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// Takes room once there is enough, or nothing is taken: then the run itself says what is too large.
+    fn wait_for(&self, bytes: u64) -> Room<'_> {
+        let mut taken = lock(&self.taken);
+        while *taken > 0 && taken.saturating_add(bytes) > self.total {
+            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = taken.saturating_add(bytes);
+        Room { memory: self, bytes }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        *lock(&self.memory.taken) -= self.bytes;
+        self.memory.freed.notify_all();
+    }
+}
+
 /// A poisoned lock only means that another run panicked; what it guards is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_wait_until_they_fit_beside_the_others() {
+        let memory = Memory::new(10);
+        let most = Mutex::new((0_u64, 0_u64));
+        thread::scope(|scope| {
+            for bytes in [4, 6, 7, 10, 3, 0] {
+                let (memory, most) = (&memory, &most);
+                scope.spawn(move || {
+                    let _room = memory.wait_for(bytes);
+                    {
+                        let mut now = lock(most);
+                        now.0 += bytes;
+                        now.1 = now.1.max(now.0);
+                    }
+                    thread::yield_now();
+                    lock(most).0 -= bytes;
+                });
+            }
+        });
+        assert_eq!(*lock(&memory.taken), 0);
+        assert!((1..=10).contains(&lock(&most).1), "{:?}", lock(&most));
+        // What never fits runs alone, and is refused by the run itself.
+        drop(memory.wait_for(11));
+    }
 }
