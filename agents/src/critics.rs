@@ -221,3 +221,78 @@ pub(crate) fn concatenated(
     }
     Ok(joined)
 }
+
+#[cfg(test)]
+mod tests {
+    use agon_envs::Pcg64;
+    use agon_nn::Activation;
+
+    use super::*;
+    use crate::test_support::mlp;
+
+    fn critics() -> TwinCritics {
+        let (network, head) = (mlp(&[8], Activation::Tanh), Head::Value);
+        TwinCritics::new(&Observation::Vector(3), &network, &head, OptimizerConfig::default(), 5).unwrap()
+    }
+
+    fn rows(seed: u64) -> Vec<f32> {
+        let mut rng = Pcg64::seed_from(seed);
+        (0..4 * 3).map(|_| rng.uniform(-1.0, 1.0) as f32).collect()
+    }
+
+    #[test]
+    fn the_gradient_of_what_is_read_equals_finite_differences() {
+        let (critics, mut others) = (critics(), LayoutBuilder::new());
+        others.add("unrelated", &[2], Init::Zeros);
+        let (others, weight, step) = (others.build(0), -0.5, 1.0 / 256.0);
+        for both in [false, true] {
+            let mut x = rows(1);
+            let evaluate = |x: &[f32]| {
+                let x = Matrix::from_slice(4, 3, x).unwrap();
+                critics.input_gradient(x, both, weight, &others).unwrap()
+            };
+            let (_, gradient) = evaluate(&x);
+            for i in 0..x.len() {
+                let at = x[i];
+                let mut sum = |value: f32| {
+                    x[i] = value;
+                    evaluate(&x).0.iter().map(|&value| f64::from(weight * value)).sum::<f64>()
+                };
+                let difference = (sum(at + step) - sum(at - step)) / f64::from(2.0 * step);
+                x[i] = at;
+                assert!((difference - f64::from(gradient[i])).abs() < 1e-4, "both {both}, value {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_smaller_value_is_taken_and_targets_follow_slowly() {
+        let mut critics = critics();
+        let x = Input::Floats(Matrix::from_slice(4, 3, &rows(2)).unwrap());
+        let [first, second] = critics.outputs(&x, &critics.params, &mut Tape::inference()).unwrap();
+        let smaller: Vec<f32> =
+            first.as_slice().iter().zip(second.as_slice()).map(|(a, b)| a.min(*b)).collect();
+        assert_eq!(critics.values(&x).unwrap(), smaller);
+        assert_ne!(first.as_slice(), second.as_slice(), "the networks differ from the start");
+        assert_eq!(critics.target_values(&x).unwrap(), smaller, "targets start as copies");
+        critics.params.as_mut_slice().iter_mut().for_each(|value| *value += 1.0);
+        let before = critics.target_params.as_slice()[0];
+        critics.follow(0.25).unwrap();
+        assert!((critics.target_params.as_slice()[0] - (before + 0.25)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn regression_reaches_its_targets() {
+        let mut critics = critics();
+        let x = Input::Floats(Matrix::from_slice(4, 3, &rows(3)).unwrap());
+        let targets = [1.0, -1.0, 0.5, 2.0];
+        let mut grads = vec![0.0; critics.params.len()];
+        for _ in 0..2000 {
+            critics.regress(&x, &[0; 4], &targets, 0.25, &mut grads).unwrap();
+            critics.step(&mut grads, &[], f64::INFINITY, 1e-2).unwrap();
+        }
+        for (value, target) in critics.values(&x).unwrap().iter().zip(targets) {
+            assert!((value - target).abs() < 0.02, "expected {target}, got {value}");
+        }
+    }
+}
