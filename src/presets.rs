@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 22] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -26,6 +26,8 @@ const FILES: [(&str, &str); 20] = [
     ("ppo-pendulum", include_str!("presets/ppo-pendulum.toml")),
     ("ppo-poc-memory", include_str!("presets/ppo-poc-memory.toml")),
     ("ppo-repeat-previous", include_str!("presets/ppo-repeat-previous.toml")),
+    ("pqn-cartpole", include_str!("presets/pqn-cartpole.toml")),
+    ("pqn-minatar", include_str!("presets/pqn-minatar.toml")),
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];

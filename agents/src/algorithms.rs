@@ -14,6 +14,7 @@ use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
+use crate::pqn::{Pqn, PqnConfig};
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 
@@ -201,6 +202,11 @@ impl Algorithms {
             "Twin delayed deterministic policy gradient, continuous (off-policy).",
             |config: Td3Config, info: &RunInfo| Td3::new(config, info),
         );
+        let pqn = AlgorithmSpec::new(
+            "pqn",
+            "Parallel Q-learning with λ-returns and LayerNorm, without replay (on-policy data).",
+            |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
+        );
         let variant = |name, summary, defaults| {
             let build = |config: DqnConfig, info: &RunInfo| Dqn::new(config, info);
             AlgorithmSpec::with_defaults(name, summary, defaults, build)
@@ -216,7 +222,7 @@ impl Algorithms {
         for spec in [c51, iqn, qr_dqn, rainbow] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
-        for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {
+        for spec in [a2c, appo, dqn, impala, ppo, pqn, sac, td3] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         algorithms

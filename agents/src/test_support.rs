@@ -241,6 +241,7 @@ pub(crate) fn small_cnn() -> ModelConfig {
         convs: vec![ConvConfig::new(8, 3)],
         hidden: vec![32],
         activation: Activation::Relu,
+        layer_norm: false,
     };
     ModelConfig { encoder, ..ModelConfig::default() }
 }

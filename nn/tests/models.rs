@@ -33,6 +33,7 @@ fn cases() -> Vec<(&'static str, Observation)> {
         (r#"{"kind": "mlp", "hidden": [6]}"#, Observation::Discrete(vec![3, 5])),
         (r#"{"kind": "cnn"}"#, image(4, 10, 10, false)),
         (r#"{"kind": "cnn", "hidden": [20]}"#, image(1, 36, 40, true)),
+        (r#"{"kind": "cnn", "hidden": [20], "layer_norm": true}"#, image(3, 7, 6, true)),
         (
             r#"{"kind": "cnn", "convs": [{"channels": 6, "kernel": [3, 2], "stride": [2, 1], "padding": [1, 0]}]}"#,
             image(3, 7, 8, true),
@@ -242,6 +243,10 @@ fn parameters_are_named_as_pytorch_users_would() {
     assert_eq!(
         names(r#"{"kind": "nature_cnn"}"#, &image(4, 84, 84, false)),
         ["encoder.0.weight", "encoder.2.weight", "encoder.4.weight", "encoder.7.weight", "q.0.weight"]
+    );
+    assert_eq!(
+        names(r#"{"kind": "cnn", "layer_norm": true}"#, &image(4, 10, 10, false)),
+        ["encoder.0.weight", "encoder.1.weight", "encoder.4.weight", "encoder.5.weight", "q.0.weight"]
     );
     assert_eq!(
         names(r#"{"kind": "impala", "channels": [4]}"#, &image(3, 9, 9, false))[..3],

@@ -80,6 +80,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("sac", &[&CONTINUOUS]),
         case("sac", &[&CONTINUOUS, &["env.id=CartPole-v1"]]),
         case("td3", &[&CONTINUOUS]),
+        case("pqn", &[&PPO]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
     ]

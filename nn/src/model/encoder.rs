@@ -13,6 +13,7 @@ use crate::init::Init;
 use crate::layer::Layer;
 use crate::linear::Activation;
 use crate::mlp::hidden_layers as mlp;
+use crate::norm::Norm;
 use crate::parallel::Parallel;
 use crate::params::LayoutBuilder;
 use crate::pool::{Pool2d, PoolConfig};
@@ -93,6 +94,10 @@ pub enum EncoderConfig {
         /// What follows each layer.
         #[serde(default = "relu")]
         activation: Activation,
+        /// Whether a LayerNorm, over all channels and pixels of an image, comes between each linear map and its
+        /// activation, as in PQN.
+        #[serde(default)]
+        layer_norm: bool,
     },
     /// 32 8×8 stride 4, 64 4×4 stride 2, 64 3×3, one linear layer, all with ReLU (Mnih et al. 2015).
     NatureCnn {
@@ -233,7 +238,10 @@ impl EncoderConfig {
                 let layers = self.build(builder, prefix, &planes, init)?;
                 Ok(std::iter::once(ChannelsFirst::new(shape).into()).chain(layers).collect())
             }
-            (Self::Cnn { convs, hidden, activation }, Observation::Image { shape: image, .. }) => {
+            (
+                Self::Cnn { convs, hidden, activation, layer_norm },
+                Observation::Image { shape: image, .. },
+            ) => {
                 let large = image.height.min(image.width) >= 36;
                 let convs = match (convs.is_empty(), large) {
                     (false, _) => convs.clone(),
@@ -242,14 +250,14 @@ impl EncoderConfig {
                 };
                 let default = [if large { nature_hidden() } else { minatar_hidden() }];
                 let hidden = if hidden.is_empty() { &default[..] } else { hidden };
-                cnn(builder, prefix, *image, &convs, hidden, *activation, init)
+                cnn(builder, prefix, *image, &convs, (hidden, *activation, *layer_norm), init)
             }
             (Self::NatureCnn { hidden }, Observation::Image { shape: image, .. }) => {
-                cnn(builder, prefix, *image, &nature_convs(), &[*hidden], Activation::Relu, init)
+                cnn(builder, prefix, *image, &nature_convs(), (&[*hidden], Activation::Relu, false), init)
             }
             (Self::MinatarCnn { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 let convs = [ConvConfig::new(*channels, 3)];
-                cnn(builder, prefix, *image, &convs, &[*hidden], Activation::Relu, init)
+                cnn(builder, prefix, *image, &convs, (&[*hidden], Activation::Relu, false), init)
             }
             (Self::Impala { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 impala(builder, prefix, *image, channels, *hidden, init)
@@ -291,7 +299,7 @@ impl EncoderConfig {
         match observation {
             Observation::Vector(_) => Self::default(),
             Observation::Image { .. } => {
-                Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu() }
+                Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu(), layer_norm: false }
             }
             Observation::Discrete(_) => {
                 let width = embedding_width();
@@ -309,25 +317,31 @@ fn nature_convs() -> Vec<ConvConfig> {
     vec![ConvConfig::new(32, 8).stride(4), ConvConfig::new(64, 4).stride(2), ConvConfig::new(64, 3)]
 }
 
-/// Convolutions, then linear layers.
+/// Convolutions, then linear layers, with a LayerNorm before each activation or without.
 fn cnn(
     builder: &mut LayoutBuilder,
     prefix: &str,
     image: ImageShape,
     convs: &[ConvConfig],
-    hidden: &[usize],
-    activation: Activation,
+    (hidden, activation, layer_norm): (&[usize], Activation, bool),
     init: Init,
 ) -> Result<Vec<Arc<dyn Layer>>, NnError> {
     let (mut layers, mut shape): (Vec<Arc<dyn Layer>>, _) = (Vec::new(), image);
+    let (fused, siblings) = if layer_norm { (Activation::Identity, 3) } else { (activation, 2) };
     for (index, config) in convs.iter().enumerate() {
-        let name = format!("{prefix}.{}", 2 * index);
-        let conv = Conv2d::new(builder, &name, shape, config.clone(), activation, init)?;
+        let index = siblings * index;
+        let name = format!("{prefix}.{index}");
+        let conv = Conv2d::new(builder, &name, shape, config.clone(), fused, init)?;
         shape = conv.output_shape();
         layers.push(conv.into());
+        if layer_norm {
+            let name = format!("{prefix}.{}", index + 1);
+            layers.push(Norm::layer(builder, &name, shape.len(), Norm::LAYER_EPS).into());
+            layers.push(Activate::new(activation, &<[usize; 3]>::from(shape)).into());
+        }
     }
-    let flattened = 2 * convs.len() + 1;
-    layers.extend(mlp(builder, prefix, flattened, shape.len(), (hidden, activation, false), init)?);
+    let flattened = siblings * convs.len() + 1;
+    layers.extend(mlp(builder, prefix, flattened, shape.len(), (hidden, activation, layer_norm), init)?);
     Ok(layers)
 }
 
