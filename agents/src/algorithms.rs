@@ -14,6 +14,7 @@ use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
+use crate::pqn::{Pqn, PqnConfig};
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 
@@ -213,7 +214,12 @@ impl Algorithms {
             "DQN with double Q-learning, dueling, n steps, priorities, C51 and noisy layers.",
             DqnConfig::rainbow,
         );
-        for spec in [c51, iqn, qr_dqn, rainbow] {
+        let pqn = AlgorithmSpec::new(
+            "pqn",
+            "Parallel Q-learning with λ-returns, without replay and target network.",
+            |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
+        );
+        for spec in [c51, iqn, pqn, qr_dqn, rainbow] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {

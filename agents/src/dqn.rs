@@ -23,13 +23,13 @@
 
 mod config;
 mod minibatch;
-mod policy;
-mod q_network;
+pub(crate) mod policy;
+pub(crate) mod q_network;
 
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{LayoutBuilder, Optimizer, OptimizerState, Params, Summary};
+use agon_nn::{Init, LayoutBuilder, Optimizer, OptimizerState, Params, Summary};
 use serde::{Deserialize, Serialize};
 
 pub use config::{C51Config, Distribution, DqnConfig, IqnConfig, Loss, QrConfig, Sampling};
@@ -47,7 +47,7 @@ use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment};
 use minibatch::{SliceWork, Steps, Update};
 use policy::DqnPolicy;
-use q_network::{PackedQ, QNetwork, Returns};
+use q_network::{PackedQ, QNetwork, QShape, Returns};
 
 /// The learner.
 pub struct Dqn {
@@ -108,7 +108,14 @@ impl Dqn {
         let num_actions = single_discrete("dqn", &info.action_spec)?;
         let observation = network::observation("dqn", &info.observation_space)?;
         let mut builder = LayoutBuilder::new();
-        let network = QNetwork::new(&mut builder, &config, &observation, num_actions)?;
+        let shape = QShape {
+            distribution: config.distribution,
+            dueling: config.dueling,
+            network: &config.network,
+            // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
+            init: Init::PYTORCH_LINEAR,
+        };
+        let network = QNetwork::new(&mut builder, shape, &observation, num_actions)?;
         let mut params = builder.build(stream(info.seed, 0));
         let mut rng = Pcg64::seed_from(stream(info.seed, 1));
         let target_params = params.clone();

@@ -27,6 +27,7 @@ mod off_policy;
 pub mod policy;
 mod policy_gradient;
 pub mod ppo;
+pub mod pqn;
 pub mod replay;
 pub mod returns;
 pub mod rnd;

@@ -8,12 +8,12 @@ use crate::schedule::LinearSchedule;
 use crate::{AgentError, network};
 
 /// A snapshot of the Q network, with its exploration.
-pub(super) struct DqnPolicy {
-    pub(super) network: Arc<QNetwork>,
-    pub(super) packed: PackedQ,
+pub(crate) struct DqnPolicy {
+    pub(crate) network: Arc<QNetwork>,
+    pub(crate) packed: PackedQ,
     /// The network without its noise, if it has some.
-    pub(super) silent: Option<PackedQ>,
-    pub(super) epsilon: LinearSchedule,
+    pub(crate) silent: Option<PackedQ>,
+    pub(crate) epsilon: LinearSchedule,
 }
 
 /// Marks a row whose action the network chooses.

@@ -13,6 +13,7 @@ use crate::init::Init;
 use crate::layer::Layer;
 use crate::linear::Activation;
 use crate::mlp::hidden_layers as mlp;
+use crate::norm::Norm;
 use crate::parallel::Parallel;
 use crate::params::LayoutBuilder;
 use crate::pool::{Pool2d, PoolConfig};
@@ -108,6 +109,9 @@ pub enum EncoderConfig {
         /// Width of the linear layer.
         #[serde(default = "minatar_hidden")]
         hidden: usize,
+        /// Whether a LayerNorm over all values comes before each activation, as in PQN.
+        #[serde(default)]
+        layer_norm: bool,
     },
     /// Three stages of a convolution, max-pooling and two residual blocks, then ReLU and one linear layer (Espeholt et
     /// al. 2018, arXiv:1802.01561).
@@ -247,9 +251,12 @@ impl EncoderConfig {
             (Self::NatureCnn { hidden }, Observation::Image { shape: image, .. }) => {
                 cnn(builder, prefix, *image, &nature_convs(), &[*hidden], Activation::Relu, init)
             }
-            (Self::MinatarCnn { channels, hidden }, Observation::Image { shape: image, .. }) => {
-                let convs = [ConvConfig::new(*channels, 3)];
-                cnn(builder, prefix, *image, &convs, &[*hidden], Activation::Relu, init)
+            (Self::MinatarCnn { channels, hidden, layer_norm }, Observation::Image { shape: image, .. }) => {
+                let conv = ConvConfig::new(*channels, 3);
+                if *layer_norm {
+                    return normalized_cnn(builder, prefix, *image, conv, *hidden, init);
+                }
+                cnn(builder, prefix, *image, &[conv], &[*hidden], Activation::Relu, init)
             }
             (Self::Impala { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 impala(builder, prefix, *image, channels, *hidden, init)
@@ -329,6 +336,23 @@ fn cnn(
     let flattened = 2 * convs.len() + 1;
     layers.extend(mlp(builder, prefix, flattened, shape.len(), (hidden, activation, false), init)?);
     Ok(layers)
+}
+
+/// A convolution and a linear layer, each with a LayerNorm and ReLU; names as in CleanRL's `pqn_atari_envpool.py`.
+fn normalized_cnn(
+    builder: &mut LayoutBuilder,
+    prefix: &str,
+    image: ImageShape,
+    conv: ConvConfig,
+    hidden: usize,
+    init: Init,
+) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+    let conv = Conv2d::new(builder, &format!("{prefix}.0"), image, conv, Activation::Identity, init)?;
+    let shape = conv.output_shape();
+    let norm = Norm::layer(builder, &format!("{prefix}.1"), shape.len(), Norm::LAYER_EPS);
+    let relu = Activate::new(Activation::Relu, &<[usize; 3]>::from(shape));
+    let layers = mlp(builder, prefix, 4, shape.len(), (&[hidden], Activation::Relu, true), init)?;
+    Ok([conv.into(), norm.into(), relu.into()].into_iter().chain(layers).collect())
 }
 
 /// Names as in CleanRL's `ppo_procgen.py`.
