@@ -10,6 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::AgentError;
 use crate::a2c::{A2c, A2cConfig};
+use crate::bootstrapped_dqn::{BootstrappedDqn, BootstrappedDqnConfig};
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
@@ -219,7 +220,12 @@ impl Algorithms {
             "Parallel Q-learning with λ-returns, without replay and target network.",
             |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
         );
-        for spec in [c51, iqn, pqn, qr_dqn, rainbow] {
+        let bootstrapped_dqn = AlgorithmSpec::new(
+            "bootstrapped-dqn",
+            "An ensemble of Q networks with random priors, for deep exploration.",
+            |config: BootstrappedDqnConfig, info: &RunInfo| BootstrappedDqn::new(config, info),
+        );
+        for spec in [bootstrapped_dqn, c51, iqn, pqn, qr_dqn, rainbow] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {

@@ -13,6 +13,7 @@ pub mod a2c;
 mod action_box;
 mod actor_critic;
 pub mod algorithms;
+pub mod bootstrapped_dqn;
 pub mod chunks;
 mod critics;
 mod distribution;

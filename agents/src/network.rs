@@ -66,6 +66,15 @@ pub(crate) fn rows(observations: &ObsBuffer) -> Rows<'_> {
     }
 }
 
+/// One of the rows, as a network reads it when it acts.
+pub(crate) fn row(observations: &ObsBuffer, row: usize, width: usize) -> Rows<'_> {
+    let range = row * width..(row + 1) * width;
+    match observations {
+        ObsBuffer::F32(values) => Rows::F32(&values[range]),
+        ObsBuffer::U8(values) => Rows::U8 { values: &values[range], scale: BYTE_SCALE },
+    }
+}
+
 /// As [`rows`], the first `count` rows of `width` values.
 pub(crate) fn first_rows(observations: &ObsBuffer, count: usize, width: usize) -> Rows<'_> {
     match observations {

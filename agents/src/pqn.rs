@@ -20,8 +20,8 @@ use std::sync::Arc;
 use agon_envs::{ObsBuffer, Pcg64};
 use agon_nn::losses::mse;
 use agon_nn::{
-    Activation, EncoderConfig, Init, LayoutBuilder, ModelConfig, Optimizer, OptimizerConfig,
-    OptimizerState, Params, Scratch, Summary, Tape,
+    Activation, EncoderConfig, Init, LayoutBuilder, ModelConfig, Optimizer, OptimizerConfig, OptimizerState,
+    Params, Scratch, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
