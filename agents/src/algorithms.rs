@@ -16,6 +16,7 @@ use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
 use crate::pqn::{Pqn, PqnConfig};
+use crate::r2d2::{R2d2, R2d2Config};
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 
@@ -225,7 +226,12 @@ impl Algorithms {
             "An ensemble of Q networks with random priors, for deep exploration.",
             |config: BootstrappedDqnConfig, info: &RunInfo| BootstrappedDqn::new(config, info),
         );
-        for spec in [bootstrapped_dqn, c51, iqn, pqn, qr_dqn, rainbow] {
+        let r2d2 = AlgorithmSpec::new(
+            "r2d2",
+            "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
+            |config: R2d2Config, info: &RunInfo| R2d2::new(config, info),
+        );
+        for spec in [bootstrapped_dqn, r2d2, c51, iqn, pqn, qr_dqn, rainbow] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {

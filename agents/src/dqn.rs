@@ -355,14 +355,7 @@ impl Learner for Dqn {
         let target_params = restored_params(&self.params, &saved.target_params)?;
         let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
         let replay = self.replay.restored(saved.replay, chunks)?;
-        let priorities = match (&self.priorities, saved.priorities) {
-            (Some(priorities), Some(saved)) => Some(priorities.restored(saved)?),
-            (None, None) => None,
-            (expected, _) => {
-                let expected = if expected.is_some() { "priorities" } else { "no priorities" };
-                return Err(AgentError::Restore(format!("expected a replay buffer with {expected}")));
-            }
-        };
+        let priorities = Priorities::restored_where_used(self.priorities.as_ref(), saved.priorities)?;
         self.target = self.network.pack(&target_params)?;
         (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
         (self.replay, self.priorities) = (replay, priorities);

@@ -29,6 +29,7 @@ pub mod policy;
 mod policy_gradient;
 pub mod ppo;
 pub mod pqn;
+pub mod r2d2;
 pub mod replay;
 pub mod returns;
 pub mod rnd;

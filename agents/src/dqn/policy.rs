@@ -34,10 +34,7 @@ impl Policy for DqnPolicy {
         for (row, action) in actions.iter_mut().enumerate() {
             *action = EXPLOIT;
             if epsilon > 0.0 && rng.random() < epsilon {
-                let allowed = mask_of(row).map_or(num_actions, |mask| mask.iter().filter(|&&a| a).count());
-                let chosen = rng.bounded(allowed.max(1) as u64 - 1) as usize;
-                let nth = |mask: &[bool]| (0..num_actions).filter(|&a| mask[a]).nth(chosen);
-                *action = mask_of(row).and_then(nth).unwrap_or(chosen) as u32;
+                *action = network::random_action(num_actions, mask_of(row), rng);
             }
             greedy |= *action == EXPLOIT;
         }

@@ -14,6 +14,7 @@
 
 mod chunk;
 mod prioritized;
+mod sequences;
 mod stream;
 mod sum_tree;
 
