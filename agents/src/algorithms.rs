@@ -10,11 +10,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::AgentError;
 use crate::a2c::{A2c, A2cConfig};
+use crate::bootstrapped_dqn::{BootstrappedDqn, BootstrappedDqnConfig};
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::learner::{Learner, RunInfo};
 use crate::ppo::{Ppo, PpoConfig};
 use crate::pqn::{Pqn, PqnConfig};
+use crate::r2d2::{R2d2, R2d2Config};
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 
@@ -202,11 +204,6 @@ impl Algorithms {
             "Twin delayed deterministic policy gradient, continuous (off-policy).",
             |config: Td3Config, info: &RunInfo| Td3::new(config, info),
         );
-        let pqn = AlgorithmSpec::new(
-            "pqn",
-            "Parallel Q-learning with λ-returns and LayerNorm, without replay (on-policy data).",
-            |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
-        );
         let variant = |name, summary, defaults| {
             let build = |config: DqnConfig, info: &RunInfo| Dqn::new(config, info);
             AlgorithmSpec::with_defaults(name, summary, defaults, build)
@@ -219,10 +216,25 @@ impl Algorithms {
             "DQN with double Q-learning, dueling, n steps, priorities, C51 and noisy layers.",
             DqnConfig::rainbow,
         );
-        for spec in [c51, iqn, qr_dqn, rainbow] {
+        let pqn = AlgorithmSpec::new(
+            "pqn",
+            "Parallel Q-learning with λ-returns, without replay and target network.",
+            |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
+        );
+        let bootstrapped_dqn = AlgorithmSpec::new(
+            "bootstrapped-dqn",
+            "An ensemble of Q networks with random priors, for deep exploration.",
+            |config: BootstrappedDqnConfig, info: &RunInfo| BootstrappedDqn::new(config, info),
+        );
+        let r2d2 = AlgorithmSpec::new(
+            "r2d2",
+            "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
+            |config: R2d2Config, info: &RunInfo| R2d2::new(config, info),
+        );
+        for spec in [bootstrapped_dqn, r2d2, c51, iqn, pqn, qr_dqn, rainbow] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
-        for spec in [a2c, appo, dqn, impala, ppo, pqn, sac, td3] {
+        for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         algorithms

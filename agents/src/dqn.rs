@@ -23,13 +23,13 @@
 
 mod config;
 mod minibatch;
-mod policy;
-mod q_network;
+pub(crate) mod policy;
+pub(crate) mod q_network;
 
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{LayoutBuilder, Optimizer, OptimizerState, Params, Summary};
+use agon_nn::{Init, LayoutBuilder, Optimizer, OptimizerState, Params, Summary};
 use serde::{Deserialize, Serialize};
 
 pub use config::{C51Config, Distribution, DqnConfig, IqnConfig, Loss, QrConfig, Sampling};
@@ -47,7 +47,7 @@ use crate::slices::{awake, descend, for_each_slice, slice_range};
 use crate::{AgentError, Fragment};
 use minibatch::{SliceWork, Steps, Update};
 use policy::DqnPolicy;
-use q_network::{PackedQ, QNetwork, Returns};
+use q_network::{PackedQ, QNetwork, QShape, Returns};
 
 /// The learner.
 pub struct Dqn {
@@ -108,7 +108,14 @@ impl Dqn {
         let num_actions = single_discrete("dqn", &info.action_spec)?;
         let observation = network::observation("dqn", &info.observation_space)?;
         let mut builder = LayoutBuilder::new();
-        let network = QNetwork::new(&mut builder, &config, &observation, num_actions)?;
+        let shape = QShape {
+            distribution: config.distribution,
+            dueling: config.dueling,
+            network: &config.network,
+            // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
+            init: Init::PYTORCH_LINEAR,
+        };
+        let network = QNetwork::new(&mut builder, shape, &observation, num_actions)?;
         let mut params = builder.build(stream(info.seed, 0));
         let mut rng = Pcg64::seed_from(stream(info.seed, 1));
         let target_params = params.clone();
@@ -348,14 +355,7 @@ impl Learner for Dqn {
         let target_params = restored_params(&self.params, &saved.target_params)?;
         let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
         let replay = self.replay.restored(saved.replay, chunks)?;
-        let priorities = match (&self.priorities, saved.priorities) {
-            (Some(priorities), Some(saved)) => Some(priorities.restored(saved)?),
-            (None, None) => None,
-            (expected, _) => {
-                let expected = if expected.is_some() { "priorities" } else { "no priorities" };
-                return Err(AgentError::Restore(format!("expected a replay buffer with {expected}")));
-            }
-        };
+        let priorities = Priorities::restored_where_used(self.priorities.as_ref(), saved.priorities)?;
         self.target = self.network.pack(&target_params)?;
         (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
         (self.replay, self.priorities) = (replay, priorities);

@@ -8,12 +8,12 @@ use crate::schedule::LinearSchedule;
 use crate::{AgentError, network};
 
 /// A snapshot of the Q network, with its exploration.
-pub(super) struct DqnPolicy {
-    pub(super) network: Arc<QNetwork>,
-    pub(super) packed: PackedQ,
+pub(crate) struct DqnPolicy {
+    pub(crate) network: Arc<QNetwork>,
+    pub(crate) packed: PackedQ,
     /// The network without its noise, if it has some.
-    pub(super) silent: Option<PackedQ>,
-    pub(super) epsilon: LinearSchedule,
+    pub(crate) silent: Option<PackedQ>,
+    pub(crate) epsilon: LinearSchedule,
 }
 
 /// Marks a row whose action the network chooses.
@@ -34,10 +34,7 @@ impl Policy for DqnPolicy {
         for (row, action) in actions.iter_mut().enumerate() {
             *action = EXPLOIT;
             if epsilon > 0.0 && rng.random() < epsilon {
-                let allowed = mask_of(row).map_or(num_actions, |mask| mask.iter().filter(|&&a| a).count());
-                let chosen = rng.bounded(allowed.max(1) as u64 - 1) as usize;
-                let nth = |mask: &[bool]| (0..num_actions).filter(|&a| mask[a]).nth(chosen);
-                *action = mask_of(row).and_then(nth).unwrap_or(chosen) as u32;
+                *action = network::random_action(num_actions, mask_of(row), rng);
             }
             greedy |= *action == EXPLOIT;
         }

@@ -5,16 +5,16 @@ use agon_nn::losses::categorical::softmax_rows;
 use agon_nn::losses::distributional::Support;
 use agon_nn::model::{ImplicitConfig, ImplicitQuantiles, PackedImplicit};
 use agon_nn::{
-    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, Observation, Packed, Params, Rows, Scratch,
-    Sequential, Summary, Tape,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Observation, Packed, Params,
+    Rows, Scratch, Sequential, Summary, Tape,
 };
 
-use super::config::{Distribution, DqnConfig, IqnConfig};
+use super::config::{Distribution, IqnConfig};
 use crate::AgentError;
 
 /// What the numbers that a network puts out for an action are.
 #[derive(Clone, Debug)]
-pub(super) enum Returns {
+pub(crate) enum Returns {
     /// The mean of its return: one number.
     Mean,
     /// Logits over the returns of a support.
@@ -25,12 +25,22 @@ pub(super) enum Returns {
     Implicit(IqnConfig),
 }
 
+/// What a network is built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QShape<'a> {
+    pub(crate) distribution: Distribution,
+    pub(crate) dueling: bool,
+    pub(crate) network: &'a ModelConfig,
+    /// Of all layers.
+    pub(crate) init: Init,
+}
+
 /// A network and how its numbers are read.
 #[derive(Debug)]
-pub(super) struct QNetwork {
+pub(crate) struct QNetwork {
     body: Body,
-    pub(super) returns: Returns,
-    pub(super) actions: usize,
+    pub(crate) returns: Returns,
+    pub(crate) actions: usize,
     noisy: bool,
 }
 
@@ -42,39 +52,37 @@ enum Body {
 
 /// Weights in the order in which a network without a tape reads them.
 #[derive(Debug)]
-pub(super) enum PackedQ {
+pub(crate) enum PackedQ {
     Chain(Packed),
     Implicit(PackedImplicit),
 }
 
 impl QNetwork {
     /// Adds the network's parameters to a layout.
-    pub(super) fn new(
+    pub(crate) fn new(
         builder: &mut LayoutBuilder,
-        config: &DqnConfig,
+        shape: QShape<'_>,
         observation: &Observation,
         actions: usize,
     ) -> Result<Self, AgentError> {
-        // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
-        let init = Init::PYTORCH_LINEAR;
-        let (returns, atoms) = match config.distribution {
+        let QShape { distribution, dueling, network, init } = shape;
+        let (returns, atoms) = match distribution {
             Distribution::None => (Returns::Mean, 1),
             Distribution::C51(c51) => (Returns::Categories(c51.support()?), c51.atoms),
             Distribution::Qr(qr) => (Returns::Quantiles(qr.quantiles), qr.quantiles),
             Distribution::Iqn(iqn) => (Returns::Implicit(iqn), iqn.samples),
         };
-        let dueling = config.dueling;
         let head = match returns {
             Returns::Implicit(iqn) => {
                 let implicit = ImplicitConfig {
-                    encoder: &config.network.encoder,
-                    head: &config.network.head,
+                    encoder: &network.encoder,
+                    head: &network.head,
                     actions,
                     dueling,
                     cosines: iqn.cosines,
                 };
                 let body = ImplicitQuantiles::new(builder, "q", observation, &implicit, init)?;
-                let noisy = config.network.head.noisy;
+                let noisy = network.head.noisy;
                 return Ok(Self { body: Body::Implicit(body), returns, actions, noisy });
             }
             Returns::Mean if dueling => Head::Dueling { actions },
@@ -84,12 +92,12 @@ impl QNetwork {
             }
         };
         let head = HeadSpec { name: "q".to_owned(), head, init };
-        let model = Model::new(builder, "", observation, &config.network, &[head], init)?;
+        let model = Model::new(builder, "", observation, network, &[head], init)?;
         let (chain, noisy) = (model.chain(0)?, model.is_noisy());
         Ok(Self { body: Body::Chain { model, chain }, returns, actions, noisy })
     }
 
-    pub(super) fn summary(&self) -> &Summary {
+    pub(crate) fn summary(&self) -> &Summary {
         match &self.body {
             Body::Chain { model, .. } => model.summary(),
             Body::Implicit(network) => network.summary(),
@@ -97,12 +105,12 @@ impl QNetwork {
     }
 
     /// Whether layers carry noise.
-    pub(super) fn is_noisy(&self) -> bool {
+    pub(crate) fn is_noisy(&self) -> bool {
         self.noisy
     }
 
     /// Draws the noise of noisy layers anew.
-    pub(super) fn resample_noise(&self, params: &mut Params, rng: &mut Pcg64) {
+    pub(crate) fn resample_noise(&self, params: &mut Params, rng: &mut Pcg64) {
         match &self.body {
             Body::Chain { model, .. } => model.resample_noise(params, rng),
             Body::Implicit(network) => network.resample_noise(params, rng),
@@ -110,7 +118,7 @@ impl QNetwork {
     }
 
     /// The parameters with the noise of noisy layers set to zero.
-    pub(super) fn silent(&self, params: &Params) -> Params {
+    pub(crate) fn silent(&self, params: &Params) -> Params {
         let mut silent = params.clone();
         match &self.body {
             Body::Chain { model, .. } => model.silence_noise(&mut silent),
@@ -119,7 +127,7 @@ impl QNetwork {
         silent
     }
 
-    pub(super) fn pack(&self, params: &Params) -> Result<PackedQ, AgentError> {
+    pub(crate) fn pack(&self, params: &Params) -> Result<PackedQ, AgentError> {
         Ok(match &self.body {
             Body::Chain { chain, .. } => PackedQ::Chain(Packed::new(chain, params)?),
             Body::Implicit(network) => PackedQ::Implicit(PackedImplicit::new(network, params)?),
@@ -127,7 +135,7 @@ impl QNetwork {
     }
 
     /// Numbers that an action's return is learned by, `Z`.
-    pub(super) fn atoms(&self) -> usize {
+    pub(crate) fn atoms(&self) -> usize {
         match &self.returns {
             Returns::Mean => 1,
             Returns::Categories(support) => support.atoms(),
@@ -137,12 +145,12 @@ impl QNetwork {
     }
 
     /// Numbers that its target consists of, `M`.
-    pub(super) fn target_atoms(&self) -> usize {
+    pub(crate) fn target_atoms(&self) -> usize {
         if let Returns::Implicit(iqn) = &self.returns { iqn.target_samples } else { self.atoms() }
     }
 
     /// Where the numbers of an action lie in a batch's output with `atoms` of each: the first, and how far they are apart.
-    pub(super) fn place(&self, row: usize, action: usize, atoms: usize) -> (usize, usize) {
+    pub(crate) fn place(&self, row: usize, action: usize, atoms: usize) -> (usize, usize) {
         match &self.body {
             Body::Chain { .. } => ((row * self.actions + action) * atoms, 1),
             Body::Implicit(_) => (row * atoms * self.actions + action, self.actions),
@@ -150,7 +158,7 @@ impl QNetwork {
     }
 
     /// The network's numbers with a tape. `taus`, `[B, Z]`, are read by implicit quantiles only.
-    pub(super) fn forward(
+    pub(crate) fn forward(
         &self,
         params: &Params,
         x: &Input,
@@ -164,7 +172,7 @@ impl QNetwork {
     }
 
     /// The network's numbers without a tape. `taus`, `[B, M]`, are read by implicit quantiles only.
-    pub(super) fn infer<'a>(
+    pub(crate) fn infer<'a>(
         &self,
         packed: &PackedQ,
         x: impl Into<Rows<'a>>,
@@ -186,7 +194,7 @@ impl QNetwork {
     }
 
     /// The mean return of every action, `[rows, A]`, by which actions are chosen.
-    pub(super) fn values<'a>(
+    pub(crate) fn values<'a>(
         &self,
         packed: &PackedQ,
         x: impl Into<Rows<'a>>,
@@ -208,7 +216,7 @@ impl QNetwork {
     }
 
     /// The mean return of every action, `[rows, A]`, from `atoms` numbers of each, which may be used up.
-    pub(super) fn means(
+    pub(crate) fn means(
         &self,
         numbers: &mut [f32],
         rows: usize,
@@ -232,12 +240,12 @@ impl QNetwork {
 }
 
 /// The middle of the `index`th of `count` equal shares.
-pub(super) fn midpoint(index: usize, count: usize) -> f32 {
+pub(crate) fn midpoint(index: usize, count: usize) -> f32 {
     (index as f32 + 0.5) / count as f32
 }
 
 /// The allowed action of the highest value; the first of equals.
-pub(super) fn best(values: &[f32], mask: Option<&[bool]>) -> usize {
+pub(crate) fn best(values: &[f32], mask: Option<&[bool]>) -> usize {
     let first = mask.and_then(|mask| mask.iter().position(|&allowed| allowed)).unwrap_or(0);
     let mut best = (first, f32::NEG_INFINITY);
     for (action, &value) in values.iter().enumerate() {

@@ -155,7 +155,7 @@ impl Chunk {
         }
         let masks = rows.start * shape.mask_len..rows.end * shape.mask_len;
         self.masks.extend_from_slice(&fragment.action_masks[masks]);
-        if t == 0 {
+        if t == 0 && shape.state_len > 0 {
             self.states.extend_from_slice(&fragment.policy_state);
         }
         for row in rows {

@@ -14,6 +14,7 @@
 
 mod chunk;
 mod prioritized;
+mod sequences;
 mod stream;
 mod sum_tree;
 
@@ -135,6 +136,14 @@ impl ReplayBuffer {
         let last = stream.end() - 1;
         let age = (last % capacity + capacity - position) % capacity;
         (stream, last - age, (slot % rows) as usize)
+    }
+
+    /// A number that no other step of the run has: its tick, stream and row.
+    pub fn number(&self, slot: u32) -> u64 {
+        let (_, tick, row) = self.place(slot);
+        let (streams, rows) = (self.streams.len() as u64, self.layout.shape.num_rows as u64);
+        let stream = u64::from(slot) / rows / self.layout.capacity;
+        (tick * streams + stream) * rows + row as u64
     }
 
     fn flags(&self, slot: u32) -> Flags {

@@ -132,6 +132,24 @@ impl Priorities {
         SavedPriorities { largest: self.largest, tree: priorities[..used].to_vec() }
     }
 
+    /// As [`Self::restored`], where there may be no priorities.
+    ///
+    /// # Errors
+    /// As [`Self::restored`], and if only one of both has priorities.
+    pub fn restored_where_used(
+        priorities: Option<&Self>,
+        saved: Option<SavedPriorities>,
+    ) -> Result<Option<Self>, AgentError> {
+        match (priorities, saved) {
+            (Some(priorities), Some(saved)) => priorities.restored(saved).map(Some),
+            (None, None) => Ok(None),
+            (expected, _) => {
+                let expected = if expected.is_some() { "priorities" } else { "no priorities" };
+                Err(AgentError::Restore(format!("expected a replay buffer with {expected}")))
+            }
+        }
+    }
+
     /// Priorities of as many slots with a saved state.
     ///
     /// # Errors
