@@ -41,6 +41,21 @@ const REMEMBERING: [&str; 6] = [
     "agent.share_encoder=true",
 ];
 
+/// Settings of a short run that learns from replayed sequences.
+const SEQUENCES: [&str; 11] = [
+    "env.id=CartPoleNoVel-v1",
+    "num_envs=4",
+    "runtime.num_shards=2",
+    "total_timesteps=2400",
+    "agent.num_steps=20",
+    "agent.burn_in=20",
+    "agent.learn_steps=20",
+    "agent.learning_starts=800",
+    "agent.batch_size=8",
+    "agent.buffer_size=2000",
+    "network.memory={kind='gru', hidden=16}",
+];
+
 /// Settings of a short run of an actor-critic with a replay buffer.
 const CONTINUOUS: [&str; 9] = [
     "env.id=Pendulum-v1",
@@ -66,6 +81,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
     let gtrxl = ["network.memory={kind='gtrxl', layers=1, heads=2, width=16, feed_forward=32, window=8}"];
     let normalised = ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
+    let shorter = ["total_timesteps=1200", "agent.gradient_steps=4", "runtime.checkpoint_every=200"];
     vec![
         case("ppo", &[&PPO]),
         case("ppo", &[&PPO, &normalised]),
@@ -83,6 +99,12 @@ pub(crate) fn cases() -> Vec<Case> {
         case("pqn", &[&PPO]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
+        case("c51", &[&DQN, &shorter]),
+        case("qr-dqn", &[&DQN, &shorter]),
+        case("iqn", &[&DQN, &shorter]),
+        case("rainbow", &[&DQN, &shorter]),
+        case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
+        case("r2d2", &[&SEQUENCES]),
     ]
 }
 
