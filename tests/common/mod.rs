@@ -31,6 +31,28 @@ pub(crate) const DQN: [&str; 10] = [
     "runtime.checkpoint_every=1000",
 ];
 
+/// Settings of a PQN run of a few thousand steps in two shards.
+const PQN: [&str; 6] = [
+    "num_envs=8",
+    "runtime.num_shards=2",
+    "total_timesteps=8192",
+    "agent.num_steps=32",
+    "network.encoder.hidden=[32]",
+    "runtime.checkpoint_every=2048",
+];
+
+/// Settings of an R2D2 run of a few thousand steps in two shards.
+const R2D2: [&str; 8] = [
+    "env.id=CartPoleNoVel-v1",
+    "num_envs=4",
+    "runtime.num_shards=2",
+    "total_timesteps=4000",
+    "agent.learning_starts=500",
+    "agent.batch_size=8",
+    "agent.buffer_size=2000",
+    "network={encoder={kind='mlp', hidden=[16]}, memory={kind='lstm', hidden=16}}",
+];
+
 /// Settings that a few thousand steps of any policy-gradient algorithm with a memory have in common.
 const REMEMBERING: [&str; 6] = [
     "env.id=CartPoleNoVel-v1",
@@ -82,6 +104,12 @@ pub(crate) fn cases() -> Vec<Case> {
         case("td3", &[&CONTINUOUS]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
+        case("dqn", &[&DQN, &["env.wrappers=[{kind='frame_stack'}]"]]),
+        case("rainbow", &[&DQN]),
+        case("iqn", &[&DQN, &["agent.distribution={samples=8, target_samples=8}"]]),
+        case("bootstrapped-dqn", &[&DQN, &["agent.ensemble=3"]]),
+        case("pqn", &[&PQN]),
+        case("r2d2", &[&R2D2]),
     ]
 }
 
