@@ -7,12 +7,20 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 22] = [
+const FILES: [(&str, &str); 34] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
+    ("bootstrapped-dqn-deep-sea", include_str!("presets/bootstrapped-dqn-deep-sea.toml")),
+    ("c51-cartpole", include_str!("presets/c51-cartpole.toml")),
+    ("dqn-acrobot", include_str!("presets/dqn-acrobot.toml")),
+    ("dqn-bsuite", include_str!("presets/dqn-bsuite.toml")),
     ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),
+    ("dqn-lunarlander", include_str!("presets/dqn-lunarlander.toml")),
+    ("dqn-minatar", include_str!("presets/dqn-minatar.toml")),
+    ("dqn-mountaincar", include_str!("presets/dqn-mountaincar.toml")),
     ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
+    ("iqn-cartpole", include_str!("presets/iqn-cartpole.toml")),
     ("ppo-acrobot", include_str!("presets/ppo-acrobot.toml")),
     ("ppo-cartpole", include_str!("presets/ppo-cartpole.toml")),
     ("ppo-cartpole-novel", include_str!("presets/ppo-cartpole-novel.toml")),
@@ -28,6 +36,10 @@ const FILES: [(&str, &str); 22] = [
     ("ppo-repeat-previous", include_str!("presets/ppo-repeat-previous.toml")),
     ("pqn-cartpole", include_str!("presets/pqn-cartpole.toml")),
     ("pqn-minatar", include_str!("presets/pqn-minatar.toml")),
+    ("qr-dqn-acrobot", include_str!("presets/qr-dqn-acrobot.toml")),
+    ("qr-dqn-cartpole", include_str!("presets/qr-dqn-cartpole.toml")),
+    ("qr-dqn-mountaincar", include_str!("presets/qr-dqn-mountaincar.toml")),
+    ("rainbow-cartpole", include_str!("presets/rainbow-cartpole.toml")),
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];

@@ -31,6 +31,28 @@ pub(crate) const DQN: [&str; 10] = [
     "runtime.checkpoint_every=1000",
 ];
 
+/// Settings of a PQN run of a few thousand steps in two shards.
+const PQN: [&str; 6] = [
+    "num_envs=8",
+    "runtime.num_shards=2",
+    "total_timesteps=8192",
+    "agent.num_steps=32",
+    "network.encoder.hidden=[32]",
+    "runtime.checkpoint_every=2048",
+];
+
+/// Settings of an R2D2 run of a few thousand steps in two shards.
+const R2D2: [&str; 8] = [
+    "env.id=CartPoleNoVel-v1",
+    "num_envs=4",
+    "runtime.num_shards=2",
+    "total_timesteps=4000",
+    "agent.learning_starts=500",
+    "agent.batch_size=8",
+    "agent.buffer_size=2000",
+    "network={encoder={kind='mlp', hidden=[16]}, memory={kind='lstm', hidden=16}}",
+];
+
 /// Settings that a few thousand steps of any policy-gradient algorithm with a memory have in common.
 const REMEMBERING: [&str; 6] = [
     "env.id=CartPoleNoVel-v1",
@@ -39,21 +61,6 @@ const REMEMBERING: [&str; 6] = [
     "total_timesteps=8192",
     "agent.num_steps=32",
     "agent.share_encoder=true",
-];
-
-/// Settings of a short run that learns from replayed sequences.
-const SEQUENCES: [&str; 11] = [
-    "env.id=CartPoleNoVel-v1",
-    "num_envs=4",
-    "runtime.num_shards=2",
-    "total_timesteps=2400",
-    "agent.num_steps=20",
-    "agent.burn_in=20",
-    "agent.learn_steps=20",
-    "agent.learning_starts=800",
-    "agent.batch_size=8",
-    "agent.buffer_size=2000",
-    "network.memory={kind='gru', hidden=16}",
 ];
 
 /// Settings of a short run of an actor-critic with a replay buffer.
@@ -96,7 +103,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("sac", &[&CONTINUOUS]),
         case("sac", &[&CONTINUOUS, &["env.id=CartPole-v1"]]),
         case("td3", &[&CONTINUOUS]),
-        case("pqn", &[&PPO]),
+        case("pqn", &[&PQN]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
         case("c51", &[&DQN, &shorter]),
@@ -104,7 +111,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("iqn", &[&DQN, &shorter]),
         case("rainbow", &[&DQN, &shorter]),
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
-        case("r2d2", &[&SEQUENCES]),
+        case("r2d2", &[&R2D2]),
+        case("dqn", &[&DQN, &shorter, &["env.wrappers=[{kind='frame_stack'}]"]]),
     ]
 }
 
