@@ -26,7 +26,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// Environment steps of the run, rounded up to whole iterations.
     pub total_timesteps: u64,
-    /// Environments stepped together; a multiple of `runtime.num_shards`.
+    /// Environments stepped together, a multiple of `runtime.num_shards`; 0 for the algorithm's own number, which is 1 for
+    /// most with a replay buffer and 4 for the others.
     pub num_envs: usize,
     /// The environment.
     pub env: EnvConfig,
@@ -187,7 +188,7 @@ impl Default for RunConfig {
             algorithm: "ppo".to_owned(),
             seed: 1,
             total_timesteps: 500_000,
-            num_envs: 4,
+            num_envs: 0,
             env: EnvConfig::default(),
             runtime: RuntimeConfig::default(),
             eval: EvalConfig::default(),
@@ -243,7 +244,7 @@ impl RunConfig {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
         if self.num_envs == 0 {
-            return wrong("num_envs", "at least 1", &self.num_envs);
+            self.num_envs = algorithms.get(&self.algorithm)?.num_envs();
         }
         let shards = self.runtime.num_shards;
         if shards == 0 || !self.num_envs.is_multiple_of(shards) {
@@ -458,7 +459,6 @@ mod tests {
             ("agent.network.encoder.kind=mlp", vec!["agent.network", "top level"]),
             ("seed=fast", vec!["seed", "fast"]),
             ("agent.gamma=high", vec!["agent.gamma", "high"]),
-            ("num_envs=0", vec!["num_envs", "at least 1", "0"]),
             ("runtime.num_shards=3", vec!["runtime.num_shards", "divisor", "4", "3"]),
             ("eval.episodes=0", vec!["eval.episodes", "at least 1", "0"]),
             ("runtime.mode=slow", vec!["runtime.mode", "slow", "lockstep"]),

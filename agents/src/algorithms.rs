@@ -23,11 +23,15 @@ use crate::td3::{Td3, Td3Config};
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, &RunInfo) -> Result<Box<dyn Learner>, AgentError> + Send + Sync;
 
+/// Environments of a run, CleanRL's for classic control.
+const NUM_ENVS: usize = 4;
+
 /// One registered algorithm.
 #[derive(Clone)]
 pub struct AlgorithmSpec {
     name: String,
     summary: String,
+    num_envs: usize,
     resolve: Arc<Resolve>,
     build: Arc<Build>,
 }
@@ -74,9 +78,22 @@ impl AlgorithmSpec {
         Self {
             name: name.to_owned(),
             summary: summary.to_owned(),
+            num_envs: NUM_ENVS,
             resolve: Arc::new(resolve),
             build: Arc::new(build),
         }
+    }
+
+    /// Sets how many environments a run has that does not say; else four.
+    #[must_use]
+    pub fn with_num_envs(mut self, num_envs: usize) -> Self {
+        self.num_envs = num_envs;
+        self
+    }
+
+    /// How many environments a run has that does not say.
+    pub fn num_envs(&self) -> usize {
+        self.num_envs
     }
 
     /// The name, as given on the command line.
@@ -231,11 +248,12 @@ impl Algorithms {
             "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
             |config: R2d2Config, info: &RunInfo| R2d2::new(config, info),
         );
-        for spec in [bootstrapped_dqn, r2d2, c51, iqn, pqn, qr_dqn, rainbow] {
+        for spec in [a2c, appo, impala, ppo, pqn, r2d2] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
-        for spec in [a2c, appo, dqn, impala, ppo, sac, td3] {
-            algorithms.register(spec).expect("built-in names are distinct");
+        // Those that learn after a few steps of one environment, as in their papers.
+        for spec in [bootstrapped_dqn, c51, dqn, iqn, qr_dqn, rainbow, sac, td3] {
+            algorithms.register(spec.with_num_envs(1)).expect("built-in names are distinct");
         }
         algorithms
     }
