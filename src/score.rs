@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agon_envs::memory::bsuite::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -70,6 +71,30 @@ pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, 
         return Ok(reached.map(|&(_, score)| score));
     }
     // Rows of metrics may lie on both sides of the point; episodes say exactly when they ended.
+    let ended = episodes(path)?.into_iter().take_while(|&(at, _)| at <= steps);
+    let returns: Vec<f64> = ended.map(|(_, episode_return)| episode_return).collect();
+    let recent = &returns[returns.len().saturating_sub(RECENT_EPISODES)..];
+    Ok((!recent.is_empty()).then(|| stats::mean(recent)))
+}
+
+/// bsuite's score of a run's first episodes.
+///
+/// # Errors
+/// If the run is of another environment, its episodes cannot be read, or there are fewer.
+pub fn bsuite(path: &Path, config: &RunConfig, episodes: usize) -> Result<f64, RunError> {
+    let score = Score::of_experiment(&config.env.id)?;
+    let returns: Vec<f64> =
+        self::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
+    if returns.len() < episodes {
+        let message = format!("expected {episodes} episodes to score, found {}", returns.len());
+        return Err(RunError::Directory { path: path.to_owned(), message });
+    }
+    let size = config.env.args.get("size").and_then(toml::Value::as_integer).unwrap_or(0);
+    Ok(score.of(&[(size, returns)]))
+}
+
+/// Steps at the end and return of a run's episodes, in order.
+fn episodes(path: &Path) -> Result<Vec<(f64, f64)>, RunError> {
     let episodes = path.join("episodes.csv");
     let text = std::fs::read_to_string(&episodes).at("cannot read", &episodes)?;
     let ended = |line: &str| -> Option<(f64, f64)> {
@@ -77,14 +102,7 @@ pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, 
         let at = fields.next()?.parse().ok()?;
         Some((at, fields.nth(1)?.parse().ok()?))
     };
-    let returns: Vec<f64> = whole_lines(&text)
-        .skip(1)
-        .filter_map(ended)
-        .take_while(|&(at, _)| at <= steps)
-        .map(|(_, episode_return)| episode_return)
-        .collect();
-    let recent = &returns[returns.len().saturating_sub(RECENT_EPISODES)..];
-    Ok((!recent.is_empty()).then(|| stats::mean(recent)))
+    Ok(whole_lines(&text).skip(1).filter_map(ended).collect())
 }
 
 /// The scores of a run.

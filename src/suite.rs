@@ -5,7 +5,7 @@
 //! | path | content |
 //! |---|---|
 //! | `suite/<entry>/seed_<n>/` | the raw runs, which need not be kept |
-//! | `reference/<entry>/config.toml` | the complete configuration, without its seed |
+//! | `reference/<entry>/config.toml` | the complete configuration of the first seed |
 //! | `reference/<entry>/scores.csv` | one row a seed: score, seconds, steps a second, machine |
 //! | `reference/<entry>/curve.csv` | the learning curve, at most 400 points a seed |
 //! | `reference/<entry>/curve.svg` | its picture |
@@ -25,7 +25,6 @@ use std::sync::Mutex;
 pub use file::{Entry, Measured, Side, SuiteFile, Wanted};
 pub use reference::{Reference, SeedScore};
 
-use crate::config::RunConfig;
 use crate::jobs::{self, Job};
 use crate::runtime::{Observer, Setup};
 use crate::{RunError, bench};
@@ -141,11 +140,10 @@ impl Suite {
         let mut jobs = Vec::new();
         let mut entry_of = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
-            let config = entry.config(setup)?;
             for seed in 1..=entry.seeds {
                 let name = format!("{} seed {seed}", entry.name);
                 let path = self.runs_path(entry).join(format!("seed_{seed}"));
-                jobs.push(Job { name, config: RunConfig { seed, ..config.clone() }, path, until: u64::MAX });
+                jobs.push(Job { name, config: entry.config_of(setup, seed)?, path, until: u64::MAX });
                 entry_of.push(index);
             }
         }

@@ -63,6 +63,7 @@ pub struct Dqn {
     replay: ReplayBuffer,
     priorities: Option<Priorities>,
     updates: u64,
+    learning_rate: LinearSchedule,
     epsilon: LinearSchedule,
     beta: LinearSchedule,
     num_steps: usize,
@@ -140,6 +141,11 @@ impl Dqn {
             replay,
             priorities,
             updates: 0,
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
             epsilon: LinearSchedule {
                 start: start_e,
                 end: end_e,
@@ -186,7 +192,7 @@ impl Dqn {
     }
 
     /// Sums the slices' gradients and takes the step.
-    fn finish_update(&mut self, slices: &mut [SliceWork]) -> Result<Sums, AgentError> {
+    fn finish_update(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<Sums, AgentError> {
         let sums = slices
             .iter()
             .fold(Sums::default(), |sums, work| Sums { loss: sums.loss + work.loss, q: sums.q + work.q_sum });
@@ -208,7 +214,7 @@ impl Dqn {
             &mut first.grads,
             &gradients,
             self.config.max_grad_norm,
-            self.config.learning_rate,
+            learning_rate,
         )?;
         self.updates += 1;
         Ok(sums)
@@ -217,6 +223,7 @@ impl Dqn {
     /// A round of updates.
     fn train(&mut self, slices: &mut [SliceWork], env_steps: u64) -> Result<Sums, AgentError> {
         let mut total = Sums::default();
+        let learning_rate = self.learning_rate.at(env_steps);
         let count = slices.len();
         for _ in 0..self.config.gradient_steps {
             self.begin_update(env_steps)?;
@@ -231,7 +238,7 @@ impl Dqn {
             };
             let minibatch = &self.minibatch;
             for_each_slice(slices, |slice, work| update.backward(minibatch.slice(count, slice), work))?;
-            let sums = self.finish_update(slices)?;
+            let sums = self.finish_update(slices, learning_rate)?;
             total = Sums { loss: total.loss + sums.loss, q: total.q + sums.q };
         }
         if self.network.is_noisy() {
@@ -306,10 +313,11 @@ impl Learner for Dqn {
             sums = outcome?;
         }
         let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
-        let (epsilon, beta) = (self.epsilon.at(env_steps), self.beta.at(env_steps));
+        let [learning_rate, epsilon, beta] =
+            [self.learning_rate, self.epsilon, self.beta].map(|schedule| schedule.at(env_steps));
         Ok(LearnReport {
             updates: self.updates,
-            metrics: vec![self.config.learning_rate, epsilon, sums.loss / rows, sums.q / rows, beta],
+            metrics: vec![learning_rate, epsilon, sums.loss / rows, sums.q / rows, beta],
         })
     }
 

@@ -34,6 +34,9 @@ pub struct Entry {
     /// Settings laid over the preset.
     #[serde(default)]
     pub settings: toml::Table,
+    /// Settings that seeds differ in: seed `n` has the `n`-th, laid over all others. The last is followed by the first.
+    #[serde(default)]
+    pub each_seed: Vec<toml::Table>,
     /// Number of seeds, from 1 on.
     pub seeds: u64,
     /// How a run is scored.
@@ -70,6 +73,11 @@ pub enum Measured {
     /// The mean return of the last 100 training episodes.
     #[serde(rename = "last_100")]
     Last100 {},
+    /// bsuite's score of the first episodes. An entry's mean is that of the experiment if its seeds have the sizes.
+    Bsuite {
+        /// So many of them; bsuite has 10,000.
+        episodes: usize,
+    },
 }
 
 impl Measured {
@@ -81,6 +89,7 @@ impl Measured {
                 format!("{episodes} {how} episodes at the end")
             }
             Self::Last100 {} => "last 100 training episodes".to_owned(),
+            Self::Bsuite { episodes } => format!("bsuite's score of {episodes} training episodes"),
         }
     }
 }
@@ -91,6 +100,8 @@ impl Measured {
 pub enum Wanted {
     /// The mean over seeds is at least this.
     Mean(f64),
+    /// The mean over seeds is at most this: a negative control.
+    MeanAtMost(f64),
     /// The score of every seed is at least this.
     EverySeed(f64),
     /// The score of so many seeds is at least this.
@@ -106,7 +117,10 @@ impl Wanted {
     /// The score that is to be reached.
     pub fn score(self) -> f64 {
         match self {
-            Self::Mean(score) | Self::EverySeed(score) | Self::Seeds { score, .. } => score,
+            Self::Mean(score)
+            | Self::MeanAtMost(score)
+            | Self::EverySeed(score)
+            | Self::Seeds { score, .. } => score,
         }
     }
 
@@ -114,6 +128,7 @@ impl Wanted {
     pub fn label(self) -> String {
         match self {
             Self::Mean(score) => format!("mean ≥ {score}"),
+            Self::MeanAtMost(score) => format!("mean ≤ {score}"),
             Self::EverySeed(score) => format!("every seed ≥ {score}"),
             Self::Seeds { count, score } => format!("{count} seeds ≥ {score}"),
         }
@@ -123,6 +138,7 @@ impl Wanted {
     pub fn is_reached(self, scores: &[f64]) -> bool {
         match self {
             Self::Mean(score) => crate::stats::mean(scores) >= score,
+            Self::MeanAtMost(score) => crate::stats::mean(scores) <= score,
             Self::EverySeed(score) => !scores.is_empty() && scores.iter().all(|&found| found >= score),
             Self::Seeds { count, score } => scores.iter().filter(|&&found| found >= score).count() >= count,
         }
@@ -184,15 +200,31 @@ impl Entry {
         if self.seeds == 0 {
             return wrong("seeds must be at least 1, got 0".to_owned());
         }
-        if let Measured::FinalEvaluation { episodes: 0, .. } = self.measure {
+        if let Measured::FinalEvaluation { episodes: 0, .. } | Measured::Bsuite { episodes: 0 } = self.measure
+        {
             return wrong("measure.episodes must be at least 1, got 0".to_owned());
+        }
+        if self.each_seed.len() as u64 > self.seeds {
+            let (settings, seeds) = (self.each_seed.len(), self.seeds);
+            return wrong(format!("each_seed must be at most seeds = {seeds} settings, got {settings}"));
         }
         if let Wanted::Seeds { count, .. } = self.wanted
             && count as u64 > self.seeds
         {
             return wrong(format!("wanted.seeds.count must be at most seeds = {}, got {count}", self.seeds));
         }
-        self.config(setup).map(|_| ())
+        let config = self.config(setup)?;
+        if let Measured::Bsuite { .. } = self.measure {
+            agon_envs::memory::bsuite::Score::of_experiment(&config.env.id)?;
+        }
+        (1..=self.each_seed.len() as u64).try_for_each(|seed| self.config_of(setup, seed).map(|_| ()))
+    }
+
+    /// The settings that a seed does not share with all others.
+    pub fn own_settings(&self, seed: u64) -> toml::Table {
+        let own =
+            self.each_seed.iter().cycle().nth(seed.saturating_sub(1) as usize % self.each_seed.len().max(1));
+        own.cloned().unwrap_or_default()
     }
 
     /// The configuration, complete, with the first seed.
@@ -200,6 +232,14 @@ impl Entry {
     /// # Errors
     /// If neither a preset nor algorithm and environment are named, or the settings are broken.
     pub fn config(&self, setup: &Setup) -> Result<RunConfig, RunError> {
+        self.config_of(setup, 1)
+    }
+
+    /// The configuration of a seed, complete.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn config_of(&self, setup: &Setup, seed: u64) -> Result<RunConfig, RunError> {
         let (mut table, algorithm, env) = match (&self.preset, &self.algorithm, &self.env) {
             (Some(name), None, env) => {
                 let preset = presets::get(name)?;
@@ -218,10 +258,11 @@ impl Entry {
             }
         };
         config::merge(&mut table, self.settings.clone());
+        config::merge(&mut table, self.own_settings(seed));
         let mut config = RunConfig::from_table(table)?;
         config.algorithm = algorithm;
         config.env.id = env;
-        config.seed = 1;
+        config.seed = seed;
         config.resolve(&setup.registry, &setup.algorithms)?;
         config.made_by = Some(MadeBy::this_program(&config)?);
         Ok(config)

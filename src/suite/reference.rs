@@ -15,7 +15,7 @@ use crate::jobs::seconds_taken;
 use crate::plot::{self, Curve, XAxis};
 use crate::run::directory::{CONFIG, write_atomically};
 use crate::runtime::Setup;
-use crate::score::{RunScores, steps_done};
+use crate::score::{self, RunScores, steps_done};
 
 /// Points of a recorded curve, for each seed.
 const CURVE_POINTS: usize = 400;
@@ -42,6 +42,9 @@ pub struct SeedScore {
     pub seed: u64,
     /// Its score.
     pub score: f64,
+    /// Settings that are its own, on one line; see [`Entry::each_seed`].
+    #[serde(default)]
+    pub settings: String,
     /// How it was scored: [`Measured::label`].
     pub measure: String,
     /// Environment steps that it was trained for.
@@ -79,8 +82,9 @@ impl Reference {
         for path in runs {
             let scores = RunScores::load(path)?;
             config.made_by.clone_from(&scores.config.made_by);
-            let score = match entry.measure {
-                Measured::Last100 {} => scores.get(crate::score::Measure::Last100)?,
+            let value = match entry.measure {
+                Measured::Last100 {} => scores.get(score::Measure::Last100)?,
+                Measured::Bsuite { episodes } => score::bsuite(path, &scores.config, episodes)?,
                 Measured::FinalEvaluation { episodes, stochastic } => {
                     let options = EvalOptions { episodes, stochastic, ..EvalOptions::default() };
                     evaluate(setup, path, &options)?.mean_return
@@ -89,7 +93,8 @@ impl Reference {
             let (env_steps, wall_s) = (steps_done(path)?, seconds_taken(path)?);
             seeds.push(SeedScore {
                 seed: scores.config.seed,
-                score,
+                score: value,
+                settings: one_line(&entry.own_settings(scores.config.seed)),
                 measure: entry.measure.label(),
                 env_steps,
                 wall_s: (wall_s * 100.0).round() / 100.0,
@@ -107,10 +112,11 @@ impl Reference {
     pub(super) fn is_of(&self, setup: &Setup, entry: &Entry, wanted: &RunConfig) -> bool {
         let seeds = (1..=entry.seeds).eq(self.seeds.iter().map(|row| row.seed));
         let measure = self.seeds.iter().all(|row| row.measure == entry.measure.label());
+        let own = self.seeds.iter().all(|row| row.settings == one_line(&entry.own_settings(row.seed)));
         // Settings that came later have their defaults; settings that are gone make it another configuration.
         let mut recorded = self.config.clone();
         let resolved = recorded.resolve(&setup.registry, &setup.algorithms);
-        seeds && measure && resolved.is_ok() && wanted.first_difference(&recorded).is_none()
+        seeds && measure && own && resolved.is_ok() && wanted.first_difference(&recorded).is_none()
     }
 
     /// Reads what is recorded in a directory; none if nothing is.
@@ -154,6 +160,12 @@ impl Reference {
     pub fn curve(&self, label: String) -> Curve {
         Curve { label, runs: self.curves.clone() }
     }
+}
+
+/// A table of settings in one line.
+fn one_line(settings: &toml::Table) -> String {
+    let pairs = settings.iter().map(|(key, value)| format!("{key} = {value}"));
+    pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// The last point of each of many equal stretches of x, with few digits.

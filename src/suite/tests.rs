@@ -72,7 +72,9 @@ fn entries_are_trained_measured_and_reported_once() {
     }
     let scores = read("reference/fast/scores.csv");
     assert!(
-        scores.starts_with("seed,score,measure,env_steps,wall_s,steps_per_second,runs_at_once,machine\n"),
+        scores.starts_with(
+            "seed,score,settings,measure,env_steps,wall_s,steps_per_second,runs_at_once,machine\n"
+        ),
         "{scores}"
     );
 
@@ -95,6 +97,41 @@ fn entries_are_trained_measured_and_reported_once() {
     assert_eq!(current(&changed), [true, false]);
     let changed = suite(directory.path(), &FILE.replace("num_steps = 32", "num_steps = 64")).unwrap();
     assert_eq!(current(&changed), [false, true]);
+}
+
+#[test]
+fn seeds_of_a_behaviour_experiment_differ_in_size() {
+    const EXPERIMENT: &str = r#"
+[[entry]]
+name = "memory"
+algorithm = "ppo"
+env = "bsuite/memory_len-v0"
+settings = { num_envs = 4, agent.num_steps = 32, network.encoder.hidden = [8] }
+each_seed = [
+    { env.args.memory_length = 1, total_timesteps = 4096 },
+    { env.args.memory_length = 50, total_timesteps = 8192 },
+]
+seeds = 2
+measure = { kind = "bsuite", episodes = 100 }
+published = "-"
+source = "-"
+wanted = { mean_at_most = 0.5 }
+"#;
+    let directory = tempfile::tempdir().unwrap();
+    let of = suite(directory.path(), EXPERIMENT).unwrap();
+    assert!(run(&of, None).unwrap());
+    let setup = Setup::default();
+    let standing = of.standings(&setup).unwrap().remove(0);
+    assert!(standing.is_current);
+    let rows = standing.reference.unwrap().seeds;
+    assert_eq!(rows.iter().map(|row| row.env_steps).collect::<Vec<_>>(), [4096, 8192]);
+    assert!(rows[1].settings.contains("memory_length = 50"), "{}", rows[1].settings);
+    assert_eq!(rows[1].score, 0.0, "an MLP remembers nothing");
+    let changed = suite(directory.path(), &EXPERIMENT.replace("50,", "49,")).unwrap();
+    assert!(!changed.standings(&setup).unwrap()[0].is_current);
+    let longer = suite(directory.path(), &EXPERIMENT.replace("episodes = 100", "episodes = 1000")).unwrap();
+    let message = run(&longer, None).unwrap_err().to_string();
+    assert!(message.contains("expected 1000 episodes to score, found"), "{message}");
 }
 
 #[test]
@@ -143,6 +180,13 @@ fn wrong_files_name_the_entry() {
         ),
         ("agent.num_steps", "agent.nun_steps", "entry `small`: "),
         ("kind = \"last_100\"", "kind = \"last\"", "unknown variant `last`"),
+        (
+            "seeds = 2",
+            "seeds = 2\neach_seed = [{}, {}, {}]",
+            "each_seed must be at most seeds = 2 settings, got 3",
+        ),
+        ("seeds = 2", "seeds = 2\neach_seed = [{}, { num_envs = \"no\" }]", "entry `small`: "),
+        ("kind = \"last_100\"", "kind = \"bsuite\", episodes = 9", "CartPole-v1"),
         ("episodes = 3", "episodes = 0", "measure.episodes must be at least 1"),
         (
             "wanted = { mean = 5.0 }",
@@ -189,6 +233,8 @@ fn wanted_scores_are_reached_or_not() {
     for (wanted, reached) in [
         (Wanted::Mean(2.0), true),
         (Wanted::Mean(2.5), false),
+        (Wanted::MeanAtMost(2.0), true),
+        (Wanted::MeanAtMost(1.5), false),
         (Wanted::EverySeed(1.0), true),
         (Wanted::EverySeed(1.5), false),
         (Wanted::Seeds { count: 2, score: 2.0 }, true),

@@ -128,6 +128,8 @@ pub struct DqnConfig {
     pub batch_size: usize,
     /// Step size; above 0.
     pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero.
+    pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
     /// Rewards that are summed before the target network is asked; at least 1.
@@ -175,6 +177,7 @@ impl Default for DqnConfig {
             gradient_steps: 1,
             batch_size: 128,
             learning_rate: 2.5e-4,
+            anneal_lr: false,
             gamma: 0.99,
             n_step: 1,
             target_network_frequency: 500,

@@ -100,7 +100,11 @@ pub enum WrapperConfig {
         max: f64,
     },
     /// [`FlattenObservation`].
-    FlattenObservation {},
+    FlattenObservation {
+        /// Numbers of categories of an image's channels, which make it one-hot; `[11, 6, 3]` for `MiniGrid`.
+        #[serde(default)]
+        categories: Vec<usize>,
+    },
     /// [`MaskObservation`].
     MaskObservation {
         /// Indices of the numbers to hide.
@@ -167,7 +171,9 @@ impl WrapperConfig {
             Self::RescaleAction { min, max } => {
                 boxed(env, RescaleAction::new(*min as f32, *max as f32, &info)?)
             }
-            Self::FlattenObservation {} => boxed(env, FlattenObservation::new(&info)),
+            Self::FlattenObservation { categories } => {
+                boxed(env, FlattenObservation::new(categories, &info)?)
+            }
             Self::MaskObservation { indices, drop } => {
                 boxed(env, MaskObservation::new(indices, *drop, &info)?)
             }

@@ -10,16 +10,39 @@ use crate::vector::VectorInfo;
 use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
 
 /// Shows observations of any space as one vector of numbers: choices become one-hot, entries of a dictionary follow each
-/// other in the order of their names, bytes become numbers.
+/// other in the order of their names, bytes become numbers. Images whose channels are categories can become one-hot too.
 pub struct FlattenObservation {
-    space: Space,
+    flat: Flat,
     packed: Vec<f32>,
 }
 
+/// How a space becomes numbers.
+struct Flat {
+    space: Space,
+    /// Categories of each channel of an image; images stay numbers if there are none.
+    categories: Vec<usize>,
+    len: usize,
+}
+
 impl FlattenObservation {
-    /// Flattens the environment's observations.
-    pub fn new(info: &VectorInfo) -> Self {
-        Self { space: info.observation_space.clone(), packed: vec![0.0; info.observation_len()] }
+    /// Flattens the environment's observations. Images of bytes, `[height, width, channels]`, become one-hot if
+    /// `categories` has the number of values of each of their channels, as `MiniGrid`'s `OneHotPartialObsWrapper`.
+    ///
+    /// # Errors
+    /// If there are `categories`, but no image with as many channels, or one of them is 0.
+    pub fn new(categories: &[usize], info: &VectorInfo) -> Result<Self, EnvError> {
+        let mut flat =
+            Flat { space: info.observation_space.clone(), categories: categories.to_vec(), len: 0 };
+        let fits = flat.has_image(&flat.space) && categories.iter().all(|&n| n > 0);
+        if !(categories.is_empty() || fits) {
+            let expected = "numbers above 0 for the channels of an image of bytes";
+            let message = format!("categories must be {expected}, got {categories:?} for {}", flat.space);
+            return Err(refused("flatten_observation", message));
+        }
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        flat.bounds(&flat.space, &mut low, &mut high);
+        flat.len = low.len();
+        Ok(Self { flat, packed: vec![0.0; info.observation_len()] })
     }
 }
 
@@ -30,7 +53,7 @@ impl Wrapper for FlattenObservation {
 
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
         let (mut low, mut high) = (Vec::new(), Vec::new());
-        flat_bounds(&inner.observation_space, &mut low, &mut high);
+        self.flat.bounds(&inner.observation_space, &mut low, &mut high);
         let shape = vec![low.len()];
         let observation_space = Space::Box(BoxSpace::new(low, high, shape, Dtype::F32)?);
         Ok(VectorInfo { observation_space, ..inner.clone() })
@@ -41,56 +64,82 @@ impl Wrapper for FlattenObservation {
         let (Some(inner), Some(flat)) = (context.inner, f32::slice_mut(&mut out.observations)) else {
             return Ok(());
         };
-        let (from, to) = (self.packed.len(), self.space.flat_len());
+        let (from, to) = (self.packed.len(), self.flat.len);
         for row in context.rows.iter() {
             inner.view(row * from, from).write_f32(&mut self.packed);
             let mut packed = self.packed.as_slice();
             let mut flat = &mut flat[row * to..(row + 1) * to];
-            flatten(&self.space, &mut packed, &mut flat);
+            self.flat.write(&self.flat.space, &mut packed, &mut flat);
         }
         Ok(())
     }
 }
 
-/// Takes a space's numbers off the front of a packed row and puts its flat ones at the front of `flat`.
-fn flatten(space: &Space, packed: &mut &[f32], flat: &mut &mut [f32]) {
-    let mut one_hot = |n: usize, start: i64| {
-        let Some((&value, rest)) = packed.split_first() else { return };
-        *packed = rest;
-        let (hot, rest) = std::mem::take(flat).split_at_mut(n);
-        hot.fill(0.0);
-        if let Some(slot) = hot.get_mut((value as i64 - start) as usize) {
-            *slot = 1.0;
-        }
-        *flat = rest;
-    };
-    match space {
-        Space::Discrete { n, start } => one_hot(*n, *start),
-        Space::MultiDiscrete { nvec } => nvec.iter().for_each(|&n| one_hot(n, 0)),
-        Space::Box(_) | Space::MultiBinary { .. } => {
-            let (numbers, rest) = packed.split_at(space.packed_len());
-            *packed = rest;
-            let (slots, rest) = std::mem::take(flat).split_at_mut(numbers.len());
-            slots.copy_from_slice(numbers);
-            *flat = rest;
-        }
-        Space::Dict(entries) => entries.values().for_each(|space| flatten(space, packed, flat)),
-        Space::Tuple(entries) => entries.iter().for_each(|space| flatten(space, packed, flat)),
+impl Flat {
+    fn is_image(&self, bounds: &BoxSpace) -> bool {
+        let channels = bounds.shape().get(2);
+        bounds.dtype() == Dtype::U8 && bounds.shape().len() == 3 && channels == Some(&self.categories.len())
     }
-}
 
-/// Appends the bounds of a space's flat values.
-fn flat_bounds(space: &Space, low: &mut Vec<f32>, high: &mut Vec<f32>) {
-    match space {
-        Space::Box(bounds) => {
-            low.extend_from_slice(bounds.low());
-            high.extend_from_slice(bounds.high());
+    fn has_image(&self, space: &Space) -> bool {
+        match space {
+            Space::Box(bounds) => self.is_image(bounds),
+            Space::Dict(entries) => entries.values().any(|space| self.has_image(space)),
+            Space::Tuple(entries) => entries.iter().any(|space| self.has_image(space)),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => false,
         }
-        Space::Dict(entries) => entries.values().for_each(|space| flat_bounds(space, low, high)),
-        Space::Tuple(entries) => entries.iter().for_each(|space| flat_bounds(space, low, high)),
-        Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => {
-            low.resize(low.len() + space.flat_len(), 0.0);
-            high.resize(high.len() + space.flat_len(), 1.0);
+    }
+
+    /// Takes a space's numbers off the front of a packed row and puts its flat ones at the front of `flat`.
+    fn write(&self, space: &Space, packed: &mut &[f32], flat: &mut &mut [f32]) {
+        let mut one_hot = |n: usize, start: i64| {
+            let Some((&value, rest)) = packed.split_first() else { return };
+            *packed = rest;
+            let (hot, rest) = std::mem::take(flat).split_at_mut(n);
+            hot.fill(0.0);
+            if let Some(slot) = hot.get_mut((value as i64 - start) as usize) {
+                *slot = 1.0;
+            }
+            *flat = rest;
+        };
+        match space {
+            Space::Discrete { n, start } => one_hot(*n, *start),
+            Space::MultiDiscrete { nvec } => nvec.iter().for_each(|&n| one_hot(n, 0)),
+            Space::Box(bounds) if self.is_image(bounds) => {
+                let channels = self.categories.iter().cycle();
+                channels.take(bounds.len()).for_each(|&n| one_hot(n, 0));
+            }
+            Space::Box(_) | Space::MultiBinary { .. } => {
+                let (numbers, rest) = packed.split_at(space.packed_len());
+                *packed = rest;
+                let (slots, rest) = std::mem::take(flat).split_at_mut(numbers.len());
+                slots.copy_from_slice(numbers);
+                *flat = rest;
+            }
+            Space::Dict(entries) => entries.values().for_each(|space| self.write(space, packed, flat)),
+            Space::Tuple(entries) => entries.iter().for_each(|space| self.write(space, packed, flat)),
+        }
+    }
+
+    /// Appends the bounds of a space's flat values.
+    fn bounds(&self, space: &Space, low: &mut Vec<f32>, high: &mut Vec<f32>) {
+        let mut choices = |len: usize| {
+            low.resize(low.len() + len, 0.0);
+            high.resize(high.len() + len, 1.0);
+        };
+        match space {
+            Space::Box(bounds) if self.is_image(bounds) => {
+                choices(bounds.len() / self.categories.len() * self.categories.iter().sum::<usize>());
+            }
+            Space::Box(bounds) => {
+                low.extend_from_slice(bounds.low());
+                high.extend_from_slice(bounds.high());
+            }
+            Space::Dict(entries) => entries.values().for_each(|space| self.bounds(space, low, high)),
+            Space::Tuple(entries) => entries.iter().for_each(|space| self.bounds(space, low, high)),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => {
+                choices(space.flat_len());
+            }
         }
     }
 }

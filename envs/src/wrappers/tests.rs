@@ -267,6 +267,33 @@ fn flattened_observations_are_the_spaces_own_flat_values() {
 }
 
 #[test]
+fn images_of_categories_become_one_hot() {
+    let registry = Registry::builtin();
+    let spec = registry.get("MiniGrid-DoorKey-5x5-v0").unwrap();
+    let text = "kind = 'flatten_observation'\ncategories = [11, 6, 3]";
+    let (mut hot, mut hot_out) = wrapped(spec, &[text], 3);
+    let (mut plain, mut plain_out) = wrapped(spec, &["kind = 'flatten_observation'"], 3);
+    let (from, to) = (plain.observation_len(), hot.observation_len());
+    assert_eq!(to - from, 7 * 7 * (11 + 6 + 3) - 7 * 7 * 3);
+    for _ in 0..50 {
+        step(&mut hot, &mut hot_out, 1.0);
+        step(&mut plain, &mut plain_out, 1.0);
+        let rows = hot_out.observations.as_f32().chunks(to).zip(plain_out.observations.as_f32().chunks(from));
+        for (hot, plain) in rows {
+            // The direction comes first, then the image.
+            assert_eq!(hot[..from - 147], plain[..from - 147]);
+            for (hot, plain) in hot[from - 147..].chunks(20).zip(plain[from - 147..].chunks(3)) {
+                let found = [&hot[..11], &hot[11..17], &hot[17..]].map(|part| {
+                    assert_eq!(part.iter().sum::<f32>(), 1.0);
+                    part.iter().position(|&value| value == 1.0).unwrap() as f32
+                });
+                assert_eq!(found, plain);
+            }
+        }
+    }
+}
+
+#[test]
 fn normalised_observations_have_mean_zero_and_deviation_one() {
     let (mut simulator, mut out) = wrapped(&clock(), &["kind = 'normalize_observation'"], 4);
     let mut values = Vec::new();
@@ -360,6 +387,11 @@ fn wrappers_that_do_not_fit_say_why() {
         ("CartPole-v1", "kind = 'sticky_action'\nprobability = 2.0", vec!["between 0 and 1", "2"]),
         ("CartPole-v1", "kind = 'clip_reward'\nmin = 1.0\nmax = 1.0", vec!["less than max"]),
         ("Taxi-v4", "kind = 'normalize_observation'", vec!["Box of float32", "Discrete(500)", "flatten"]),
+        (
+            "CartPole-v1",
+            "kind = 'flatten_observation'\ncategories = [11, 6, 3]",
+            vec!["image of bytes", "[11, 6, 3]"],
+        ),
         ("Taxi-v4", "kind = 'frame_stack'", vec!["expected a Box", "flatten"]),
     ] {
         let options = MakeOptions { wrappers: vec![config(text)], ..Default::default() };
