@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 34] = [
+const FILES: [(&str, &str); 36] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -16,6 +16,7 @@ const FILES: [(&str, &str); 34] = [
     ("dqn-acrobot", include_str!("presets/dqn-acrobot.toml")),
     ("dqn-bsuite", include_str!("presets/dqn-bsuite.toml")),
     ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),
+    ("dqn-cartpole-zoo", include_str!("presets/dqn-cartpole-zoo.toml")),
     ("dqn-lunarlander", include_str!("presets/dqn-lunarlander.toml")),
     ("dqn-minatar", include_str!("presets/dqn-minatar.toml")),
     ("dqn-mountaincar", include_str!("presets/dqn-mountaincar.toml")),
@@ -24,6 +25,7 @@ const FILES: [(&str, &str); 34] = [
     ("ppo-acrobot", include_str!("presets/ppo-acrobot.toml")),
     ("ppo-cartpole", include_str!("presets/ppo-cartpole.toml")),
     ("ppo-cartpole-novel", include_str!("presets/ppo-cartpole-novel.toml")),
+    ("ppo-cartpole-novel-throughput", include_str!("presets/ppo-cartpole-novel-throughput.toml")),
     ("ppo-cartpole-throughput", include_str!("presets/ppo-cartpole-throughput.toml")),
     ("ppo-doorkey", include_str!("presets/ppo-doorkey.toml")),
     ("ppo-foraging", include_str!("presets/ppo-foraging.toml")),

@@ -139,7 +139,7 @@ fn networks_that_do_not_fit_are_refused_before_the_run_begins() {
     for (setting, parts) in [
         ("network.encoder.kind=embedding", ["encoder.kind", "categories", "an image [2, 10, 10]"]),
         ("network.encoder.kind=nature_cnn", ["kernel", "no larger than the padded image", "4"]),
-        ("network.memory.kind=gru", ["ppo needs network.memory.kind = \"none\"", "Gru", ""]),
+        ("network.memory.kind=gru", ["share_encoder must be true", "memory", "false"]),
         ("network.encoder.kind=resnet", ["network.encoder", "resnet", "impala"]),
     ] {
         let directory = tempfile::tempdir().unwrap();
