@@ -280,9 +280,10 @@ fn images_of_categories_become_one_hot() {
         step(&mut plain, &mut plain_out, 1.0);
         let rows = hot_out.observations.as_f32().chunks(to).zip(plain_out.observations.as_f32().chunks(from));
         for (hot, plain) in rows {
-            // The direction comes first, then the image.
-            assert_eq!(hot[..from - 147], plain[..from - 147]);
-            for (hot, plain) in hot[from - 147..].chunks(20).zip(plain[from - 147..].chunks(3)) {
+            // The four directions come first and the mission last.
+            assert_eq!(hot[..4], plain[..4]);
+            assert_eq!(hot[4 + 49 * 20..], plain[4 + 49 * 3..]);
+            for (hot, plain) in hot[4..].chunks_exact(20).zip(plain[4..].chunks_exact(3)).take(49) {
                 let found = [&hot[..11], &hot[11..17], &hot[17..]].map(|part| {
                     assert_eq!(part.iter().sum::<f32>(), 1.0);
                     part.iter().position(|&value| value == 1.0).unwrap() as f32
