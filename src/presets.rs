@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 37] = [
+const FILES: [(&str, &str); 38] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 37] = [
     ("ppo-lunarlander", include_str!("presets/ppo-lunarlander.toml")),
     ("ppo-minatar", include_str!("presets/ppo-minatar.toml")),
     ("ppo-minatar-breakout", include_str!("presets/ppo-minatar-breakout.toml")),
+    ("ppo-minatar-seaquest", include_str!("presets/ppo-minatar-seaquest.toml")),
     ("ppo-minigrid-memory", include_str!("presets/ppo-minigrid-memory.toml")),
     ("ppo-mountaincar", include_str!("presets/ppo-mountaincar.toml")),
     ("ppo-pendulum", include_str!("presets/ppo-pendulum.toml")),

@@ -257,8 +257,14 @@ fn drive(
         .map_err(|error| RunError::Threads(error.to_string()))?;
     thread::scope(|scope| {
         let run_rows = parts.shards[0].run_rows();
-        let workers =
-            Workers::start(scope, parts.shards, parts.learner.as_ref(), statistics.clone(), threads)?;
+        let workers = Workers::start(
+            scope,
+            parts.shards,
+            parts.learner.as_ref(),
+            statistics.clone(),
+            threads,
+            config.runtime.mode,
+        )?;
         let learner = parts.learner;
         let mut session = Session {
             registry: &setup.registry,

@@ -61,14 +61,29 @@ pub(super) struct Links {
 /// Runs a worker until its commands end. A panic becomes a message.
 pub(super) fn run(mut shards: Vec<Shard>, links: &Links) {
     let mut current = shards.first().map_or(0, |shard| shard.index);
-    let outcome = catch_unwind(AssertUnwindSafe(|| serve(&mut shards, links, &mut current)));
-    let error = match outcome {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error,
-        Err(panic) => RunError::WorkerPanic { shard: current, message: panic_message(&*panic) },
-    };
-    // If the learner is gone too there is nobody left to tell.
-    let _ = links.messages.send(Message::Failed(error));
+    if let Err(error) = guarded(&mut current, |current| serve(&mut shards, links, current)) {
+        // If the learner is gone too there is nobody left to tell.
+        let _ = links.messages.send(Message::Failed(error));
+    }
+}
+
+/// Makes one fragment on the learner's own thread.
+pub(super) fn collect_here(
+    shard: &mut Shard,
+    published: &Published,
+    fragment: &mut Fragment,
+) -> Result<(), RunError> {
+    guarded(&mut shard.index.clone(), |_| shard.collect(published, fragment))
+}
+
+/// Work on shards, `current` being the one that it has come to, whose panic is an error.
+fn guarded(
+    current: &mut usize,
+    work: impl FnOnce(&mut usize) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    catch_unwind(AssertUnwindSafe(|| work(current))).unwrap_or_else(|panic| {
+        Err(RunError::WorkerPanic { shard: *current, message: panic_message(&*panic) })
+    })
 }
 
 fn serve(shards: &mut [Shard], links: &Links, current: &mut usize) -> Result<(), RunError> {
