@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 38] = [
+const FILES: [(&str, &str); 39] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 38] = [
     ("ppo-repeat-previous", include_str!("presets/ppo-repeat-previous.toml")),
     ("pqn-cartpole", include_str!("presets/pqn-cartpole.toml")),
     ("pqn-minatar", include_str!("presets/pqn-minatar.toml")),
+    ("pqn-minatar-mlp", include_str!("presets/pqn-minatar-mlp.toml")),
     ("qr-dqn-acrobot", include_str!("presets/qr-dqn-acrobot.toml")),
     ("qr-dqn-cartpole", include_str!("presets/qr-dqn-cartpole.toml")),
     ("qr-dqn-mountaincar", include_str!("presets/qr-dqn-mountaincar.toml")),
