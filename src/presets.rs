@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 39] = [
+const FILES: [(&str, &str); 40] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -45,6 +45,7 @@ const FILES: [(&str, &str); 39] = [
     ("qr-dqn-cartpole", include_str!("presets/qr-dqn-cartpole.toml")),
     ("qr-dqn-mountaincar", include_str!("presets/qr-dqn-mountaincar.toml")),
     ("rainbow-cartpole", include_str!("presets/rainbow-cartpole.toml")),
+    ("sac-lunarlander", include_str!("presets/sac-lunarlander.toml")),
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];
