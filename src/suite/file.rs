@@ -220,6 +220,11 @@ impl Entry {
         (1..=self.each_seed.len() as u64).try_for_each(|seed| self.config_of(setup, seed).map(|_| ()))
     }
 
+    /// Whether its seeds are trained for different numbers of steps.
+    pub(super) fn has_lengths(&self) -> bool {
+        self.each_seed.iter().any(|own| own.contains_key("total_timesteps"))
+    }
+
     /// The settings that a seed does not share with all others.
     pub fn own_settings(&self, seed: u64) -> toml::Table {
         let own =

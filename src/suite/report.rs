@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::{Reference, Standing, Suite};
+use super::{Entry, Reference, Standing, Suite};
 use crate::RunError;
 use crate::error::AtPath;
 use crate::plot::{self, Curve, PlotError, PlotOptions};
@@ -24,29 +24,49 @@ pub(super) fn draw(suite: &Suite, standings: &[Standing<'_>]) -> Result<(), RunE
         let entry = standing.entry;
         let options = PlotOptions {
             threshold: Some((entry.wanted.score(), format!("wanted: {}", entry.wanted.score()))),
-            ..options(&reference.config.env.id)
+            ..options(&reference.config.env.id, entry.has_lengths())
         };
-        let curve = reference.curve(entry.label(&reference.config));
-        save(&[curve], &options, &suite.reference_path(entry).join("curve.svg"))?;
+        save(&[curve_of(entry, reference)], &options, &suite.reference_path(entry).join("curve.svg"))?;
         if let Some(group) = &entry.group {
             groups.entry(group).or_default().push((standing, reference));
         }
     }
     for (group, members) in groups {
-        let curves: Vec<Curve> = members
-            .iter()
-            .map(|(standing, reference)| reference.curve(standing.entry.label(&reference.config)))
-            .collect();
+        let curves: Vec<Curve> =
+            members.iter().map(|(standing, reference)| curve_of(standing.entry, reference)).collect();
+        let in_percent = members.iter().all(|(standing, _)| standing.entry.has_lengths());
         let envs: BTreeSet<&str> =
             members.iter().map(|(_, reference)| reference.config.env.id.as_str()).collect();
         let title = envs.into_iter().collect::<Vec<_>>().join(", ");
-        save(&curves, &options(&title), &suite.directory.join(format!("reference/group_{group}.svg")))?;
+        save(
+            &curves,
+            &options(&title, in_percent),
+            &suite.directory.join(format!("reference/group_{group}.svg")),
+        )?;
     }
     Ok(())
 }
 
-fn options(title: &str) -> PlotOptions {
-    PlotOptions { title: title.to_owned(), y_label: Measure::Last100.axis().to_owned(), ..Default::default() }
+/// The learning curve of an entry. Runs of several lengths are drawn over the share of their steps.
+fn curve_of(entry: &Entry, reference: &Reference) -> Curve {
+    let mut curve = reference.curve(entry.label(&reference.config));
+    if entry.has_lengths() {
+        for run in &mut curve.runs {
+            let end = run.last().map_or(1.0, |&(step, _)| step);
+            run.iter_mut().for_each(|(step, _)| *step *= 100.0 / end);
+        }
+    }
+    curve
+}
+
+fn options(title: &str, in_percent: bool) -> PlotOptions {
+    let x_label = if in_percent { "environment steps, % of each run" } else { "environment steps" };
+    PlotOptions {
+        title: title.to_owned(),
+        x_label: x_label.to_owned(),
+        y_label: Measure::Last100.axis().to_owned(),
+        ..Default::default()
+    }
 }
 
 fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), RunError> {
