@@ -100,6 +100,8 @@ impl Measured {
 pub enum Wanted {
     /// The mean over seeds is at least this.
     Mean(f64),
+    /// The 95 % interval of the mean reaches this: as good as a published figure, as far as the seeds can tell.
+    Interval(f64),
     /// The mean over seeds is at most this: a negative control.
     MeanAtMost(f64),
     /// The score of every seed is at least this.
@@ -118,6 +120,7 @@ impl Wanted {
     pub fn score(self) -> f64 {
         match self {
             Self::Mean(score)
+            | Self::Interval(score)
             | Self::MeanAtMost(score)
             | Self::EverySeed(score)
             | Self::Seeds { score, .. } => score,
@@ -128,6 +131,7 @@ impl Wanted {
     pub fn label(self) -> String {
         match self {
             Self::Mean(score) => format!("mean ≥ {score}"),
+            Self::Interval(score) => format!("interval reaches {score}"),
             Self::MeanAtMost(score) => format!("mean ≤ {score}"),
             Self::EverySeed(score) => format!("every seed ≥ {score}"),
             Self::Seeds { count, score } => format!("{count} seeds ≥ {score}"),
@@ -138,6 +142,10 @@ impl Wanted {
     pub fn is_reached(self, scores: &[f64]) -> bool {
         match self {
             Self::Mean(score) => crate::stats::mean(scores) >= score,
+            // One seed has no interval.
+            Self::Interval(score) => {
+                crate::stats::mean(scores) + crate::stats::ci95_half_width(scores) >= score
+            }
             Self::MeanAtMost(score) => crate::stats::mean(scores) <= score,
             Self::EverySeed(score) => !scores.is_empty() && scores.iter().all(|&found| found >= score),
             Self::Seeds { count, score } => scores.iter().filter(|&&found| found >= score).count() >= count,

@@ -233,6 +233,9 @@ fn wanted_scores_are_reached_or_not() {
     for (wanted, reached) in [
         (Wanted::Mean(2.0), true),
         (Wanted::Mean(2.5), false),
+        // Student's quantile for two degrees of freedom is 4.303, so the interval is 2 ± 2.484.
+        (Wanted::Interval(4.48), true),
+        (Wanted::Interval(4.49), false),
         (Wanted::MeanAtMost(2.0), true),
         (Wanted::MeanAtMost(1.5), false),
         (Wanted::EverySeed(1.0), true),
