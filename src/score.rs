@@ -77,19 +77,34 @@ pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, 
     Ok((!recent.is_empty()).then(|| stats::mean(recent)))
 }
 
+/// How bsuite scores the environment of a configuration, and its size, which only DeepSea's score asks for.
+///
+/// # Errors
+/// If it is no experiment that is scored by returns, or a DeepSea without a size.
+pub fn bsuite_experiment(config: &RunConfig) -> Result<(Score, i64), RunError> {
+    let id = &config.env.id;
+    let score = Score::of_experiment(id).ok_or_else(|| {
+        RunError::Config(format!("expected an experiment of bsuite's that is scored by returns, got {id}"))
+    })?;
+    let size = config.env.args.get("size").and_then(toml::Value::as_integer);
+    match (score, size) {
+        (Score::DeepSea, None) => Err(RunError::Config(format!("{id}: expected env.args.size, found none"))),
+        (_, size) => Ok((score, size.unwrap_or(0))),
+    }
+}
+
 /// bsuite's score of a run's first episodes.
 ///
 /// # Errors
-/// If the run is of another environment, its episodes cannot be read, or there are fewer.
+/// As [`bsuite_experiment`], or if the run's episodes cannot be read or are fewer.
 pub fn bsuite(path: &Path, config: &RunConfig, episodes: usize) -> Result<f64, RunError> {
-    let score = Score::of_experiment(&config.env.id)?;
+    let (score, size) = bsuite_experiment(config)?;
     let returns: Vec<f64> =
         self::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
     if returns.len() < episodes {
         let message = format!("expected {episodes} episodes to score, found {}", returns.len());
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
-    let size = config.env.args.get("size").and_then(toml::Value::as_integer).unwrap_or(0);
     Ok(score.of(&[(size, returns)]))
 }
 

@@ -223,7 +223,7 @@ impl Entry {
         }
         let config = self.config(setup)?;
         if let Measured::Bsuite { .. } = self.measure {
-            agon_envs::memory::bsuite::Score::of_experiment(&config.env.id)?;
+            crate::score::bsuite_experiment(&config)?;
         }
         (1..=self.each_seed.len() as u64).try_for_each(|seed| self.config_of(setup, seed).map(|_| ()))
     }
@@ -235,9 +235,8 @@ impl Entry {
 
     /// The settings that a seed does not share with all others.
     pub fn own_settings(&self, seed: u64) -> toml::Table {
-        let own =
-            self.each_seed.iter().cycle().nth(seed.saturating_sub(1) as usize % self.each_seed.len().max(1));
-        own.cloned().unwrap_or_default()
+        let index = seed.saturating_sub(1) as usize % self.each_seed.len().max(1);
+        self.each_seed.get(index).cloned().unwrap_or_default()
     }
 
     /// The configuration, complete, with the first seed.

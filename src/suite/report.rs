@@ -117,7 +117,8 @@ fn markdown(standings: &[Standing<'_>]) -> String {
     let machines: Vec<&str> = machines.into_iter().collect();
     format!(
         "Measured on {}. Every row has a directory in `reference/` with the configuration, the scores of all seeds and \
-         the curve; `agon suite results/suite.toml` trains what is missing. The interval is Student's, over seeds. Time \
+         the curve; `agon suite results/suite.toml` trains what is missing. The interval is Student's, over seeds; seeds of bsuite's \
+         experiments have other sizes. Time \
          and steps a second are medians of whole runs, logs and checkpoints included; where seeds ran side by side, a \
          run had one core of the machine.\n\n{}\n",
         machines.join("; and on "),
@@ -150,11 +151,18 @@ fn row(standing: &Standing<'_>, reference: &Reference) -> Vec<String> {
     };
     let at_once = reference.seeds.iter().map(|row| row.runs_at_once).max().unwrap_or(1);
     let alone = if at_once == 1 { "" } else { ", side by side" };
+    let lengths = || reference.seeds.iter().map(|row| row.env_steps);
+    let steps = match (lengths().min(), lengths().max()) {
+        (Some(least), Some(most)) if entry.has_lengths() => {
+            format!("{} to {}", human(least as f64), human(most as f64))
+        }
+        _ => human(reference.config.total_timesteps as f64),
+    };
     let stale = if standing.is_current { "" } else { " (of other settings than the file's)" };
     vec![
         format!("[{}](reference/{}/curve.svg)", reference.config.env.id, entry.name),
         format!("{}{stale}", entry.label(&reference.config)),
-        human(reference.config.total_timesteps as f64),
+        steps,
         reference.seeds.len().to_string(),
         mean,
         number(scores.iter().copied().fold(f64::INFINITY, f64::min)),

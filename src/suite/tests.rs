@@ -123,6 +123,10 @@ wanted = { mean_at_most = 0.5 }
     let setup = Setup::default();
     let standing = of.standings(&setup).unwrap().remove(0);
     assert!(standing.is_current);
+    fs::write(directory.path().join("README.md"), DOCUMENT).unwrap();
+    of.report(&setup).unwrap();
+    let table = fs::read_to_string(directory.path().join("README.md")).unwrap();
+    assert!(table.contains("4.1k to 8.2k"), "{table}");
     let rows = standing.reference.unwrap().seeds;
     assert_eq!(rows.iter().map(|row| row.env_steps).collect::<Vec<_>>(), [4096, 8192]);
     assert!(rows[1].settings.contains("memory_length = 50"), "{}", rows[1].settings);
@@ -186,7 +190,7 @@ fn wrong_files_name_the_entry() {
             "each_seed must be at most seeds = 2 settings, got 3",
         ),
         ("seeds = 2", "seeds = 2\neach_seed = [{}, { num_envs = \"no\" }]", "entry `small`: "),
-        ("kind = \"last_100\"", "kind = \"bsuite\", episodes = 9", "CartPole-v1"),
+        ("kind = \"last_100\"", "kind = \"bsuite\", episodes = 9", "expected an experiment of bsuite's"),
         ("episodes = 3", "episodes = 0", "measure.episodes must be at least 1"),
         (
             "wanted = { mean = 5.0 }",

@@ -7,7 +7,7 @@
 //!
 //! A stream is a queue of chunks that do not change once they are full. Nothing is overwritten: the oldest chunk is
 //! dropped when none of its ticks is needed. So a checkpoint writes the chunks that are new, see
-//! [`ChunkStore`](crate::chunks).
+//! [`ChunkStore`].
 //!
 //! A step is named by its *slot*: `(stream * capacity + tick mod capacity) * N + row`, below [`ReplayBuffer::slots`]. It
 //! stands for the same step until it is `capacity` ticks old.
