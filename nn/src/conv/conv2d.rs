@@ -8,8 +8,9 @@ use crate::error::NnError;
 use crate::image::ImageShape;
 use crate::init::Init;
 use crate::kernels::{
-    Left, Pooled, Right, Run, Start, activate, differentiate, gemm_gathered, gemm_strided, pack_transposed,
-    packed_len, scatter_add, transpose_into, transpose_strided,
+    Incidence, Left, PANEL, Pixel, Pooled, Right, Run, SparsePixels, Start, activate, differentiate,
+    gemm_gathered, gemm_strided, pack_transposed, packed_len, patches_times, scatter_add, transpose_into,
+    transpose_strided, transposed_patches_times,
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
@@ -38,10 +39,19 @@ pub struct Conv2d {
     /// Where patches go in a channels-last image, of one group.
     scatter: Patches,
     runs: Vec<Run>,
+    /// Where pixels go that are not zero, if the layer is small enough to gain by it.
+    incidence: Option<Arc<Incidence>>,
 }
 
 /// Patches that go through one product when the gradient of the input is computed.
 const PATCHES: usize = 24;
+
+/// A pixel in this many may be other than zero for an image to count as sparse: an addition to memory costs about
+/// twice as much as one in a register.
+const SPARSE: usize = 4;
+
+/// Elements of all patches up to which a table of them stays in the cache.
+const MOST_PLACES: usize = 1 << 14;
 
 impl Conv2d {
     /// Adds the layer's parameters `<name>.weight` and `<name>.bias` to a layout.
@@ -83,14 +93,19 @@ impl Conv2d {
             dilation: config.dilation,
         };
         let scatter = Patches::channels_last(geometry, padded, channels);
+        let gather = Patches::channels_first(geometry, padded, channels);
+        let places = gather.positions.len() * gather.elements.len();
+        let gains = config.groups == 1 && config.channels <= PANEL && places <= MOST_PLACES;
+        let incidence = || Arc::new(Incidence::new(padded.len(), &gather.positions, &gather.elements));
         Ok(Self {
+            incidence: gains.then(incidence),
             weight,
             bias,
             activation,
             input,
             output,
             padded,
-            gather: Patches::channels_first(geometry, padded, channels),
+            gather,
             runs: scatter.runs(),
             scatter,
             config,
@@ -149,6 +164,16 @@ impl Conv2d {
     /// Working memory for the border, which stays zero.
     fn border(&self) -> Pooled {
         if self.is_padded() { Pooled::zeros(self.padded.len()) } else { Pooled::take(0) }
+    }
+
+    /// Working memory for the pixels of a sparse image.
+    fn pixels(&self) -> SparsePixels {
+        SparsePixels::new(if self.incidence.is_some() { self.padded.len() / SPARSE } else { 0 })
+    }
+
+    /// The pixels of a padded image that are not zero, if they are few.
+    fn sparse<'a>(&self, image: &[f32], list: &'a mut SparsePixels) -> Option<(&Incidence, &'a [Pixel])> {
+        Some((self.incidence.as_deref()?, list.of(image)?))
     }
 
     /// The part of a channels-first padded image that a group reads.
@@ -233,18 +258,24 @@ impl Layer for Conv2d {
         let channels = self.config.channels;
         let bias = &weights.packed[self.config.groups * self.packed_group_len()..][..channels];
         let mut border = self.border();
+        let mut pixels = self.pixels();
         let mut last = Pooled::take(positions * channels);
         for (image, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
             let image = self.padded(image, &mut border);
-            for group in 0..self.config.groups {
-                gemm_gathered(
-                    (positions, outputs, elements),
-                    self.gather.of(self.group_image(image, group)),
-                    Right::packed(&weights.packed[group * self.packed_group_len()..], elements),
-                    Start::Bias(&bias[group * outputs..]),
-                    &mut last[group * outputs..],
-                    channels,
-                );
+            if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
+                last.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                patches_times(incidence, pixels, (weights.packed, PANEL), &mut last, channels);
+            } else {
+                for group in 0..self.config.groups {
+                    gemm_gathered(
+                        (positions, outputs, elements),
+                        self.gather.of(self.group_image(image, group)),
+                        Right::packed(&weights.packed[group * self.packed_group_len()..], elements),
+                        Start::Bias(&bias[group * outputs..]),
+                        &mut last[group * outputs..],
+                        channels,
+                    );
+                }
             }
             transpose_into(&last, positions, channels, false, out);
         }
@@ -273,6 +304,7 @@ impl Layer for Conv2d {
         let Sums { mut of_weight, of_bias, sink } = Sums::begin(gradient, self.weight.len(), &mut unwanted);
         differentiate(self.activation, self.output.len(), kept, delta, of_bias);
         let mut border = self.border();
+        let mut pixels = self.pixels();
         let mut last = Pooled::take(if of_weight.is_some() { positions * channels } else { 0 });
         let patches = aligned(self.padded.len()) + PATCHES * elements;
         let mut scratch = Pooled::take(if dx.is_some() { patches } else { 0 });
@@ -283,16 +315,20 @@ impl Layer for Conv2d {
             if let Some(of_weight) = &mut of_weight {
                 let image = self.padded(&saved.x[range.clone()], &mut border);
                 transpose_into(delta, channels, positions, false, &mut last);
-                for group in 0..self.config.groups {
-                    let right = Right::rows(&last[group * outputs..], channels);
-                    gemm_gathered(
-                        (elements, outputs, positions),
-                        self.gather.transposed_of(self.group_image(image, group)),
-                        right,
-                        Start::Accumulate,
-                        &mut of_weight[group * outputs * elements..],
-                        outputs,
-                    );
+                if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
+                    transposed_patches_times(incidence, pixels, &last, of_weight, channels);
+                } else {
+                    for group in 0..self.config.groups {
+                        let right = Right::rows(&last[group * outputs..], channels);
+                        gemm_gathered(
+                            (elements, outputs, positions),
+                            self.gather.transposed_of(self.group_image(image, group)),
+                            right,
+                            Start::Accumulate,
+                            &mut of_weight[group * outputs * elements..],
+                            outputs,
+                        );
+                    }
                 }
             }
             if let Some(dx) = &mut dx {

@@ -21,6 +21,7 @@ mod rows;
 mod scatter;
 mod simd;
 mod softmax;
+mod sparse;
 pub(crate) mod view;
 
 pub(crate) use activation::{activate, differentiate};
@@ -32,7 +33,7 @@ pub use elementwise::{exp, ln, relu, sigmoid, tanh};
 pub(crate) use gates::{
     GateGradient, GateStep, gru_gradient, gru_step, lstm_gradient, lstm_step, rnn_gradient, rnn_step,
 };
-pub(crate) use gemm::{Gathered, Left, Right, Start, gemm, gemm_gathered, gemm_strided};
+pub(crate) use gemm::{Gathered, Left, PANEL, Right, Start, gemm, gemm_gathered, gemm_strided};
 pub(crate) use highway::{
     HighwayGradient, highway, highway_gradient, highway_reset_gradient, highway_resets,
 };
@@ -45,6 +46,7 @@ pub(crate) use optimizer::{
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
+pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.
 ///
