@@ -7,12 +7,13 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 40] = [
+const FILES: [(&str, &str); 41] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
     ("bootstrapped-dqn-deep-sea", include_str!("presets/bootstrapped-dqn-deep-sea.toml")),
     ("c51-cartpole", include_str!("presets/c51-cartpole.toml")),
+    ("double-dqn-minatar", include_str!("presets/double-dqn-minatar.toml")),
     ("dqn-acrobot", include_str!("presets/dqn-acrobot.toml")),
     ("dqn-bsuite", include_str!("presets/dqn-bsuite.toml")),
     ("dqn-cartpole", include_str!("presets/dqn-cartpole.toml")),

@@ -3,7 +3,8 @@
 //! A convolution is a product of the image's patches with the weight. The patches are never written out: the product
 //! gathers their elements where they lie, by two small tables of offsets. Its vectors run along the output channels,
 //! so that any kernel, stride, dilation or image size fills them. Between layers images are channels-first, as in
-//! PyTorch; inside, products work channels-last.
+//! PyTorch; inside, products work channels-last. An image of a small layer that is mostly zero, as planes of features
+//! are, is walked pixel by pixel instead, with the same bits.
 
 mod conv2d;
 mod patches;

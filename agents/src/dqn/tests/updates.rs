@@ -1,0 +1,87 @@
+//! Targets, the loss and the target network by hand.
+
+use super::*;
+
+/// A learner whose networks give the same action values everywhere.
+fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
+    with_values_in(config, online, target, &info())
+}
+
+#[test]
+fn the_double_target_is_the_target_networks_value_of_the_online_choice() {
+    // Online [1, 2] prefers action 1; the target network [5, 3] gives it 3, and 5 to its own choice.
+    for (double, terminated, target) in [
+        (false, false, 0.5 + 0.5 * 5.0),
+        (true, false, 0.5 + 0.5 * 3.0),
+        (false, true, 0.5),
+        (true, true, 0.5),
+    ] {
+        let mut dqn = with_values(DqnConfig { double, ..linear() }, [1.0, 2.0], [5.0, 3.0]);
+        let report = dqn.learn(&[transition(terminated)], 1).unwrap();
+        let error: f64 = 1.0 - target;
+        assert!(
+            (report.metrics[2] - 0.5 * error * error).abs() < 1e-6,
+            "double {double}: {}",
+            report.metrics[2]
+        );
+        assert!((report.metrics[3] - 1.0).abs() < 1e-6, "double {double}: {}", report.metrics[3]);
+        // The update moves the value of action 0 towards the target, and that of action 1 not at all.
+        let bias = dqn.params.get("q.0.bias").unwrap();
+        assert!((f64::from(bias[0]) - 1.0) * error < 0.0 && bias[1] == 2.0, "{bias:?}");
+    }
+}
+
+#[test]
+fn the_loss_is_linear_beyond_huber_delta() {
+    let mut dqn = with_values(DqnConfig { huber_delta: 1.0, ..linear() }, [1.0, 2.0], [5.0, 3.0]);
+    // An error of 2: 1 · (2 − 1/2).
+    assert!((dqn.learn(&[transition(false)], 1).unwrap().metrics[2] - 1.5).abs() < 1e-6);
+}
+
+#[test]
+fn the_target_network_is_copied_exactly_every_so_many_environment_steps() {
+    // One step an iteration: at 3 and 6. Two: whenever a multiple of 3 was reached or passed, at 4, 6 and 10.
+    for (stride, rounds, copied_at) in [(1, 7, [3, 6].as_slice()), (2, 5, &[4, 6, 10])] {
+        let config = DqnConfig { target_network_frequency: 3, ..linear() };
+        let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
+        let mut expected = dqn.target_params.as_slice().to_vec();
+        for round in 1..=rounds {
+            let env_steps = round * stride;
+            // The copy is made before the round's update.
+            let online = dqn.params.as_slice().to_vec();
+            let report = dqn.learn(&vec![transition(false); stride as usize], env_steps).unwrap();
+            assert!(report.updates == round && dqn.params.as_slice() != online);
+            if copied_at.contains(&env_steps) {
+                assert_ne!(online, expected);
+                expected = online;
+            }
+            assert_eq!(dqn.target_params.as_slice(), expected, "stride {stride}, after step {env_steps}");
+            // The packed form that targets are computed with is the same network.
+            let mut packed = [0.0; 2];
+            dqn.network.infer(&dqn.target, &[0.0; 4], 1, &[], &mut Scratch::default(), &mut packed).unwrap();
+            assert_eq!(packed, dqn.target_params.get("q.0.bias").unwrap());
+        }
+    }
+}
+
+#[test]
+fn tau_moves_the_target_network_part_of_the_way() {
+    let config = DqnConfig { target_network_frequency: 1, tau: 0.25, ..linear() };
+    let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
+    dqn.learn(&[transition(false)], 1).unwrap();
+    let expected = [0.25 * 1.0 + 0.75 * 5.0, 0.25 * 2.0 + 0.75 * 3.0];
+    assert_eq!(dqn.target_params.get("q.0.bias").unwrap(), expected);
+}
+
+#[test]
+fn nothing_is_learned_before_learning_starts() {
+    let mut dqn = Dqn::new(DqnConfig { learning_starts: 3, gradient_steps: 2, ..linear() }, &info()).unwrap();
+    let first = dqn.params.as_slice().to_vec();
+    for step in 1..=3 {
+        let report = dqn.learn(&[transition(false)], step).unwrap();
+        assert!(report.metrics[2].is_nan() && report.metrics[3].is_nan(), "{:?}", report.metrics);
+    }
+    assert!(dqn.updates == 0 && dqn.params.as_slice() == first && dqn.replay.len() == 3);
+    assert!(dqn.learn(&[transition(false)], 4).unwrap().metrics[2].is_finite());
+    assert_eq!(dqn.updates, 2);
+}

@@ -1,0 +1,146 @@
+//! The variants and their named combinations.
+
+use super::*;
+
+fn noisy(config: DqnConfig) -> DqnConfig {
+    let head = HeadConfig { noisy: true, ..HeadConfig::default() };
+    DqnConfig { network: ModelConfig { head, ..config.network }, ..config }
+}
+
+/// As [`noisy`], with random actions besides, so that every action is tried.
+fn noisy_and_random(config: DqnConfig) -> DqnConfig {
+    DqnConfig { start_e: Some(1.0), end_e: Some(0.05), ..noisy(config) }
+}
+
+/// Small forms of the variants, each by its name. Values of the wheel lie between 0 and 10.
+fn variants() -> Vec<(&'static str, DqnConfig)> {
+    let prioritized = Sampling::Prioritized(PrioritizedConfig::default());
+    let c51 = Distribution::C51(C51Config { v_min: 0.0, v_max: 12.0, atoms: 25 });
+    let qr = Distribution::Qr(QrConfig { quantiles: 8 });
+    let iqn = Distribution::Iqn(IqnConfig { samples: 8, target_samples: 8, acting_samples: 8, cosines: 16 });
+    let rms = RmsPropConfig { alpha: 0.95, eps: 0.01, centered: true, ..RmsPropConfig::default() };
+    vec![
+        ("dueling", DqnConfig { dueling: true, ..small() }),
+        ("3 steps", DqnConfig { n_step: 3, ..small() }),
+        ("priorities", DqnConfig { replay: prioritized, ..small() }),
+        ("squared error", DqnConfig { loss: Loss::Mse, ..small() }),
+        (
+            "centred RMSProp",
+            DqnConfig { optimizer: OptimizerConfig::RmsProp(rms), learning_rate: 3e-3, ..small() },
+        ),
+        ("noisy", noisy_and_random(small())),
+        ("c51", DqnConfig { distribution: c51, ..small() }),
+        ("qr", DqnConfig { distribution: qr, ..small() }),
+        ("iqn", DqnConfig { distribution: iqn, learning_rate: 3e-3, ..small() }),
+        (
+            "rainbow",
+            noisy_and_random(DqnConfig {
+                double: true,
+                dueling: true,
+                n_step: 3,
+                replay: prioritized,
+                distribution: c51,
+                ..small()
+            }),
+        ),
+        (
+            "dueling noisy double iqn",
+            noisy_and_random(DqnConfig { double: true, dueling: true, distribution: iqn, ..small() }),
+        ),
+    ]
+}
+
+#[test]
+fn every_variant_learns_the_identity() {
+    for (name, config) in variants() {
+        let spec = spec_of(Identity::default()).max_episode_steps(8);
+        let mut trial = trial(&spec, &DqnConfig { gamma: 0.5, ..config }, 300, 1);
+        trial.run();
+        let accuracy = trial.evaluate(200);
+        assert!(accuracy >= 0.95, "{name}: {accuracy}");
+    }
+}
+
+#[test]
+fn every_variant_bootstraps_where_an_episode_is_cut() {
+    let wheel = Wheel { rewards: [0.0, 0.0, 0.0, 8.0], state: 0 };
+    let expected = wheel.values(0.5);
+    for (name, config) in variants() {
+        let spec = spec_of(wheel.clone()).max_episode_steps(2);
+        let mut trial = trial(&spec, &DqnConfig { gamma: 0.5, ..config }, 600, 2);
+        trial.run();
+        for (state, got) in q_values(&trial.learner).chunks_exact(2).enumerate() {
+            for &got in got {
+                let (got, want) = (f64::from(got), expected[state]);
+                assert!(
+                    (got - want).abs() <= 0.15 * want + 0.1,
+                    "{name}, {state}: expected {want}, got {got}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_what_a_variant_learns() {
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    for (_, config) in variants() {
+        let config = DqnConfig { buffer_size: 40, learning_starts: 10, gradient_slices: 5, ..config };
+        assert_threads_do_not_matter(|seed| trial(&spec, &config, 10, seed));
+    }
+}
+
+#[test]
+fn a_restored_variant_continues_bit_for_bit() {
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    for (_, config) in variants() {
+        let config = DqnConfig { buffer_size: 20, batch_size: 16, learning_starts: 10, ..config };
+        assert_continues_after_restore(trial(&spec, &config, 10, 1), |info| Dqn::new(config.clone(), info));
+    }
+}
+
+#[test]
+fn a_lost_reward_stops_every_variant() {
+    for (_, config) in variants() {
+        let config = DqnConfig { learning_starts: 0, batch_size: 64, n_step: 1, ..config };
+        assert_stops_at_a_lost_reward(|| trial(&spec_of(Bandit), &config, 1, 0));
+    }
+}
+
+#[test]
+fn a_saved_state_without_priorities_is_refused_where_there_are_some() {
+    let prioritized = DqnConfig { replay: Sampling::Prioritized(PrioritizedConfig::default()), ..small() };
+    let saved = trial(&spec_of(Bandit), &small(), 1, 0).learner.save().unwrap();
+    let error = trial(&spec_of(Bandit), &prioritized, 1, 0).learner.restore(&saved).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "saved learner cannot be restored: expected a replay buffer with priorities"
+    );
+}
+
+#[test]
+fn noisy_layers_explore_by_themselves_and_not_in_evaluation() {
+    let config = noisy(small());
+    assert_eq!(config.epsilon(), (0.0, 0.0));
+    assert_eq!(DqnConfig { start_e: Some(0.5), ..config.clone() }.epsilon(), (0.5, 0.0));
+    let mut dqn = trial(&spec_of(Identity::default()), &config, 200, 0).learner;
+    let mut explored = std::collections::BTreeSet::new();
+    let mut greedy = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        explored.insert(act(&dqn, FOUR_STATES.to_vec(), 4, 0, ActMode::Explore).0);
+        greedy.insert(act(&dqn, FOUR_STATES.to_vec(), 4, 0, ActMode::Deterministic).0);
+        let Dqn { network, params, rng, .. } = &mut dqn;
+        network.resample_noise(params, rng);
+    }
+    assert!(explored.len() > 3 && greedy.len() == 1, "{explored:?} {greedy:?}");
+}
+
+#[test]
+fn named_combinations_are_valid() {
+    let info = RunInfo { num_envs: 1, ..info() };
+    for config in [DqnConfig::c51(), DqnConfig::qr_dqn(), DqnConfig::iqn(), DqnConfig::rainbow()] {
+        assert!(Dqn::new(config, &info).is_ok());
+    }
+    let rainbow = DqnConfig::rainbow();
+    assert!(rainbow.double && rainbow.dueling && rainbow.n_step == 3 && rainbow.epsilon() == (0.0, 0.0));
+}
