@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 41] = [
+const FILES: [(&str, &str); 42] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -39,6 +39,7 @@ const FILES: [(&str, &str); 41] = [
     ("ppo-pendulum", include_str!("presets/ppo-pendulum.toml")),
     ("ppo-poc-memory", include_str!("presets/ppo-poc-memory.toml")),
     ("ppo-repeat-previous", include_str!("presets/ppo-repeat-previous.toml")),
+    ("ppo-rnd-deep-sea", include_str!("presets/ppo-rnd-deep-sea.toml")),
     ("pqn-cartpole", include_str!("presets/pqn-cartpole.toml")),
     ("pqn-minatar", include_str!("presets/pqn-minatar.toml")),
     ("pqn-minatar-mlp", include_str!("presets/pqn-minatar-mlp.toml")),
