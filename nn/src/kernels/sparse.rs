@@ -76,7 +76,7 @@ pub(crate) struct SparsePixels {
 impl SparsePixels {
     /// For images with at most that many pixels other than zero.
     pub(crate) fn new(most: usize) -> Self {
-        Self { pixels: vec![Pixel { index: 0, value: 0.0 }; if most > 0 { most + GROUP } else { 0 }], most }
+        Self { pixels: vec![Pixel { index: 0, value: 0.0 }; most + GROUP], most }
     }
 
     /// The pixels that are not zero, in order; nothing if there are too many.
@@ -249,6 +249,7 @@ mod tests {
         let count = pixels.iter().filter(|&&value| value != 0.0).count();
         assert_eq!(SparsePixels::new(count).of(&pixels).map(<[Pixel]>::len), Some(count));
         assert!(SparsePixels::new(count - 1).of(&pixels).is_none());
+        assert!(SparsePixels::new(0).of(&[0.0, 1.0]).is_none());
         let mut list = SparsePixels::new(2);
         let found = list.of(&[0.0, f32::NAN, -0.0, 2.0]).unwrap();
         assert_eq!(found.iter().map(|pixel| pixel.index).collect::<Vec<_>>(), [1, 3]);
