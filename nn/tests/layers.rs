@@ -45,9 +45,15 @@ fn dot(values: &[f64], weights: &[f32]) -> f64 {
 
 /// All that must hold of any row-wise network.
 fn check(specs: &[Spec], batch: usize, seed: u64) -> Result<(), TestCaseError> {
+    check_thinned(specs, batch, 1.0, seed)
+}
+
+/// The same with inputs of which only a share is not zero.
+fn check_thinned(specs: &[Spec], batch: usize, share: f64, seed: u64) -> Result<(), TestCaseError> {
     let mut rng = Pcg64::seed_from_u64(seed);
     let network = Network::new(specs, &mut rng);
-    let x = network.inputs(batch, &mut rng);
+    let mut x = network.inputs(batch, &mut rng);
+    x.iter_mut().filter(|_| !rng.random_bool(share)).for_each(|x| *x = 0.0);
     check_gradients(&network, &x, &mut rng)?;
     check_acting(&network, &x, &mut rng)?;
     check_bytes(&network, batch, &mut rng)?;
@@ -302,6 +308,13 @@ proptest! {
     #[test]
     fn convolutions_are_what_they_are_defined_as(spec in conv(), batch in batch(), seed: u64) {
         check(&[spec], batch, seed)?;
+    }
+
+    #[test]
+    fn convolutions_of_sparse_images_are_what_they_are_defined_as(
+        spec in prop_oneof![conv(), wide_conv()], batch in 1..20_usize, share in 0.0..0.4, seed: u64
+    ) {
+        check_thinned(&[spec], batch, share, seed)?;
     }
 
     #[test]
