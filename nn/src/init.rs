@@ -32,6 +32,14 @@ pub enum Init {
         /// Standard deviation.
         std: f32,
     },
+    /// The biases of a recurrent layer's gates by which its units remember spans of different lengths (Tallec and
+    /// Ollivier 2018, arXiv:1804.11188): `ln u` with `u` uniform between 1 and `longest - 1`, one `u` a unit.
+    Chrono {
+        /// What `ln u` is multiplied by in each gate, whose biases follow each other.
+        gates: &'static [f32],
+        /// The longest span, in steps, at least 2.
+        longest: usize,
+    },
 }
 
 impl Init {
@@ -55,6 +63,16 @@ impl Init {
                 for value in values {
                     let z: f64 = rng.sample(StandardNormal);
                     *value = (f64::from(std) * z) as f32;
+                }
+            }
+            Self::Chrono { gates, longest } => {
+                let units = values.len() / gates.len();
+                let spans: Vec<f64> =
+                    (0..units).map(|_| 1.0 + unit(&mut rng) * (longest as f64 - 2.0)).collect();
+                for (values, &scale) in values.chunks_exact_mut(units).zip(gates) {
+                    for (value, span) in values.iter_mut().zip(&spans) {
+                        *value = scale * span.ln() as f32;
+                    }
                 }
             }
         }
@@ -83,10 +101,13 @@ fn mix(state: u64) -> u64 {
 
 fn uniform(rng: &mut Pcg64, bound: f64, values: &mut [f32]) {
     for value in values {
-        // 53 random bits: uniform in 0..1.
-        let unit = (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        *value = (bound * (2.0 * unit - 1.0)) as f32;
+        *value = (bound * (2.0 * unit(rng) - 1.0)) as f32;
     }
+}
+
+/// Uniform in 0..1, of 53 random bits.
+fn unit(rng: &mut Pcg64) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Orthonormalises the shorter side of a Gaussian `[rows, columns]` matrix by modified Gram–Schmidt, in `f64`.

@@ -126,8 +126,15 @@ impl Memory {
         inputs: usize,
         config: &MemoryConfig,
     ) -> Result<Option<Self>, NnError> {
-        let recurrent = |builder, cell, hidden, init| match hidden {
-            0 => Err(NnError::Config { field: "hidden", expected: "at least 1", got: "0".to_owned() }),
+        let recurrent = |builder, cell, hidden, init| match (hidden, init) {
+            (0, _) => Err(NnError::Config { field: "hidden", expected: "at least 1", got: "0".to_owned() }),
+            (_, RecurrentInit::Chrono { longest }) if longest < 2 || cell == Cell::Rnn => {
+                Err(NnError::Config {
+                    field: "init",
+                    expected: "chrono of at least 2, for a GRU or LSTM",
+                    got: format!("chrono of {longest} for {cell:?}"),
+                })
+            }
             _ => Ok(Kind::Recurrent(Recurrent::new(builder, prefix, cell, inputs, hidden, init))),
         };
         let kind = match *config {

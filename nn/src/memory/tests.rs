@@ -18,7 +18,7 @@ fn configs() -> Vec<MemoryConfig> {
     let mut configs = vec![
         MemoryConfig::Rnn { hidden: 5, init },
         MemoryConfig::Gru { hidden: 17, init },
-        MemoryConfig::Lstm { hidden: 6, init: RecurrentInit::Orthogonal },
+        MemoryConfig::Lstm { hidden: 6, init: RecurrentInit::Chrono { longest: 8 } },
     ];
     let positions =
         [Position::None, Position::Learned { positions: 4 }, Position::Sinusoidal, Position::Rotary];
@@ -297,6 +297,14 @@ fn sizes_out_of_their_bounds_are_refused() {
     let init = RecurrentInit::Uniform;
     for (config, expected) in [
         (MemoryConfig::Lstm { hidden: 0, init }, "hidden must be at least 1, got 0"),
+        (
+            MemoryConfig::Gru { hidden: 4, init: RecurrentInit::Chrono { longest: 1 } },
+            "init must be chrono of at least 2, for a GRU or LSTM, got chrono of 1 for Gru",
+        ),
+        (
+            MemoryConfig::Rnn { hidden: 4, init: RecurrentInit::Chrono { longest: 9 } },
+            "init must be chrono of at least 2, for a GRU or LSTM, got chrono of 9 for Rnn",
+        ),
         (MemoryConfig::Gtrxl(TransformerConfig { layers: 0, ..plain }), "layers must be at least 1, got 0"),
         (
             MemoryConfig::Transformer(TransformerConfig { window: 0, ..plain }),

@@ -64,6 +64,15 @@ impl Cell {
         }
     }
 
+    /// The sign by which a greater bias of each gate lets the cell remember longer, zero where it has no part in it.
+    fn remembering(self) -> &'static [f32] {
+        match self {
+            Self::Rnn => &[0.0],
+            Self::Gru => &[0.0, 1.0, 0.0],
+            Self::Lstm => &[-1.0, 1.0, 0.0, 0.0],
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Rnn => "RNN",
@@ -82,6 +91,12 @@ pub enum RecurrentInit {
     Uniform,
     /// Orthogonal weights with gain 1 and biases of zero, as CleanRL's `ppo_atari_lstm.py`.
     Orthogonal,
+    /// Orthogonal weights, and biases with which the units of an LSTM or GRU remember spans of different lengths
+    /// ([`Init::Chrono`]); with biases of zero they lose half of it in every step.
+    Chrono {
+        /// The longest span, in steps, at least 2.
+        longest: usize,
+    },
 }
 
 /// A recurrent layer: where its parameters lie, and their sizes.
@@ -144,20 +159,24 @@ impl Recurrent {
             inputs > 0 && hidden > 0,
             "a layer needs inputs and hidden values, got {inputs} and {hidden}"
         );
-        let (weight, bias) = match init {
+        let orthogonal = Init::Orthogonal { gain: 1.0 };
+        let (weight, bias_ih, bias_hh) = match init {
             RecurrentInit::Uniform => {
                 let uniform = Init::UniformFanIn { fan_in: hidden };
-                (uniform, uniform)
+                (uniform, uniform, uniform)
             }
-            RecurrentInit::Orthogonal => (Init::Orthogonal { gain: 1.0 }, Init::Zeros),
+            RecurrentInit::Orthogonal => (orthogonal, Init::Zeros, Init::Zeros),
+            RecurrentInit::Chrono { longest } => {
+                (orthogonal, Init::Chrono { gates: cell.remembering(), longest }, Init::Zeros)
+            }
         };
         let rows = cell.gates() * hidden;
         Self {
             cell,
             weight_ih: builder.add(&format!("{name}.weight_ih_l0"), &[rows, inputs], weight),
             weight_hh: builder.add(&format!("{name}.weight_hh_l0"), &[rows, hidden], weight),
-            bias_ih: builder.add(&format!("{name}.bias_ih_l0"), &[rows], bias),
-            bias_hh: builder.add(&format!("{name}.bias_hh_l0"), &[rows], bias),
+            bias_ih: builder.add(&format!("{name}.bias_ih_l0"), &[rows], bias_ih),
+            bias_hh: builder.add(&format!("{name}.bias_hh_l0"), &[rows], bias_hh),
             inputs,
             hidden,
         }

@@ -376,6 +376,29 @@ fn initialisations_are_pytorchs_and_cleanrls() {
 }
 
 #[test]
+fn chrono_biases_give_the_units_spans_between_one_step_and_the_longest() {
+    let spans = |cell, gate: usize| -> Vec<f32> {
+        let mut builder = LayoutBuilder::new();
+        let init = RecurrentInit::Chrono { longest: 20 };
+        let layer = Recurrent::new(&mut builder, "l", cell, 8, 64, init);
+        let params = builder.build(1);
+        assert!(layer.bias_hh.of(params.as_slice()).iter().all(|&bias| bias == 0.0));
+        let biases = &layer.bias_ih.of(params.as_slice())[gate * 64..][..64];
+        biases.iter().map(|bias| bias.exp()).collect()
+    };
+    for (cell, keeps, others) in [(Cell::Gru, 1, &[0, 2][..]), (Cell::Lstm, 1, &[2, 3][..])] {
+        let kept = spans(cell, keeps);
+        let (least, most) = kept.iter().fold((f32::MAX, 0.0_f32), |(a, b), &x| (a.min(x), b.max(x)));
+        assert!((1.0..3.0).contains(&least) && (17.0..19.0).contains(&most), "{cell:?}: {least} to {most}");
+        for &gate in others {
+            assert!(spans(cell, gate).iter().all(|&span| span == 1.0), "{cell:?}, gate {gate}");
+        }
+    }
+    let (enters, keeps) = (spans(Cell::Lstm, 0), spans(Cell::Lstm, 1));
+    assert!(enters.iter().zip(&keeps).all(|(a, b)| (a * b - 1.0).abs() < 1e-5));
+}
+
+#[test]
 fn operations_are_counted() {
     let (layer, _) = Case::new(Cell::Lstm, [1, 1, 64, 128]).layer();
     let summary = layer.describe();
