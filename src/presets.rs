@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 42] = [
+const FILES: [(&str, &str); 43] = [
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -46,6 +46,7 @@ const FILES: [(&str, &str); 42] = [
     ("qr-dqn-acrobot", include_str!("presets/qr-dqn-acrobot.toml")),
     ("qr-dqn-cartpole", include_str!("presets/qr-dqn-cartpole.toml")),
     ("qr-dqn-mountaincar", include_str!("presets/qr-dqn-mountaincar.toml")),
+    ("r2d2-cartpole-novel", include_str!("presets/r2d2-cartpole-novel.toml")),
     ("rainbow-cartpole", include_str!("presets/rainbow-cartpole.toml")),
     ("sac-lunarlander", include_str!("presets/sac-lunarlander.toml")),
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
