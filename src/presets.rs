@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::RunError;
 
 /// The preset files: name and text.
-const FILES: [(&str, &str); 43] = [
+const FILES: &[(&str, &str)] = &[
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
@@ -110,7 +110,7 @@ pub fn all() -> Result<Vec<Preset>, RunError> {
         let PresetFile { summary, source, default, also_for, config } = file;
         Ok(Preset { name, summary, source, default, also_for, config })
     };
-    FILES.into_iter().map(read).collect()
+    FILES.iter().copied().map(read).collect()
 }
 
 /// The preset of a name.

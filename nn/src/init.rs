@@ -35,7 +35,7 @@ pub enum Init {
     /// The biases of a recurrent layer's gates by which its units remember spans of different lengths (Tallec and
     /// Ollivier 2018, arXiv:1804.11188): `ln u` with `u` uniform between 1 and `longest - 1`, one `u` a unit.
     Chrono {
-        /// What `ln u` is multiplied by in each gate, whose biases follow each other.
+        /// What `ln u` is multiplied by in each gate, whose biases follow each other; one number a gate, at least one.
         gates: &'static [f32],
         /// The longest span, in steps, at least 2.
         longest: usize,

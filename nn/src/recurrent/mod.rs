@@ -67,7 +67,7 @@ impl Cell {
     /// The sign by which a greater bias of each gate lets the cell remember longer, zero where it has no part in it.
     fn remembering(self) -> &'static [f32] {
         match self {
-            Self::Rnn => &[0.0],
+            Self::Rnn => &[],
             Self::Gru => &[0.0, 1.0, 0.0],
             Self::Lstm => &[-1.0, 1.0, 0.0, 0.0],
         }
@@ -146,7 +146,8 @@ impl Recurrent {
     /// Adds the layer's parameters to a layout.
     ///
     /// # Panics
-    /// If a size is zero or a name is taken.
+    /// If a size is zero or a name is taken, or if [`RecurrentInit::Chrono`] is asked for spans of less than 2 steps or
+    /// for an RNN, which has no gates.
     pub fn new(
         builder: &mut LayoutBuilder,
         name: &str,
@@ -167,6 +168,10 @@ impl Recurrent {
             }
             RecurrentInit::Orthogonal => (orthogonal, Init::Zeros, Init::Zeros),
             RecurrentInit::Chrono { longest } => {
+                assert!(
+                    longest >= 2 && cell != Cell::Rnn,
+                    "chrono needs gates and spans of at least 2, got {longest} for {cell:?}"
+                );
                 (orthogonal, Init::Chrono { gates: cell.remembering(), longest }, Init::Zeros)
             }
         };

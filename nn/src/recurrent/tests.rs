@@ -399,6 +399,13 @@ fn chrono_biases_give_the_units_spans_between_one_step_and_the_longest() {
 }
 
 #[test]
+#[should_panic(expected = "chrono needs gates and spans of at least 2, got 1 for Gru")]
+fn chrono_biases_of_no_span_are_refused() {
+    let init = RecurrentInit::Chrono { longest: 1 };
+    let _ = Recurrent::new(&mut LayoutBuilder::new(), "l", Cell::Gru, 3, 4, init);
+}
+
+#[test]
 fn operations_are_counted() {
     let (layer, _) = Case::new(Cell::Lstm, [1, 1, 64, 128]).layer();
     let summary = layer.describe();
