@@ -4,17 +4,19 @@
 #![allow(clippy::print_stdout)]
 
 use agon::config::RunConfig;
-use agon::experiment::{self, RETURN_METRIC};
+use agon::experiment;
 use agon::plot::{self, PlotOptions, XAxis};
 use agon::presets;
 use agon::runtime::Setup;
+use agon::sinks::{RETURN_METRIC, watch};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = RunConfig::from_table(presets::get("ppo-cartpole")?.config)?;
+    let setup = Setup::default();
+    let mut config = RunConfig::from_table(&setup.algorithms, presets::get("ppo-cartpole")?.config)?;
     config.total_timesteps = 50_000;
     let path = std::env::temp_dir().join(format!("agon-plot-{}", std::process::id()));
     let runs = experiment::seed_runs(&path, 1, 3);
-    experiment::train(&Setup::default(), &config, &path, &runs, &|_| Box::new(|_| true))?;
+    experiment::train(&setup, &config, &path, &runs, &|_| Box::new(watch(|_| true)))?;
 
     let curve = plot::load_curve(&path, XAxis::Seconds, RETURN_METRIC, Some("PPO".to_owned()))?;
     let options = PlotOptions {

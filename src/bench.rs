@@ -63,7 +63,7 @@ fn train_preset(setup: &Setup, preset: &Preset, seeds: u64, threads: usize) -> R
     let mut perfect = 0;
     let mut total_timesteps = 0;
     for seed in 1..=seeds {
-        let mut config = RunConfig::from_table(preset.config.clone())?;
+        let mut config = RunConfig::from_table(&setup.algorithms, preset.config.clone())?;
         config.seed = seed;
         config.runtime.threads = threads;
         total_timesteps = config.total_timesteps;

@@ -9,7 +9,7 @@ use std::path::Path;
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_envs::{MakeOptions, Registry, WrapperConfig};
-use agon_nn::InstructionSet;
+use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,10 @@ pub struct RunConfig {
     pub eval: EvalConfig,
     /// The algorithm's own settings.
     pub agent: toml::Table,
-    /// The shape of the algorithm's networks: `encoder`, `memory`, `head`.
-    pub network: toml::Table,
+    /// The shape of the algorithm's networks; none where the algorithm has none, or, before [`RunConfig::resolve`], for its
+    /// own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<ModelConfig>,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -142,8 +144,10 @@ impl EvalConfig {
     }
 }
 
-/// The key of the networks' settings, at the top level of a run and among an algorithm's.
+/// The key of the networks' settings, at the top level of a run.
 const NETWORK: &str = "network";
+/// The key of the algorithm's name.
+const ALGORITHM: &str = "algorithm";
 
 /// Rows of `metrics.csv` that a run has at most unless it asks for more.
 const MOST_ROWS: u64 = 10_000;
@@ -193,28 +197,39 @@ impl Default for RunConfig {
             runtime: RuntimeConfig::default(),
             eval: EvalConfig::default(),
             agent: toml::Table::new(),
-            network: toml::Table::new(),
+            network: None,
             made_by: None,
         }
     }
 }
 
 impl RunConfig {
-    /// Reads a configuration from a table.
+    /// Reads a configuration from settings, laid over the algorithm's own shape of networks.
     ///
     /// # Errors
-    /// [`RunError::Config`] naming the key, what was expected and what was found.
-    pub fn from_table(table: toml::Table) -> Result<Self, RunError> {
-        from_table(table)
+    /// [`RunError::Config`] naming the key, what was expected and what was found, or an unknown algorithm.
+    pub fn from_table(algorithms: &Algorithms, mut table: toml::Table) -> Result<Self, RunError> {
+        let network = table.remove(NETWORK);
+        let mut config: Self = from_table(table)?;
+        let given = match network {
+            None => toml::Table::new(),
+            Some(toml::Value::Table(network)) => network,
+            Some(other) => {
+                let message = format!("{NETWORK} must be a table with encoder, memory and head, got {other}");
+                return Err(RunError::Config(message));
+            }
+        };
+        config.network = algorithms.get(&config.algorithm)?.resolve_network(&given)?;
+        Ok(config)
     }
 
-    /// Reads a configuration from a file.
+    /// Reads a complete configuration from a file: a run's `config.toml`.
     ///
     /// # Errors
     /// If the file cannot be read or is broken.
     pub fn load(path: &Path) -> Result<Self, RunError> {
         let named = |error| RunError::Config(format!("{}: {error}", path.display()));
-        Self::from_table(read_table(path)?).map_err(named)
+        from_table(read_table(path)?).map_err(named)
     }
 
     /// Fills in the algorithm's defaults and checks everything that can be checked before a run starts.
@@ -227,24 +242,19 @@ impl RunConfig {
         };
         registry.get(&self.env.id)?;
         if self.agent.contains_key(NETWORK) {
-            return wrong(
-                "agent.network",
-                "at the top level, as network.encoder.kind",
-                &"it among the agent's",
-            );
+            let found = "it among the agent's";
+            return wrong("agent.network", "at the top level, as network.encoder.kind", &found);
         }
-        let mut agent = algorithms.get(&self.algorithm)?.resolve(&self.agent_settings())?;
-        // An algorithm without networks has no such key, and then the run has an empty table.
-        self.network = match agent.remove(NETWORK) {
-            Some(toml::Value::Table(network)) => network,
-            _ => toml::Table::new(),
-        };
-        self.agent = agent;
+        let algorithm = algorithms.get(&self.algorithm)?;
+        self.agent = algorithm.resolve(&self.agent)?;
+        if self.network.is_none() {
+            self.network = algorithm.default_network();
+        }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
         if self.num_envs == 0 {
-            self.num_envs = algorithms.get(&self.algorithm)?.num_envs();
+            self.num_envs = algorithm.num_envs();
         }
         let shards = self.runtime.num_shards;
         if shards == 0 || !self.num_envs.is_multiple_of(shards) {
@@ -259,15 +269,6 @@ impl RunConfig {
         }
         self.instruction_set()?;
         Ok(())
-    }
-
-    /// The algorithm's settings, those of its networks among them as `network`: what it is built from.
-    pub fn agent_settings(&self) -> toml::Table {
-        let mut settings = self.agent.clone();
-        if !self.network.is_empty() {
-            settings.insert(NETWORK.to_owned(), toml::Value::Table(self.network.clone()));
-        }
-        settings
     }
 
     /// The instruction set that the run uses on this machine.
@@ -338,6 +339,12 @@ pub fn available_threads(threads: usize) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     }
+}
+
+/// Says which algorithm and environment settings are for.
+pub(crate) fn set_subject(table: &mut toml::Table, algorithm: &str, env: &str) -> Result<(), RunError> {
+    set_value(table, ALGORITHM, toml::Value::String(algorithm.to_owned()))?;
+    set_value(table, "env.id", toml::Value::String(env.to_owned()))
 }
 
 /// Reads a value from a table; an error names the key.
@@ -416,6 +423,8 @@ pub(crate) fn set_value(table: &mut toml::Table, path: &str, value: toml::Value)
 
 #[cfg(test)]
 mod tests {
+    use agon_nn::EncoderConfig;
+
     use super::*;
 
     fn resolved(assignments: &[&str]) -> Result<RunConfig, RunError> {
@@ -423,8 +432,9 @@ mod tests {
         for assignment in assignments {
             set(&mut table, assignment)?;
         }
-        let mut config = RunConfig::from_table(table)?;
-        config.resolve(&Registry::builtin(), &Algorithms::builtin())?;
+        let algorithms = Algorithms::builtin();
+        let mut config = RunConfig::from_table(&algorithms, table)?;
+        config.resolve(&Registry::builtin(), &algorithms)?;
         Ok(config)
     }
 
@@ -444,8 +454,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((config.seed, config.runtime.num_shards, config.runtime.mode), (7, 2, Mode::Async));
-        assert_eq!(config.network["encoder"]["hidden"].as_array().unwrap().len(), 2);
-        assert_eq!(config.agent_settings()["network"]["encoder"]["kind"].as_str(), Some("mlp"));
+        let Some(ModelConfig { encoder: EncoderConfig::Mlp { hidden, .. }, .. }) = config.network else {
+            panic!("expected an MLP, got {:?}", config.network)
+        };
+        assert_eq!(hidden, [32, 32]);
         assert_eq!(config.agent["num_steps"].as_integer(), Some(128), "defaults are filled in");
     }
 
@@ -455,6 +467,7 @@ mod tests {
             ("sead=1", vec!["sead", "seed"]),
             ("agent.gama=1", vec!["gama", "gamma"]),
             ("network.encoder.hiden=[1]", vec!["network.encoder", "hiden", "hidden"]),
+            ("network=5", vec!["network must be a table", "5"]),
             ("network.encoder.kind=cn", vec!["network.encoder", "cn", "nature_cnn"]),
             ("agent.network.encoder.kind=mlp", vec!["agent.network", "top level"]),
             ("seed=fast", vec!["seed", "fast"]),
@@ -489,8 +502,9 @@ mod tests {
     #[test]
     fn another_kind_replaces_the_settings_of_the_first() {
         let config = resolved(&["network.encoder.kind=minatar_cnn"]).unwrap();
-        assert_eq!(config.network["encoder"]["channels"].as_integer(), Some(16), "defaults of the new kind");
-        assert!(!config.network["encoder"].as_table().unwrap().contains_key("activation"));
+        let network = toml::Table::try_from(config.network.unwrap()).unwrap();
+        assert_eq!(network["encoder"]["channels"].as_integer(), Some(16), "defaults of the new kind");
+        assert!(!network["encoder"].as_table().unwrap().contains_key("activation"));
     }
 
     #[test]
@@ -508,6 +522,8 @@ mod tests {
     fn a_written_config_reads_back_the_same() {
         let config = resolved(&["seed=3"]).unwrap();
         let text = toml::to_string(&config).unwrap();
-        assert_eq!(RunConfig::from_table(text.parse().unwrap()).unwrap(), config);
+        assert_eq!(RunConfig::from_table(&Algorithms::builtin(), text.parse().unwrap()).unwrap(), config);
+        let written: RunConfig = from_table(text.parse().unwrap()).unwrap();
+        assert_eq!(written, config);
     }
 }

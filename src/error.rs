@@ -54,6 +54,17 @@ pub enum RunError {
         /// What was expected and found.
         message: String,
     },
+    /// A weight file is damaged or of another kind.
+    #[error("weights {}: {message}", .path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
+    /// A policy was called with something that it cannot act on.
+    #[error("{0}")]
+    Policy(String),
     /// A worker thread panicked.
     #[error("the worker of shard {shard} panicked: {message}")]
     WorkerPanic {
@@ -65,6 +76,9 @@ pub enum RunError {
     /// The worker threads are gone without a word.
     #[error("the worker threads ended before the run did")]
     WorkersGone,
+    /// A source of fragments broke its promise.
+    #[error("source of fragments: {0}")]
+    Source(String),
     /// A thread or thread pool could not be started.
     #[error("cannot start threads: {0}")]
     Threads(String),

@@ -7,12 +7,13 @@ use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Moments;
 use agon_envs::{Pcg64, Registry, check};
-use serde::Serialize;
 
+use crate::acting::{Acting, set_statistics};
 use crate::config::{EnvConfig, RunConfig};
-use crate::run::RunDirectory;
-use crate::runtime::{self, Setup, Trained};
-use crate::{RunError, stats};
+use crate::policy::{self, Which};
+use crate::setup::Setup;
+pub use crate::sinks::Evaluation;
+use crate::{RunError, stats, streams};
 
 /// Environments that episodes are spread over.
 const MAX_ENVS: usize = 64;
@@ -37,50 +38,29 @@ impl Default for EvalOptions {
     }
 }
 
-/// What an evaluation gave.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// Environment steps that the policy was trained for.
-    pub env_steps: u64,
-    /// Number of episodes.
-    pub episodes: usize,
-    /// Mean return.
-    pub mean_return: f64,
-    /// Standard deviation of the returns.
-    pub std_return: f64,
-    /// Lowest return.
-    pub min_return: f64,
-    /// Highest return.
-    pub max_return: f64,
-    /// Mean episode length in steps.
-    pub mean_length: f64,
-    /// Return of every episode.
-    pub returns: Vec<f64>,
-}
-
-/// Evaluates the policy of a run.
+/// Evaluates the policy of a run or of a weight file.
 ///
 /// # Errors
-/// If the run has no whole checkpoint, the options are out of range, or the environment fails.
+/// If there are no weights, the options are out of range, or the environment fails.
 pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Evaluation, RunError> {
     if options.episodes == 0 {
         return Err(RunError::Config("episodes must be at least 1, got 0".to_owned()));
     }
-    let (run, mut config) = RunDirectory::open(path)?;
-    config.resolve(&setup.registry, &setup.algorithms)?;
-    let trained = runtime::load_policy(setup, &run, &config, options.best)?;
-    let seed = options.seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
-    play(&setup.registry, &config.env, &trained, options.episodes, seed, options.stochastic)
+    let which = if options.best { Which::Best } else { Which::Newest };
+    let trained = policy::load_which(setup, path, which)?;
+    let card = trained.card();
+    let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
+    play(&setup.registry, &card.env, trained.acting(), options.episodes, seed, options.stochastic)
 }
 
 /// The evaluation that is due at a step of training.
 pub(crate) fn during_training(
     registry: &Registry,
     config: &RunConfig,
-    trained: &Trained,
+    acting: &Acting,
 ) -> Result<Evaluation, RunError> {
-    let seed = runtime::evaluation_seed_at(config.seed, trained.env_steps);
-    play(registry, &config.env, trained, config.eval.episodes, seed, config.eval.stochastic)
+    let seed = streams::evaluation_at(config.seed, acting.env_steps);
+    play(registry, &config.env, acting, config.eval.episodes, seed, config.eval.stochastic)
 }
 
 /// The mean return of random legal actions.
@@ -104,25 +84,26 @@ pub(crate) fn random_play(
 fn play(
     registry: &Registry,
     env: &EnvConfig,
-    trained: &Trained,
+    acting: &Acting,
     episodes: usize,
     seed: u64,
     stochastic: bool,
 ) -> Result<Evaluation, RunError> {
     let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
-    let played = run_episodes(registry, env, &trained.statistics, episodes, seed, &mut |acting| {
-        Ok(acting.tick(&*trained.policy, trained.env_steps, mode)?)
+    let played = run_episodes(registry, env, &acting.statistics, episodes, seed, &mut |environments| {
+        Ok(environments.tick(&*acting.policy, acting.env_steps, mode)?)
     })?;
     let returns: Vec<f64> = played.iter().map(|&(episode_return, _)| episode_return).collect();
     let lengths: Vec<f64> = played.iter().map(|&(_, length)| f64::from(length)).collect();
     Ok(Evaluation {
-        env_steps: trained.env_steps,
+        env_steps: acting.env_steps,
         episodes: returns.len(),
         mean_return: stats::mean(&returns),
         std_return: if returns.len() > 1 { stats::sample_std(&returns) } else { 0.0 },
         min_return: returns.iter().copied().fold(f64::INFINITY, f64::min),
         max_return: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         mean_length: stats::mean(&lengths),
+        env_metrics: Vec::new(),
         returns,
     })
 }
@@ -140,7 +121,7 @@ fn run_episodes(
 ) -> Result<Vec<(f64, u32)>, RunError> {
     let num_envs = count.min(MAX_ENVS);
     let mut simulator = registry.make(&env.id, &env.options(num_envs))?;
-    runtime::set_statistics(&mut simulator, statistics, true);
+    set_statistics(&mut simulator, statistics, true);
     let num_rows = simulator.num_rows();
     let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
     let mut now = simulator.new_batch();

@@ -14,10 +14,8 @@ use crate::jobs::{self, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
 use crate::run::RunDirectory;
 use crate::run::directory::{CONFIG, write_atomically};
-use crate::runtime::{Observer, Outcome, Setup};
-
-/// The metric of learning curves.
-pub const RETURN_METRIC: &str = "charts/episodic_return";
+use crate::setup::Setup;
+use crate::sinks::{Outcome, RETURN_METRIC, Sink};
 
 /// The file that says what an experiment of several seeds is made of.
 const EXPERIMENT: &str = "experiment.toml";
@@ -73,7 +71,7 @@ struct Experiment {
     config: RunConfig,
 }
 
-/// Trains every run of an experiment and draws its curve. `observe` makes the observer of each run. Once one is
+/// Trains every run of an experiment and draws its curve. `observe` makes the sink that observes each run. Once one is
 /// told to stop no other one is begun, and has no outcome; [`resume`] goes on.
 ///
 /// # Errors
@@ -84,7 +82,7 @@ pub fn train<'a>(
     config: &RunConfig,
     path: &Path,
     runs: &[SeedRun],
-    observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
     if is_experiment(path) {
         let message =
@@ -125,7 +123,7 @@ pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
         None => return Err(named(&"expected `seeds`, found none")),
     };
     let config = table.remove("config").and_then(|config| config.as_table().cloned()).unwrap_or_default();
-    let config = RunConfig::from_table(config).map_err(|error| named(&error))?;
+    let config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
     let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
     Ok((config, runs.collect()))
 }
@@ -138,7 +136,7 @@ pub fn resume<'a>(
     setup: &Setup,
     path: &Path,
     threads: Option<usize>,
-    observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
@@ -150,7 +148,7 @@ fn go_on<'a>(
     config: &RunConfig,
     path: &Path,
     runs: &[SeedRun],
-    observe: &(dyn Fn(&SeedRun) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
     let job = |run: &SeedRun| {
         let config = RunConfig { seed: run.seed, ..config.clone() };

@@ -11,12 +11,14 @@ use std::thread;
 
 use crate::RunError;
 use crate::config::RunConfig;
-use crate::experiment::RETURN_METRIC;
 use crate::memory;
 use crate::plot::{self, XAxis};
+use crate::run::written::steps_done;
 use crate::run::{RunDirectory, checkpoint};
-use crate::runtime::{self, Observer, Outcome, Setup};
-use crate::score::steps_done;
+use crate::runtime::{self, Setup};
+use crate::sinks::{
+    Beginning, EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, RETURN_METRIC, Signal, Sink, TimingRow,
+};
 
 /// A run to bring to a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,23 +39,19 @@ impl Job {
         self.until.min(self.config.total_timesteps)
     }
 
-    /// Brings the run to its goal, or until its observer says to stop.
+    /// Brings the run to its goal, or until its sink says to stop.
     ///
     /// # Errors
     /// If the directory holds a run of other settings, or the run fails.
-    pub fn work(&self, setup: &Setup, observer: &mut Observer<'_>) -> Result<Outcome, RunError> {
-        let goal = self.goal();
-        let mut watch = |progress: &runtime::Progress<'_>| {
-            let goes_on = observer(progress);
-            goes_on && (progress.env_steps < goal || goal >= progress.total_timesteps)
-        };
+    pub fn work(&self, setup: &Setup, sink: Box<dyn Sink + '_>) -> Result<Outcome, RunError> {
+        let until = Box::new(Until { goal: self.goal(), sink });
         if !RunDirectory::exists(&self.path) {
-            return runtime::train(setup, self.config.clone(), &self.path, &mut watch);
+            return runtime::train_with(setup, self.config.clone(), &self.path, until);
         }
         self.check_settings(setup)?;
         match self.outcome()? {
             Some(outcome) => Ok(outcome),
-            None => runtime::resume(setup, &self.path, Some(self.config.runtime.threads), &mut watch),
+            None => runtime::resume_with(setup, &self.path, Some(self.config.runtime.threads), until),
         }
     }
 
@@ -102,6 +100,48 @@ impl Job {
     }
 }
 
+/// Stops a run at a job's goal; its sink sees everything.
+struct Until<'a> {
+    goal: u64,
+    sink: Box<dyn Sink + 'a>,
+}
+
+impl Sink for Until<'_> {
+    fn name(&self) -> &str {
+        self.sink.name()
+    }
+
+    fn begin(&mut self, beginning: &Beginning<'_>) -> Result<(), RunError> {
+        self.sink.begin(beginning)
+    }
+
+    fn episode(&mut self, row: &EpisodeRow<'_>) -> Result<(), RunError> {
+        self.sink.episode(row)
+    }
+
+    fn metrics(&mut self, row: &MetricsRow<'_>, timing: &TimingRow) -> Result<(), RunError> {
+        self.sink.metrics(row, timing)
+    }
+
+    fn evaluation(&mut self, iteration: u64, evaluation: &Evaluation) -> Result<(), RunError> {
+        self.sink.evaluation(iteration, evaluation)
+    }
+
+    fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {
+        let wish = self.sink.iteration(progress)?;
+        let reached = progress.env_steps >= self.goal && self.goal < progress.total_timesteps;
+        Ok(if reached { Signal::Stop } else { wish })
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>, RunError> {
+        self.sink.save()
+    }
+
+    fn end(&mut self, outcome: &Outcome) -> Result<(), RunError> {
+        self.sink.end(outcome)
+    }
+}
+
 /// Seconds of work that a run has written down.
 ///
 /// # Errors
@@ -122,7 +162,7 @@ pub fn work_all<'a>(
     jobs: &[Job],
     cores: usize,
     at_once: usize,
-    observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
     work_all_then(setup, jobs, cores, at_once, observe, &|_| Ok(()))
 }
@@ -136,7 +176,7 @@ pub fn work_all_then<'a>(
     jobs: &[Job],
     cores: usize,
     at_once: usize,
-    observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
     done: &(dyn Fn(usize) -> Result<(), RunError> + Sync),
 ) -> Result<Vec<Option<Outcome>>, RunError> {
     let at_once = at_once.clamp(1, jobs.len().max(1));
@@ -157,7 +197,7 @@ pub fn work_all_then<'a>(
                     let needed = if at_once > 1 { job.memory(setup) } else { Ok(0) };
                     let mut outcome = needed.and_then(|needed| {
                         let _room = memory.wait_for(needed);
-                        job.work(setup, &mut *observe(&job))
+                        job.work(setup, observe(&job))
                     });
                     let mut goes_on = outcome.as_ref().is_ok_and(|outcome| outcome.env_steps >= job.goal());
                     if let (true, Err(error)) = (goes_on, done(index)) {

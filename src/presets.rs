@@ -168,7 +168,7 @@ mod tests {
         let setup = Setup::default();
         for preset in all().unwrap() {
             for env in preset.envs() {
-                let mut config = RunConfig::from_table(preset.config.clone()).unwrap();
+                let mut config = RunConfig::from_table(&setup.algorithms, preset.config.clone()).unwrap();
                 config.env.id = env.to_owned();
                 config.resolve(&setup.registry, &setup.algorithms).unwrap();
                 runtime::summary(&setup, &config).unwrap();

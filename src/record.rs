@@ -7,14 +7,15 @@ use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
 use agon_envs::{Autoreset, Frame, MakeOptions, Pcg64, Simulator, check};
 
-use crate::RunError;
-use crate::run::RunDirectory;
-use crate::runtime::{self, Setup, Trained};
+use crate::acting::{Acting, set_statistics};
+use crate::policy;
+use crate::setup::Setup;
+use crate::{RunError, streams};
 
 /// One environment and who acts in it.
 pub struct Player {
     acting: EnvironmentLoop,
-    trained: Option<Trained>,
+    trained: Option<Acting>,
     mode: ActMode,
     rng: Pcg64,
 }
@@ -40,25 +41,24 @@ impl Player {
         Self::new(setup.registry.make(id, &options)?, None, ActMode::Explore, seed)
     }
 
-    /// The newest policy of a run, in the run's environment and wrappers.
+    /// The newest policy of a run, or that of a weight file, in its environment and wrappers.
     ///
     /// # Errors
-    /// If the run has no whole checkpoint or its environment cannot be made.
+    /// If there are no weights or the environment cannot be made.
     pub fn of_run(setup: &Setup, path: &Path, stochastic: bool, seed: Option<u64>) -> Result<Self, RunError> {
-        let (run, mut config) = RunDirectory::open(path)?;
-        config.resolve(&setup.registry, &setup.algorithms)?;
-        let trained = runtime::load_policy(setup, &run, &config, false)?;
-        let options = MakeOptions { autoreset: Autoreset::Disabled, ..config.env.options(1) };
-        let mut simulator = setup.registry.make(&config.env.id, &options)?;
-        runtime::set_statistics(&mut simulator, &trained.statistics, true);
+        let trained = policy::load_with(setup, path)?;
+        let card = trained.card();
+        let options = MakeOptions { autoreset: Autoreset::Disabled, ..card.env.options(1) };
+        let mut simulator = setup.registry.make(&card.env.id, &options)?;
+        set_statistics(&mut simulator, &trained.acting().statistics, true);
         let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
-        let seed = seed.unwrap_or_else(|| runtime::evaluation_seed(config.seed));
-        Self::new(simulator, Some(trained), mode, seed)
+        let seed = seed.unwrap_or_else(|| streams::evaluation(card.seed));
+        Self::new(simulator, Some(trained.acting().clone()), mode, seed)
     }
 
     fn new(
         mut simulator: Simulator,
-        trained: Option<Trained>,
+        trained: Option<Acting>,
         mode: ActMode,
         seed: u64,
     ) -> Result<Self, RunError> {

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::config::RunConfig;
-use crate::error::AtPath;
-use crate::experiment::RETURN_METRIC;
 use crate::plot::{self, XAxis};
 use crate::run::RunDirectory;
-use crate::runtime::RECENT_EPISODES;
+use crate::run::written::{episodes, steps_done};
+use crate::sinks::{RECENT_EPISODES, RETURN_METRIC};
 use crate::stats;
 
 /// The metric of evaluations.
@@ -100,24 +99,12 @@ pub fn bsuite_experiment(config: &RunConfig) -> Result<(Score, i64), RunError> {
 pub fn bsuite(path: &Path, config: &RunConfig, episodes: usize) -> Result<f64, RunError> {
     let (score, size) = bsuite_experiment(config)?;
     let returns: Vec<f64> =
-        self::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
+        episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
     if returns.len() < episodes {
         let message = format!("expected {episodes} episodes to score, found {}", returns.len());
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
     Ok(score.of(&[(size, returns)]))
-}
-
-/// Steps at the end and return of a run's episodes, in order.
-fn episodes(path: &Path) -> Result<Vec<(f64, f64)>, RunError> {
-    let episodes = path.join("episodes.csv");
-    let text = std::fs::read_to_string(&episodes).at("cannot read", &episodes)?;
-    let ended = |line: &str| -> Option<(f64, f64)> {
-        let mut fields = line.split(',').skip(1);
-        let at = fields.next()?.parse().ok()?;
-        Some((at, fields.nth(1)?.parse().ok()?))
-    };
-    Ok(whole_lines(&text).skip(1).filter_map(ended).collect())
 }
 
 /// The scores of a run.
@@ -172,25 +159,6 @@ impl RunScores {
             message: format!("expected {expected}"),
         })
     }
-}
-
-/// Environment steps that a run has written down; 0 before the first iteration.
-///
-/// # Errors
-/// If its metrics cannot be read.
-pub fn steps_done(path: &Path) -> Result<u64, RunError> {
-    let metrics = path.join("metrics.csv");
-    if !metrics.exists() {
-        return Ok(0);
-    }
-    let text = std::fs::read_to_string(&metrics).at("cannot read", &metrics)?;
-    let steps = whole_lines(&text).skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
-    Ok(steps.unwrap_or(0))
-}
-
-/// The lines of a text that are complete: one that a kill cut short is no row yet.
-fn whole_lines(text: &str) -> std::str::Lines<'_> {
-    text.rfind('\n').map_or("", |end| &text[..end]).lines()
 }
 
 #[cfg(test)]
@@ -251,14 +219,5 @@ mod tests {
         let scores = RunScores::load(directory.path()).unwrap();
         let message = scores.get(Measure::FinalEvaluation).unwrap_err().to_string();
         assert!(message.contains("expected a run with evaluations"), "{message}");
-    }
-
-    #[test]
-    fn a_row_that_was_cut_short_does_not_count() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join("metrics.csv"), "iteration,global_step\n1,128\n2,25").unwrap();
-        assert_eq!(steps_done(directory.path()).unwrap(), 128);
-        fs::write(directory.path().join("metrics.csv"), "iteration,global_step\n").unwrap();
-        assert_eq!(steps_done(directory.path()).unwrap(), 0);
     }
 }

@@ -26,7 +26,8 @@ pub use file::{Entry, Measured, Side, SuiteFile, Wanted};
 pub use reference::{Reference, SeedScore};
 
 use crate::jobs::{self, Job};
-use crate::runtime::{Observer, Setup};
+use crate::setup::Setup;
+use crate::sinks::Sink;
 use crate::{RunError, bench};
 
 /// A suite: its file and the directory around it.
@@ -101,7 +102,7 @@ impl Suite {
         setup: &Setup,
         only: Option<&str>,
         cores: usize,
-        observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+        observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
     ) -> Result<bool, RunError> {
         let standings = self.standings(setup)?;
         let chosen: Vec<&Standing<'_>> =
@@ -135,7 +136,7 @@ impl Suite {
         entries: &[&Entry],
         cores: usize,
         at_once: usize,
-        observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+        observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
     ) -> Result<bool, RunError> {
         let mut jobs = Vec::new();
         let mut entry_of = Vec::new();

@@ -20,7 +20,8 @@ use crate::config::{self, MadeBy, RunConfig, read_table};
 use crate::error::AtPath;
 use crate::jobs::{self, Job};
 use crate::run::directory::write_atomically;
-use crate::runtime::{Observer, Setup};
+use crate::setup::Setup;
+use crate::sinks::Sink;
 use crate::score::{self, Measure};
 use crate::stats;
 
@@ -66,7 +67,7 @@ pub fn run<'a>(
     file: &SweepFile,
     path: &Path,
     cores: usize,
-    observe: &(dyn Fn(&Job) -> Box<Observer<'a>> + Sync),
+    observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Option<SweepReport>, RunError> {
     let mut candidates = candidates(setup, file, path)?;
     let total = candidates.iter().map(|c| c.config.total_timesteps).max().unwrap_or(0);
@@ -114,7 +115,7 @@ fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candid
         for (key, value) in &trial.values {
             config::set_value(&mut table, key, value.clone()).map_err(named)?;
         }
-        let mut config = file.config(table).map_err(named)?;
+        let mut config = file.config(&setup.algorithms, table).map_err(named)?;
         config.resolve(&setup.registry, &setup.algorithms).map_err(named)?;
         config.made_by = Some(MadeBy::this_program(&config)?);
         let path = path.join(format!("trial_{:0width$}", trial.number));

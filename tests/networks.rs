@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use agon::agents::Algorithms;
 use agon::config;
 use agon::config::RunConfig;
 use agon::envs::registry::NoArguments;
@@ -64,7 +65,7 @@ fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
     for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
         config::set(&mut table, setting).unwrap();
     }
-    RunConfig::from_table(table).unwrap()
+    RunConfig::from_table(&Algorithms::builtin(), table).unwrap()
 }
 
 const PPO: [&str; 8] = [

@@ -171,7 +171,7 @@ pub(super) struct PlotArgs {
     #[arg(long, value_enum, default_value = "steps")]
     pub(super) x: XAxisArg,
     /// The metric: a column of metrics.csv, timing.csv or evaluations.csv, or its last part.
-    #[arg(long, default_value = crate::experiment::RETURN_METRIC)]
+    #[arg(long, default_value = crate::sinks::RETURN_METRIC)]
     pub(super) y: String,
     /// The picture; .svg or .png.
     #[arg(long, value_name = "FILE", default_value = "curve.svg")]

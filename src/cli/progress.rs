@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::RunError;
-use crate::runtime::{Observer, Progress};
+use crate::sinks::{Progress, Signal, Sink};
 use crate::text::{duration, human};
 
+/// The name of what shows a run.
+const PROGRESS: &str = "progress";
 /// Set by the first Ctrl-C; the second one ends the process.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Between log lines where there is no terminal.
@@ -31,7 +33,7 @@ pub(super) fn handle_interrupts() -> Result<(), RunError> {
     }
 }
 
-/// Makes the observers of runs.
+/// Makes what shows runs.
 pub(super) struct Display {
     bars: MultiProgress,
     style: Style,
@@ -68,52 +70,94 @@ impl Display {
         }
     }
 
-    /// The observer of one run.
-    pub(super) fn observer(&self, name: String) -> Box<Observer<'static>> {
+    /// What shows one run.
+    pub(super) fn of_run(&self, name: String) -> Box<dyn Sink> {
         match self.style {
-            Style::Silent => Box::new(|_| !INTERRUPTED.load(Ordering::Relaxed)),
-            Style::Lines => line_observer(name),
+            Style::Silent => Box::new(Interrupt),
+            Style::Lines => Box::new(Lines { name, said: None }),
             Style::Bars => {
                 let bar = ProgressBar::new(0).with_finish(self.finish.clone());
-                bar_observer(self.bars.add(bar), name)
+                Box::new(Bar::new(self.bars.add(bar), name))
             }
         }
     }
 }
 
-fn bar_observer(bar: ProgressBar, name: String) -> Box<Observer<'static>> {
-    let template = "{prefix:.bold} {bar:24.cyan/blue} {human_pos}/{human_len} steps  {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸─"));
+/// What Ctrl-C asks of a run.
+fn wish() -> Signal {
+    if INTERRUPTED.load(Ordering::Relaxed) { Signal::Stop } else { Signal::Continue }
+}
+
+/// Shows nothing.
+struct Interrupt;
+
+impl Sink for Interrupt {
+    fn name(&self) -> &str {
+        PROGRESS
     }
-    bar.set_prefix(name);
-    let mut drawn: Option<Instant> = None;
-    Box::new(move |progress| {
+
+    fn iteration(&mut self, _progress: &Progress<'_>) -> Result<Signal, RunError> {
+        Ok(wish())
+    }
+}
+
+/// A progress bar.
+struct Bar {
+    bar: ProgressBar,
+    drawn: Option<Instant>,
+}
+
+impl Bar {
+    fn new(bar: ProgressBar, name: String) -> Self {
+        let template = "{prefix:.bold} {bar:24.cyan/blue} {human_pos}/{human_len} steps  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar.set_prefix(name);
+        Self { bar, drawn: None }
+    }
+}
+
+impl Sink for Bar {
+    fn name(&self) -> &str {
+        PROGRESS
+    }
+
+    fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {
         let ends = progress.env_steps >= progress.total_timesteps;
-        if ends || drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
-            drawn = Some(Instant::now());
-            bar.set_length(progress.total_timesteps);
-            bar.set_position(progress.env_steps.min(progress.total_timesteps));
-            bar.set_message(message(progress));
+        if ends || self.drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
+            self.drawn = Some(Instant::now());
+            self.bar.set_length(progress.total_timesteps);
+            self.bar.set_position(progress.env_steps.min(progress.total_timesteps));
+            self.bar.set_message(message(progress));
             if ends {
-                bar.finish_using_style();
+                self.bar.finish_using_style();
             }
         }
-        !INTERRUPTED.load(Ordering::Relaxed)
-    })
+        Ok(wish())
+    }
 }
 
-fn line_observer(name: String) -> Box<Observer<'static>> {
-    let mut said: Option<Instant> = None;
-    Box::new(move |progress| {
+/// Lines now and then, where there is no terminal.
+struct Lines {
+    name: String,
+    said: Option<Instant>,
+}
+
+impl Sink for Lines {
+    fn name(&self) -> &str {
+        PROGRESS
+    }
+
+    fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {
         let ends = progress.env_steps >= progress.total_timesteps;
-        if ends || said.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
-            said = Some(Instant::now());
+        if ends || self.said.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            self.said = Some(Instant::now());
             let (steps, total) = (progress.env_steps, progress.total_timesteps);
-            let _ = writeln!(io::stderr(), "{name}: {steps}/{total} steps  {}", message(progress));
+            let _ = writeln!(io::stderr(), "{}: {steps}/{total} steps  {}", self.name, message(progress));
         }
-        !INTERRUPTED.load(Ordering::Relaxed)
-    })
+        Ok(wish())
+    }
 }
 
 /// Speed, return, losses and the time that is left.

@@ -30,7 +30,7 @@ struct Summary<'a> {
 }
 
 pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
-    let mut config = configure(args)?;
+    let mut config = configure(setup, args)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
     config.made_by = Some(MadeBy::this_program(&config)?);
     let seeds = args.seeds.unwrap_or(1);
@@ -45,13 +45,13 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
         let (needed, available) = (memory::bytes(needed), memory::bytes(memory::available()));
         display.note(&format!("a full replay buffer takes {needed}; {available} of memory are available"));
     }
-    let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
+    let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
     let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
     report(&pairs(runs, outcomes), &path, args.json)
 }
 
 pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
-    let mut config = configure(args)?;
+    let mut config = configure(setup, args)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
     match runtime::summary(setup, &config)? {
         Some(summary) if args.json => say_json(&summary),
@@ -61,7 +61,7 @@ pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunErro
 }
 
 /// Lays the layers of settings over each other.
-fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
+fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     let mut table = presets::base(args.preset.as_deref(), &args.algorithm, &args.env)?;
     if let Some(path) = &args.config {
         let mut file = config::read_table(path)?;
@@ -72,9 +72,8 @@ fn configure(args: &TrainArgs) -> Result<RunConfig, RunError> {
     for assignment in &args.set {
         config::set(&mut table, assignment)?;
     }
-    let mut config = RunConfig::from_table(table)?;
-    config.algorithm.clone_from(&args.algorithm);
-    config.env.id.clone_from(&args.env);
+    config::set_subject(&mut table, &args.algorithm, &args.env)?;
+    let mut config = RunConfig::from_table(&setup.algorithms, table)?;
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
     }
@@ -100,13 +99,13 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
     let display = Display::new(args.json);
     if experiment::is_experiment(&args.run) {
         let (config, runs) = experiment::open(&args.run)?;
-        let observe = |run: &SeedRun| display.observer(format!("{} seed {}", config.env.id, run.seed));
+        let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
         let outcomes = experiment::resume(setup, &args.run, args.threads, &observe)?;
         return report(&pairs(runs, outcomes), &args.run, args.json);
     }
     let (_, config) = RunDirectory::open(&args.run)?;
-    let mut observer = display.observer(format!("{} seed {}", config.env.id, config.seed));
-    let outcome = runtime::resume(setup, &args.run, args.threads, &mut *observer)?;
+    let sink = display.of_run(format!("{} seed {}", config.env.id, config.seed));
+    let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
     experiment::draw_curve(setup, &args.run, &config)?;
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
     report(&[(run, Some(outcome))], &args.run, args.json)

@@ -15,7 +15,7 @@ pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError>
     if !args.table {
         progress::handle_interrupts()?;
         let display = Display::of_many(false);
-        let observe = |job: &Job| display.observer(job.name.clone());
+        let observe = |job: &Job| display.of_run(job.name.clone());
         complete = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
     }
     suite.report(setup)?;

@@ -15,7 +15,7 @@ pub(super) fn sweep(setup: &Setup, args: &SweepArgs) -> Result<Ending, RunError>
     let path = args.out.join(args.name.clone().or(stem).unwrap_or_default());
     progress::handle_interrupts()?;
     let display = Display::of_many(args.json);
-    let observe = |job: &Job| display.observer(job.name.clone());
+    let observe = |job: &Job| display.of_run(job.name.clone());
     let threads = available_threads(args.threads);
     let Some(report) = sweep::run(setup, &file, &path, threads, &observe)? else {
         if !args.json {

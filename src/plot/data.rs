@@ -11,7 +11,7 @@ use super::{Curve, PlotError};
 
 const METRICS: &str = "metrics.csv";
 const TIMING: &str = "timing.csv";
-const EVALUATIONS: &str = crate::run::log::EVALUATIONS;
+const EVALUATIONS: &str = crate::sinks::EVALUATIONS;
 const ITERATION: &str = "iteration";
 /// Columns that count rather than measure; not offered as metrics.
 const COUNTERS: [&str; 3] = [ITERATION, "global_step", "updates"];

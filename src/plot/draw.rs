@@ -1,28 +1,26 @@
 //! The picture itself: title and legend above, then the plot with its axes.
 //!
-//! Everything is laid out here, in pixels; plotters serves as canvas and measures text. The legend has rows of its own
+//! Everything is laid out here, in pixels; plotters serves as canvas, and text is drawn as outlines. The legend has rows of its own
 //! above the plot, so that it never hides a curve. plotters rounds coordinates to whole units: the picture is drawn
 //! several times enlarged and shown at its size.
 
-use std::fmt::Display;
+use std::cell::RefCell;
+use std::fmt::{Display, Write as _};
 
 use plotters::coord::Shift;
-use plotters::element::{Circle, DashedPathElement, PathElement, Polygon, Rectangle, Text};
+use plotters::element::{Circle, DashedPathElement, PathElement, Polygon, Rectangle};
 use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, TextStyle,
-    WHITE,
-};
+use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 
+use super::font::{Anchor, Typeface};
 use super::series::{Series, range_of};
 use super::ticks::Ticks;
-use super::{Curve, Line, PlotError, PlotOptions, font};
+use super::{Curve, Line, PlotError, PlotOptions};
 
 /// Units of the canvas in a pixel.
 const UNITS: f64 = 8.0;
-/// plotters writes font sizes divided by this.
-const FONT_SIZE_DIVISOR: f64 = 1.24;
+/// Room that a text is given, as a share of its width.
+const TEXT_ROOM: f64 = 1.06;
 
 // Sizes in pixels of a plot of 960 × 600; others are scaled, but text never below the smallest scale.
 const REFERENCE_SIZE: (f64, f64) = (960.0, 600.0);
@@ -56,13 +54,13 @@ const PALETTE: [RGBColor; 8] = [
     RGBColor(0xf0, 0xe4, 0x42),
 ];
 
-/// Draws curves into an SVG text that needs the embedded font to be shown.
+/// Draws curves into an SVG text.
 pub(super) fn draw(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
     validate(options)?;
     draw_series(curves.iter().map(|curve| Series::new(curve, options.smooth)), options)
 }
 
-/// Draws lines into an SVG text that needs the embedded font to be shown.
+/// Draws lines into an SVG text.
 pub(super) fn draw_lines(lines: &[Line], options: &PlotOptions) -> Result<String, PlotError> {
     validate(options)?;
     draw_series(lines.iter().map(Series::of_line), options)
@@ -82,16 +80,21 @@ fn draw_series(
     if series.is_empty() {
         return Err(PlotError::NoData { label: None });
     }
-    font::register()?;
+    let typeface = Typeface::new()?;
 
     let (width, height) = options.size;
     let (canvas_width, canvas_height) = (width * UNITS as u32, height * UNITS as u32);
     let mut svg = String::new();
+    let texts;
     {
         let root = SVGBackend::with_string(&mut svg, (canvas_width, canvas_height)).into_drawing_area();
-        Canvas::new(&root, options.size).draw(&series, options)?;
+        let canvas = Canvas::new(&root, &typeface, options.size);
+        canvas.draw(&series, options)?;
         root.present().map_err(failed)?;
+        texts = canvas.texts.into_inner();
     }
+    let end = svg.rfind("</svg>").unwrap_or(svg.len());
+    svg.insert_str(end, &texts);
     let enlarged = format!(r#"width="{canvas_width}" height="{canvas_height}""#);
     let shown =
         format!(r#"width="{width}" height="{height}" stroke-linejoin="round" stroke-linecap="round""#);
@@ -120,6 +123,9 @@ fn validate(options: &PlotOptions) -> Result<(), PlotError> {
 /// A drawing area with lengths in pixels of the reference size.
 struct Canvas<'a, 'b> {
     root: &'a DrawingArea<SVGBackend<'b>, Shift>,
+    typeface: &'a Typeface,
+    /// Elements of the texts so far.
+    texts: RefCell<String>,
     /// Units of the canvas in a pixel of the reference size.
     unit: f64,
     width: f64,
@@ -154,10 +160,15 @@ struct LegendEntry {
 }
 
 impl<'a, 'b> Canvas<'a, 'b> {
-    fn new(root: &'a DrawingArea<SVGBackend<'b>, Shift>, (width, height): (u32, u32)) -> Self {
+    fn new(
+        root: &'a DrawingArea<SVGBackend<'b>, Shift>,
+        typeface: &'a Typeface,
+        (width, height): (u32, u32),
+    ) -> Self {
         let (width, height) = (f64::from(width), f64::from(height));
         let fit = (width / REFERENCE_SIZE.0).min(height / REFERENCE_SIZE.1).max(SMALLEST_SCALE);
-        Self { root, unit: fit * UNITS, width: width / fit, height: height / fit }
+        let texts = RefCell::default();
+        Self { root, typeface, texts, unit: fit * UNITS, width: width / fit, height: height / fit }
     }
 
     fn draw(&self, series: &[Series], options: &PlotOptions) -> Result<(), PlotError> {
@@ -167,13 +178,13 @@ impl<'a, 'b> Canvas<'a, 'b> {
         // The height of the plot decides on the y ticks, their width on its left edge, its width on the x ticks.
         let legend = legend(series, options);
         let title_height = if options.title.is_empty() { 0.0 } else { TITLE_SIZE * 1.2 + GAP };
-        let legend_rows = self.legend_rows(&legend, self.width - 2.0 * MARGIN)?;
+        let legend_rows = self.legend_rows(&legend, self.width - 2.0 * MARGIN);
         let legend_height = legend_rows.len() as f64 * LEGEND_SIZE * 1.5;
         let top = MARGIN + title_height + legend_height + GAP;
         let bottom = self.height - MARGIN - AXIS_LABEL_SIZE * 1.2 - GAP - TICK_SIZE * 1.2 - GAP;
         let y_ticks = Ticks::new(y.0, y.1, ((bottom - top) / (TICK_SIZE * 3.5)).clamp(2.0, 8.0) as usize);
-        let left = MARGIN + AXIS_LABEL_SIZE * 1.2 + GAP + self.widest(&y_ticks)? + GAP;
-        let (x_ticks, right) = self.x_ticks(x, left, options.log_x)?;
+        let left = MARGIN + AXIS_LABEL_SIZE * 1.2 + GAP + self.widest(&y_ticks) + GAP;
+        let (x_ticks, right) = self.x_ticks(x, left, options.log_x);
         let frame = Frame { left, top, right, bottom, x, y };
 
         self.draw_grid(&frame, &x_ticks, &y_ticks)?;
@@ -183,26 +194,25 @@ impl<'a, 'b> Canvas<'a, 'b> {
         }
         self.draw_series(&frame, series)?;
         self.draw_axes(&frame)?;
-        self.draw_axis_labels(&frame, options)?;
+        self.draw_axis_labels(&frame, options);
         self.draw_legend(&legend, &legend_rows, MARGIN + title_height)?;
         if !options.title.is_empty() {
-            let size = self.fitting_size(&options.title, TITLE_SIZE, self.width - 2.0 * MARGIN)?;
-            let style = self.text(size, HPos::Center, VPos::Top);
-            self.write(&options.title, (self.width / 2.0, MARGIN), style)?;
+            let size = self.fitting_size(&options.title, TITLE_SIZE, self.width - 2.0 * MARGIN);
+            self.write(&options.title, (self.width / 2.0, MARGIN), size, Anchor::Top);
         }
         Ok(())
     }
 
     /// As many x ticks as fit with their texts, and the right edge of the plot, which leaves room for the last one.
-    fn x_ticks(&self, (low, high): (f64, f64), left: f64, log: bool) -> Result<(Ticks, f64), PlotError> {
+    fn x_ticks(&self, (low, high): (f64, f64), left: f64, log: bool) -> (Ticks, f64) {
         let mut count = 9;
         loop {
             let ticks = if log { Ticks::logarithmic(low, high, count) } else { Ticks::new(low, high, count) };
-            let text_width = self.widest(&ticks)?;
+            let text_width = self.widest(&ticks);
             let right = self.width - MARGIN - text_width / 2.0;
             let room = (right - left) / ticks.values.len() as f64;
             if count <= 1 || text_width * 1.35 <= room {
-                return Ok((ticks, right));
+                return (ticks, right);
             }
             count -= 1;
         }
@@ -210,18 +220,16 @@ impl<'a, 'b> Canvas<'a, 'b> {
 
     fn draw_grid(&self, frame: &Frame, x_ticks: &Ticks, y_ticks: &Ticks) -> Result<(), PlotError> {
         let grid = self.stroke(GRID_COLOR, 1.0, 1.0);
-        let centered = self.text(TICK_SIZE, HPos::Center, VPos::Top);
         for (&value, label) in x_ticks.values.iter().zip(x_ticks.labels()) {
             let (x, _) = frame.at((value, frame.y.0));
             self.line(&[(x, frame.top), (x, frame.bottom)], grid)?;
-            self.write(&label, (x, frame.bottom + GAP), centered.clone())?;
+            self.write(&label, (x, frame.bottom + GAP), TICK_SIZE, Anchor::Top);
         }
-        let to_the_left = self.text(TICK_SIZE, HPos::Right, VPos::Center);
         for (&value, label) in y_ticks.values.iter().zip(y_ticks.labels()) {
             let (_, y) = frame.at((frame.x.0, value));
             self.line(&[(frame.left, y), (frame.right, y)], grid)?;
             // Centred on digits, which are higher than the lower-case letters that centring goes by.
-            self.write(&label, (frame.left - GAP, y + TICK_SIZE * 0.08), to_the_left.clone())?;
+            self.write(&label, (frame.left - GAP, y + TICK_SIZE * 0.08), TICK_SIZE, Anchor::Right);
         }
         Ok(())
     }
@@ -257,23 +265,22 @@ impl<'a, 'b> Canvas<'a, 'b> {
         self.line(&corner, self.stroke(AXIS_COLOR, 1.0, 1.2))
     }
 
-    fn draw_axis_labels(&self, frame: &Frame, options: &PlotOptions) -> Result<(), PlotError> {
-        let size = self.fitting_size(&options.x_label, AXIS_LABEL_SIZE, frame.right - frame.left)?;
-        let style = self.text(size, HPos::Center, VPos::Top);
-        let middle = (frame.left + frame.right) / 2.0;
-        self.write(&options.x_label, (middle, frame.bottom + GAP + TICK_SIZE * 1.2 + GAP), style)?;
+    fn draw_axis_labels(&self, frame: &Frame, options: &PlotOptions) {
+        let size = self.fitting_size(&options.x_label, AXIS_LABEL_SIZE, frame.right - frame.left);
+        let below = frame.bottom + GAP + TICK_SIZE * 1.2 + GAP;
+        self.write(&options.x_label, ((frame.left + frame.right) / 2.0, below), size, Anchor::Top);
 
-        let size = self.fitting_size(&options.y_label, AXIS_LABEL_SIZE, frame.bottom - frame.top)?;
-        let style = self.text(size, HPos::Center, VPos::Top).transform(FontTransform::Rotate270);
-        self.write(&options.y_label, (MARGIN * 0.75, (frame.top + frame.bottom) / 2.0), style)
+        let size = self.fitting_size(&options.y_label, AXIS_LABEL_SIZE, frame.bottom - frame.top);
+        let beside = (MARGIN * 0.75, (frame.top + frame.bottom) / 2.0);
+        self.write_turned(&options.y_label, beside, size, Anchor::Top, -90);
     }
 
     /// The entries in rows that fit into a width, each with its distance from the left.
-    fn legend_rows(&self, legend: &[LegendEntry], width: f64) -> Result<Vec<Vec<(usize, f64)>>, PlotError> {
+    fn legend_rows(&self, legend: &[LegendEntry], width: f64) -> Vec<Vec<(usize, f64)>> {
         let mut rows: Vec<Vec<(usize, f64)>> = Vec::new();
         let mut end = f64::INFINITY;
         for (i, entry) in legend.iter().enumerate() {
-            let entry_width = SWATCH_WIDTH + GAP + self.text_width(&entry.text, LEGEND_SIZE)?;
+            let entry_width = SWATCH_WIDTH + GAP + self.text_width(&entry.text, LEGEND_SIZE);
             if end + entry_width > width {
                 rows.push(Vec::new());
                 end = 0.0;
@@ -283,7 +290,7 @@ impl<'a, 'b> Canvas<'a, 'b> {
             }
             end += entry_width + 3.0 * GAP;
         }
-        Ok(rows)
+        rows
     }
 
     fn draw_legend(
@@ -295,11 +302,9 @@ impl<'a, 'b> Canvas<'a, 'b> {
         for (row, entries) in rows.iter().enumerate() {
             let y = top + (row as f64 + 0.5) * LEGEND_SIZE * 1.5;
             // Rows are centred over the picture.
-            let end = entries.last().map_or(Ok(0.0), |&(i, begin)| {
-                Ok::<_, PlotError>(
-                    begin + SWATCH_WIDTH + GAP + self.text_width(&legend[i].text, LEGEND_SIZE)?,
-                )
-            })?;
+            let end = entries.last().map_or(0.0, |&(i, begin)| {
+                begin + SWATCH_WIDTH + GAP + self.text_width(&legend[i].text, LEGEND_SIZE)
+            });
             let row_left = ((self.width - end) / 2.0).max(MARGIN);
             for &(i, begin) in entries {
                 let (entry, x) = (&legend[i], row_left + begin);
@@ -319,8 +324,8 @@ impl<'a, 'b> Canvas<'a, 'b> {
                     self.line(&ends, stroke)?;
                 }
                 let text_left = x + SWATCH_WIDTH + GAP;
-                let size = self.fitting_size(&entry.text, LEGEND_SIZE, self.width - MARGIN - text_left)?;
-                self.write(&entry.text, (text_left, y), self.text(size, HPos::Left, VPos::Center))?;
+                let size = self.fitting_size(&entry.text, LEGEND_SIZE, self.width - MARGIN - text_left);
+                self.write(&entry.text, (text_left, y), size, Anchor::Left);
             }
         }
         Ok(())
@@ -345,32 +350,38 @@ impl<'a, 'b> Canvas<'a, 'b> {
         self.root.draw(&DashedPathElement::new(points, dash, gap, stroke)).map_err(failed)
     }
 
-    fn write(&self, text: &str, position: (f64, f64), style: TextStyle<'_>) -> Result<(), PlotError> {
+    /// Writes a text; `size` is that of an em.
+    fn write(&self, text: &str, position: (f64, f64), size: f64, anchor: Anchor) {
+        self.write_turned(text, position, size, anchor, 0);
+    }
+
+    /// As [`Self::write`], turned by some degrees.
+    fn write_turned(&self, text: &str, position: (f64, f64), size: f64, anchor: Anchor, degrees: i32) {
         if text.is_empty() {
-            return Ok(());
+            return;
         }
-        self.root.draw(&Text::new(text, self.units(position), style)).map_err(failed)
+        let (x, y) = self.units(position);
+        let turn = if degrees == 0 { String::new() } else { format!(" rotate({degrees})") };
+        let outline = self.typeface.outline(text, size * self.unit, anchor);
+        let (RGBColor(r, g, b), label) = (TEXT_COLOR, escaped(text));
+        // Who reads with a screen reader, or searches, finds the words.
+        let _ = writeln!(
+            self.texts.borrow_mut(),
+            r##"<path role="img" aria-label="{label}" transform="translate({x} {y}){turn}" fill="#{r:02x}{g:02x}{b:02x}" d="{outline}"/>"##
+        );
     }
 
-    fn text(&self, size: f64, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
-        let size = size * self.unit * FONT_SIZE_DIVISOR;
-        let font = FontDesc::new(FontFamily::Name(font::FAMILY), size, FontStyle::Normal);
-        font.color(&TEXT_COLOR).pos(Pos::new(horizontal, vertical)).into_text_style(&(1, 1))
-    }
-
-    fn text_width(&self, text: &str, size: f64) -> Result<f64, PlotError> {
-        let style = self.text(size, HPos::Left, VPos::Top);
-        let (width, _) = self.root.estimate_text_size(text, &style).map_err(failed)?;
-        Ok(f64::from(width) / self.unit)
+    fn text_width(&self, text: &str, size: f64) -> f64 {
+        TEXT_ROOM * size * self.typeface.width(text)
     }
 
     /// The size, made smaller if the text would be wider than allowed.
-    fn fitting_size(&self, text: &str, size: f64, width: f64) -> Result<f64, PlotError> {
-        Ok(size * (width / self.text_width(text, size)?.max(1.0)).min(1.0))
+    fn fitting_size(&self, text: &str, size: f64, width: f64) -> f64 {
+        size * (width.max(1.0) / self.text_width(text, size).max(1.0)).min(1.0)
     }
 
-    fn widest(&self, ticks: &Ticks) -> Result<f64, PlotError> {
-        ticks.labels().try_fold(0.0, |widest: f64, label| Ok(widest.max(self.text_width(&label, TICK_SIZE)?)))
+    fn widest(&self, ticks: &Ticks) -> f64 {
+        ticks.labels().fold(0.0, |widest, label| widest.max(self.text_width(&label, TICK_SIZE)))
     }
 
     fn stroke(&self, color: RGBColor, opacity: f64, width: f64) -> ShapeStyle {
@@ -380,6 +391,11 @@ impl<'a, 'b> Canvas<'a, 'b> {
     fn units(&self, (x, y): (f64, f64)) -> (i32, i32) {
         ((x * self.unit).round() as i32, (y * self.unit).round() as i32)
     }
+}
+
+/// A text as the value of an attribute.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 fn legend(series: &[Series], options: &PlotOptions) -> Vec<LegendEntry> {

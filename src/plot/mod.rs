@@ -184,7 +184,7 @@ pub enum PlotError {
 /// # Errors
 /// If there is nothing to draw or an option is out of range.
 pub fn draw_svg(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
-    outlined(&draw::draw(curves, options)?)
+    draw::draw(curves, options)
 }
 
 /// Draws lines into an SVG picture as [`draw_svg`] does curves.
@@ -192,13 +192,7 @@ pub fn draw_svg(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotE
 /// # Errors
 /// As [`draw_svg`].
 pub fn draw_lines_svg(lines: &[Line], options: &PlotOptions) -> Result<String, PlotError> {
-    outlined(&draw::draw_lines(lines, options)?)
-}
-
-fn outlined(svg_with_text: &str) -> Result<String, PlotError> {
-    let tree = parse(svg_with_text)?;
-    let writing = usvg::WriteOptions { coordinates_precision: 2, ..usvg::WriteOptions::default() };
-    Ok(tree.to_string(&writing))
+    draw::draw_lines(lines, options)
 }
 
 /// Draws an SVG picture into a PNG file's bytes, `scale` pixels for each unit of the picture.
@@ -206,7 +200,7 @@ fn outlined(svg_with_text: &str) -> Result<String, PlotError> {
 /// # Errors
 /// If the text is not SVG, or the picture would be empty or too large for an image.
 pub fn svg_to_png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
-    let tree = parse(svg)?;
+    let tree = usvg::Tree::from_str(svg, &usvg::Options::default()).map_err(PlotError::Svg)?;
     let size = tree.size();
     let invalid = || PlotError::InvalidOption {
         field: "scale",
@@ -250,15 +244,6 @@ fn save_svg(draw: impl Fn() -> Result<String, PlotError>, path: &Path) -> Result
         path: path.to_path_buf(),
         source,
     })
-}
-
-fn parse(svg: &str) -> Result<usvg::Tree, PlotError> {
-    let options = usvg::Options {
-        font_family: font::FAMILY.to_owned(),
-        fontdb: font::database(),
-        ..usvg::Options::default()
-    };
-    usvg::Tree::from_str(svg, &options).map_err(PlotError::Svg)
 }
 
 fn of_curve(label: Option<&str>) -> String {

@@ -1,9 +1,8 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: the magic `AGONCKP4`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
+//! Layout: the magic `AGONCKP5`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
 //! written under a temporary name, synced and renamed; the newest two and the best are kept.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::ChunkFile;
 use super::directory::write_atomically;
+use super::recent::Recent;
 use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
-use crate::runtime::SavedShard;
 
-const MAGIC: &[u8; 8] = b"AGONCKP4";
+const MAGIC: &[u8; 8] = b"AGONCKP5";
 const HEADER: usize = MAGIC.len() + 8 + 4;
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
@@ -28,18 +27,18 @@ pub(crate) struct RunState {
     pub(crate) iteration: u64,
     pub(crate) env_steps: u64,
     pub(crate) episodes: u64,
-    /// Returns and lengths of the last episodes.
-    pub(crate) recent: VecDeque<(f64, u32)>,
+    pub(crate) recent: Recent,
     pub(crate) learner: Vec<u8>,
     /// The chunks of the learner's state that are kept beside.
     pub(crate) chunks: Vec<ChunkFile>,
-    pub(crate) shards: Vec<SavedShard>,
+    /// Where fragments come from, as it was.
+    pub(crate) source: Vec<u8>,
     /// The run's running statistics, merged over all shards.
     pub(crate) statistics: Vec<Moments>,
     /// Metrics since the last row of them.
     pub(crate) window: MetricsWindow,
-    /// Lengths of the log files at this point: what comes after belongs to a future that is run again.
-    pub(crate) log_lengths: Vec<u64>,
+    /// What each sink goes on from, by name. What it has written after this point belongs to a future that is run again.
+    pub(crate) sinks: Vec<(String, Vec<u8>)>,
     /// Seconds of work so far.
     pub(crate) seconds: f64,
     /// The best checkpoint so far.
@@ -76,6 +75,19 @@ pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
     Ok(state)
 }
 
+/// The newest checkpoint that is whole. One that a crash or a bad disk damaged is passed over; if all are damaged, the newest
+/// one's error says how.
+pub(crate) fn newest(directory: &Path) -> Result<Option<RunState>, RunError> {
+    let mut first_error = None;
+    for path in list(directory)? {
+        match load(&path) {
+            Ok(state) => return Ok(Some(state)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    first_error.map_or(Ok(None), Err)
+}
+
 /// Reads a checkpoint without its chunks.
 pub(crate) fn read(path: &Path) -> Result<RunState, RunError> {
     let wrong = |message: String| RunError::Checkpoint { path: path.to_owned(), message };
@@ -84,7 +96,7 @@ pub(crate) fn read(path: &Path) -> Result<RunState, RunError> {
         return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
     };
     if !header.starts_with(MAGIC) {
-        return Err(wrong("expected a checkpoint of this version (AGONCKP4), found another file".to_owned()));
+        return Err(wrong("expected a checkpoint of this version (AGONCKP5), found another file".to_owned()));
     }
     let number = |range: std::ops::Range<usize>| {
         header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
@@ -157,13 +169,13 @@ mod tests {
             iteration: env_steps,
             env_steps,
             episodes: 0,
-            recent: VecDeque::from([(1.5, 3)]),
+            recent: Recent::default(),
             learner: vec![1, 2, 3],
             chunks: Vec::new(),
-            shards: Vec::new(),
+            source: Vec::new(),
             statistics: Vec::new(),
             window: MetricsWindow::default(),
-            log_lengths: vec![7],
+            sinks: vec![("csv".to_owned(), vec![7])],
             seconds: 0.25,
             best,
         }

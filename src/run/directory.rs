@@ -10,7 +10,8 @@
 //! | `events.out.tfevents.*` | the same metrics for TensorBoard |
 //! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
 //! | `checkpoints/*.chunk` | the parts of a replay buffer that those refer to |
-//! | `model.safetensors` | the final weights under PyTorch's names |
+//! | `model.safetensors` | the newest checkpoint's weights under PyTorch's names, and all that acting needs |
+| `best.safetensors` | those of the best evaluation, or where there are none of the checkpoint with the highest mean return |
 //! | `curve.svg`, `curve.png` | the learning curve |
 
 use std::fs::{self, File, TryLockError};
@@ -22,6 +23,9 @@ use crate::error::AtPath;
 
 /// The configuration's file name.
 pub const CONFIG: &str = "config.toml";
+
+/// The file name of the newest weights.
+pub const MODEL: &str = "model.safetensors";
 
 /// A directory that holds one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +114,14 @@ impl RunDirectory {
         self.path.join("checkpoints")
     }
 
-    /// The final weights.
+    /// The newest checkpoint's weights.
     pub fn model(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
+    }
+
+    /// The best weights so far.
+    pub fn best_model(&self) -> PathBuf {
+        self.path.join("best.safetensors")
     }
 
     /// A file of the run.

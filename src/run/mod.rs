@@ -1,9 +1,10 @@
-//! A run on disk: its directory, logs and checkpoints.
+//! A run on disk: its directory and checkpoints.
 
 pub mod checkpoint;
 pub(crate) mod chunks;
 pub mod directory;
-pub mod log;
+pub(crate) mod recent;
 pub(crate) mod window;
+pub(crate) mod written;
 
 pub use directory::RunDirectory;

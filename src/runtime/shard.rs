@@ -1,20 +1,13 @@
 //! A shard: some environments in one world, and the actor that acts in them.
 
+use agon_agents::Fragment;
 use agon_agents::environment_loop::{EnvironmentLoop, SavedLoop};
-use agon_agents::policy::Policy;
-use agon_agents::{Fragment, FragmentShape, RunInfo, learner};
-use agon_envs::random::SeedSequence;
-use agon_envs::wrappers::{Moments, RunningStatistics};
-use agon_envs::{EnvSpec, Pcg64, Seed, Simulator};
+use agon_envs::{EnvSpec, Pcg64, Seed};
 use serde::{Deserialize, Serialize};
 
-use super::worker::Published;
-use crate::RunError;
+use crate::acting::{Acting, set_statistics};
 use crate::config::RunConfig;
-
-/// Keys of a run's independent random streams; the learner has 0 to 15 to itself.
-const ENV_STREAMS: u32 = 16;
-const ACTOR_STREAMS: u32 = 17;
+use crate::{RunError, streams};
 
 /// One shard of a run, owned by one worker at a time.
 pub(super) struct Shard {
@@ -39,62 +32,27 @@ impl Shard {
         let num_envs = config.shard_envs();
         let mut simulator = spec.make(&config.env.options(num_envs))?;
         let mut now = simulator.new_batch();
-        let first = (index * num_envs) as u32;
-        let seeds: Vec<Seed> =
-            (0..num_envs as u32).map(|env| Seed::derived(config.seed, &[ENV_STREAMS, first + env])).collect();
+        let envs = index * num_envs..(index + 1) * num_envs;
+        let seeds: Vec<Seed> = envs.map(|env| streams::environment(config.seed, env)).collect();
         simulator.reset_with(&seeds, &mut now)?;
-        let actor_stream = SeedSequence::with_spawn_key(config.seed, &[ACTOR_STREAMS, index as u32]);
+        let actor_stream = streams::actor(config.seed, index);
         let run_rows = config.num_envs * simulator.num_agents();
         let acting = EnvironmentLoop::new(simulator, now, Pcg64::from_sequence(&actor_stream));
         Ok(Self { index, acting, fragments: 0, run_rows })
     }
 
-    /// What an algorithm must know of the run.
-    pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
-        RunInfo {
-            observation_space: self.acting.simulator.observation_space().clone(),
-            frames: self.acting.simulator.info().frames,
-            action_spec: self.acting.simulator.action_spec().clone(),
-            mask_len: self.acting.simulator.mask_len(),
-            num_envs: self.run_rows,
-            num_shards: config.runtime.num_shards,
-            total_timesteps: config.total_timesteps,
-            seed: config.seed,
-        }
-    }
-
-    /// The sizes of this shard's fragments.
-    pub(super) fn fragment_shape(&self, num_steps: usize, policy: &dyn Policy) -> FragmentShape {
-        self.acting.fragment_shape(num_steps, policy)
-    }
-
     /// Acts for one fragment.
-    pub(super) fn collect(&mut self, published: &Published, fragment: &mut Fragment) -> Result<(), RunError> {
-        set_statistics(&mut self.acting.simulator, &published.statistics, false);
+    pub(super) fn collect(&mut self, acting: &Acting, fragment: &mut Fragment) -> Result<(), RunError> {
+        set_statistics(&mut self.acting.simulator, &acting.statistics, false);
         let run_rows = self.run_rows as u64;
         let before = self.fragments * fragment.shape.num_steps as u64 * run_rows;
         fragment.shard = self.index;
-        fragment.policy_version = published.version;
-        self.acting.fill(fragment, &*published.policy, before, run_rows)?;
+        fragment.policy_version = acting.version;
+        self.acting.fill(fragment, &*acting.policy, before, run_rows)?;
         self.fragments += 1;
         fragment.news.clear();
         self.acting.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
         Ok(())
-    }
-
-    /// The moments that the run's statistics begin with, the innermost wrapper's first.
-    pub(super) fn fresh_statistics(&mut self) -> Vec<Moments> {
-        let mut moments = Vec::new();
-        self.acting.simulator.visit_statistics(&mut |statistics| {
-            let width = statistics.moments().mean.len();
-            moments.push(RunningStatistics::new(width).moments().clone());
-        });
-        moments
-    }
-
-    /// Acting rows of the whole run.
-    pub(super) fn run_rows(&self) -> usize {
-        self.run_rows
     }
 
     /// The shard's whole state.
@@ -108,26 +66,4 @@ impl Shard {
         self.fragments = saved.fragments;
         Ok(())
     }
-}
-
-/// Has a simulator's running statistics go on from the given moments, frozen for evaluation.
-pub(crate) fn set_statistics(simulator: &mut Simulator, moments: &[Moments], frozen: bool) {
-    let mut moments = moments.iter();
-    simulator.visit_statistics(&mut |statistics| {
-        statistics.freeze(frozen);
-        if let Some(moments) = moments.next() {
-            statistics.set_moments(moments);
-        }
-    });
-}
-
-/// A stream of the run for evaluation, which must share nothing with training.
-pub(crate) fn evaluation_seed(seed: u64) -> u64 {
-    learner::stream(seed, 18)
-}
-
-/// The stream of the evaluation at a step of training. Each one has other episodes, so that the best evaluation is not
-/// the one that suits a single set of them.
-pub(crate) fn evaluation_seed_at(seed: u64, env_steps: u64) -> u64 {
-    SeedSequence::with_spawn_key(seed, &[19, env_steps as u32, (env_steps >> 32) as u32]).seed()
 }

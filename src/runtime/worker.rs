@@ -11,20 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use agon_agents::{Fragment, Policy};
-use agon_envs::wrappers::Moments;
+use agon_agents::Fragment;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use super::shard::{SavedShard, Shard};
 use crate::RunError;
-
-/// What shards act with: a policy, how many were published before it, and the run's running statistics.
-pub(super) struct Published {
-    pub(super) version: u64,
-    pub(super) policy: Arc<dyn Policy>,
-    pub(super) statistics: Vec<Moments>,
-}
+use crate::acting::Acting;
 
 /// What the learner tells a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +46,7 @@ pub(super) struct Links {
     pub(super) commands: Receiver<Command>,
     pub(super) messages: Sender<Message>,
     pub(super) empty: Receiver<Fragment>,
-    pub(super) policy: Arc<ArcSwap<Published>>,
+    pub(super) acting: Arc<ArcSwap<Acting>>,
     /// Nanoseconds that workers spent waiting for empty fragments or room in the queue: the learner's back-pressure.
     pub(super) blocked_ns: Arc<AtomicU64>,
 }
@@ -70,10 +63,10 @@ pub(super) fn run(mut shards: Vec<Shard>, links: &Links) {
 /// Makes one fragment on the learner's own thread.
 pub(super) fn collect_here(
     shard: &mut Shard,
-    published: &Published,
+    acting: &Acting,
     fragment: &mut Fragment,
 ) -> Result<(), RunError> {
-    guarded(&mut shard.index.clone(), |_| shard.collect(published, fragment))
+    guarded(&mut shard.index.clone(), |_| shard.collect(acting, fragment))
 }
 
 /// Work on shards, `current` being the one that it has come to, whose panic is an error.
@@ -137,8 +130,8 @@ fn collect(shard: &mut Shard, links: &Links, current: &mut usize) -> Result<bool
     let Ok(mut fragment) = timed(links, || links.empty.try_recv().or_else(|_| links.empty.recv())) else {
         return Ok(false);
     };
-    let published = links.policy.load_full();
-    shard.collect(&published, &mut fragment)?;
+    let acting = links.acting.load_full();
+    shard.collect(&acting, &mut fragment)?;
     Ok(timed(links, || links.messages.send(Message::Fragment(fragment)).is_ok()))
 }
 

@@ -271,9 +271,8 @@ impl Entry {
         };
         config::merge(&mut table, self.settings.clone());
         config::merge(&mut table, self.own_settings(seed));
-        let mut config = RunConfig::from_table(table)?;
-        config.algorithm = algorithm;
-        config.env.id = env;
+        config::set_subject(&mut table, &algorithm, &env)?;
+        let mut config = RunConfig::from_table(&setup.algorithms, table)?;
         config.seed = seed;
         config.resolve(&setup.registry, &setup.algorithms)?;
         config.made_by = Some(MadeBy::this_program(&config)?);

@@ -10,12 +10,13 @@ use crate::RunError;
 use crate::config::RunConfig;
 use crate::error::AtPath;
 use crate::evaluate::{EvalOptions, evaluate};
-use crate::experiment::RETURN_METRIC;
 use crate::jobs::seconds_taken;
 use crate::plot::{self, Curve, XAxis};
 use crate::run::directory::{CONFIG, write_atomically};
+use crate::run::written::steps_done;
 use crate::runtime::Setup;
-use crate::score::{self, RunScores, steps_done};
+use crate::score::{self, RunScores};
+use crate::sinks::RETURN_METRIC;
 
 /// Points of a recorded curve, for each seed.
 const CURVE_POINTS: usize = 400;

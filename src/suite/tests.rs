@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::sinks::watch;
 
 const FILE: &str = r#"
 [[entry]]
@@ -150,12 +151,12 @@ fn a_stopped_suite_goes_on_to_the_same_scores() {
     let mut stops = 0;
     loop {
         let left = Mutex::new(6);
-        let observe = |_: &Job| -> Box<Observer<'_>> {
-            Box::new(|_| {
+        let observe = |_: &Job| -> Box<dyn Sink + '_> {
+            Box::new(watch(|_| {
                 let mut left = left.lock().unwrap();
                 *left -= 1;
                 *left > 0
-            })
+            }))
         };
         if stopped.run(&Setup::default(), Some("small"), 1, &observe).unwrap() {
             break;

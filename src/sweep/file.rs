@@ -1,5 +1,6 @@
 //! The sweep file.
 
+use agon_agents::Algorithms;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -150,10 +151,9 @@ impl SweepFile {
     }
 
     /// A trial's configuration. Where scores are evaluations there must be some: at every rung at least.
-    pub(super) fn config(&self, table: toml::Table) -> Result<RunConfig, RunError> {
-        let mut config = RunConfig::from_table(table)?;
-        config.algorithm.clone_from(&self.algorithm);
-        config.env.id.clone_from(&self.env);
+    pub(super) fn config(&self, algorithms: &Algorithms, mut table: toml::Table) -> Result<RunConfig, RunError> {
+        config::set_subject(&mut table, &self.algorithm, &self.env)?;
+        let mut config = RunConfig::from_table(algorithms, table)?;
         if self.metric == Measure::FinalEvaluation && !config.eval.is_on() {
             config.eval.every = match self.strategy {
                 Strategy::SuccessiveHalving { min_steps, .. } => min_steps,

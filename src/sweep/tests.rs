@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::Mutex;
 
 use super::*;
-use crate::runtime::Progress;
+use crate::sinks::watch;
 
 const FILE: &str = r#"
     algorithm = "ppo"
@@ -34,12 +34,12 @@ fn file(text: &str) -> SweepFile {
 
 fn run_until(file: &SweepFile, path: &Path, iterations: usize) -> Option<SweepReport> {
     let left = Mutex::new(iterations);
-    let observe = |_: &Job| -> Box<Observer<'_>> {
-        Box::new(|_: &Progress<'_>| {
+    let observe = |_: &Job| -> Box<dyn Sink + '_> {
+        Box::new(watch(|_| {
             let mut left = left.lock().unwrap();
             *left = left.saturating_sub(1);
             *left > 0
-        })
+        }))
     };
     run(&Setup::default(), file, path, 1, &observe).unwrap()
 }
@@ -64,7 +64,7 @@ fn halving_trains_the_better_trials_longer() {
     // A stopped trial is a run of full length that waits at a checkpoint.
     let stopped = report.trials[3].path.join("seed_1");
     assert_eq!(RunConfig::load(&stopped.join("config.toml")).unwrap().total_timesteps, 1024);
-    assert!((256..512).contains(&score::steps_done(&stopped).unwrap()));
+    assert!((256..512).contains(&crate::run::written::steps_done(&stopped).unwrap()));
     let metric = FILE.replace("seeds = 2", "seeds = 2\nmetric = 'final_evaluation'");
     let uneven = metric.replace("num_envs = 4", "num_envs = 4\neval.every = 100");
     let message = candidates(&Setup::default(), &file(&uneven), directory.path()).err().unwrap().to_string();

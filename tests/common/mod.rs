@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use agon::agents::Algorithms;
 use agon::config::{self, RunConfig};
 
 /// Settings of a PPO run of a few thousand steps in four shards.
@@ -123,7 +124,7 @@ pub(crate) fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
     for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
         config::set(&mut table, setting).unwrap();
     }
-    RunConfig::from_table(table).unwrap()
+    RunConfig::from_table(&Algorithms::builtin(), table).unwrap()
 }
 
 /// The `agon` program, in a directory.

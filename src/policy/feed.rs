@@ -1,0 +1,249 @@
+//! A stack of wrappers around an environment that is somewhere else: observations are fed in, actions come out.
+//!
+//! A trained policy acts outside its run's wrappers. Here they stand around [`Outside`], which is told what the caller
+//! observed and keeps what it is to do, so that stacks of frames, statistics and rescaled actions are the very code, and the
+//! very bits, of training.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agon_envs::vector::{RowSet, VectorEnv, VectorInfo};
+use agon_envs::{
+    ActionBatch, ActionSpec, EnvError, Frame, ObsBuffer, ObsRow, RunningStatistics, Seed, StepBatch,
+    WrapperConfig,
+};
+
+use super::file::{Card, EnvSpaces};
+use crate::RunError;
+
+/// What a policy is told of one tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// `[N, O]`: a row for each agent of each environment.
+    pub observations: ObsRow<'a>,
+    /// `[N, A]`: which actions are legal; empty where all are.
+    pub action_masks: &'a [bool],
+    /// `[E]`: the environments whose episode begins with this observation; empty where none does. All do at the first call.
+    pub episode_starts: &'a [bool],
+}
+
+/// What passes between the caller and the innermost environment.
+struct Border {
+    observations: ObsBuffer,
+    action_masks: Vec<bool>,
+    actions: ActionBatch,
+}
+
+/// The wrappers of a run around [`Outside`].
+pub(super) struct Feed {
+    env: Box<dyn VectorEnv>,
+    border: Arc<Mutex<Border>>,
+    all: RowSet,
+    starting: RowSet,
+    num_agents: usize,
+}
+
+/// How many environments the caller observed.
+pub(super) fn num_envs(spaces: &EnvSpaces, observed: &Observed<'_>) -> Result<usize, RunError> {
+    let width = spaces.observation.packed_len() * spaces.num_agents;
+    let found = observed.observations.len();
+    if found == 0 || !found.is_multiple_of(width) {
+        return Err(wrong(format!("observations must be whole rows of {width} values, got {found} values")));
+    }
+    let (expected, found) = (spaces.observation.dtype(), observed.observations.dtype());
+    if expected != found {
+        return Err(wrong(format!("observations must be {expected:?}, got {found:?}")));
+    }
+    let num_envs = observed.observations.len() / width;
+    let masks = num_envs * spaces.num_agents * spaces.mask_len;
+    for (what, expected, found) in [
+        ("action masks", masks, observed.action_masks.len()),
+        ("episode starts", num_envs, observed.episode_starts.len()),
+    ] {
+        if found != 0 && found != expected {
+            return Err(wrong(format!("{what} must be {expected}, or none, got {found}")));
+        }
+    }
+    Ok(num_envs)
+}
+
+fn wrong(message: String) -> RunError {
+    RunError::Policy(message)
+}
+
+impl Feed {
+    pub(super) fn new(card: &Card, num_envs: usize) -> Result<Self, RunError> {
+        let spaces = &card.env_spaces;
+        let action_spec = ActionSpec::of(&spaces.action)?;
+        let info = VectorInfo {
+            observation_space: spaces.observation.clone(),
+            action_space: spaces.action.clone(),
+            action_spec: action_spec.clone(),
+            mask_len: spaces.mask_len,
+            num_envs,
+            num_agents: spaces.num_agents,
+            frames: None,
+            metrics: Vec::new(),
+        };
+        let rows = info.num_rows();
+        let border = Arc::new(Mutex::new(Border {
+            observations: ObsBuffer::zeros(info.dtype(), 0),
+            action_masks: Vec::new(),
+            actions: ActionBatch::zeros(&action_spec, rows),
+        }));
+        let outside = Outside { info, border: Arc::clone(&border) };
+        let mut env: Box<dyn VectorEnv> = Box::new(outside);
+        for (depth, wrapper) in card.env.wrappers.iter().enumerate() {
+            if !is_of_the_world(wrapper) {
+                env = wrapper.wrap(env, (spaces.wrappers + depth) as u32)?;
+            }
+        }
+        let mut statistics = card.statistics.iter().skip(spaces.statistics);
+        env.visit_statistics(&mut |own: &mut RunningStatistics| {
+            own.freeze(true);
+            if let Some(moments) = statistics.next() {
+                own.set_moments(moments);
+            }
+        });
+        let (all, starting) = (RowSet::all(rows), RowSet::none(num_envs));
+        Ok(Self { env, border, all, starting, num_agents: spaces.num_agents })
+    }
+
+    pub(super) fn num_envs(&self) -> usize {
+        self.env.info().num_envs
+    }
+
+    pub(super) fn new_batch(&self) -> StepBatch {
+        self.env.info().new_batch()
+    }
+
+    /// Actions in the environment's own terms.
+    pub(super) fn new_actions(&self) -> ActionBatch {
+        lock(&self.border).actions.clone()
+    }
+
+    /// All episodes begin.
+    pub(super) fn reset(
+        &mut self,
+        observed: &Observed<'_>,
+        seed: u64,
+        now: &mut StepBatch,
+    ) -> Result<(), RunError> {
+        self.observe(observed);
+        let seeds: Vec<Seed> =
+            (0..self.num_envs() as u64).map(|env| Seed::Integer(seed.wrapping_add(env))).collect();
+        Ok(self.env.reset(&seeds, now)?)
+    }
+
+    /// What the last actions led to, and which episodes begin with it.
+    pub(super) fn advance(
+        &mut self,
+        observed: &Observed<'_>,
+        now: &mut StepBatch,
+        resets: &mut [bool],
+    ) -> Result<(), RunError> {
+        self.observe(observed);
+        self.env.receive(now)?;
+        resets.fill(false);
+        self.starting.clear();
+        for (env, _) in observed.episode_starts.iter().enumerate().filter(|(_, starts)| **starts) {
+            self.starting.insert(env);
+            resets[env * self.num_agents..(env + 1) * self.num_agents].fill(true);
+        }
+        if !self.starting.is_empty() {
+            self.env.reset_envs(&self.starting, now)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the policy's actions, and gives them in the environment's own terms.
+    pub(super) fn send(&mut self, actions: &ActionBatch, out: &mut ActionBatch) -> Result<(), RunError> {
+        self.env.send(actions, &self.all)?;
+        out.clone_from(&lock(&self.border).actions);
+        Ok(())
+    }
+
+    fn observe(&self, observed: &Observed<'_>) {
+        let border = &mut *lock(&self.border);
+        match (&mut border.observations, observed.observations) {
+            (ObsBuffer::F32(to), ObsRow::F32(from)) => {
+                to.clear();
+                to.extend_from_slice(from);
+            }
+            (ObsBuffer::U8(to), ObsRow::U8(from)) => {
+                to.clear();
+                to.extend_from_slice(from);
+            }
+            _ => unreachable!("element types were compared"),
+        }
+        border.action_masks.clear();
+        border.action_masks.extend_from_slice(observed.action_masks);
+    }
+}
+
+/// Whether a wrapper changes what happens in the world, which is then the caller's, and not what is seen or done.
+fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
+    matches!(
+        wrapper,
+        WrapperConfig::TimeLimit { .. }
+            | WrapperConfig::StickyAction { .. }
+            | WrapperConfig::ActionRepeat { .. }
+            | WrapperConfig::ObservationNoise { .. }
+            | WrapperConfig::RecordVideo { .. }
+    )
+}
+
+/// Nothing is held while it is locked that could be left half done.
+fn lock(border: &Mutex<Border>) -> std::sync::MutexGuard<'_, Border> {
+    border.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Environments that are stepped by the caller.
+struct Outside {
+    info: VectorInfo,
+    border: Arc<Mutex<Border>>,
+}
+
+impl Outside {
+    fn write(&self, rows: impl Iterator<Item = usize>, out: &mut StepBatch) {
+        let border = lock(&self.border);
+        let (len, mask_len) = (self.info.observation_len(), self.info.mask_len);
+        for row in rows {
+            out.observations.copy_range(row * len, &border.observations, row * len, len);
+            let masks = row * mask_len..(row + 1) * mask_len;
+            match border.action_masks.get(masks.clone()) {
+                Some(given) => out.action_masks[masks].copy_from_slice(given),
+                None => out.action_masks[masks].fill(true),
+            }
+        }
+    }
+}
+
+impl VectorEnv for Outside {
+    fn info(&self) -> &VectorInfo {
+        &self.info
+    }
+
+    fn reset(&mut self, _seeds: &[Seed], out: &mut StepBatch) -> Result<(), EnvError> {
+        self.write(0..self.info.num_rows(), out);
+        Ok(())
+    }
+
+    fn reset_envs(&mut self, envs: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.write(self.info.rows_of(envs), out);
+        Ok(())
+    }
+
+    fn send(&mut self, actions: &ActionBatch, _active: &RowSet) -> Result<(), EnvError> {
+        lock(&self.border).actions.clone_from(actions);
+        Ok(())
+    }
+
+    fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.write(0..self.info.num_rows(), out);
+        Ok(())
+    }
+
+    fn render(&mut self, _env: usize) -> Option<Frame> {
+        None
+    }
+}

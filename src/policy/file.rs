@@ -1,0 +1,122 @@
+//! A policy as one file: the weights of all networks, and everything else that acting needs.
+//!
+//! `model.safetensors` is a safetensors file whose tensors are the learner's networks under PyTorch's names; the acting
+//! network's have no prefix. Its metadata has one key, `agon`, a JSON object that is a [`Card`]: with it the file acts by itself,
+//! without the run directory that it came from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use agon_agents::Weights;
+use agon_agents::learner::{PolicyInfo, Spaces};
+use agon_envs::Space;
+use agon_envs::wrappers::Moments;
+use agon_nn::ModelConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::config::EnvConfig;
+use crate::error::AtPath;
+use crate::run::directory::write_atomically;
+
+/// The version of the format that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The key of the metadata.
+const KEY: &str = "agon";
+
+/// What a weight file says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Version of this format.
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// Name of the algorithm.
+    pub algorithm: String,
+    /// All of the algorithm's settings: exploration among them.
+    pub agent: toml::Table,
+    /// The shape of the networks, activations included.
+    pub network: Option<ModelConfig>,
+    /// The environment: its id, arguments, time limit and wrappers.
+    pub env: EnvConfig,
+    /// What the policy sees and does: outside all wrappers.
+    pub spaces: Spaces,
+    /// What the environment itself gives and takes: inside the run's wrappers.
+    pub env_spaces: EnvSpaces,
+    /// Running statistics of the wrappers, the innermost first: what observations are normalised by.
+    pub statistics: Vec<Moments>,
+    /// Environment steps of the whole run: what schedules go by.
+    pub total_timesteps: u64,
+    /// Environment steps of training so far.
+    pub env_steps: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Mean return of the last 100 training episodes; none before the first has ended.
+    pub mean_return: Option<f64>,
+    /// Mean return of the best evaluation, or where there are none of the best checkpoint, so far.
+    pub best_mean_return: Option<f64>,
+    /// The instruction set that its bits were made with.
+    pub instruction_set: String,
+}
+
+/// The spaces of an environment, without the wrappers that a run puts around it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvSpaces {
+    /// Space of one row's observations.
+    pub observation: Space,
+    /// Space of one row's actions.
+    pub action: Space,
+    /// Length of an action mask; zero without masks.
+    pub mask_len: usize,
+    /// Acting rows of each environment.
+    pub num_agents: usize,
+    /// Wrappers that are part of the registered environment.
+    pub wrappers: usize,
+    /// How many of the card's statistics are theirs.
+    pub statistics: usize,
+}
+
+impl Card {
+    /// What an algorithm must know to make the policy.
+    pub fn policy_info(&self) -> PolicyInfo {
+        PolicyInfo { spaces: self.spaces.clone(), total_timesteps: self.total_timesteps }
+    }
+}
+
+/// Writes a weight file, whole or not at all.
+pub(crate) fn write(path: &Path, card: &Card, weights: &Weights) -> Result<(), RunError> {
+    let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
+    let text = serde_json::to_string(card).map_err(|error| wrong(error.to_string()))?;
+    // One entry: the file's bytes must not depend on the order of a hash map.
+    let bytes = weights.to_safetensors(&BTreeMap::from([(KEY.to_owned(), text)]))?;
+    write_atomically(path, &bytes)
+}
+
+/// Reads a weight file.
+///
+/// # Errors
+/// If the file cannot be read, is no weight file of this format, or is damaged.
+pub fn read(path: &Path) -> Result<(Card, Weights), RunError> {
+    let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
+    let bytes = std::fs::read(path).at("cannot read", path)?;
+    let metadata = Weights::metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let text = metadata.get(KEY).ok_or_else(|| {
+        wrong("expected a weight file with the metadata key `agon`, found one without".to_owned())
+    })?;
+    /// The one field that all versions have.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let named = |error: serde_json::Error| wrong(format!("metadata `agon`: {error}"));
+    let Version { format } = serde_json::from_str(text).map_err(named)?;
+    if format != FORMAT {
+        return Err(wrong(format!("expected format {FORMAT}, found {format}")));
+    }
+    let card = serde_json::from_str(text).map_err(named)?;
+    let weights = Weights::from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?;
+    Ok((card, weights))
+}

@@ -1,0 +1,196 @@
+//! Trained policies: loaded from a run directory or from one weight file, and called.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), agon::RunError> {
+//! let mut policy = agon::policy::load("results/ppo_CartPole-v1_1")?;
+//! let observation = [0.01, 0.0, -0.02, 0.0_f32];
+//! let action = policy.act(&observation[..])?;
+//! println!("{:?}", action.indices());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A policy takes the observations that the environment itself gives and answers with the actions that it takes: wrappers
+//! that change either (stacked frames, normalisation with the run's statistics, rescaled actions) are part of it. What a
+//! wrapper does to the world is not: repeated and sticky actions, noise and time limits are the caller's.
+//! It remembers what it must of each row; say where episodes begin with [`Observed::episode_starts`].
+
+mod feed;
+mod file;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
+use agon_envs::random::SeedSequence;
+use agon_envs::{ActionBatch, ObsRow, Pcg64, StepBatch};
+
+use crate::RunError;
+use crate::acting::Acting;
+use crate::run::RunDirectory;
+use crate::setup::Setup;
+use crate::streams;
+use feed::Feed;
+pub use feed::Observed;
+pub(crate) use file::write;
+pub use file::{Card, EnvSpaces, FORMAT, read};
+
+/// Which of a run's weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// Those of the newest checkpoint.
+    #[default]
+    Newest,
+    /// Those of the best evaluation if there were any in training, else of the checkpoint with the highest mean return.
+    Best,
+}
+
+/// A trained policy, and what it remembers of the rows that it acts in.
+pub struct TrainedPolicy {
+    card: Card,
+    acting: Acting,
+    mode: ActMode,
+    seed: u64,
+    session: Option<Session>,
+}
+
+/// Some environments that a policy acts in.
+struct Session {
+    feed: Feed,
+    actor: Actor,
+    now: StepBatch,
+    actions: ActionBatch,
+    policy_data: Vec<f32>,
+    resets: Vec<bool>,
+    /// In the environment's own terms.
+    env_actions: ActionBatch,
+}
+
+/// The newest policy of a run directory, or that of a weight file.
+///
+/// # Errors
+/// If there are no weights, or they are damaged or of an algorithm that is not built in.
+pub fn load(path: impl AsRef<Path>) -> Result<TrainedPolicy, RunError> {
+    load_with(&Setup::default(), path.as_ref())
+}
+
+/// As [`load`], for a program with algorithms of its own.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> {
+    load_which(setup, path, Which::Newest)
+}
+
+/// As [`load_with`], with a choice among a run's weights.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
+    let (card, weights) = read(&weight_file(path, which)?)?;
+    let spec = setup.algorithms.get(&card.algorithm)?;
+    let policy = spec.policy(&card.agent, card.network.as_ref(), &card.policy_info(), &weights)?;
+    let acting = Acting { policy, statistics: card.statistics.clone(), version: 0, env_steps: card.env_steps };
+    let seed = streams::evaluation(card.seed);
+    Ok(TrainedPolicy { card, acting, mode: ActMode::Deterministic, seed, session: None })
+}
+
+/// The weight file of a run directory, or the path itself.
+pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBuf, RunError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let (run, _) = RunDirectory::open(path)?;
+    let file = match which {
+        Which::Best if run.best_model().exists() => run.best_model(),
+        _ => run.model(),
+    };
+    if file.exists() {
+        return Ok(file);
+    }
+    let message = "expected weights (model.safetensors), found none: the run has not reached its first checkpoint";
+    Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
+}
+
+impl TrainedPolicy {
+    /// What it is: algorithm, environment, spaces, score.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// The policy and its statistics, for environments with all wrappers around them.
+    pub fn acting(&self) -> &Acting {
+        &self.acting
+    }
+
+    /// Acts as in training, exploring, instead of with its best actions; samples with a seed.
+    #[must_use]
+    pub fn stochastic(mut self, seed: u64) -> Self {
+        (self.mode, self.seed, self.session) = (ActMode::Explore, seed, None);
+        self
+    }
+
+    /// The actions for one or several rows of observations, `[N, O]`, in the environment's own terms: indices from zero, or
+    /// numbers within the bounds of its action space. All episodes begin at the first call, and when `N` changes.
+    ///
+    /// # Errors
+    /// If the observations are not whole rows of the environment's observation space.
+    pub fn act<'a>(&mut self, observations: impl Into<ObsRow<'a>>) -> Result<&ActionBatch, RunError> {
+        let observations = observations.into();
+        self.act_in(&Observed { observations, action_masks: &[], episode_starts: &[] })
+    }
+
+    /// As [`Self::act`], with action masks, and told where episodes begin.
+    ///
+    /// # Errors
+    /// As [`Self::act`], or if masks or starts are not as many as they must be.
+    pub fn act_in(&mut self, observed: &Observed<'_>) -> Result<&ActionBatch, RunError> {
+        let num_envs = feed::num_envs(&self.card.env_spaces, observed)?;
+        let session = match self.session.take().filter(|session| session.feed.num_envs() == num_envs) {
+            Some(mut session) => {
+                session.feed.advance(observed, &mut session.now, &mut session.resets)?;
+                session
+            }
+            None => self.begin(num_envs, observed)?,
+        };
+        let session = self.session.insert(session);
+        session.act(&self.acting, self.mode)?;
+        Ok(&session.env_actions)
+    }
+
+    /// Forgets all episodes: the next call begins new ones.
+    pub fn reset(&mut self) {
+        self.session = None;
+    }
+
+    fn begin(&self, num_envs: usize, observed: &Observed<'_>) -> Result<Session, RunError> {
+        let mut feed = Feed::new(&self.card, num_envs)?;
+        let mut now = feed.new_batch();
+        let rows = now.rewards.len();
+        feed.reset(observed, self.seed, &mut now)?;
+        let rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(self.seed, &[1]));
+        let actions = ActionBatch::zeros(&self.card.spaces.action, rows);
+        let env_actions = feed.new_actions();
+        let (actor, resets) = (Actor::new(rng), vec![true; rows]);
+        Ok(Session { feed, actor, now, actions, policy_data: Vec::new(), resets, env_actions })
+    }
+}
+
+impl Session {
+    fn act(&mut self, acting: &Acting, mode: ActMode) -> Result<(), RunError> {
+        let Self { feed, actor, now, actions, policy_data, resets, env_actions } = self;
+        let num_rows = resets.len();
+        policy_data.resize(num_rows * acting.policy.data_width(), 0.0);
+        actor.state.resize(num_rows * acting.policy.state_len(), 0.0);
+        let input = ActInput {
+            observations: &now.observations,
+            num_rows,
+            action_masks: &now.action_masks,
+            resets,
+            env_steps: acting.env_steps,
+            mode,
+        };
+        acting.policy.act(&input, actor, ActOutput { actions, policy_data })?;
+        feed.send(actions, env_actions)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a run must know of its environment before there are shards: asked of a single one.
+
+use agon_agents::learner::Spaces;
+use agon_agents::{FragmentShape, Policy, RunInfo};
+use agon_envs::wrappers::{Moments, RunningStatistics};
+use agon_envs::{EnvSpec, MakeOptions, Simulator};
+
+use crate::RunError;
+use crate::config::RunConfig;
+use crate::policy::EnvSpaces;
+
+/// One environment of a run.
+pub(super) struct Probe {
+    /// Wrapped like all of them.
+    simulator: Simulator,
+    /// What it is without the run's wrappers.
+    env_spaces: EnvSpaces,
+}
+
+impl Probe {
+    pub(super) fn new(spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {
+        let options = config.env.options(1);
+        let mut bare = spec.make(&MakeOptions { wrappers: Vec::new(), ..options.clone() })?;
+        let mut statistics = 0;
+        bare.visit_statistics(&mut |_| statistics += 1);
+        let env_spaces = EnvSpaces {
+            observation: bare.observation_space().clone(),
+            action: bare.action_space().clone(),
+            mask_len: bare.mask_len(),
+            num_agents: bare.num_agents(),
+            wrappers: spec.own_wrappers(),
+            statistics,
+        };
+        Ok(Self { simulator: spec.make(&options)?, env_spaces })
+    }
+
+    /// Spaces of the environment without the run's wrappers.
+    pub(super) fn env_spaces(&self) -> &EnvSpaces {
+        &self.env_spaces
+    }
+
+    /// Names of the environment's own metrics.
+    pub(super) fn env_metrics(&self) -> &[String] {
+        &self.simulator.info().metrics
+    }
+
+    /// Why a run of the environment cannot be resumed exactly; none if it can.
+    pub(super) fn inexact(&self) -> Option<String> {
+        self.simulator.snapshot_support().err().map(|error| error.to_string())
+    }
+
+    /// What an algorithm must know of the run.
+    pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
+        let simulator = &self.simulator;
+        RunInfo {
+            spaces: Spaces {
+                observation: simulator.observation_space().clone(),
+                frames: simulator.info().frames,
+                action: simulator.action_spec().clone(),
+                mask_len: simulator.mask_len(),
+            },
+            num_envs: config.num_envs,
+            num_agents: simulator.num_agents(),
+            num_shards: config.runtime.num_shards,
+            total_timesteps: config.total_timesteps,
+            seed: config.seed,
+        }
+    }
+
+    /// The moments that the run's statistics begin with, the innermost wrapper's first.
+    pub(super) fn fresh_statistics(&mut self) -> Vec<Moments> {
+        let mut moments = Vec::new();
+        self.simulator.visit_statistics(&mut |statistics| {
+            let width = statistics.moments().mean.len();
+            moments.push(RunningStatistics::new(width).moments().clone());
+        });
+        moments
+    }
+
+    /// The sizes of a shard's fragments.
+    pub(super) fn fragment_shape(
+        &self,
+        config: &RunConfig,
+        num_steps: usize,
+        policy: &dyn Policy,
+    ) -> FragmentShape {
+        let simulator = &self.simulator;
+        FragmentShape {
+            num_steps,
+            num_envs: config.shard_envs(),
+            num_agents: simulator.num_agents(),
+            observation_len: simulator.observation_len(),
+            dtype: simulator.info().dtype(),
+            action_spec: simulator.action_spec().clone(),
+            policy_data_width: policy.data_width(),
+            policy_state_len: policy.state_len(),
+            mask_len: simulator.mask_len(),
+            num_metrics: simulator.info().metrics.len(),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What a program is made of: its environments, its algorithms and what observes its runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use agon_agents::Algorithms;
+use agon_envs::Registry;
+
+use crate::sinks::Sink;
+
+/// Makes a sink for each run.
+pub type MakeSink = dyn Fn() -> Box<dyn Sink> + Send + Sync;
+
+/// What runs are made of, beside their configurations.
+#[derive(Clone)]
+pub struct Setup {
+    /// The known environments.
+    pub registry: Registry,
+    /// The known algorithms.
+    pub algorithms: Algorithms,
+    /// What observes every run beside its log files.
+    pub sinks: Vec<Arc<MakeSink>>,
+}
+
+impl Setup {
+    /// Has every run observed by a sink of one's own.
+    #[must_use]
+    pub fn with_sink<S: Sink + 'static>(mut self, make: impl Fn() -> S + Send + Sync + 'static) -> Self {
+        self.sinks.push(Arc::new(move || Box::new(make())));
+        self
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { registry: Registry::builtin(), algorithms: Algorithms::builtin(), sinks: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("registry", &self.registry)
+            .field("algorithms", &self.algorithms)
+            .field("sinks", &self.sinks.len())
+            .finish()
+    }
+}
