@@ -128,7 +128,4 @@ pub enum NnError {
     /// A weight file cannot be read or written as safetensors.
     #[error("weight file is not valid safetensors")]
     Safetensors(#[from] safetensors::SafeTensorError),
-    /// dfdx could not allocate a tensor.
-    #[error("dfdx device failed")]
-    Device(#[from] dfdx::tensor::CpuError),
 }

@@ -1,9 +1,9 @@
-//! Runtime-sized, fused neural-network layers on dfdx tensors and tape.
+//! Runtime-sized, fused neural-network layers, and parts of one's own in dfdx.
 //!
-//! dfdx brings tensors and a tape; its dense layers have compile-time sizes and scalar kernels. This crate has the
-//! layers that a learning machine on CPUs needs: sizes from a config file, a whole network as one operation on the
-//! tape, vector instructions chosen at run time, and results that do not depend on the number of threads. It knows
-//! nothing of reinforcement learning.
+//! This crate has the layers that a learning machine on CPUs needs: sizes from a config file, a whole network as one
+//! operation on the tape, vector instructions chosen at run time, and results that do not depend on the number of threads.
+//! A part that it lacks is written in dfdx's tensor operations and takes its place among them ([`custom`]). It knows nothing
+//! of reinforcement learning.
 //!
 //! - [`Params`] hold all parameters of a network in one flat buffer; a [`LayoutBuilder`] names them as PyTorch does.
 //! - A [`Layer`] knows where its parameters lie. A [`Sequential`] of layers is trained on a [`Tape`], and acts on
@@ -26,7 +26,7 @@ pub mod attention;
 pub mod batch_norm;
 mod chain;
 pub mod conv;
-mod device;
+pub mod custom;
 pub mod ema;
 pub mod embedding;
 mod error;
@@ -60,11 +60,15 @@ pub mod stock;
 pub mod tape;
 pub mod weights;
 
+/// The language of a program's own parts.
+pub use dfdx;
+
 pub use attention::{
     AttentionMask, BlockConfig, CrossAttention, GruGate, Position, SelfAttention, TransformerBlock,
 };
 pub use batch_norm::{BatchNorm2d, BatchStatistics};
 pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
+pub use custom::{CustomPart, CustomParts};
 pub use ema::{Ema, EmaConfig, EmaState};
 pub use embedding::{Embedding, OneHot};
 pub use error::NnError;

@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dfdx::tensor::{Cpu, Tensor};
-
 use crate::error::NnError;
-use crate::kernels::{Pooled, view};
+use crate::kernels::Pooled;
 
 /// A row-major `[rows, columns]` matrix that remembers whether a tape needs its gradient.
 ///
@@ -59,18 +57,6 @@ impl Matrix {
     pub fn from_slice(rows: usize, columns: usize, values: &[f32]) -> Result<Self, NnError> {
         check_length("matrix", rows * columns, values.len())?;
         Self::new(rows, columns, |matrix| matrix.copy_from_slice(values))
-    }
-
-    /// A copy of a dfdx tensor, which may be a transposed or broadcast view.
-    ///
-    /// # Errors
-    /// [`NnError::Empty`] without rows or columns.
-    pub fn from_tensor(tensor: &Tensor<(usize, usize), f32, Cpu>) -> Result<Self, NnError> {
-        let (rows, columns) = *dfdx::shapes::HasShape::shape(tensor);
-        match view::matrix(tensor) {
-            Some(values) => Self::from_slice(rows, columns, values),
-            None => Self::from_slice(rows, columns, &tensor.as_vec()),
-        }
     }
 
     /// What an operation returns: the values that `write` fills in, all of them.
@@ -165,19 +151,6 @@ mod tests {
         assert_eq!(error.to_string(), "matrix must hold 6 values, got 5");
         let error = Matrix::zeros(0, 3).unwrap_err();
         assert_eq!(error.to_string(), "matrix must not be empty, got shape [0, 3]");
-    }
-
-    #[test]
-    fn transposed_tensors_are_copied() {
-        use dfdx::shapes::Axes2;
-        use dfdx::tensor::TensorFromVec as _;
-        use dfdx::tensor_ops::PermuteTo as _;
-
-        use crate::device::device;
-
-        let tensor = device().tensor_from_vec(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (2, 3));
-        let transposed = tensor.permute::<(usize, usize), Axes2<1, 0>>();
-        assert_eq!(Matrix::from_tensor(&transposed).unwrap().as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     }
 
     #[test]

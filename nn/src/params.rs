@@ -9,12 +9,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dfdx::tensor::{Cpu, Tensor, TensorFromVec};
-
-use crate::device::device;
 use crate::error::NnError;
 use crate::init::Init;
-use crate::kernels::{lerp, view};
+use crate::kernels::lerp;
 
 /// Where a parameter lies in the flat buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,13 +206,13 @@ impl LayoutBuilder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParamsId(u64);
 
-/// The parameters of a network: a rank-1 dfdx tensor with named parts.
+/// The parameters of a network: one flat buffer with named parts.
 ///
 /// A clone is cheap and shares the values until one of the two is changed (copy-on-write), which makes it a
 /// snapshot. On a tape a clone stands for the same leaf as its original.
 #[derive(Clone)]
 pub struct Params {
-    tensor: Tensor<(usize,), f32, Cpu>,
+    values: Arc<Vec<f32>>,
     layout: Arc<Layout>,
     id: ParamsId,
 }
@@ -223,9 +220,7 @@ pub struct Params {
 impl Params {
     fn from_values(layout: Arc<Layout>, values: Vec<f32>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let len = values.len();
-        let tensor = device().tensor_from_vec(values, (len,));
-        Self { tensor, layout, id: ParamsId(NEXT.fetch_add(1, Ordering::Relaxed)) }
+        Self { values: Arc::new(values), layout, id: ParamsId(NEXT.fetch_add(1, Ordering::Relaxed)) }
     }
 
     /// Names, shapes and places of the parameters.
@@ -238,14 +233,14 @@ impl Params {
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[f32] {
-        view::vector(&self.tensor)
+        &self.values
     }
 
     /// All values, to change them; copied first if a clone shares them.
     #[must_use]
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        view::vector_mut(&mut self.tensor)
+        Arc::make_mut(&mut self.values)
     }
 
     /// The values of the parameter of that name.
@@ -264,12 +259,6 @@ impl Params {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.layout.is_empty()
-    }
-
-    /// The dfdx tensor that holds the values, shape `[len]`.
-    #[must_use]
-    pub fn tensor(&self) -> &Tensor<(usize,), f32, Cpu> {
-        &self.tensor
     }
 
     pub(crate) fn id(&self) -> ParamsId {

@@ -8,16 +8,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use dfdx::shapes::HasShape as _;
-use dfdx::tensor::{
-    Cpu, Gradients, PutTape as _, SplitTape as _, Tape as DfdxTape, Tensor, ZerosTensor as _,
-};
-
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
-use crate::device::device;
 use crate::error::NnError;
 use crate::input::{Input, Rows};
-use crate::kernels::{AlignedBuffer, Pooled, view};
+use crate::kernels::{AlignedBuffer, Pooled};
 use crate::layer::{Layer, LayerSummary, aligned};
 use crate::matrix::{Matrix, check_length, check_not_empty};
 use crate::params::Params;
@@ -157,61 +151,6 @@ impl Sequential {
             network.run_backward(&pass, &ends, dout, params, dx);
         });
         Ok(out)
-    }
-
-    /// Runs the network on a dfdx tensor, as one operation on the tape that the tensor carries.
-    ///
-    /// With a tape, the gradient of `x` is always computed; [`Self::forward`] leaves it out where nobody wants it.
-    ///
-    /// # Shapes
-    /// `x`: `[B, inputs]`; returns `[B, outputs]`.
-    ///
-    /// # Errors
-    /// As [`Self::forward`], and [`NnError::Empty`] for an empty batch.
-    pub fn forward_tensor<T: DfdxTape<f32, Cpu>>(
-        &self,
-        params: &Params,
-        x: Tensor<(usize, usize), f32, Cpu, T>,
-    ) -> Result<Tensor<(usize, usize), f32, Cpu, T>, NnError> {
-        let (x, mut tape) = x.split_tape();
-        let (batch, columns) = *x.shape();
-        check_not_empty("input", batch, columns)?;
-        check_not_empty("output", batch, self.outputs())?;
-        self.check(params, columns)?;
-        let copy = contiguous(&x);
-        let mut out = device().try_zeros_like(&(batch, self.outputs()))?;
-        let target = view::matrix_mut(&mut out).unwrap_or(&mut []);
-        let values = copy.as_deref().or_else(|| view::matrix(&x)).unwrap_or(&[]);
-        let pass = self.run(params.as_slice(), Rows::F32(values), batch, T::OWNS_TAPE, target);
-        if T::OWNS_TAPE {
-            let (network, params, kept_out) = (self.clone(), params.clone(), out.clone());
-            tape.add_backward_op(move |gradients: &mut Gradients<f32, Cpu>| {
-                // The gradients leave dfdx's table while they are worked on: it lends one at a time.
-                let mut dout: Vec<f32> = std::mem::take(gradients.get_or_alloc_mut(&kept_out)?);
-                let mut dx: Vec<f32> = std::mem::take(gradients.get_or_alloc_mut(&x)?);
-                let mut flat: Vec<f32> = std::mem::take(gradients.get_or_alloc_mut(params.tensor())?);
-                let values = copy.as_deref().or_else(|| view::matrix(&x)).unwrap_or(&[]);
-                let out = view::matrix(&kept_out).unwrap_or(&[]);
-                let ends = Ends { params: params.as_slice(), x: Rows::F32(values), out };
-                // dfdx keeps the gradient of a view in the order of the tensor it looks at.
-                let mut of_view = Pooled::take(if copy.is_some() { values.len() } else { 0 });
-                let target = match &copy {
-                    Some(_) => Target { values: &mut of_view, fresh: true },
-                    None => Target { values: &mut dx, fresh: false },
-                };
-                let of_params = Some(ParamGradients::zeroed(&mut flat));
-                network.run_backward(&pass, &ends, &mut dout, of_params, Some(target));
-                let [line, step] = view::strides(&x);
-                for (index, slope) in of_view.iter().enumerate() {
-                    dx[index / columns * line + index % columns * step] += slope;
-                }
-                **gradients.get_or_alloc_mut(params.tensor())? = flat;
-                **gradients.get_or_alloc_mut(&x)? = dx;
-                **gradients.get_or_alloc_mut(&kept_out)? = dout;
-                Ok(())
-            });
-        }
-        Ok(out.put_tape(tape))
     }
 
     /// Runs the network on a batch without a tape, in the scratch memory: nothing large is allocated once that has grown.
@@ -402,11 +341,6 @@ struct Ends<'a> {
     params: &'a [f32],
     x: Rows<'a>,
     out: &'a [f32],
-}
-
-/// A contiguous copy of a transposed or broadcast tensor; nothing if it is contiguous.
-fn contiguous(x: &Tensor<(usize, usize), f32, Cpu>) -> Option<Vec<f32>> {
-    view::matrix(x).is_none().then(|| x.as_vec())
 }
 
 /// Cuts a chain into stages: images by themselves, and dense layers by themselves.

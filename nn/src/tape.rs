@@ -1,27 +1,17 @@
 //! What a learner records its forward passes on.
 //!
-//! The tape is dfdx's own: a list of closures that it runs in reverse. Around it lies what dfdx has no place for: the
-//! outputs' gradients come from the caller (a loss with a fused gradient); gradients between operations live in
-//! pooled buffers that the first writer overwrites; and all parameter gradients go into one flat slice, which is
-//! written once and never cleared.
+//! A tape is a list of operations that is run in reverse. The outputs' gradients come from the caller (a loss with a fused
+//! gradient); gradients between operations live in pooled buffers that the first writer overwrites; and all parameter
+//! gradients go into one flat slice, which is written once and never cleared. What a user writes in dfdx
+//! ([`crate::custom`]) is one operation on it, whose gradient dfdx's own tape computes.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
-use std::rc::Rc;
-use std::sync::LazyLock;
 
-use dfdx::shapes::Rank0;
-use dfdx::tensor::{
-    Cpu, Gradients, Merge as _, OwnedTape, PutTape as _, SplitTape as _, Tape as _, Tensor, Trace as _,
-    ZerosTensor as _,
-};
-use dfdx::tensor_ops::Backward as _;
-
-use crate::device::device;
 use crate::error::NnError;
-use crate::kernels::{Loan, Pooled, add};
+use crate::kernels::{Pooled, add};
 use crate::matrix::{Matrix, MatrixId, check_length};
 use crate::params::{ParamRange, Params, ParamsId};
 
@@ -44,8 +34,17 @@ use crate::params::{ParamRange, Params, ParamsId};
 /// # Ok::<(), agon_nn::NnError>(())
 /// ```
 pub struct Tape {
-    operations: Option<OwnedTape<f32, Cpu>>,
-    shared: Rc<Shared>,
+    /// In the order of the forward pass; nothing if none are recorded.
+    operations: Option<Vec<Operation>>,
+}
+
+/// The gradient of one operation.
+struct Operation {
+    params: ParamsId,
+    /// The inputs whose gradient is asked for, with their lengths.
+    inputs: Vec<Option<(MatrixId, usize)>>,
+    outputs: Vec<MatrixId>,
+    backward: Box<dyn FnOnce(Backward<'_>)>,
 }
 
 impl Default for Tape {
@@ -58,13 +57,13 @@ impl Tape {
     /// Without operations, recording.
     #[must_use]
     pub fn new() -> Self {
-        Self { operations: Some(OwnedTape::default()), shared: Rc::default() }
+        Self { operations: Some(Vec::new()) }
     }
 
     /// A tape that records nothing, for forward passes whose gradient nobody wants.
     #[must_use]
     pub fn inference() -> Self {
-        Self { operations: None, shared: Rc::default() }
+        Self { operations: None }
     }
 
     /// Whether operations are recorded; else what only the gradient needs must not be kept.
@@ -84,14 +83,12 @@ impl Tape {
         backward: impl FnOnce(Backward<'_>) + 'static,
     ) {
         let Some(operations) = &mut self.operations else { return };
-        let shared = Rc::clone(&self.shared);
-        let params = params.id();
-        let inputs: Vec<_> =
-            inputs.iter().map(|x| x.is_tracked().then(|| (x.id(), x.as_slice().len()))).collect();
-        let outputs: Vec<_> = outputs.iter().map(|x| x.id()).collect();
-        operations.add_backward_op(move |_| {
-            shared.run(params, &inputs, &outputs, backward);
-            Ok(())
+        let tracked = |x: &&Matrix| x.is_tracked().then(|| (x.id(), x.as_slice().len()));
+        operations.push(Operation {
+            params: params.id(),
+            inputs: inputs.iter().map(tracked).collect(),
+            outputs: outputs.iter().map(|x| x.id()).collect(),
+            backward: Box::new(backward),
         });
     }
 
@@ -113,28 +110,27 @@ impl Tape {
         grad_out: &mut [f32],
     ) -> Result<InputGradients, NnError> {
         check_length("gradient buffer", params.len(), grad_out.len())?;
+        let mut known = Known::default();
         for (output, gradient) in outputs {
             check_length("output gradient", output.as_slice().len(), gradient.len())?;
             let mut seed = Pooled::take(gradient.len());
             seed.copy_from_slice(gradient);
-            self.shared.put(output.id(), seed);
+            known.put(output.id(), seed);
         }
-        self.shared.wanted.set(Some(params.id()));
-        if let Some(operations) = self.operations {
-            // dfdx runs a tape from a scalar; this one stands for nothing.
-            static ANCHOR: LazyLock<Tensor<Rank0, f32, Cpu>> = LazyLock::new(|| device().zeros());
-            let (anchor, none) = ANCHOR.clone().traced(Gradients::leaky()).split_tape();
-            let anchor = anchor.put_tape(operations.merge(none));
-            self.shared.params.lend(grad_out, || anchor.try_backward())?;
+        let mut written = Written::default();
+        for operation in self.operations.into_iter().flatten().rev() {
+            let wanted = operation.params == params.id();
+            let values = if wanted { Some(&mut *grad_out) } else { None };
+            known.run(operation, values.map(|values| ParamGradients { values, written: Some(&mut written) }));
         }
-        self.shared.clear_unwritten(grad_out);
-        Ok(InputGradients(self.shared.table.take()))
+        written.clear_others(grad_out);
+        Ok(InputGradients(known.0))
     }
 }
 
 impl fmt::Debug for Tape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.operations.fmt(f)
+        f.debug_struct("Tape").field("operations", &self.operations.as_ref().map(Vec::len)).finish()
     }
 }
 
@@ -182,13 +178,14 @@ impl Target<'_> {
 /// The flat gradient of the parameters while an operation runs.
 pub(crate) struct ParamGradients<'a> {
     values: &'a mut [f32],
-    shared: Option<&'a Shared>,
+    written: Option<&'a mut Written>,
 }
 
 impl<'a> ParamGradients<'a> {
     /// Over a buffer that starts as zeros and is only added to.
+    #[cfg(test)]
     pub(crate) fn zeroed(values: &'a mut [f32]) -> Self {
-        Self { values, shared: None }
+        Self { values, written: None }
     }
 
     /// All values, of which only those of the operation's own parameters may be touched.
@@ -198,7 +195,7 @@ impl<'a> ParamGradients<'a> {
 
     /// Whether a parameter holds no gradient yet, so that it must be overwritten; from now on it does.
     pub(crate) fn is_fresh(&mut self, range: &ParamRange) -> bool {
-        self.shared.is_some_and(|shared| shared.write(range.range()))
+        self.written.as_mut().is_some_and(|written| written.add(range.range()))
     }
 
     /// Where one parameter's gradient goes.
@@ -217,93 +214,68 @@ impl<'a> ParamGradients<'a> {
     }
 }
 
-/// What the operations of a tape share while it runs.
+/// The ranges of a flat gradient that hold something; the others hold whatever was there before.
 #[derive(Default)]
-struct Shared {
-    /// Whose gradient is wanted.
-    wanted: Cell<Option<ParamsId>>,
-    params: Loan,
-    /// The ranges that hold a gradient; the others hold whatever was there before.
-    written: RefCell<Vec<Range<usize>>>,
-    /// The gradients of inputs and outputs that are known so far.
-    table: RefCell<HashMap<MatrixId, Pooled>>,
-}
+struct Written(Vec<Range<usize>>);
 
-impl Shared {
-    /// Runs the gradient of one operation, if a loss depends on it.
-    fn run(
-        &self,
-        params: ParamsId,
-        inputs: &[Option<(MatrixId, usize)>],
-        outputs: &[MatrixId],
-        backward: impl FnOnce(Backward<'_>),
-    ) {
-        let mut output_buffers: Vec<Option<Pooled>> =
-            outputs.iter().map(|id| self.table.borrow_mut().remove(id)).collect();
-        if output_buffers.iter().all(Option::is_none) {
-            return;
-        }
-        let mut input_buffers: Vec<Option<(Pooled, bool)>> = inputs
-            .iter()
-            .map(|input| {
-                let (id, len) = (*input)?;
-                let known = self.table.borrow_mut().remove(&id);
-                let fresh = known.is_none();
-                Some((known.unwrap_or_else(|| Pooled::take(len)), fresh))
-            })
-            .collect();
-        self.borrow(params, |values| {
-            backward(Backward {
-                outputs: output_buffers.iter_mut().map(|buffer| buffer.as_deref_mut()).collect(),
-                inputs: input_buffers
-                    .iter_mut()
-                    .map(|buffer| {
-                        buffer.as_mut().map(|(values, fresh)| Target { values: &mut *values, fresh: *fresh })
-                    })
-                    .collect(),
-                params: values.map(|values| ParamGradients { values, shared: Some(self) }),
-            });
-        });
-        for (input, buffer) in inputs.iter().zip(input_buffers) {
-            if let (Some((id, _)), Some((values, _))) = (input, buffer) {
-                self.put(*id, values);
-            }
-        }
-    }
-
-    /// Adds a gradient to the table.
-    fn put(&self, id: MatrixId, values: Pooled) {
-        match self.table.borrow_mut().entry(id) {
-            std::collections::hash_map::Entry::Occupied(mut entry) => add(entry.get_mut(), &values),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(values);
-            }
-        }
-    }
-
-    /// Runs `body` with the flat gradient, if that of these parameters is wanted.
-    fn borrow<T>(&self, params: ParamsId, body: impl FnOnce(Option<&mut [f32]>) -> T) -> T {
-        if self.wanted.get() == Some(params) { self.params.borrow(body) } else { body(None) }
-    }
-
-    /// Marks a parameter as written; `true` the first time.
-    fn write(&self, range: Range<usize>) -> bool {
-        let mut written = self.written.borrow_mut();
-        let first = !written.contains(&range);
+impl Written {
+    /// Marks a range; `true` the first time.
+    fn add(&mut self, range: Range<usize>) -> bool {
+        let first = !self.0.contains(&range);
         if first {
-            written.push(range);
+            self.0.push(range);
         }
         first
     }
 
-    fn clear_unwritten(&self, grad_out: &mut [f32]) {
-        let mut written = self.written.take();
-        written.sort_unstable_by_key(|range| range.start);
+    /// Sets everything else to zero.
+    fn clear_others(mut self, values: &mut [f32]) {
+        self.0.sort_unstable_by_key(|range| range.start);
         let mut end = 0;
-        for range in written {
-            grad_out[end..range.start].fill(0.0);
+        for range in self.0 {
+            values[end..range.start].fill(0.0);
             end = range.end;
         }
-        grad_out[end..].fill(0.0);
+        values[end..].fill(0.0);
+    }
+}
+
+/// The gradients of inputs and outputs that are known so far.
+#[derive(Default)]
+struct Known(HashMap<MatrixId, Pooled>);
+
+impl Known {
+    /// Runs the gradient of one operation, if a loss depends on it.
+    fn run(&mut self, operation: Operation, params: Option<ParamGradients<'_>>) {
+        let mut outputs: Vec<Option<Pooled>> = operation.outputs.iter().map(|id| self.0.remove(id)).collect();
+        if outputs.iter().all(Option::is_none) {
+            return;
+        }
+        let mut input_of = |&(id, len): &(MatrixId, usize)| {
+            let known = self.0.remove(&id);
+            let fresh = known.is_none();
+            (id, known.unwrap_or_else(|| Pooled::take(len)), fresh)
+        };
+        let mut inputs: Vec<_> =
+            operation.inputs.iter().map(|input| input.as_ref().map(&mut input_of)).collect();
+        let target = |(_, values, fresh): &'_ mut (MatrixId, Pooled, bool)| -> Target<'_> {
+            Target { values, fresh: *fresh }
+        };
+        (operation.backward)(Backward {
+            outputs: outputs.iter_mut().map(Option::as_deref_mut).collect(),
+            inputs: inputs.iter_mut().map(|input| input.as_mut().map(target)).collect(),
+            params,
+        });
+        inputs.into_iter().flatten().for_each(|(id, values, _)| self.put(id, values));
+    }
+
+    /// Adds a gradient.
+    fn put(&mut self, id: MatrixId, values: Pooled) {
+        match self.0.entry(id) {
+            Entry::Occupied(mut entry) => add(entry.get_mut(), &values),
+            Entry::Vacant(entry) => {
+                entry.insert(values);
+            }
+        }
     }
 }

@@ -301,30 +301,6 @@ fn chained_networks_differentiate_through_each_other() {
 }
 
 #[test]
-fn tensors_with_their_own_tape_pass_through() {
-    use dfdx::prelude::{Backward as _, Cpu, MeanTo as _, TensorFromVec as _, Trace as _};
-
-    let (mlp, params) = network(3, &[20], 2, Activation::Tanh);
-    let device = Cpu::seed_from_u64(0);
-    let x = device.tensor_from_vec(values(12, 1), (4, 3));
-    let y = mlp.forward_tensor(&params, x.leaky_trace()).unwrap();
-    let plain = mlp.forward_tensor(&params, x.clone()).unwrap();
-    assert_eq!(y.as_vec(), plain.as_vec());
-    let gradients = y.mean().backward();
-
-    let input = Matrix::from_tensor(&x).unwrap().tracked();
-    let mut tape = Tape::new();
-    let y = mlp.forward(&params, &input, &mut tape).unwrap();
-    let mut expected = vec![f32::NAN; params.len()];
-    let inputs = tape.backward(&params, &[(&y, &[1.0 / 8.0; 8])], &mut expected).unwrap();
-    let got = gradients.get(params.tensor()).as_vec();
-    for (got, expected) in got.iter().zip(&expected) {
-        assert!((got - expected).abs() < 1e-6);
-    }
-    assert_eq!(gradients.get(&x).as_vec(), inputs.get(&input).unwrap());
-}
-
-#[test]
 fn wrong_sizes_give_errors() {
     let (mlp, params) = network(3, &[8], 2, Activation::Tanh);
     let (other, small) = network(1, &[], 1, Activation::Tanh);

@@ -2,7 +2,7 @@
 //!
 //! This is the only folder with `unsafe` code: raw pointers in the inner loops, whose bounds the safe functions
 //! around them check once. The kernels are single-threaded; parallelism is the caller's.
-#![expect(unsafe_code, reason = "vector loads and stores, and slices of dfdx tensors")]
+#![expect(unsafe_code, reason = "vector loads and stores")]
 
 mod activation;
 mod blocked;
@@ -12,7 +12,6 @@ mod elementwise;
 mod gates;
 mod gemm;
 mod highway;
-mod loan;
 mod math;
 mod norm;
 mod optimizer;
@@ -22,7 +21,6 @@ mod scatter;
 mod simd;
 mod softmax;
 mod sparse;
-pub(crate) mod view;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
@@ -37,7 +35,6 @@ pub(crate) use gemm::{Gathered, Left, PANEL, Right, Start, gemm, gemm_gathered, 
 pub(crate) use highway::{
     HighwayGradient, highway, highway_gradient, highway_reset_gradient, highway_resets,
 };
-pub(crate) use loan::Loan;
 pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};
 pub(crate) use optimizer::{
     AdamUpdate, RmsPropScalars, RmsPropUpdate, SgdUpdate, Update, all_finite, lerp, scale, sum_of_squares,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::conv::{Conv2d, ConvConfig};
+use crate::custom::{CustomParts, PartArguments, PartName};
 use crate::embedding::{Embedding, OneHot};
 use crate::error::NnError;
 use crate::image::{ChannelsFirst, ImageShape};
@@ -148,6 +149,20 @@ pub enum EncoderConfig {
         #[serde(default)]
         activation: Activation,
     },
+    /// A part of the program's own, written in dfdx ([`crate::custom`]), then linear layers.
+    Custom {
+        /// The name that it is registered under.
+        part: PartName,
+        /// Its settings.
+        #[serde(default)]
+        arguments: PartArguments,
+        /// Width of each linear layer after it.
+        #[serde(default)]
+        hidden: Vec<usize>,
+        /// What follows each linear layer.
+        #[serde(default)]
+        activation: Activation,
+    },
     /// By the observation: `cnn` for images, `embedding` for categories, `dict` for dicts, else `mlp`.
     Auto,
 }
@@ -282,6 +297,12 @@ impl EncoderConfig {
                     mlp(builder, &format!("{prefix}.joined"), 0, width, (hidden, *activation, false), init)?;
                 Ok(std::iter::once(joined.into()).chain(layers).collect())
             }
+            (Self::Custom { part, hidden, activation, .. }, _) => {
+                let layer = part.build(builder, &format!("{prefix}.0"), inputs)?;
+                let width = layer.outputs();
+                let layers = mlp(builder, prefix, 1, width, (hidden, *activation, false), init)?;
+                Ok(std::iter::once(layer).chain(layers).collect())
+            }
             (Self::Auto, _) => Self::for_observation(observation).build(builder, prefix, observation, init),
             (
                 Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
@@ -291,6 +312,18 @@ impl EncoderConfig {
                 unsuitable("an encoder for this observation (embedding needs categories)")
             }
             (Self::Dict { .. }, _) => unsuitable("an encoder for this observation (dict needs a dict)"),
+        }
+    }
+
+    /// Finds the program's own parts that settings name.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if there is no such part, or it does not take its settings.
+    pub fn bind(&mut self, parts: &CustomParts) -> Result<(), NnError> {
+        match self {
+            Self::Custom { part, arguments, .. } => part.bind(parts, arguments),
+            Self::Dict { parts: inside, .. } => inside.values_mut().try_for_each(|part| part.bind(parts)),
+            _ => Ok(()),
         }
     }
 

@@ -20,6 +20,7 @@ pub use summary::Summary;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::custom::CustomParts;
 use crate::error::NnError;
 use crate::init::Init;
 use crate::input::{Input, Rows};
@@ -43,6 +44,16 @@ pub struct ModelConfig {
     pub memory: MemoryConfig,
     /// The layers of each head before its output.
     pub head: HeadConfig,
+}
+
+impl ModelConfig {
+    /// Finds the program's own parts that settings name; without such parts there is nothing to do.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] if there is no such part, or it does not take its settings.
+    pub fn bind(&mut self, parts: &CustomParts) -> Result<(), NnError> {
+        self.encoder.bind(parts)
+    }
 }
 
 /// A head of a model: its name, what it puts out, and how its output layer starts.
