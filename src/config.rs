@@ -142,7 +142,7 @@ impl EvalConfig {
     }
 }
 
-/// The key of the networks' settings, at the top level of a run and among an algorithm's.
+/// The key of the networks' settings, at the top level of a run.
 const NETWORK: &str = "network";
 
 /// Rows of `metrics.csv` that a run has at most unless it asks for more.
@@ -233,13 +233,15 @@ impl RunConfig {
                 &"it among the agent's",
             );
         }
-        let mut agent = algorithms.get(&self.algorithm)?.resolve(&self.agent_settings())?;
-        // An algorithm without networks has no such key, and then the run has an empty table.
-        self.network = match agent.remove(NETWORK) {
-            Some(toml::Value::Table(network)) => network,
-            _ => toml::Table::new(),
+        let algorithm = algorithms.get(&self.algorithm)?;
+        self.agent = algorithm.resolve(&self.agent)?;
+        // A run of an algorithm without networks has an empty table.
+        self.network = match algorithm.resolve_network(&self.network)? {
+            Some(network) => {
+                toml::Table::try_from(network).map_err(|error| RunError::Config(error.to_string()))?
+            }
+            None => toml::Table::new(),
         };
-        self.agent = agent;
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -259,15 +261,6 @@ impl RunConfig {
         }
         self.instruction_set()?;
         Ok(())
-    }
-
-    /// The algorithm's settings, those of its networks among them as `network`: what it is built from.
-    pub fn agent_settings(&self) -> toml::Table {
-        let mut settings = self.agent.clone();
-        if !self.network.is_empty() {
-            settings.insert(NETWORK.to_owned(), toml::Value::Table(self.network.clone()));
-        }
-        settings
     }
 
     /// The instruction set that the run uses on this machine.
@@ -445,7 +438,7 @@ mod tests {
         .unwrap();
         assert_eq!((config.seed, config.runtime.num_shards, config.runtime.mode), (7, 2, Mode::Async));
         assert_eq!(config.network["encoder"]["hidden"].as_array().unwrap().len(), 2);
-        assert_eq!(config.agent_settings()["network"]["encoder"]["kind"].as_str(), Some("mlp"));
+        assert_eq!(config.network["encoder"]["kind"].as_str(), Some("mlp"));
         assert_eq!(config.agent["num_steps"].as_integer(), Some(128), "defaults are filled in");
     }
 

@@ -19,7 +19,7 @@ use std::time::Instant;
 use agon_agents::{Algorithms, Fragment, LearnReport, Learner, Policy};
 use agon_envs::Registry;
 use agon_envs::wrappers::Moments;
-use agon_nn::{InstructionSet, Summary, weights};
+use agon_nn::{InstructionSet, Summary};
 
 use crate::RunError;
 use crate::config::{Mode, RunConfig};
@@ -190,7 +190,9 @@ impl Parts {
             .map(|index| Shard::new(index, spec, config))
             .collect::<Result<_, _>>()?;
         let info = shards[0].run_info(config);
-        let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent_settings(), &info)?;
+        let algorithm = setup.algorithms.get(&config.algorithm)?;
+        let network = algorithm.resolve_network(&config.network)?;
+        let learner = algorithm.build(&config.agent, network.as_ref(), &info)?;
         Ok(Self { shards, learner })
     }
 }
@@ -256,7 +258,6 @@ fn drive(
         .build()
         .map_err(|error| RunError::Threads(error.to_string()))?;
     thread::scope(|scope| {
-        let run_rows = parts.shards[0].run_rows();
         let workers = Workers::start(
             scope,
             parts.shards,
@@ -272,7 +273,6 @@ fn drive(
             run,
             learner,
             workers,
-            run_rows,
             statistics,
             log,
             counters,
@@ -315,8 +315,6 @@ struct Session<'a> {
     run: &'a RunDirectory,
     learner: Box<dyn Learner>,
     workers: Workers,
-    /// Acting rows of all shards.
-    run_rows: usize,
     /// Running statistics, merged over all shards.
     statistics: Vec<Moments>,
     log: RunLog,
@@ -356,7 +354,7 @@ impl Session<'_> {
             let fragments = self.workers.fragments(mode)?;
             let waited = waiting.elapsed().as_secs_f64();
             let learning = Instant::now();
-            let steps: usize = fragments.iter().map(Fragment::rows).sum();
+            let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
             self.publish(&fragments)?;
@@ -401,7 +399,7 @@ impl Session<'_> {
         if idle {
             // Lockstep workers have begun the next iteration: it is learned from like any other.
             let fragments = self.workers.fragments(Mode::Lockstep)?;
-            let steps: usize = fragments.iter().map(Fragment::rows).sum();
+            let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
             let env_steps = self.counters.env_steps + steps as u64;
             let report = self.learner.learn(&fragments, env_steps)?;
             self.publish(&fragments)?;
@@ -462,12 +460,12 @@ impl Session<'_> {
         report: &LearnReport,
         times: &IterationTimes,
     ) -> Result<(), RunError> {
-        let rows = self.run_rows as u64;
+        let run_envs = self.config.num_envs as u64;
         let before = self.counters.env_steps;
         let mut ended: Vec<_> = fragments
             .iter()
             .flat_map(|fragment| {
-                let first = fragment.shard * fragment.shape.num_envs;
+                let first = fragment.shard * fragment.shape.num_rows();
                 fragment.episodes.iter().map(move |&(tick, stats)| (tick, first + stats.row as usize, stats))
             })
             .collect();
@@ -481,7 +479,7 @@ impl Session<'_> {
             counters.recent.push_back((stats.episode_return, stats.episode_length));
             self.log.episode(&EpisodeRow {
                 episode: counters.episodes,
-                env_steps: before + (u64::from(tick) + 1) * rows,
+                env_steps: before + (u64::from(tick) + 1) * run_envs,
                 env,
                 episode_return: stats.episode_return,
                 episode_length: stats.episode_length,
@@ -567,11 +565,14 @@ impl Session<'_> {
 
     /// Writes the final weights, if the learner has a network.
     fn export(&self) -> Result<(), RunError> {
-        let Some(params) = self.learner.params() else { return Ok(()) };
+        let weights = self.learner.weights();
+        if weights.is_empty() {
+            return Ok(());
+        }
         // One entry: the file's bytes must not depend on the order of a hash map.
         let what = format!("{} on {}", self.config.algorithm, self.config.env.id);
         let metadata = BTreeMap::from([("agon".to_owned(), what)]);
-        let bytes = weights::to_safetensors(params, &metadata)?;
+        let bytes = weights.to_safetensors(&metadata)?;
         crate::run::directory::write_atomically(&self.run.model(), &bytes)
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct Shard {
     acting: EnvironmentLoop,
     /// Fragments made so far.
     fragments: u64,
-    /// Acting rows of the whole run.
-    run_rows: usize,
+    /// Environments of the whole run.
+    run_envs: usize,
 }
 
 /// What is saved of a shard.
@@ -44,19 +44,16 @@ impl Shard {
             (0..num_envs as u32).map(|env| Seed::derived(config.seed, &[ENV_STREAMS, first + env])).collect();
         simulator.reset_with(&seeds, &mut now)?;
         let actor_stream = SeedSequence::with_spawn_key(config.seed, &[ACTOR_STREAMS, index as u32]);
-        let run_rows = config.num_envs * simulator.num_agents();
         let acting = EnvironmentLoop::new(simulator, now, Pcg64::from_sequence(&actor_stream));
-        Ok(Self { index, acting, fragments: 0, run_rows })
+        Ok(Self { index, acting, fragments: 0, run_envs: config.num_envs })
     }
 
     /// What an algorithm must know of the run.
     pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
         RunInfo {
-            observation_space: self.acting.simulator.observation_space().clone(),
-            frames: self.acting.simulator.info().frames,
-            action_spec: self.acting.simulator.action_spec().clone(),
-            mask_len: self.acting.simulator.mask_len(),
-            num_envs: self.run_rows,
+            spaces: self.acting.spaces(),
+            num_envs: self.run_envs,
+            num_agents: self.acting.simulator.num_agents(),
             num_shards: config.runtime.num_shards,
             total_timesteps: config.total_timesteps,
             seed: config.seed,
@@ -71,11 +68,11 @@ impl Shard {
     /// Acts for one fragment.
     pub(super) fn collect(&mut self, published: &Published, fragment: &mut Fragment) -> Result<(), RunError> {
         set_statistics(&mut self.acting.simulator, &published.statistics, false);
-        let run_rows = self.run_rows as u64;
-        let before = self.fragments * fragment.shape.num_steps as u64 * run_rows;
+        let run_envs = self.run_envs as u64;
+        let before = self.fragments * fragment.shape.num_steps as u64 * run_envs;
         fragment.shard = self.index;
         fragment.policy_version = published.version;
-        self.acting.fill(fragment, &*published.policy, before, run_rows)?;
+        self.acting.fill(fragment, &*published.policy, before, run_envs)?;
         self.fragments += 1;
         fragment.news.clear();
         self.acting.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
@@ -90,11 +87,6 @@ impl Shard {
             moments.push(RunningStatistics::new(width).moments().clone());
         });
         moments
-    }
-
-    /// Acting rows of the whole run.
-    pub(super) fn run_rows(&self) -> usize {
-        self.run_rows
     }
 
     /// The shard's whole state.
