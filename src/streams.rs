@@ -11,6 +11,7 @@
 //! | 18 | – | environments of an evaluation that a user asks for |
 //! | 19 | step (low, high half) | environments of the evaluation at a step of training |
 //! | 20 | environment, fragments made | an environment that could not be saved and begins anew when its run is resumed |
+//! | 21 | shard, fragments made | actions in such environments |
 
 use agon_envs::Seed;
 use agon_envs::random::SeedSequence;
@@ -19,7 +20,8 @@ const ENVIRONMENT: u32 = 16;
 const ACTOR: u32 = 17;
 const EVALUATION: u32 = 18;
 const EVALUATION_AT: u32 = 19;
-const BEGUN_ANEW: u32 = 20;
+const ENVIRONMENT_ANEW: u32 = 20;
+const ACTOR_ANEW: u32 = 21;
 
 /// The stream of one environment of a run.
 pub(crate) fn environment(seed: u64, env: usize) -> Seed {
@@ -28,12 +30,18 @@ pub(crate) fn environment(seed: u64, env: usize) -> Seed {
 
 /// The stream of an environment that begins anew after a number of fragments.
 pub(crate) fn environment_begun_anew(seed: u64, env: usize, fragments: u64) -> Seed {
-    Seed::derived(seed, &[BEGUN_ANEW, env as u32, fragments as u32, (fragments >> 32) as u32])
+    Seed::derived(seed, &[ENVIRONMENT_ANEW, env as u32, fragments as u32, (fragments >> 32) as u32])
 }
 
 /// The stream that the actor of one shard samples from.
 pub(crate) fn actor(seed: u64, shard: usize) -> SeedSequence {
     SeedSequence::with_spawn_key(seed, &[ACTOR, shard as u32])
+}
+
+/// The stream of an actor in environments that begin anew after a number of fragments.
+pub(crate) fn actor_begun_anew(seed: u64, shard: usize, fragments: u64) -> SeedSequence {
+    let key = [ACTOR_ANEW, shard as u32, fragments as u32, (fragments >> 32) as u32];
+    SeedSequence::with_spawn_key(seed, &key)
 }
 
 /// The seed of an evaluation, which must share nothing with training.

@@ -15,15 +15,16 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{ModelConfig, OptimizerConfig, Params, RmsPropConfig, Summary};
+use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::error::ensure;
-use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
-use crate::{AgentError, Fragment, Policy, returns};
+use crate::{AgentError, Fragment, Policy, Weights, returns};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,8 +57,6 @@ pub struct A2cConfig {
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole rollouts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence_length: Option<usize>,
-    /// The shape of the networks.
-    pub network: ModelConfig,
 }
 
 impl Default for A2cConfig {
@@ -77,13 +76,12 @@ impl Default for A2cConfig {
             gradient_slices: 2,
             share_encoder: false,
             sequence_length: None,
-            network: ModelConfig::default(),
         }
     }
 }
 
 impl A2cConfig {
-    fn settings(&self) -> Settings<'_> {
+    fn settings(&self) -> Settings {
         Settings {
             algorithm: "a2c",
             num_steps: self.num_steps,
@@ -98,7 +96,6 @@ impl A2cConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: 1,
-            network: &self.network,
         }
     }
 }
@@ -119,14 +116,23 @@ struct Saved {
 }
 
 impl A2c {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range or the networks do not suit the environment.
-    pub fn new(config: A2cConfig, info: &RunInfo) -> Result<Self, AgentError> {
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &PolicyGradient {
+        &self.core
+    }
+}
+
+impl Algorithm for A2c {
+    type Config = A2cConfig;
+
+    fn default_network() -> ModelConfig {
+        ModelConfig::default()
+    }
+
+    fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         ensure((0.0..=1.0).contains(&config.gae_lambda), "gae_lambda", "between 0 and 1", config.gae_lambda)?;
         Ok(Self {
-            core: PolicyGradient::new(&config.settings(), info)?,
+            core: PolicyGradient::new(&config.settings(), network, info)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             learning_rate: LinearSchedule::annealed(
                 config.learning_rate,
@@ -137,9 +143,13 @@ impl A2c {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &PolicyGradient {
-        &self.core
+    fn policy_from(
+        config: &A2cConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        config.settings().policy_from(network, info, weights, &[])
     }
 }
 
@@ -184,8 +194,12 @@ impl Learner for A2c {
         })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.core.params)
+    fn weights(&self) -> Weights {
+        self.core.weights()
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        weights.fill("", &mut self.core.params)
     }
 
     fn summary(&self) -> Option<Summary> {

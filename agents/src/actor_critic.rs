@@ -10,7 +10,7 @@ use agon_nn::{
 use crate::AgentError;
 use crate::distribution::Distribution;
 use crate::error::ensure;
-use crate::learner::{RunInfo, stream};
+use crate::learner::Spaces;
 use crate::network;
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
 
@@ -29,16 +29,18 @@ pub(crate) struct ActorCritic {
 }
 
 impl ActorCritic {
+    /// The networks, and their parameters to be.
+    ///
     /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
     ///
     /// There is one value, or with a bonus of its own, two: of the environment's rewards, and of the bonus.
-    pub(crate) fn new(
+    pub(crate) fn layout(
         algorithm: &'static str,
         network: &ModelConfig,
         share_encoder: bool,
         values: usize,
-        info: &RunInfo,
-    ) -> Result<(Self, Params), AgentError> {
+        spaces: &Spaces,
+    ) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_not_noisy(algorithm, network)?;
         let remembers = network.memory != MemoryConfig::None;
         ensure(
@@ -47,8 +49,8 @@ impl ActorCritic {
             "true for a network with a memory",
             share_encoder,
         )?;
-        let observation = network::observation(algorithm, &info.observation_space)?;
-        let distribution = Distribution::of(&info.action_spec);
+        let observation = network::observation(algorithm, &spaces.observation)?;
+        let distribution = Distribution::of(&spaces.action);
         let mut builder = LayoutBuilder::new();
         let orthogonal = |gain| Init::Orthogonal { gain };
         let spec = |name: &str, head, gain| HeadSpec { name: name.to_owned(), head, init: orthogonal(gain) };
@@ -73,7 +75,7 @@ impl ActorCritic {
             let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
             Self { actor, critic, summary: Summary { parts }, shared: None, distribution }
         };
-        Ok((networks, builder.build(stream(info.seed, 0))))
+        Ok((networks, builder))
     }
 
     /// Values remembered of a row, `S`.
@@ -138,11 +140,11 @@ impl Policy for ActorPolicy {
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, state, model_scratch, outputs, buffer, .. } = actor;
-        outputs.resize(input.num_envs * self.distribution.outputs(), 0.0);
+        outputs.resize(input.num_rows * self.distribution.outputs(), 0.0);
         let observations = network::rows(input.observations);
         let mut memory = MemoryState { state, resets: input.resets };
         let heads = &mut [outputs.as_mut_slice()];
-        self.model.infer(&self.packed, observations, input.num_envs, &mut memory, model_scratch, heads)?;
+        self.model.infer(&self.packed, observations, input.num_rows, &mut memory, model_scratch, heads)?;
         self.distribution.act(outputs, input.action_masks, input.mode, rng, buffer, output)
     }
 }

@@ -1,4 +1,4 @@
-//! Which algorithms there are: names, settings and how a learner is built from them.
+//! Which algorithms there are: names, settings, and how learners and policies are built from them.
 //!
 //! Like the environment registry, a value and not a global: a program adds its own algorithms to
 //! [`Algorithms::builtin`].
@@ -6,22 +6,54 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agon_nn::ModelConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::AgentError;
-use crate::a2c::{A2c, A2cConfig};
-use crate::bootstrapped_dqn::{BootstrappedDqn, BootstrappedDqnConfig};
+use crate::a2c::A2c;
+use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
-use crate::learner::{Learner, RunInfo};
-use crate::ppo::{Ppo, PpoConfig};
-use crate::pqn::{Pqn, PqnConfig};
-use crate::r2d2::{R2d2, R2d2Config};
-use crate::sac::{Sac, SacConfig};
-use crate::td3::{Td3, Td3Config};
+use crate::learner::{Learner, PolicyInfo, RunInfo};
+use crate::ppo::Ppo;
+use crate::pqn::Pqn;
+use crate::r2d2::R2d2;
+use crate::sac::Sac;
+use crate::td3::Td3;
+use crate::{AgentError, Policy, Weights};
+
+/// A learner with networks: how it is built, and how its policy is made from weights alone.
+pub trait Algorithm: Learner + Sized + 'static {
+    /// Its settings. Use `#[serde(deny_unknown_fields)]`; missing keys come from the registered defaults.
+    type Config: Serialize + DeserializeOwned;
+
+    /// The shape of its networks where none is given.
+    fn default_network() -> ModelConfig;
+
+    /// Builds the learner, with networks initialised from the run's seed.
+    ///
+    /// # Errors
+    /// If a setting is out of range, or settings or environment do not suit the algorithm.
+    fn new(config: Self::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError>;
+
+    /// The policy that a learner with these weights publishes, without the learner.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`AgentError::Weights`] if the weights are of other networks.
+    fn policy_from(
+        config: &Self::Config,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError>;
+}
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
-type Build = dyn Fn(&toml::Table, &RunInfo) -> Result<Box<dyn Learner>, AgentError> + Send + Sync;
+type Build = dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<Box<dyn Learner>, AgentError>
+    + Send
+    + Sync;
+type MakePolicy = dyn Fn(&toml::Table, Option<&ModelConfig>, &PolicyInfo, &Weights) -> Result<Arc<dyn Policy>, AgentError>
+    + Send
+    + Sync;
 
 /// Environments of a run, CleanRL's for classic control.
 const NUM_ENVS: usize = 4;
@@ -32,8 +64,10 @@ pub struct AlgorithmSpec {
     name: String,
     summary: String,
     num_envs: usize,
+    network: Option<ModelConfig>,
     resolve: Arc<Resolve>,
     build: Arc<Build>,
+    policy: Arc<MakePolicy>,
 }
 
 impl std::fmt::Debug for AlgorithmSpec {
@@ -43,8 +77,8 @@ impl std::fmt::Debug for AlgorithmSpec {
 }
 
 impl AlgorithmSpec {
-    /// An algorithm whose settings are `C` (use `#[serde(deny_unknown_fields)]`; missing keys
-    /// come from `C::default()`) and whose learner `build` makes.
+    /// An algorithm without networks, whose settings are `C` (use `#[serde(deny_unknown_fields)]`; missing keys come from
+    /// `C::default()`) and whose learner `build` makes.
     pub fn new<C, L>(
         name: &str,
         summary: &str,
@@ -54,33 +88,37 @@ impl AlgorithmSpec {
         C: Default + Serialize + DeserializeOwned + 'static,
         L: Learner + 'static,
     {
-        Self::with_defaults(name, summary, C::default, build)
-    }
-
-    /// As [`Self::new`], with other settings where none are given.
-    pub fn with_defaults<C, L>(
-        name: &str,
-        summary: &str,
-        defaults: fn() -> C,
-        build: impl Fn(C, &RunInfo) -> Result<L, AgentError> + Send + Sync + 'static,
-    ) -> Self
-    where
-        C: Serialize + DeserializeOwned + 'static,
-        L: Learner + 'static,
-    {
-        let resolve = move |settings: &toml::Table| {
-            let config = read(defaults, settings)?;
-            toml::Table::try_from(&config).map_err(|error| AgentError::Config(error.to_string()))
-        };
-        let build = move |settings: &toml::Table, info: &RunInfo| {
-            Ok(Box::new(build(read(defaults, settings)?, info)?) as Box<dyn Learner>)
-        };
+        let own_name = name.to_owned();
         Self {
             name: name.to_owned(),
             summary: summary.to_owned(),
             num_envs: NUM_ENVS,
-            resolve: Arc::new(resolve),
-            build: Arc::new(build),
+            network: None,
+            resolve: Arc::new(|settings| complete(C::default, settings)),
+            build: Arc::new(move |settings, _, info| {
+                Ok(Box::new(build(read(C::default, settings)?, info)?) as Box<dyn Learner>)
+            }),
+            policy: Arc::new(move |_, _, _, _| Err(AgentError::NoNetworks(own_name.clone()))),
+        }
+    }
+
+    /// An algorithm with networks, and its settings where none are given.
+    pub fn of<A: Algorithm>(name: &str, summary: &str, defaults: fn() -> A::Config) -> Self {
+        // Who asks without a network gets the one that the learner would have by default.
+        let or_default = |network: Option<&ModelConfig>| network.cloned().unwrap_or_else(A::default_network);
+        Self {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            num_envs: NUM_ENVS,
+            network: Some(A::default_network()),
+            resolve: Arc::new(move |settings| complete(defaults, settings)),
+            build: Arc::new(move |settings, network, info| {
+                let learner = A::new(read(defaults, settings)?, &or_default(network), info)?;
+                Ok(Box::new(learner) as Box<dyn Learner>)
+            }),
+            policy: Arc::new(move |settings, network, info, weights| {
+                A::policy_from(&read(defaults, settings)?, &or_default(network), info, weights)
+            }),
         }
     }
 
@@ -88,6 +126,13 @@ impl AlgorithmSpec {
     #[must_use]
     pub fn with_num_envs(mut self, num_envs: usize) -> Self {
         self.num_envs = num_envs;
+        self
+    }
+
+    /// Sets the shape of the networks of a run that does not say, for an algorithm that has networks.
+    #[must_use]
+    pub fn with_network(mut self, network: ModelConfig) -> Self {
+        self.network = Some(network);
         self
     }
 
@@ -106,6 +151,11 @@ impl AlgorithmSpec {
         &self.summary
     }
 
+    /// The shape of the networks of a run that does not say; none if the algorithm has no networks.
+    pub fn default_network(&self) -> Option<ModelConfig> {
+        self.network.clone()
+    }
+
     /// All settings: the given ones and the defaults of the others.
     ///
     /// # Errors
@@ -114,22 +164,72 @@ impl AlgorithmSpec {
         (self.resolve)(settings)
     }
 
-    /// Builds the learner.
+    /// The shape of the networks: the given settings laid over the default's.
+    ///
+    /// # Errors
+    /// [`AgentError::Config`] with the whole path of an unknown key or a wrong type, and [`AgentError::NoNetworks`] if there
+    /// are settings for networks that the algorithm does not have.
+    pub fn resolve_network(&self, settings: &toml::Table) -> Result<Option<ModelConfig>, AgentError> {
+        match &self.network {
+            Some(network) => read_over("network", network, settings).map(Some),
+            None if settings.is_empty() => Ok(None),
+            None => Err(AgentError::NoNetworks(self.name.clone())),
+        }
+    }
+
+    /// Builds the learner, with networks of the default shape if none is given.
     ///
     /// # Errors
     /// If a setting is unknown, of the wrong type or out of range, or the environment does not suit the algorithm.
-    pub fn build(&self, settings: &toml::Table, info: &RunInfo) -> Result<Box<dyn Learner>, AgentError> {
-        (self.build)(settings, info)
+    pub fn build(
+        &self,
+        settings: &toml::Table,
+        network: Option<&ModelConfig>,
+        info: &RunInfo,
+    ) -> Result<Box<dyn Learner>, AgentError> {
+        (self.build)(settings, network.or(self.network.as_ref()), info)
+    }
+
+    /// The policy that a learner with these weights publishes, without the learner: no optimizer, replay or shards.
+    ///
+    /// # Errors
+    /// As [`Self::build`], [`AgentError::Weights`] if the weights are of other networks, and [`AgentError::NoNetworks`] if
+    /// the algorithm has none.
+    pub fn policy(
+        &self,
+        settings: &toml::Table,
+        network: Option<&ModelConfig>,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        (self.policy)(settings, network.or(self.network.as_ref()), info, weights)
     }
 }
 
-/// Reads settings laid over the defaults, so that a nested table may name some of its keys only.
+/// Reads an algorithm's settings laid over the defaults.
 fn read<C: Serialize + DeserializeOwned>(
     defaults: fn() -> C,
     settings: &toml::Table,
 ) -> Result<C, AgentError> {
-    let mut table =
-        toml::Table::try_from(defaults()).map_err(|error| AgentError::Config(error.to_string()))?;
+    read_over("agent", &defaults(), settings)
+}
+
+/// All of an algorithm's settings as a table.
+fn complete<C: Serialize + DeserializeOwned>(
+    defaults: fn() -> C,
+    settings: &toml::Table,
+) -> Result<toml::Table, AgentError> {
+    toml::Table::try_from(read(defaults, settings)?).map_err(|error| AgentError::Config(error.to_string()))
+}
+
+/// Reads settings laid over other ones, so that a nested table may name some of its keys only. Errors begin with what
+/// the settings are of.
+fn read_over<C: Serialize + DeserializeOwned>(
+    of: &str,
+    defaults: &C,
+    settings: &toml::Table,
+) -> Result<C, AgentError> {
+    let mut table = toml::Table::try_from(defaults).map_err(|error| AgentError::Config(error.to_string()))?;
     merge(&mut table, settings.clone());
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
@@ -137,9 +237,8 @@ fn read<C: Serialize + DeserializeOwned>(
         let message = message.trim_end();
         // Unknown keys are reported at their table, named in the message.
         AgentError::Config(match path.as_str() {
-            "." => format!("agent: {message}"),
-            path if path.starts_with("network") => format!("{path}: {message}"),
-            path => format!("agent.{path}: {message}"),
+            "." => format!("{of}: {message}"),
+            path => format!("{of}.{path}: {message}"),
         })
     })
 }
@@ -185,68 +284,68 @@ impl Algorithms {
     #[expect(clippy::expect_used, reason = "constant names, tested")]
     pub fn builtin() -> Self {
         let mut algorithms = Self::empty();
-        let ppo = AlgorithmSpec::new(
+        let ppo = AlgorithmSpec::of::<Ppo>(
             "ppo",
             "Proximal policy optimisation with clipping (on-policy).",
-            |config: PpoConfig, info: &RunInfo| Ppo::new(config, info),
+            Default::default,
         );
-        let a2c = AlgorithmSpec::new(
+        let a2c = AlgorithmSpec::of::<A2c>(
             "a2c",
             "Synchronous advantage actor-critic (on-policy).",
-            |config: A2cConfig, info: &RunInfo| A2c::new(config, info),
+            Default::default,
         );
-        let impala = AlgorithmSpec::new(
+        let impala = AlgorithmSpec::of::<Impala>(
             "impala",
             "Actor-critic with V-trace, for asynchronous acting.",
-            |config: ImpalaConfig, info: &RunInfo| Impala::new(config, info),
+            Default::default,
         );
-        let appo = AlgorithmSpec::with_defaults(
+        let appo = AlgorithmSpec::of::<Impala>(
             "appo",
             "PPO's clipped objective with V-trace, for asynchronous acting.",
             ImpalaConfig::appo,
-            |config: ImpalaConfig, info: &RunInfo| Impala::new(config, info),
         );
-        let dqn = AlgorithmSpec::new(
+        let dqn = AlgorithmSpec::of::<Dqn>(
             "dqn",
             "Deep Q-learning with a replay buffer and a target network (off-policy).",
-            |config: DqnConfig, info: &RunInfo| Dqn::new(config, info),
+            Default::default,
         );
-        let sac = AlgorithmSpec::new(
-            "sac",
-            "Soft actor-critic with a learned temperature, continuous or discrete (off-policy).",
-            |config: SacConfig, info: &RunInfo| Sac::new(config, info),
+        let c51 = AlgorithmSpec::of::<Dqn>(
+            "c51",
+            "DQN with a categorical distribution of returns.",
+            DqnConfig::c51,
         );
-        let td3 = AlgorithmSpec::new(
-            "td3",
-            "Twin delayed deterministic policy gradient, continuous (off-policy).",
-            |config: Td3Config, info: &RunInfo| Td3::new(config, info),
-        );
-        let variant = |name, summary, defaults| {
-            let build = |config: DqnConfig, info: &RunInfo| Dqn::new(config, info);
-            AlgorithmSpec::with_defaults(name, summary, defaults, build)
-        };
-        let c51 = variant("c51", "DQN with a categorical distribution of returns.", DqnConfig::c51);
-        let qr_dqn = variant("qr-dqn", "DQN with quantiles of returns.", DqnConfig::qr_dqn);
-        let iqn = variant("iqn", "DQN with implicit quantiles of returns.", DqnConfig::iqn);
-        let rainbow = variant(
+        let qr_dqn = AlgorithmSpec::of::<Dqn>("qr-dqn", "DQN with quantiles of returns.", DqnConfig::qr_dqn);
+        let iqn = AlgorithmSpec::of::<Dqn>("iqn", "DQN with implicit quantiles of returns.", DqnConfig::iqn);
+        let rainbow = AlgorithmSpec::of::<Dqn>(
             "rainbow",
             "DQN with double Q-learning, dueling, n steps, priorities, C51 and noisy layers.",
             DqnConfig::rainbow,
         );
-        let pqn = AlgorithmSpec::new(
+        let rainbow = rainbow.with_network(DqnConfig::rainbow_network());
+        let sac = AlgorithmSpec::of::<Sac>(
+            "sac",
+            "Soft actor-critic with a learned temperature, continuous or discrete (off-policy).",
+            Default::default,
+        );
+        let td3 = AlgorithmSpec::of::<Td3>(
+            "td3",
+            "Twin delayed deterministic policy gradient, continuous (off-policy).",
+            Default::default,
+        );
+        let pqn = AlgorithmSpec::of::<Pqn>(
             "pqn",
             "Parallel Q-learning with λ-returns, without replay and target network.",
-            |config: PqnConfig, info: &RunInfo| Pqn::new(config, info),
+            Default::default,
         );
-        let bootstrapped_dqn = AlgorithmSpec::new(
+        let bootstrapped_dqn = AlgorithmSpec::of::<BootstrappedDqn>(
             "bootstrapped-dqn",
             "An ensemble of Q networks with random priors, for deep exploration.",
-            |config: BootstrappedDqnConfig, info: &RunInfo| BootstrappedDqn::new(config, info),
+            Default::default,
         );
-        let r2d2 = AlgorithmSpec::new(
+        let r2d2 = AlgorithmSpec::of::<R2d2>(
             "r2d2",
             "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
-            |config: R2d2Config, info: &RunInfo| R2d2::new(config, info),
+            Default::default,
         );
         for spec in [a2c, appo, impala, ppo, pqn, r2d2] {
             algorithms.register(spec).expect("built-in names are distinct");

@@ -24,23 +24,25 @@ use std::sync::Arc;
 use agon_envs::Pcg64;
 use agon_nn::losses::mse;
 use agon_nn::{
-    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Observation,
-    Optimizer, OptimizerConfig, OptimizerState, Packed, Params, Scratch, Sequential, Summary, Tape,
+    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Optimizer,
+    OptimizerConfig, OptimizerState, Packed, Params, Scratch, Sequential, Summary, Tape,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::chunks::{ChunkStore, restore_whole, save_whole};
+use crate::dqn::TARGET;
 use crate::dqn::q_network::best;
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
-    stream,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
+    single_discrete, stream,
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::{NStep, ReplayBuffer, ReplayShape, SavedReplay};
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
 
 /// Settings of bootstrapped DQN. The defaults are bsuite's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,8 +76,6 @@ pub struct BootstrappedDqnConfig {
     pub optimizer: OptimizerConfig,
     /// Slices that the members are divided into: as many threads can work on them. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of each member.
-    pub network: ModelConfig,
 }
 
 impl Default for BootstrappedDqnConfig {
@@ -95,10 +95,6 @@ impl Default for BootstrappedDqnConfig {
             max_grad_norm: 10.0,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
-            network: ModelConfig {
-                encoder: EncoderConfig::mlp(&[50, 50], Activation::Relu),
-                ..ModelConfig::default()
-            },
         }
     }
 }
@@ -108,10 +104,12 @@ impl BootstrappedDqnConfig {
     ///
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let num_envs = info.num_envs;
         ensure(self.batch_size > 0, "batch_size", "at least 1", self.batch_size)?;
         ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
-        ensure(self.buffer_size >= num_envs, "buffer_size", "at least num_envs", self.buffer_size)?;
+        let row_names = "at least num_envs * num_agents";
+        ensure(self.buffer_size >= info.num_rows(), "buffer_size", row_names, self.buffer_size)?;
         ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
         for (field, value) in [
             ("gradient_steps", self.gradient_steps as u64),
@@ -134,11 +132,12 @@ impl BootstrappedDqnConfig {
             let expected = format!("a multiple of num_envs = {num_envs}");
             return Err(AgentError::setting("train_frequency", expected, self.train_frequency));
         }
-        self.optimizer.validate()?;
-        network::check_not_noisy("bootstrapped-dqn", &self.network)?;
-        network::check_no_memory("bootstrapped-dqn", &self.network)
+        Ok(self.optimizer.validate()?)
     }
 }
+
+/// What the tensors of the networks that never learn are called, before their own names.
+const PRIOR: &str = "prior.";
 
 /// Networks of the same shape beside each other, in one set of parameters.
 struct Ensemble {
@@ -147,23 +146,26 @@ struct Ensemble {
 }
 
 impl Ensemble {
-    fn new(
+    fn layout(
         config: &BootstrappedDqnConfig,
-        observation: &Observation,
-        actions: usize,
-        seed: u64,
-    ) -> Result<(Self, Params), AgentError> {
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(Self, LayoutBuilder), AgentError> {
+        network::check_not_noisy("bootstrapped-dqn", network)?;
+        network::check_no_memory("bootstrapped-dqn", network)?;
+        let actions = single_discrete("bootstrapped-dqn", &spaces.action)?;
+        let observation = network::observation("bootstrapped-dqn", &spaces.observation)?;
         let mut builder = LayoutBuilder::new();
         let init = Init::Orthogonal { gain: 1.0 };
         let (mut members, mut parts) = (Vec::new(), Vec::new());
         for k in 0..config.ensemble {
             let head = HeadSpec { name: format!("{k}.q"), head: Head::Q { actions }, init };
             let prefix = format!("{k}.");
-            let model = Model::new(&mut builder, &prefix, observation, &config.network, &[head], init)?;
+            let model = Model::new(&mut builder, &prefix, &observation, network, &[head], init)?;
             members.push(model.chain(0)?);
             parts.extend(model.summary().parts.clone());
         }
-        Ok((Self { members, summary: Summary { parts } }, builder.build(seed)))
+        Ok((Self { members, summary: Summary { parts } }, builder))
     }
 
     fn pack(&self, params: &Params) -> Result<Vec<Packed>, AgentError> {
@@ -178,6 +180,12 @@ struct Prior {
     scale: f32,
 }
 
+impl Prior {
+    fn of(ensemble: &Ensemble, params: Params, scale: f32) -> Result<Self, AgentError> {
+        Ok(Self { packed: ensemble.pack(&params)?, params, scale })
+    }
+}
+
 /// A snapshot of the ensemble. An actor's state is the member that each row follows.
 struct EnsemblePolicy {
     ensemble: Arc<Ensemble>,
@@ -187,6 +195,20 @@ struct EnsemblePolicy {
 }
 
 impl EnsemblePolicy {
+    /// A snapshot of an ensemble with these parameters.
+    fn of(
+        ensemble: &Arc<Ensemble>,
+        params: &Params,
+        prior: &Arc<Prior>,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(Self {
+            packed: ensemble.pack(params)?,
+            num_actions: ensemble.members[0].outputs(),
+            ensemble: Arc::clone(ensemble),
+            prior: Arc::clone(prior),
+        }))
+    }
+
     /// Adds a member's values in one observation to `out`.
     fn add_values(
         &self,
@@ -289,35 +311,6 @@ struct Saved {
 }
 
 impl BootstrappedDqn {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the action space is not one `Discrete`.
-    pub fn new(config: BootstrappedDqnConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate(info.num_envs)?;
-        let num_actions = single_discrete("bootstrapped-dqn", &info.action_spec)?;
-        let observation = network::observation("bootstrapped-dqn", &info.observation_space)?;
-        let (ensemble, params) = Ensemble::new(&config, &observation, num_actions, stream(info.seed, 0))?;
-        let (_, prior) = Ensemble::new(&config, &observation, num_actions, stream(info.seed, 2))?;
-        let prior = Prior { packed: ensemble.pack(&prior)?, params: prior, scale: config.prior_scale as f32 };
-        Ok(Self {
-            num_actions,
-            target: ensemble.pack(&params)?,
-            target_params: params.clone(),
-            prior: Arc::new(prior),
-            optimizer: Optimizer::new(config.optimizer, params.len())?,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            mask_seed: stream(info.seed, 3),
-            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
-            updates: 0,
-            num_steps: config.train_frequency / info.num_envs,
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            ensemble: Arc::new(ensemble),
-            params,
-            config,
-        })
-    }
-
     fn draw(&mut self) -> Result<Minibatch, AgentError> {
         let mut slots = Vec::new();
         self.replay.sample(self.config.batch_size, &mut self.rng, &mut slots);
@@ -413,6 +406,51 @@ fn mixed(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+impl Algorithm for BootstrappedDqn {
+    type Config = BootstrappedDqnConfig;
+
+    /// bsuite's, for each member.
+    fn default_network() -> ModelConfig {
+        ModelConfig { encoder: EncoderConfig::mlp(&[50, 50], Activation::Relu), ..ModelConfig::default() }
+    }
+
+    fn new(config: BootstrappedDqnConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info)?;
+        let (ensemble, builder) = Ensemble::layout(&config, network, &info.spaces)?;
+        let prior = builder.clone().build(stream(info.seed, 2));
+        let params = builder.build(stream(info.seed, 0));
+        Ok(Self {
+            num_actions: ensemble.members[0].outputs(),
+            target: ensemble.pack(&params)?,
+            target_params: params.clone(),
+            prior: Arc::new(Prior::of(&ensemble, prior, config.prior_scale as f32)?),
+            optimizer: Optimizer::new(config.optimizer, params.len())?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            mask_seed: stream(info.seed, 3),
+            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
+            updates: 0,
+            num_steps: config.train_frequency / info.num_envs,
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            ensemble: Arc::new(ensemble),
+            params,
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &BootstrappedDqnConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (ensemble, builder) = Ensemble::layout(config, network, &info.spaces)?;
+        let (mut params, mut prior) = (builder.clone().build(0), builder.build(0));
+        weights.fill_all(&mut [("", &mut params), (PRIOR, &mut prior)], &[TARGET])?;
+        let prior = Prior::of(&ensemble, prior, config.prior_scale as f32)?;
+        EnsemblePolicy::of(&Arc::new(ensemble), &params, &Arc::new(prior))
+    }
+}
+
 impl Learner for BootstrappedDqn {
     fn num_steps(&self) -> usize {
         self.num_steps
@@ -423,17 +461,12 @@ impl Learner for BootstrappedDqn {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(EnsemblePolicy {
-            ensemble: Arc::clone(&self.ensemble),
-            packed: self.ensemble.pack(&self.params)?,
-            prior: Arc::clone(&self.prior),
-            num_actions: self.num_actions,
-        }))
+        EnsemblePolicy::of(&self.ensemble, &self.params, &self.prior)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.replay.extend(fragments, |_, _| {});
-        let steps: usize = fragments.iter().map(Fragment::rows).sum();
+        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let frequency = self.config.target_network_frequency;
         if env_steps / frequency > (env_steps - steps as u64) / frequency {
             self.target_params = self.params.clone();
@@ -451,8 +484,21 @@ impl Learner for BootstrappedDqn {
         Ok(LearnReport { updates: self.updates, metrics })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.params);
+        weights.add(TARGET, &self.target_params);
+        weights.add(PRIOR, &self.prior.params);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        let mut prior = self.prior.params.clone();
+        let (online, target) = (&mut self.params, &mut self.target_params);
+        weights.fill_all(&mut [("", online), (TARGET, target), (PRIOR, &mut prior)], &[])?;
+        self.target = self.ensemble.pack(&self.target_params)?;
+        self.prior = Arc::new(Prior::of(&self.ensemble, prior, self.prior.scale)?);
+        Ok(())
     }
 
     fn summary(&self) -> Option<Summary> {
@@ -493,8 +539,7 @@ impl Learner for BootstrappedDqn {
         let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
         let replay = self.replay.restored(saved.replay, chunks)?;
         self.target = self.ensemble.pack(&target_params)?;
-        let packed = self.ensemble.pack(&prior)?;
-        self.prior = Arc::new(Prior { packed, params: prior, scale: self.prior.scale });
+        self.prior = Arc::new(Prior::of(&self.ensemble, prior, self.prior.scale)?);
         (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
         (self.rng, self.mask_seed, self.replay) = (saved.rng, saved.mask_seed, replay);
         self.updates = saved.updates;

@@ -11,9 +11,14 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::AgentError;
 use crate::learner::{restored_optimizer, restored_params};
 use crate::slices::descend;
+use crate::{AgentError, Weights};
+
+/// What the critics' tensors are called, before their own names.
+pub(crate) const CRITICS: &str = "critics.";
+/// What those of the copies are.
+pub(crate) const TARGET_CRITICS: &str = "target_critics.";
 
 /// Both networks, `q1.*` and `q2.*`, in one buffer of parameters.
 pub(crate) struct TwinCritics {
@@ -167,6 +172,16 @@ impl TwinCritics {
     /// Moves the target networks a part of the way.
     pub(crate) fn follow(&mut self, tau: f64) -> Result<(), AgentError> {
         Ok(self.target_params.lerp_from(&self.params, tau as f32)?)
+    }
+
+    pub(crate) fn add_weights(&self, weights: &mut Weights) {
+        weights.add(CRITICS, &self.params);
+        weights.add(TARGET_CRITICS, &self.target_params);
+    }
+
+    /// The networks by name, to be filled.
+    pub(crate) fn networks_mut(&mut self) -> [(&'static str, &mut Params); 2] {
+        [(CRITICS, &mut self.params), (TARGET_CRITICS, &mut self.target_params)]
     }
 
     pub(crate) fn save(&self) -> SavedCritics {

@@ -29,25 +29,28 @@ pub(crate) mod q_network;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{Init, LayoutBuilder, Optimizer, OptimizerState, Params, Summary};
+use agon_nn::{Init, LayoutBuilder, ModelConfig, Optimizer, OptimizerState, Params, Summary};
 use serde::{Deserialize, Serialize};
 
 pub use config::{C51Config, Distribution, DqnConfig, IqnConfig, Loss, QrConfig, Sampling};
 
+use crate::algorithms::Algorithm;
 use crate::chunks::{ChunkStore, restore_whole, save_whole};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
     stream,
 };
-use crate::network;
 use crate::policy::Policy;
 use crate::replay::{Priorities, ReplayBuffer, ReplayShape, SavedPriorities, SavedReplay};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
 use minibatch::{SliceWork, Steps, Update};
 use policy::DqnPolicy;
 use q_network::{PackedQ, QNetwork, QShape, Returns};
+
+/// What the target network's tensors are called, before their own names.
+pub(crate) const TARGET: &str = "target.";
 
 /// The learner.
 pub struct Dqn {
@@ -100,67 +103,26 @@ struct Sums {
 }
 
 impl Dqn {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the action space is not one `Discrete`.
-    pub fn new(config: DqnConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate(info.num_envs)?;
-        let num_actions = single_discrete("dqn", &info.action_spec)?;
-        let observation = network::observation("dqn", &info.observation_space)?;
-        let mut builder = LayoutBuilder::new();
+    /// The Q network, and its parameters to be.
+    fn layout(
+        config: &DqnConfig,
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(QNetwork, LayoutBuilder), AgentError> {
         let shape = QShape {
             distribution: config.distribution,
             dueling: config.dueling,
-            network: &config.network,
+            network,
             // PyTorch's default for linear layers, which CleanRL and Stable-Baselines3 keep.
             init: Init::PYTORCH_LINEAR,
         };
-        let network = QNetwork::new(&mut builder, shape, &observation, num_actions)?;
-        let mut params = builder.build(stream(info.seed, 0));
-        let mut rng = Pcg64::seed_from(stream(info.seed, 1));
-        let target_params = params.clone();
-        if network.is_noisy() {
-            network.resample_noise(&mut params, &mut rng);
-        }
-        let replay = ReplayBuffer::new(config.buffer_size, ReplayShape::of(info));
-        let (priorities, beta) = match config.replay {
-            Sampling::Uniform => (None, LinearSchedule { start: f64::NAN, end: f64::NAN, duration: 0.0 }),
-            Sampling::Prioritized(prioritized) => {
-                let priorities = Priorities::new(prioritized, replay.slots());
-                (Some(priorities), prioritized.beta(info.total_timesteps))
-            }
-        };
-        let (start_e, end_e) = config.epsilon();
-        Ok(Self {
-            online: None,
-            target: network.pack(&target_params)?,
-            target_params,
-            optimizer: Optimizer::new(config.optimizer, params.len())?,
-            rng,
-            replay,
-            priorities,
-            updates: 0,
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
-            epsilon: LinearSchedule {
-                start: start_e,
-                end: end_e,
-                duration: config.exploration_fraction * info.total_timesteps as f64,
-            },
-            beta,
-            num_steps: config.train_frequency / info.num_envs,
-            minibatch: Minibatch::default(),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            network: Arc::new(network),
-            params,
-            config,
-        })
+        QNetwork::of("dqn", shape, spaces)
     }
 
+    fn epsilon(config: &DqnConfig, network: &QNetwork, total_timesteps: u64) -> LinearSchedule {
+        let (start, end) = config.epsilon(network.is_noisy());
+        LinearSchedule { start, end, duration: config.exploration_fraction * total_timesteps as f64 }
+    }
     /// Draws the next minibatch, and new noise.
     fn begin_update(&mut self, env_steps: u64) -> Result<(), AgentError> {
         let Minibatch { slots, weights, taus, target_taus } = &mut self.minibatch;
@@ -276,6 +238,69 @@ impl Minibatch {
     }
 }
 
+impl Algorithm for Dqn {
+    type Config = DqnConfig;
+
+    fn default_network() -> ModelConfig {
+        DqnConfig::default_network()
+    }
+
+    fn new(config: DqnConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info)?;
+        let (network, builder) = Self::layout(&config, network, &info.spaces)?;
+        let mut params = builder.build(stream(info.seed, 0));
+        let mut rng = Pcg64::seed_from(stream(info.seed, 1));
+        let target_params = params.clone();
+        if network.is_noisy() {
+            network.resample_noise(&mut params, &mut rng);
+        }
+        let replay = ReplayBuffer::new(config.buffer_size, ReplayShape::of(info));
+        let (priorities, beta) = match config.replay {
+            Sampling::Uniform => (None, LinearSchedule { start: f64::NAN, end: f64::NAN, duration: 0.0 }),
+            Sampling::Prioritized(prioritized) => {
+                let priorities = Priorities::new(prioritized, replay.slots());
+                (Some(priorities), prioritized.beta(info.total_timesteps))
+            }
+        };
+        Ok(Self {
+            online: None,
+            target: network.pack(&target_params)?,
+            target_params,
+            optimizer: Optimizer::new(config.optimizer, params.len())?,
+            rng,
+            replay,
+            priorities,
+            updates: 0,
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
+            epsilon: Self::epsilon(&config, &network, info.total_timesteps),
+            beta,
+            num_steps: config.train_frequency / info.num_envs,
+            minibatch: Minibatch::default(),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            network: Arc::new(network),
+            params,
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &DqnConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (network, builder) = Self::layout(config, network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill_all(&mut [("", &mut params)], &[TARGET])?;
+        let epsilon = Self::epsilon(config, &network, info.total_timesteps);
+        DqnPolicy::of(&Arc::new(network), &params, epsilon)
+    }
+}
+
 impl Learner for Dqn {
     fn num_steps(&self) -> usize {
         self.num_steps
@@ -286,13 +311,7 @@ impl Learner for Dqn {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        let silent = self.network.is_noisy().then(|| self.network.silent(&self.params));
-        Ok(Arc::new(DqnPolicy {
-            network: Arc::clone(&self.network),
-            packed: self.network.pack(&self.params)?,
-            silent: silent.map(|params| self.network.pack(&params)).transpose()?,
-            epsilon: self.epsilon,
-        }))
+        DqnPolicy::of(&self.network, &self.params, self.epsilon)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
@@ -303,7 +322,7 @@ impl Learner for Dqn {
             }
         });
         let mut sums = Sums { loss: f64::NAN, q: f64::NAN };
-        let steps: usize = fragments.iter().map(Fragment::rows).sum();
+        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         self.update_target(env_steps - steps as u64, env_steps)?;
         if env_steps > self.config.learning_starts && !self.replay.is_empty() {
             // Taken out, so that slices can be written while they all read the rest of the learner.
@@ -321,8 +340,17 @@ impl Learner for Dqn {
         })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.params);
+        weights.add(TARGET, &self.target_params);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        weights.fill_all(&mut [("", &mut self.params), (TARGET, &mut self.target_params)], &[])?;
+        self.target = self.network.pack(&self.target_params)?;
+        Ok(())
     }
 
     fn summary(&self) -> Option<Summary> {

@@ -2,11 +2,11 @@
 //!
 //! Training, evaluation and films all go through here, so a policy is told the same things in the same way everywhere.
 
-use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Simulator, StepBatch};
+use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Seed, Simulator, StepBatch};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
-use crate::{AgentError, Fragment, FragmentShape};
+use crate::{AgentError, Fragment, FragmentShape, Spaces};
 
 /// A simulator, an actor, and what was last observed.
 pub struct EnvironmentLoop {
@@ -47,12 +47,24 @@ impl EnvironmentLoop {
     pub fn fragment_shape(&self, num_steps: usize, policy: &dyn Policy) -> FragmentShape {
         FragmentShape {
             num_steps,
-            num_envs: self.simulator.num_rows(),
+            num_envs: self.simulator.num_envs(),
+            num_agents: self.simulator.num_agents(),
             observation_len: self.simulator.observation_len(),
             dtype: self.now.observations.dtype(),
             action_spec: self.simulator.action_spec().clone(),
             policy_data_width: policy.data_width(),
             policy_state_len: policy.state_len(),
+            mask_len: self.simulator.mask_len(),
+            num_metrics: self.simulator.info().metrics.len(),
+        }
+    }
+
+    /// What policies and learners must know of these environments.
+    pub fn spaces(&self) -> Spaces {
+        Spaces {
+            observation: self.simulator.observation_space().clone(),
+            frames: self.simulator.info().frames,
+            action: self.simulator.action_spec().clone(),
             mask_len: self.simulator.mask_len(),
         }
     }
@@ -67,7 +79,7 @@ impl EnvironmentLoop {
         self.actor.state.resize(rows * policy.state_len(), 0.0);
         let input = ActInput {
             observations: &self.now.observations,
-            num_envs: rows,
+            num_rows: rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
             env_steps,
@@ -95,7 +107,19 @@ impl EnvironmentLoop {
         Ok(())
     }
 
-    /// Fills a fragment. Its first tick comes after `env_steps` of the run's steps, and each one adds `run_rows`.
+    /// Starts a new episode in every environment, each with the stream of its seed, and gives the actor another stream.
+    ///
+    /// # Errors
+    /// If there is not one seed an environment, or an environment fails.
+    pub fn begin_anew(&mut self, seeds: &[Seed], rng: Pcg64) -> Result<(), AgentError> {
+        self.simulator.reset_with(seeds, &mut self.now)?;
+        self.actor = Actor::new(rng);
+        self.resets.fill(true);
+        Ok(())
+    }
+
+    /// Fills a fragment. Its first tick comes after `env_steps` of the run's steps, and each one adds `run_envs`: the
+    /// environments of the whole run.
     ///
     /// # Errors
     /// As [`Self::tick`].
@@ -104,13 +128,13 @@ impl EnvironmentLoop {
         fragment: &mut Fragment,
         policy: &dyn Policy,
         env_steps: u64,
-        run_rows: u64,
+        run_envs: u64,
     ) -> Result<(), AgentError> {
         self.actor.state.resize(self.simulator.num_rows() * policy.state_len(), 0.0);
         fragment.begin(&self.now, &self.actor.state);
         for t in 0..fragment.shape.num_steps {
             fragment.record_resets(t, &self.resets);
-            self.tick(policy, env_steps + t as u64 * run_rows, ActMode::Explore)?;
+            self.tick(policy, env_steps + t as u64 * run_envs, ActMode::Explore)?;
             fragment.record(t, &self.actions, &self.policy_data, &self.now);
         }
         Ok(())

@@ -3,6 +3,8 @@
 use agon_envs::EnvError;
 use agon_nn::NnError;
 
+use crate::weights::Misfits;
+
 /// What can go wrong in an algorithm.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +23,9 @@ pub enum AgentError {
     /// The configuration has an unknown key or a value of the wrong type.
     #[error("{0}")]
     Config(String),
+    /// Something was asked of an algorithm's networks, and it has none.
+    #[error("algorithm `{0}` has no networks")]
+    NoNetworks(String),
     /// A setting is out of range.
     #[error("{field} must be {expected}, got {found}")]
     Setting {
@@ -56,6 +61,9 @@ pub enum AgentError {
     /// A saved learner does not fit this one, or is damaged.
     #[error("saved learner cannot be restored: {0}")]
     Restore(String),
+    /// Weights do not fit the networks that should take them on.
+    #[error("weights do not fit the networks: {0}")]
+    Weights(Misfits),
     /// A chunk of a replay buffer cannot be kept or read.
     #[error("chunk {key} of the replay buffer: {message}")]
     Chunk {

@@ -3,14 +3,17 @@
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::Moments;
 use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
+use serde::{Deserialize, Serialize};
 
 /// The sizes of a fragment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FragmentShape {
     /// Ticks, `T`.
     pub num_steps: usize,
-    /// Acting rows of the shard, `N`: its environments, times the agents of each.
+    /// Environments of the shard.
     pub num_envs: usize,
+    /// Agents that act in each of them, a row each.
+    pub num_agents: usize,
     /// Length of an observation row, `O`.
     pub observation_len: usize,
     /// Element type of observations.
@@ -23,14 +26,23 @@ pub struct FragmentShape {
     pub policy_state_len: usize,
     /// Length of an action mask, `A`; zero without masks.
     pub mask_len: usize,
+    /// Numbers that an environment reports of each episode, `M`.
+    pub num_metrics: usize,
 }
 
-/// `T` ticks of the `N` environments of one shard.
+impl FragmentShape {
+    /// Acting rows of the shard, `N`.
+    pub fn num_rows(&self) -> usize {
+        self.num_envs * self.num_agents
+    }
+}
+
+/// `T` ticks of the `N` acting rows of one shard.
 ///
 /// Step `(t, i)` is row `t * N + i` of every `[T, N]` buffer. `rewards[t]` follows `actions[t]` taken in
 /// `observations[t]`; where that step ended an episode, `observations[t + 1]` is the next episode's first observation
 /// and the episode's last one is in `final_observations`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fragment {
     /// The sizes below.
     pub shape: FragmentShape,
@@ -64,6 +76,8 @@ pub struct Fragment {
     pub final_observations: ObsBuffer,
     /// Tick and statistics of the episodes that ended, in the order of `final_rows`.
     pub episodes: Vec<(u32, EpisodeStats)>,
+    /// `[episodes.len(), M]`: what environments report of them.
+    pub episode_metrics: Vec<f64>,
     /// What the shard's running statistics saw in these ticks, for the run to merge.
     pub news: Vec<Moments>,
 }
@@ -71,30 +85,37 @@ pub struct Fragment {
 impl Fragment {
     /// A fragment of zeros.
     pub fn new(shape: &FragmentShape) -> Self {
-        let rows = shape.num_steps * shape.num_envs;
+        let num_rows = shape.num_rows();
+        let rows = shape.num_steps * num_rows;
         Self {
             shard: 0,
             policy_version: 0,
-            observations: ObsBuffer::zeros(shape.dtype, (rows + shape.num_envs) * shape.observation_len),
+            observations: ObsBuffer::zeros(shape.dtype, (rows + num_rows) * shape.observation_len),
             actions: ActionBatch::zeros(&shape.action_spec, rows),
             policy_data: vec![0.0; rows * shape.policy_data_width],
-            policy_state: vec![0.0; shape.num_envs * shape.policy_state_len],
+            policy_state: vec![0.0; num_rows * shape.policy_state_len],
             resets: vec![false; rows],
             rewards: vec![0.0; rows],
             terminated: vec![false; rows],
             truncated: vec![false; rows],
             active: vec![true; rows],
-            action_masks: vec![true; (rows + shape.num_envs) * shape.mask_len],
+            action_masks: vec![true; (rows + num_rows) * shape.mask_len],
             final_rows: Vec::new(),
             final_observations: ObsBuffer::zeros(shape.dtype, 0),
             episodes: Vec::new(),
+            episode_metrics: Vec::new(),
             news: Vec::new(),
             shape: shape.clone(),
         }
     }
 
-    /// Number of steps, `T * N`.
+    /// Steps of all rows, `T * N`.
     pub fn rows(&self) -> usize {
+        self.shape.num_steps * self.shape.num_rows()
+    }
+
+    /// Environment steps: those of an environment count once, however many agents act in it.
+    pub fn env_steps(&self) -> usize {
         self.shape.num_steps * self.shape.num_envs
     }
 
@@ -104,21 +125,22 @@ impl Fragment {
         self.final_rows.clear();
         self.final_observations.resize(0);
         self.episodes.clear();
+        self.episode_metrics.clear();
         self.copy_observations(0, now);
     }
 
     /// Records where episodes begin with the observations of tick `t`.
     pub fn record_resets(&mut self, t: usize, resets: &[bool]) {
-        let num_envs = self.shape.num_envs;
-        self.resets[t * num_envs..(t + 1) * num_envs].copy_from_slice(resets);
+        let num_rows = self.shape.num_rows();
+        self.resets[t * num_rows..(t + 1) * num_rows].copy_from_slice(resets);
     }
 
     /// Records tick `t`: what was done, and what it gave.
     pub fn record(&mut self, t: usize, actions: &ActionBatch, policy_data: &[f32], out: &StepBatch) {
-        let num_envs = self.shape.num_envs;
-        let rows = t * num_envs..(t + 1) * num_envs;
+        let num_rows = self.shape.num_rows();
+        let rows = t * num_rows..(t + 1) * num_rows;
         let width = self.shape.action_spec.width();
-        self.actions.copy_range(rows.start * width, actions, 0, num_envs * width);
+        self.actions.copy_range(rows.start * width, actions, 0, num_rows * width);
         let data = self.shape.policy_data_width;
         self.policy_data[rows.start * data..rows.end * data].copy_from_slice(policy_data);
         for (to, &from) in self.rewards[rows.clone()].iter_mut().zip(&out.rewards) {
@@ -130,6 +152,7 @@ impl Fragment {
         self.final_rows.extend(out.episodes.iter().map(|episode| rows.start as u32 + episode.row));
         self.final_observations.extend_from(&out.final_observations, 0, out.final_observations.len());
         self.episodes.extend(out.episodes.iter().map(|episode| (t as u32, *episode)));
+        self.episode_metrics.extend_from_slice(&out.episode_metrics);
         self.copy_observations(t + 1, out);
     }
 
@@ -141,13 +164,13 @@ impl Fragment {
         {
             return (&self.final_observations, i * len);
         }
-        (&self.observations, (row + self.shape.num_envs) * len)
+        (&self.observations, (row + self.shape.num_rows()) * len)
     }
 
     fn copy_observations(&mut self, t: usize, out: &StepBatch) {
-        let len = self.shape.num_envs * self.shape.observation_len;
+        let len = self.shape.num_rows() * self.shape.observation_len;
         self.observations.copy_range(t * len, &out.observations, 0, len);
-        let masks = self.shape.num_envs * self.shape.mask_len;
+        let masks = self.shape.num_rows() * self.shape.mask_len;
         self.action_masks[t * masks..(t + 1) * masks].copy_from_slice(&out.action_masks);
     }
 }

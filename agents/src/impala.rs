@@ -20,16 +20,17 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Params, RmsPropConfig, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::error::{ensure, positive};
-use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
 use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
-use crate::{AgentError, Fragment, Policy, returns};
+use crate::{AgentError, Fragment, Policy, Weights, returns};
 
 /// Settings of IMPALA and APPO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,8 +73,6 @@ pub struct ImpalaConfig {
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole fragments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence_length: Option<usize>,
-    /// The shape of the networks.
-    pub network: ModelConfig,
 }
 
 impl Default for ImpalaConfig {
@@ -98,7 +97,6 @@ impl Default for ImpalaConfig {
             gradient_slices: 2,
             share_encoder: false,
             sequence_length: None,
-            network: ModelConfig::default(),
         }
     }
 }
@@ -126,7 +124,7 @@ impl ImpalaConfig {
         ensure(positive(clip_coef), "clip_coef", "above 0", clip_coef)
     }
 
-    fn settings(&self) -> Settings<'_> {
+    fn settings(&self) -> Settings {
         Settings {
             algorithm: if self.clip_coef.is_some() { "appo" } else { "impala" },
             num_steps: self.num_steps,
@@ -141,7 +139,6 @@ impl ImpalaConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: 1,
-            network: &self.network,
         }
     }
 
@@ -171,14 +168,23 @@ struct Saved {
 }
 
 impl Impala {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range or the networks do not suit the environment.
-    pub fn new(config: ImpalaConfig, info: &RunInfo) -> Result<Self, AgentError> {
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &PolicyGradient {
+        &self.core
+    }
+}
+
+impl Algorithm for Impala {
+    type Config = ImpalaConfig;
+
+    fn default_network() -> ModelConfig {
+        ModelConfig::default()
+    }
+
+    fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate()?;
         Ok(Self {
-            core: PolicyGradient::new(&config.settings(), info)?,
+            core: PolicyGradient::new(&config.settings(), network, info)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             learning_rate: LinearSchedule::annealed(
                 config.learning_rate,
@@ -189,9 +195,13 @@ impl Impala {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &PolicyGradient {
-        &self.core
+    fn policy_from(
+        config: &ImpalaConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        config.settings().policy_from(network, info, weights, &[])
     }
 }
 
@@ -247,8 +257,12 @@ impl Learner for Impala {
         })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.core.params)
+    fn weights(&self) -> Weights {
+        self.core.weights()
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        weights.fill("", &mut self.core.params)
     }
 
     fn summary(&self) -> Option<Summary> {

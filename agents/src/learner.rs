@@ -6,30 +6,65 @@ use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Frames;
 use agon_envs::{ActionSpec, Space};
 use agon_nn::{NnError, Optimizer, OptimizerState, Params, Summary};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::chunks::ChunkStore;
-use crate::{AgentError, Fragment, Policy};
+use crate::{AgentError, Fragment, Policy, Weights};
 
-/// What an algorithm knows of its run when it is built.
-#[derive(Clone, Debug)]
-pub struct RunInfo {
-    /// Space of one environment's observations.
-    pub observation_space: Space,
+/// What is observed and done in an environment, a row an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spaces {
+    /// Space of one row's observations.
+    pub observation: Space,
     /// How observations repeat earlier ones of their episode, if they are stacks of frames.
     pub frames: Option<Frames>,
     /// Batch form of the action space.
-    pub action_spec: ActionSpec,
-    /// Length of an action mask; zero without masks.
+    pub action: ActionSpec,
+    /// Length of an action mask, `A`; zero without masks.
     pub mask_len: usize,
-    /// Acting rows of the whole run: its environments, times the agents of each.
+}
+
+/// What an algorithm knows of its run when a learner is built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// What is observed and done.
+    pub spaces: Spaces,
+    /// Environments of the whole run.
     pub num_envs: usize,
-    /// Shards they are divided into; each iteration brings one fragment from each.
+    /// Agents that act in each environment, a row each.
+    pub num_agents: usize,
+    /// Shards that the environments are divided into; each iteration brings one fragment from each.
     pub num_shards: usize,
     /// Environment steps after which the run ends: what schedules go by.
     pub total_timesteps: u64,
     /// The run's seed.
     pub seed: u64,
+}
+
+impl RunInfo {
+    /// Acting rows of the whole run: its environments, times the agents of each.
+    pub fn num_rows(&self) -> usize {
+        self.num_envs * self.num_agents
+    }
+
+    /// Acting rows of each shard.
+    pub fn shard_rows(&self) -> usize {
+        self.num_rows() / self.num_shards
+    }
+
+    /// What a policy must know of the run.
+    pub fn policy_info(&self) -> PolicyInfo {
+        PolicyInfo { spaces: self.spaces.clone(), total_timesteps: self.total_timesteps }
+    }
+}
+
+/// What an algorithm must know to make a policy from weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyInfo {
+    /// What is observed and done.
+    pub spaces: Spaces,
+    /// Environment steps of the run that the policy is of: what exploration schedules go by.
+    pub total_timesteps: u64,
 }
 
 /// What one call of [`Learner::learn`] did.
@@ -77,9 +112,19 @@ pub trait Learner: Send {
         0
     }
 
-    /// The current weights, for weight files; none if the learner has no network.
-    fn params(&self) -> Option<&Params> {
-        None
+    /// The current weights of all networks, the acting one's under their own names; none if the learner has no network.
+    fn weights(&self) -> Weights {
+        Weights::new()
+    }
+
+    /// Begins with given weights instead of random ones, in all networks that the learner has; optimizers stay as they are.
+    ///
+    /// # Errors
+    /// [`AgentError::Weights`] with every name and shape that does not fit; the learner is unchanged then.
+    /// [`AgentError::Unsupported`] if the learner has no networks.
+    fn load_weights(&mut self, _weights: &Weights) -> Result<(), AgentError> {
+        let (expected, found) = ("networks to begin with given weights", "none".to_owned());
+        Err(AgentError::Unsupported { algorithm: "the algorithm", expected, found })
     }
 
     /// The networks' layers, for a table; none if the learner has no network.

@@ -40,10 +40,12 @@ mod slices;
 pub mod td3;
 #[cfg(test)]
 mod test_support;
+pub mod weights;
 
-pub use algorithms::{AlgorithmSpec, Algorithms};
+pub use algorithms::{Algorithm, AlgorithmSpec, Algorithms};
 pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};
-pub use learner::{LearnReport, Learner, RunInfo};
+pub use learner::{LearnReport, Learner, PolicyInfo, RunInfo, Spaces};
 pub use policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+pub use weights::Weights;

@@ -1,15 +1,11 @@
 //! What actor-critics that learn from a replay buffer have in common: their settings' bounds and when they learn.
 
-use agon_nn::ModelConfig;
-
 use crate::AgentError;
 use crate::error::{ensure, positive};
 use crate::learner::RunInfo;
-use crate::network;
 
 /// The settings of an actor-critic with a replay buffer.
-pub(crate) struct OffPolicySettings<'a> {
-    pub(crate) algorithm: &'static str,
+pub(crate) struct OffPolicySettings {
     pub(crate) buffer_size: usize,
     pub(crate) train_frequency: usize,
     pub(crate) gradient_steps: usize,
@@ -18,7 +14,6 @@ pub(crate) struct OffPolicySettings<'a> {
     pub(crate) gamma: f64,
     pub(crate) tau: f64,
     pub(crate) gradient_slices: usize,
-    pub(crate) network: &'a ModelConfig,
 }
 
 /// When an algorithm learns.
@@ -28,13 +23,14 @@ pub(crate) struct Schedule {
     pub(crate) num_steps: usize,
 }
 
-impl OffPolicySettings<'_> {
+impl OffPolicySettings {
     /// Checks every setting's range.
     pub(crate) fn validate(&self, info: &RunInfo) -> Result<Schedule, AgentError> {
         let Self { batch_size, buffer_size, gradient_steps, learning_rate, gamma, tau, .. } = *self;
         ensure(batch_size > 0, "batch_size", "at least 1", batch_size)?;
         ensure(buffer_size >= batch_size, "buffer_size", "at least batch_size", buffer_size)?;
-        ensure(buffer_size >= info.num_envs, "buffer_size", "at least num_envs", buffer_size)?;
+        let rows = "at least num_envs * num_agents";
+        ensure(buffer_size >= info.num_rows(), "buffer_size", rows, buffer_size)?;
         ensure(u32::try_from(buffer_size).is_ok(), "buffer_size", "below 2^32", buffer_size)?;
         ensure(gradient_steps > 0, "gradient_steps", "at least 1", gradient_steps)?;
         ensure(positive(learning_rate), "learning_rate", "above 0", learning_rate)?;
@@ -47,8 +43,6 @@ impl OffPolicySettings<'_> {
             let expected = format!("a multiple of num_envs = {num_envs}");
             return Err(AgentError::setting("train_frequency", expected, self.train_frequency));
         }
-        network::check_no_memory(self.algorithm, self.network)?;
-        network::check_not_noisy(self.algorithm, self.network)?;
         Ok(Schedule { num_steps: self.train_frequency / num_envs })
     }
 }

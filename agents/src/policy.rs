@@ -20,7 +20,7 @@ pub struct ActInput<'a> {
     /// `[N, O]`.
     pub observations: &'a ObsBuffer,
     /// Rows, `N`.
-    pub num_envs: usize,
+    pub num_rows: usize,
     /// `[N, A]`, or empty.
     pub action_masks: &'a [bool],
     /// `[N]`: where an episode begins with this observation, so that what came before is to be forgotten.

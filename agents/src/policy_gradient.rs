@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use agon_envs::Pcg64;
 use agon_nn::{
-    Input, MemoryConfig, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params, Summary, Tape,
-    Unroll,
+    Input, LayoutBuilder, MemoryConfig, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params,
+    Summary, Tape, Unroll,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::Evaluated;
 use crate::error::{ensure, positive};
-use crate::learner::{RunInfo, restored_optimizer, restored_params};
+use crate::learner::{PolicyInfo, RunInfo, Spaces, restored_optimizer, restored_params, stream};
 use crate::network;
 use crate::rnd::Bonus;
 use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Policy};
+use crate::{AgentError, Fragment, Policy, Weights};
 
 /// What a loss reads of one transition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +121,7 @@ impl PolicyLoss for ActorCriticLoss {
 }
 
 /// The settings that every policy-gradient algorithm has.
-pub(crate) struct Settings<'a> {
+pub(crate) struct Settings {
     pub(crate) algorithm: &'static str,
     pub(crate) num_steps: usize,
     /// Ticks of the sequences that a network with a memory learns from; whole rollouts if none.
@@ -137,15 +137,36 @@ pub(crate) struct Settings<'a> {
     pub(crate) share_encoder: bool,
     /// Value functions: one, or another one for a bonus.
     pub(crate) values: usize,
-    pub(crate) network: &'a ModelConfig,
 }
 
-impl Settings<'_> {
+impl Settings {
+    fn layout(
+        &self,
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(ActorCritic, LayoutBuilder), AgentError> {
+        ActorCritic::layout(self.algorithm, network, self.share_encoder, self.values, spaces)
+    }
+
+    /// The policy of given weights, but for those whose names begin with one of `others`.
+    pub(crate) fn policy_from(
+        &self,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+        others: &[&str],
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (networks, builder) = self.layout(network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill_all(&mut [("", &mut params)], others)?;
+        networks.policy(&params)
+    }
+
     fn sequence_length(&self) -> usize {
         self.sequence_length.unwrap_or(self.num_steps)
     }
 
-    fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+    fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
         ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
         ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
         ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
@@ -160,10 +181,10 @@ impl Settings<'_> {
             let expected = format!("a divisor of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("sequence_length", expected, sequence_length));
         }
-        let steps = num_envs * self.num_steps;
-        let (what, units) = match self.network.memory {
-            MemoryConfig::None => ("num_envs * num_steps", steps),
-            _ => ("num_envs * num_steps / sequence_length", steps / sequence_length),
+        let steps = info.num_rows() * self.num_steps;
+        let (what, units) = match network.memory {
+            MemoryConfig::None => ("num_envs * num_agents * num_steps", steps),
+            _ => ("num_envs * num_agents * num_steps / sequence_length", steps / sequence_length),
         };
         if self.num_minibatches == 0 || !units.is_multiple_of(self.num_minibatches) {
             let expected = format!("a divisor of {what} = {units}");
@@ -207,18 +228,17 @@ pub(crate) struct Saved {
 
 impl PolicyGradient {
     /// Checks the settings, and initialises networks from the run's seed.
-    pub(crate) fn new(settings: &Settings<'_>, info: &RunInfo) -> Result<Self, AgentError> {
-        settings.validate(info.num_envs)?;
-        let (networks, params) = ActorCritic::new(
-            settings.algorithm,
-            settings.network,
-            settings.share_encoder,
-            settings.values,
-            info,
-        )?;
-        let dtype = network::dtype(&info.observation_space);
+    pub(crate) fn new(
+        settings: &Settings,
+        network: &ModelConfig,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        settings.validate(network, info)?;
+        let (networks, builder) = settings.layout(network, &info.spaces)?;
+        let params = builder.build(stream(info.seed, 0));
+        let dtype = network::dtype(&info.spaces.observation);
         Ok(Self {
-            rollout: Rollout::new(&networks, dtype, &info.action_spec, settings.sequence_length()),
+            rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
             optimizer: Optimizer::new(settings.optimizer, params.len())?,
             networks,
             params,
@@ -342,6 +362,12 @@ impl PolicyGradient {
         self.networks.policy(&self.params)
     }
 
+    pub(crate) fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.params);
+        weights
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         self.networks.summary().clone()
     }
@@ -450,9 +476,9 @@ impl SliceWork {
     }
 }
 
-/// The steps that the fragments of an iteration hold.
+/// The environment steps that the fragments of an iteration hold.
 pub(crate) fn steps_of(fragments: &[Fragment]) -> usize {
-    fragments.iter().map(Fragment::rows).sum()
+    fragments.iter().map(Fragment::env_steps).sum()
 }
 
 #[cfg(test)]

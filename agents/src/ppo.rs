@@ -17,16 +17,17 @@ mod loss;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Params, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::error::{ensure, positive};
-use crate::learner::{LearnReport, Learner, RunInfo, decode, encode, stream};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
 use crate::rollout::Targets;
 use crate::schedule::LinearSchedule;
-use crate::{AgentError, Fragment, Policy, returns};
+use crate::{AgentError, Fragment, Policy, Weights, returns};
 pub(crate) use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
@@ -77,8 +78,6 @@ pub struct PpoConfig {
     /// A bonus for what is new (random network distillation); none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rnd: Option<RndConfig>,
-    /// The shape of the networks.
-    pub network: ModelConfig,
 }
 
 impl Default for PpoConfig {
@@ -104,7 +103,6 @@ impl Default for PpoConfig {
             share_encoder: false,
             sequence_length: None,
             rnd: None,
-            network: ModelConfig::default(),
         }
     }
 }
@@ -119,7 +117,7 @@ impl PpoConfig {
         ensure(target_kl > 0.0, "target_kl", "above 0", target_kl)
     }
 
-    fn settings(&self) -> Settings<'_> {
+    fn settings(&self) -> Settings {
         Settings {
             algorithm: "ppo",
             num_steps: self.num_steps,
@@ -134,7 +132,6 @@ impl PpoConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: if self.rnd.is_some() { 2 } else { 1 },
-            network: &self.network,
         }
     }
 
@@ -166,16 +163,18 @@ struct Saved {
     rng: Pcg64,
 }
 
-impl Ppo {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range or the networks do not suit the environment.
-    pub fn new(config: PpoConfig, info: &RunInfo) -> Result<Self, AgentError> {
+impl Algorithm for Ppo {
+    type Config = PpoConfig;
+
+    fn default_network() -> ModelConfig {
+        ModelConfig::default()
+    }
+
+    fn new(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate()?;
-        let core = PolicyGradient::new(&config.settings(), info)?;
+        let core = PolicyGradient::new(&config.settings(), network, info)?;
         let build = |rnd: &RndConfig| {
-            let PpoConfig { network, max_grad_norm, gradient_slices, .. } = &config;
+            let PpoConfig { max_grad_norm, gradient_slices, .. } = &config;
             Rnd::new(rnd.clone(), network, *max_grad_norm, *gradient_slices, info)
         };
         let rnd = config.rnd.as_ref().map(build).transpose()?;
@@ -188,6 +187,15 @@ impl Ppo {
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             config,
         })
+    }
+
+    fn policy_from(
+        config: &PpoConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        config.settings().policy_from(network, info, weights, &[rnd::PREFIX])
     }
 }
 
@@ -254,8 +262,20 @@ impl Learner for Ppo {
         })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.core.params)
+    fn weights(&self) -> Weights {
+        let mut weights = self.core.weights();
+        if let Some(rnd) = &self.rnd {
+            rnd.add_weights(&mut weights);
+        }
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        let params = &mut self.core.params;
+        match &mut self.rnd {
+            Some(rnd) => rnd.load_weights(weights, params),
+            None => weights.fill("", params),
+        }
     }
 
     fn summary(&self) -> Option<Summary> {

@@ -25,12 +25,13 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::dqn::Distribution;
 use crate::dqn::policy::DqnPolicy;
 use crate::dqn::q_network::{PackedQ, QNetwork, QShape, best};
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
     stream,
 };
 use crate::network;
@@ -38,7 +39,7 @@ use crate::policy::Policy;
 use crate::returns::{self, Trajectory};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
 
 /// PQN's settings. The defaults are CleanRL's for classic control.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ use crate::{AgentError, Fragment};
 pub struct PqnConfig {
     /// Ticks of a rollout; at least 1.
     pub num_steps: usize,
-    /// Minibatches of a pass; at most `num_steps * num_envs`.
+    /// Minibatches of a pass; at most as many as a rollout has transitions.
     pub num_minibatches: usize,
     /// Passes over a rollout; at least 1.
     pub update_epochs: usize,
@@ -70,14 +71,10 @@ pub struct PqnConfig {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of the Q network.
-    pub network: ModelConfig,
 }
 
 impl Default for PqnConfig {
     fn default() -> Self {
-        let encoder =
-            EncoderConfig::Mlp { hidden: vec![120, 84], activation: Activation::Relu, layer_norm: true };
         Self {
             num_steps: 128,
             num_minibatches: 4,
@@ -92,7 +89,6 @@ impl Default for PqnConfig {
             exploration_fraction: 0.5,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
-            network: ModelConfig { encoder, ..ModelConfig::default() },
         }
     }
 }
@@ -102,12 +98,12 @@ impl PqnConfig {
     ///
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
         ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
-        let most = self.num_steps * num_envs;
+        let most = self.num_steps * info.num_rows();
         if !(1..=most).contains(&self.num_minibatches) {
-            let expected = format!("between 1 and num_steps * num_envs = {most}");
+            let expected = format!("between 1 and num_envs * num_agents * num_steps = {most}");
             return Err(AgentError::setting("num_minibatches", expected, self.num_minibatches));
         }
         for (field, value) in [("learning_rate", self.learning_rate), ("max_grad_norm", self.max_grad_norm)] {
@@ -124,9 +120,7 @@ impl PqnConfig {
         }
         let slices = self.gradient_slices;
         ensure((1..=64).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
-        self.optimizer.validate()?;
-        network::check_not_noisy("pqn", &self.network)?;
-        network::check_no_memory("pqn", &self.network)
+        Ok(self.optimizer.validate()?)
     }
 }
 
@@ -189,48 +183,21 @@ struct Saved {
 }
 
 impl Pqn {
-    /// Builds the learner with a network initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the action space is not one `Discrete`.
-    pub fn new(config: PqnConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate(info.num_envs)?;
-        let num_actions = single_discrete("pqn", &info.action_spec)?;
-        let observation = network::observation("pqn", &info.observation_space)?;
-        let mut builder = LayoutBuilder::new();
+    /// The Q network, and its parameters to be.
+    fn layout(network: &ModelConfig, spaces: &Spaces) -> Result<(QNetwork, LayoutBuilder), AgentError> {
+        network::check_not_noisy("pqn", network)?;
         let shape = QShape {
             distribution: Distribution::None,
             dueling: false,
-            network: &config.network,
+            network,
             init: Init::Orthogonal { gain: std::f32::consts::SQRT_2 },
         };
-        let network = QNetwork::new(&mut builder, shape, &observation, num_actions)?;
-        let params = builder.build(stream(info.seed, 0));
-        let dtype = network::dtype(&info.observation_space);
-        let total = info.total_timesteps;
-        Ok(Self {
-            network: Arc::new(network),
-            observation_len: observation.len(),
-            optimizer: Optimizer::new(config.optimizer, params.len())?,
-            params,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            updates: 0,
-            epsilon: LinearSchedule {
-                start: config.start_e,
-                end: config.end_e,
-                duration: config.exploration_fraction * total as f64,
-            },
-            learning_rate: LinearSchedule::annealed(config.learning_rate, config.anneal_lr, total),
-            rollout: Rollout {
-                observations: ObsBuffer::zeros(dtype, 0),
-                actions: Vec::new(),
-                returns: Vec::new(),
-                rows: Vec::new(),
-            },
-            shards: (0..info.num_shards).map(|_| FragmentWork::default()).collect(),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            config,
-        })
+        QNetwork::of("pqn", shape, spaces)
+    }
+
+    fn epsilon(config: &PqnConfig, total_timesteps: u64) -> LinearSchedule {
+        let duration = config.exploration_fraction * total_timesteps as f64;
+        LinearSchedule { start: config.start_e, end: config.end_e, duration }
     }
 
     /// The λ-returns of a fragment.
@@ -240,7 +207,7 @@ impl Pqn {
         fragment: &Fragment,
         work: &mut FragmentWork,
     ) -> Result<(), AgentError> {
-        let (n, rows) = (fragment.shape.num_envs, fragment.rows());
+        let (n, rows) = (fragment.shape.num_rows(), fragment.rows());
         self.greedy_values(packed, &fragment.observations, &fragment.action_masks, rows + n, work)?;
         std::mem::swap(&mut work.values, &mut work.next_values);
         work.values.clear();
@@ -256,7 +223,7 @@ impl Pqn {
         }
         work.returns.resize(rows, 0.0);
         let trajectory = Trajectory {
-            num_envs: n,
+            num_rows: n,
             rewards: &fragment.rewards,
             values: &work.values,
             next_values: &work.next_values,
@@ -373,6 +340,56 @@ impl Pqn {
     }
 }
 
+impl Algorithm for Pqn {
+    type Config = PqnConfig;
+
+    /// CleanRL's for classic control.
+    fn default_network() -> ModelConfig {
+        let encoder =
+            EncoderConfig::Mlp { hidden: vec![120, 84], activation: Activation::Relu, layer_norm: true };
+        ModelConfig { encoder, ..ModelConfig::default() }
+    }
+
+    fn new(config: PqnConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info)?;
+        let (network, builder) = Self::layout(network, &info.spaces)?;
+        let params = builder.build(stream(info.seed, 0));
+        let dtype = network::dtype(&info.spaces.observation);
+        let total = info.total_timesteps;
+        Ok(Self {
+            network: Arc::new(network),
+            observation_len: info.spaces.observation.packed_len(),
+            optimizer: Optimizer::new(config.optimizer, params.len())?,
+            params,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            updates: 0,
+            epsilon: Self::epsilon(&config, total),
+            learning_rate: LinearSchedule::annealed(config.learning_rate, config.anneal_lr, total),
+            rollout: Rollout {
+                observations: ObsBuffer::zeros(dtype, 0),
+                actions: Vec::new(),
+                returns: Vec::new(),
+                rows: Vec::new(),
+            },
+            shards: (0..info.num_shards).map(|_| FragmentWork::default()).collect(),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &PqnConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (network, builder) = Self::layout(network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill("", &mut params)?;
+        DqnPolicy::of(&Arc::new(network), &params, Self::epsilon(config, info.total_timesteps))
+    }
+}
+
 impl Learner for Pqn {
     fn num_steps(&self) -> usize {
         self.config.num_steps
@@ -383,16 +400,11 @@ impl Learner for Pqn {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(DqnPolicy {
-            network: Arc::clone(&self.network),
-            packed: self.network.pack(&self.params)?,
-            silent: None,
-            epsilon: self.epsilon,
-        }))
+        DqnPolicy::of(&self.network, &self.params, self.epsilon)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        let steps: usize = fragments.iter().map(Fragment::rows).sum();
+        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let lr = self.learning_rate.at(env_steps - steps as u64);
         let packed = self.network.pack(&self.params)?;
         let mut shards = std::mem::take(&mut self.shards);
@@ -409,8 +421,14 @@ impl Learner for Pqn {
         Ok(LearnReport { updates: self.updates, metrics: vec![lr, epsilon, loss, q_mean] })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.params);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        weights.fill("", &mut self.params)
     }
 
     fn summary(&self) -> Option<Summary> {

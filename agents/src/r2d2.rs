@@ -29,20 +29,21 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::chunks::{ChunkStore, restore_whole, save_whole};
-use crate::dqn::Sampling;
 use crate::dqn::q_network::best;
+use crate::dqn::{Sampling, TARGET};
 use crate::error::{ensure, positive};
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, single_discrete,
-    stream,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
+    single_discrete, stream,
 };
 use crate::network;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::{Priorities, PrioritizedConfig, ReplayBuffer, ReplayShape, SavedPriorities, SavedReplay};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
 use loss::{SliceWork, Update};
 
 /// R2D2's settings. The defaults are the paper's in kind, and small enough for one machine.
@@ -94,8 +95,6 @@ pub struct R2d2Config {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of the Q network; it needs a memory.
-    pub network: ModelConfig,
 }
 
 impl Default for R2d2Config {
@@ -125,11 +124,6 @@ impl Default for R2d2Config {
             exploration_fraction: 0.2,
             optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-3, ..AdamConfig::default() }),
             gradient_slices: 2,
-            network: ModelConfig {
-                encoder: EncoderConfig::mlp(&[64], Activation::Relu),
-                memory: MemoryConfig::Lstm { hidden: 64, init: agon_nn::RecurrentInit::default() },
-                ..ModelConfig::default()
-            },
         }
     }
 }
@@ -144,7 +138,7 @@ impl R2d2Config {
     ///
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         for (field, value) in [
             ("num_steps", self.num_steps as u64),
             ("learn_steps", self.learn_steps as u64),
@@ -160,8 +154,9 @@ impl R2d2Config {
             let expected = format!("a multiple of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("burn_in + learn_steps", expected, length));
         }
-        if self.buffer_size < 2 * length * num_envs {
-            let expected = format!("at least 2 sequences of each environment = {}", 2 * length * num_envs);
+        let least = 2 * length * info.num_rows();
+        if self.buffer_size < least {
+            let expected = format!("at least 2 sequences of each agent of each environment = {least}");
             return Err(AgentError::setting("buffer_size", expected, self.buffer_size));
         }
         ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
@@ -187,11 +182,7 @@ impl R2d2Config {
         if let Sampling::Prioritized(prioritized) = &self.replay {
             prioritized.validate()?;
         }
-        if self.network.memory == MemoryConfig::None {
-            let (algorithm, expected) = ("r2d2", "a network with a memory");
-            return Err(AgentError::Unsupported { algorithm, expected, found: "none".to_owned() });
-        }
-        network::check_not_noisy("r2d2", &self.network)
+        Ok(())
     }
 }
 
@@ -201,6 +192,18 @@ struct RecurrentPolicy {
     packed: PackedModel,
     num_actions: usize,
     epsilon: LinearSchedule,
+}
+
+impl RecurrentPolicy {
+    /// A snapshot of a network with these parameters.
+    fn of(
+        model: &Arc<Model>,
+        params: &Params,
+        epsilon: LinearSchedule,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (packed, num_actions) = (PackedModel::new(model, params)?, model.outputs(0));
+        Ok(Arc::new(Self { model: Arc::clone(model), packed, num_actions, epsilon }))
+    }
 }
 
 impl Policy for RecurrentPolicy {
@@ -214,11 +217,11 @@ impl Policy for RecurrentPolicy {
             ActMode::Explore => self.epsilon.at(input.env_steps),
             ActMode::Deterministic => 0.0,
         };
-        outputs.resize(input.num_envs * self.num_actions, 0.0);
+        outputs.resize(input.num_rows * self.num_actions, 0.0);
         let mut memory = MemoryState { state, resets: input.resets };
         let x = network::rows(input.observations);
         // Even where all actions are random: the state must move on.
-        self.model.infer(&self.packed, x, input.num_envs, &mut memory, model_scratch, &mut [outputs])?;
+        self.model.infer(&self.packed, x, input.num_rows, &mut memory, model_scratch, &mut [outputs])?;
         for (row, action) in output.actions.indices_mut().iter_mut().enumerate() {
             let range = row * self.num_actions..(row + 1) * self.num_actions;
             let mask = input.action_masks.get(range.clone());
@@ -266,56 +269,30 @@ struct Saved {
 }
 
 impl R2d2 {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the action space is not one `Discrete`.
-    pub fn new(config: R2d2Config, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate(info.num_envs)?;
-        let actions = single_discrete("r2d2", &info.action_spec)?;
-        let observation = network::observation("r2d2", &info.observation_space)?;
+    /// The Q network, and its parameters to be.
+    fn layout(
+        config: &R2d2Config,
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(Model, LayoutBuilder), AgentError> {
+        if network.memory == MemoryConfig::None {
+            let (algorithm, expected) = ("r2d2", "a network with a memory");
+            return Err(AgentError::Unsupported { algorithm, expected, found: "none".to_owned() });
+        }
+        network::check_not_noisy("r2d2", network)?;
+        let actions = single_discrete("r2d2", &spaces.action)?;
+        let observation = network::observation("r2d2", &spaces.observation)?;
         let mut builder = LayoutBuilder::new();
         let head = if config.dueling { Head::Dueling { actions } } else { Head::Q { actions } };
         let init = Init::PYTORCH_LINEAR;
         let head = HeadSpec { name: "q".to_owned(), head, init };
-        let model = Model::new(&mut builder, "", &observation, &config.network, &[head], init)?;
-        let params = builder.build(stream(info.seed, 0));
-        let shape = ReplayShape {
-            state_len: model.state_len(),
-            state_period: config.num_steps,
-            ..ReplayShape::of(info)
-        };
-        let replay = ReplayBuffer::new(config.buffer_size, shape);
-        let (priorities, beta) = match config.replay {
-            Sampling::Uniform => (None, LinearSchedule { start: f64::NAN, end: f64::NAN, duration: 0.0 }),
-            Sampling::Prioritized(prioritized) => {
-                let priorities = Priorities::new(prioritized, replay.slots());
-                (Some(priorities), prioritized.beta(info.total_timesteps))
-            }
-        };
-        Ok(Self {
-            num_actions: actions,
-            summary: model.summary().clone(),
-            target: PackedModel::new(&model, &params)?,
-            target_params: params.clone(),
-            optimizer: Optimizer::new(config.optimizer, params.len())?,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay,
-            priorities,
-            updates: 0,
-            epsilon: LinearSchedule {
-                start: config.start_e,
-                end: config.end_e,
-                duration: config.exploration_fraction * info.total_timesteps as f64,
-            },
-            beta,
-            slots: Vec::new(),
-            weights: Vec::new(),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            model: Arc::new(model),
-            params,
-            config,
-        })
+        let model = Model::new(&mut builder, "", &observation, network, &[head], init)?;
+        Ok((model, builder))
+    }
+
+    fn epsilon(config: &R2d2Config, total_timesteps: u64) -> LinearSchedule {
+        let duration = config.exploration_fraction * total_timesteps as f64;
+        LinearSchedule { start: config.start_e, end: config.end_e, duration }
     }
 
     /// Adds fragments, and the sequences that became whole with them.
@@ -404,6 +381,69 @@ impl R2d2 {
     }
 }
 
+impl Algorithm for R2d2 {
+    type Config = R2d2Config;
+
+    /// It needs a memory.
+    fn default_network() -> ModelConfig {
+        ModelConfig {
+            encoder: EncoderConfig::mlp(&[64], Activation::Relu),
+            memory: MemoryConfig::Lstm { hidden: 64, init: agon_nn::RecurrentInit::default() },
+            ..ModelConfig::default()
+        }
+    }
+
+    fn new(config: R2d2Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate(info)?;
+        let (model, builder) = Self::layout(&config, network, &info.spaces)?;
+        let params = builder.build(stream(info.seed, 0));
+        let shape = ReplayShape {
+            state_len: model.state_len(),
+            state_period: config.num_steps,
+            ..ReplayShape::of(info)
+        };
+        let replay = ReplayBuffer::new(config.buffer_size, shape);
+        let (priorities, beta) = match config.replay {
+            Sampling::Uniform => (None, LinearSchedule { start: f64::NAN, end: f64::NAN, duration: 0.0 }),
+            Sampling::Prioritized(prioritized) => {
+                let priorities = Priorities::new(prioritized, replay.slots());
+                (Some(priorities), prioritized.beta(info.total_timesteps))
+            }
+        };
+        Ok(Self {
+            num_actions: model.outputs(0),
+            summary: model.summary().clone(),
+            target: PackedModel::new(&model, &params)?,
+            target_params: params.clone(),
+            optimizer: Optimizer::new(config.optimizer, params.len())?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            replay,
+            priorities,
+            updates: 0,
+            epsilon: Self::epsilon(&config, info.total_timesteps),
+            beta,
+            slots: Vec::new(),
+            weights: Vec::new(),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            model: Arc::new(model),
+            params,
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &R2d2Config,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (model, builder) = Self::layout(config, network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill_all(&mut [("", &mut params)], &[TARGET])?;
+        RecurrentPolicy::of(&Arc::new(model), &params, Self::epsilon(config, info.total_timesteps))
+    }
+}
+
 impl Learner for R2d2 {
     fn num_steps(&self) -> usize {
         self.config.num_steps
@@ -414,12 +454,7 @@ impl Learner for R2d2 {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(RecurrentPolicy {
-            model: Arc::clone(&self.model),
-            packed: PackedModel::new(&self.model, &self.params)?,
-            num_actions: self.num_actions,
-            epsilon: self.epsilon,
-        }))
+        RecurrentPolicy::of(&self.model, &self.params, self.epsilon)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
@@ -437,8 +472,17 @@ impl Learner for R2d2 {
         Ok(LearnReport { updates: self.updates, metrics })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.params);
+        weights.add(TARGET, &self.target_params);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        weights.fill_all(&mut [("", &mut self.params), (TARGET, &mut self.target_params)], &[])?;
+        self.target = PackedModel::new(&self.model, &self.target_params)?;
+        Ok(())
     }
 
     fn summary(&self) -> Option<Summary> {

@@ -8,8 +8,8 @@
 /// What return estimators read; see the [module](self) for shapes.
 #[derive(Clone, Copy, Debug)]
 pub struct Trajectory<'a> {
-    /// Environments, `N`.
-    pub num_envs: usize,
+    /// Rows of a tick, `N`.
+    pub num_rows: usize,
     /// `[T, N]`.
     pub rewards: &'a [f32],
     /// `[T, N]`.
@@ -34,9 +34,9 @@ impl Trajectory<'_> {
         ];
         assert!(lengths.iter().all(|&len| len == rows), "expected {rows} rows everywhere, got {lengths:?}");
         assert!(
-            self.num_envs > 0 && rows.is_multiple_of(self.num_envs),
-            "{rows} rows of {} environments",
-            self.num_envs
+            self.num_rows > 0 && rows.is_multiple_of(self.num_rows),
+            "{rows} steps of {} rows",
+            self.num_rows
         );
         rows
     }
@@ -55,7 +55,7 @@ impl Trajectory<'_> {
 /// Schulman et al. (2016), equation 16.
 pub fn gae(trajectory: &Trajectory<'_>, gamma: f32, gae_lambda: f32, advantages: &mut [f32]) {
     let rows = trajectory.check(advantages);
-    let n = trajectory.num_envs;
+    let n = trajectory.num_rows;
     for row in (0..rows).rev() {
         let ended = trajectory.terminated[row] | trajectory.truncated[row];
         let next_value = if trajectory.terminated[row] { 0.0 } else { trajectory.next_values[row] };
@@ -88,12 +88,12 @@ pub fn n_step(trajectory: &Trajectory<'_>, gamma: f32, n: usize, returns: &mut [
             if trajectory.terminated[row] {
                 break;
             }
-            let last = taken == n || row + trajectory.num_envs >= rows;
+            let last = taken == n || row + trajectory.num_rows >= rows;
             if trajectory.truncated[row] || last {
                 sum += discount * trajectory.next_values[row];
                 break;
             }
-            row += trajectory.num_envs;
+            row += trajectory.num_rows;
         }
         *out = sum;
     }
@@ -130,7 +130,7 @@ pub fn vtrace(
 ) {
     let rows = trajectory.check(vs);
     assert!(ratios.len() == rows && pg_advantages.len() == rows, "expected {rows} ratios and advantages");
-    let n = trajectory.num_envs;
+    let n = trajectory.num_rows;
     for row in (0..rows).rev() {
         let terminated = trajectory.terminated[row];
         let continues = !(terminated | trajectory.truncated[row]) && row + n < rows;
@@ -161,7 +161,7 @@ pub fn vtrace(
 pub fn one_step_advantages(trajectory: &Trajectory<'_>, vs: &[f32], gamma: f32, advantages: &mut [f32]) {
     let rows = trajectory.check(advantages);
     assert!(vs.len() == rows, "expected {rows} targets, got {}", vs.len());
-    let n = trajectory.num_envs;
+    let n = trajectory.num_rows;
     for (row, advantage) in advantages.iter_mut().enumerate() {
         let terminated = trajectory.terminated[row];
         let next = match vs.get(row + n) {

@@ -24,7 +24,12 @@ use crate::error::{ensure, positive};
 use crate::learner::{RunInfo, restored_optimizer, restored_params, stream};
 use crate::network;
 use crate::slices::{descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
+
+/// What the tensors of both networks are called, before their own names.
+pub(crate) const PREFIX: &str = "rnd.";
+const TARGET: &str = "rnd.target.";
+const PREDICTOR: &str = "rnd.predictor.";
 
 /// Normalised observations are cut to ± this.
 const CLIP: f32 = 5.0;
@@ -136,7 +141,7 @@ impl Rnd {
         info: &RunInfo,
     ) -> Result<Self, AgentError> {
         config.validate()?;
-        let observation = network::observation("rnd", &info.observation_space)?;
+        let observation = network::observation("rnd", &info.spaces.observation)?;
         let hidden = Init::Orthogonal { gain: std::f32::consts::SQRT_2 };
         let build = |layers: &[usize], seed: u64| -> Result<(Sequential, Params), AgentError> {
             let head = HeadConfig { hidden: layers.to_vec(), ..HeadConfig::default() };
@@ -150,7 +155,7 @@ impl Rnd {
         };
         let (target, target_params) = build(&[], 8)?;
         let (predictor, params) = build(&[config.features, config.features], 9)?;
-        let rows = info.num_envs / info.num_shards;
+        let rows = info.shard_rows();
         Ok(Self {
             packed_target: Packed::new(&target, &target_params)?,
             target_params,
@@ -238,7 +243,7 @@ impl Rnd {
         for (fragment, sums) in fragments.iter().zip(&mut self.sums) {
             let (own, rest) = errors.split_at(fragment.rows());
             errors = rest;
-            for tick in own.chunks_exact(fragment.shape.num_envs) {
+            for tick in own.chunks_exact(fragment.shape.num_rows()) {
                 sums.iter_mut().zip(tick).for_each(|(sum, error)| *sum = gamma * *sum + error);
                 self.returns.update(sums.chunks_exact(1));
             }
@@ -271,6 +276,19 @@ impl Rnd {
             descend(&mut self.params, &mut self.optimizer, &mut first.grads, &gradients, norm, rate)?;
         }
         Ok(loss / order.len() as f64)
+    }
+
+    pub(crate) fn add_weights(&self, weights: &mut Weights) {
+        weights.add(TARGET, &self.target_params);
+        weights.add(PREDICTOR, &self.params);
+    }
+
+    /// Takes on the weights of both networks, and of the agent's.
+    pub(crate) fn load_weights(&mut self, weights: &Weights, agent: &mut Params) -> Result<(), AgentError> {
+        let (target, predictor) = (&mut self.target_params, &mut self.params);
+        weights.fill_all(&mut [("", agent), (TARGET, target), (PREDICTOR, predictor)], &[])?;
+        self.packed_target = Packed::new(&self.target, &self.target_params)?;
+        Ok(())
     }
 
     pub(crate) fn save(&self) -> Saved {

@@ -119,14 +119,14 @@ impl Rollout {
         self.bonus_returns.extend_from_slice(&work.bonus_returns);
         self.active.extend_from_slice(&fragment.active);
         self.resets.extend_from_slice(&fragment.resets);
-        self.stride = shape.num_envs;
+        self.stride = shape.num_rows();
         if self.state_len == 0 {
             let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
             self.starts.extend(active.map(|(row, _)| (first + row) as u32));
         } else {
             for tick in (0..shape.num_steps).step_by(self.sequence_length) {
-                let start = first + tick * shape.num_envs;
-                self.starts.extend((start..start + shape.num_envs).map(|row| row as u32));
+                let start = first + tick * shape.num_rows();
+                self.starts.extend((start..start + shape.num_rows()).map(|row| row as u32));
             }
             self.states.extend_from_slice(&work.states);
         }
@@ -199,7 +199,7 @@ impl<'a> Estimator<'a> {
 
     /// Values of all observations and of the final ones, then advantages and value targets.
     pub(crate) fn estimate(&self, fragment: &Fragment, work: &mut ShardWork) -> Result<(), AgentError> {
-        let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
+        let (rows, num_rows) = (fragment.rows(), fragment.shape.num_rows());
         let (mut values, mut final_values) =
             (std::mem::take(&mut work.outputs), std::mem::take(&mut work.final_outputs));
         let outcome = self.run(
@@ -216,7 +216,7 @@ impl<'a> Estimator<'a> {
         column(&work.outputs, width, 0, &mut work.values);
         column(&work.final_outputs, width, 0, &mut work.final_values);
         work.next_values.clear();
-        work.next_values.extend_from_slice(&work.values[num_envs..]);
+        work.next_values.extend_from_slice(&work.values[num_rows..]);
         for (&row, &value) in fragment.final_rows.iter().zip(&work.final_values) {
             work.next_values[row as usize] = value;
         }
@@ -230,7 +230,7 @@ impl<'a> Estimator<'a> {
             work.ratios(fragment, &self.networks.distribution)?;
         }
         let trajectory = Trajectory {
-            num_envs,
+            num_rows,
             rewards: &fragment.rewards,
             values: &work.values[..rows],
             next_values: &work.next_values,
@@ -258,15 +258,15 @@ impl<'a> Estimator<'a> {
     /// Adds the advantages of a bonus, which knows no end of episodes, to those of the environment.
     pub(crate) fn add_bonus(&self, fragment: &Fragment, work: &mut ShardWork, bonus: &Bonus, index: usize) {
         let Targets::Gae { gae_lambda, .. } = self.targets else { return };
-        let (rows, num_envs) = (fragment.rows(), fragment.shape.num_envs);
+        let (rows, num_rows) = (fragment.rows(), fragment.shape.num_rows());
         let mut values = Vec::new();
         column(&work.outputs, self.networks.critic.outputs(0), 1, &mut values);
         let (never, mut advantages) = (vec![false; rows], vec![0.0; rows]);
         let trajectory = Trajectory {
-            num_envs,
+            num_rows,
             rewards: &bonus.rewards[index],
             values: &values[..rows],
-            next_values: &values[num_envs..],
+            next_values: &values[num_rows..],
             terminated: &never,
             truncated: &never,
         };
@@ -290,17 +290,17 @@ impl<'a> Estimator<'a> {
         outputs: &mut Vec<f32>,
         mut finals: Option<&mut Vec<f32>>,
     ) -> Result<(), AgentError> {
-        let (num_envs, len) = (fragment.shape.num_envs, fragment.shape.observation_len);
+        let (num_rows, len) = (fragment.shape.num_rows(), fragment.shape.observation_len);
         let (num_steps, width) = (fragment.shape.num_steps, model.outputs(0));
         let ShardWork { scratch, states, state, .. } = work;
-        outputs.resize((fragment.rows() + num_envs) * width, 0.0);
+        outputs.resize((fragment.rows() + num_rows) * width, 0.0);
         if let Some(finals) = &mut finals {
             finals.resize(fragment.final_rows.len() * width, 0.0);
         }
         let all = network::rows(&fragment.observations);
         if model.state_len() == 0 {
             let memory = &mut MemoryState::none();
-            model.infer(packed, all, fragment.rows() + num_envs, memory, scratch, &mut [outputs])?;
+            model.infer(packed, all, fragment.rows() + num_rows, memory, scratch, &mut [outputs])?;
             if let (Some(finals), count @ 1..) = (finals, fragment.final_rows.len()) {
                 let observations = network::first_rows(&fragment.final_observations, count, len);
                 model.infer(packed, observations, count, &mut MemoryState::none(), scratch, &mut [finals])?;
@@ -314,12 +314,12 @@ impl<'a> Estimator<'a> {
             if t < num_steps && t % self.sequence_length == 0 {
                 states.extend_from_slice(state);
             }
-            let ticks = t * num_envs..(t + 1) * num_envs;
+            let ticks = t * num_rows..(t + 1) * num_rows;
             // What follows the last tick is valued only where an episode goes on.
             let resets = fragment.resets.get(ticks.clone()).unwrap_or(&[]);
             let x = part(&all, ticks.start * len..ticks.end * len);
             let out = &mut outputs[ticks.start * width..ticks.end * width];
-            model.infer(packed, x, num_envs, &mut MemoryState { state, resets }, scratch, &mut [out])?;
+            model.infer(packed, x, num_rows, &mut MemoryState { state, resets }, scratch, &mut [out])?;
             let Some(finals) = &mut finals else { continue };
             while let Some(&row) = fragment.final_rows.get(ended).filter(|&&row| (row as usize) < ticks.end) {
                 let width_of_state = model.state_len();

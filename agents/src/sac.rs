@@ -21,23 +21,25 @@ use std::sync::Arc;
 
 use agon_envs::{ActionSpec, Pcg64};
 use agon_nn::{
-    Activation, EncoderConfig, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Optimizer,
-    OptimizerConfig, OptimizerState, Params, Sequential, Summary,
+    Activation, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation,
+    Optimizer, OptimizerConfig, OptimizerState, Params, Sequential, Summary,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::algorithms::Algorithm;
 use crate::chunks::{ChunkStore, restore_whole, save_whole};
-use crate::critics::{CriticSums, SavedCritics, TwinCritics};
+use crate::critics::{CRITICS, CriticSums, SavedCritics, TARGET_CRITICS, TwinCritics};
 use crate::error::ensure;
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, stream,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
+    stream,
 };
 use crate::network;
 use crate::off_policy::{OffPolicySettings, Schedule};
 use crate::replay::{ReplayBuffer, ReplayShape, SavedReplay};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Policy};
+use crate::{AgentError, Fragment, Policy, Weights};
 use continuous::Continuous;
 use discrete::Discrete;
 
@@ -74,8 +76,6 @@ pub struct SacConfig {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of policy and critics, each a network of its own.
-    pub network: ModelConfig,
 }
 
 impl Default for SacConfig {
@@ -94,18 +94,13 @@ impl Default for SacConfig {
             target_entropy: None,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
-            network: ModelConfig {
-                encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu),
-                ..ModelConfig::default()
-            },
         }
     }
 }
 
 impl SacConfig {
-    fn settings(&self) -> OffPolicySettings<'_> {
+    fn settings(&self) -> OffPolicySettings {
         OffPolicySettings {
-            algorithm: "sac",
             buffer_size: self.buffer_size,
             train_frequency: self.train_frequency,
             gradient_steps: self.gradient_steps,
@@ -114,7 +109,6 @@ impl SacConfig {
             gamma: self.gamma,
             tau: self.tau,
             gradient_slices: self.gradient_slices,
-            network: &self.network,
         }
     }
 }
@@ -123,6 +117,42 @@ impl SacConfig {
 enum Kind {
     Continuous(Continuous),
     Discrete(Discrete),
+}
+
+impl Kind {
+    /// What the critics read, and their head.
+    fn critics(&self, observation: Observation, spaces: &Spaces) -> Result<(Observation, Head), AgentError> {
+        match (self, observation) {
+            (Self::Discrete(discrete), observation) => Ok((observation, discrete.critic_head())),
+            (Self::Continuous(continuous), Observation::Vector(width)) => {
+                Ok((Observation::Vector(width + continuous.dimensions()), Head::Value))
+            }
+            (Self::Continuous(_), _) => {
+                let (expected, found) = ("a vector of numbers", spaces.observation.to_string());
+                Err(AgentError::Unsupported { algorithm: "sac", expected, found })
+            }
+        }
+    }
+
+    fn default_target_entropy(&self) -> f64 {
+        match self {
+            Self::Continuous(continuous) => -(continuous.dimensions() as f64),
+            Self::Discrete(discrete) => discrete.default_target_entropy(),
+        }
+    }
+
+    /// A snapshot that acts.
+    fn policy(
+        &self,
+        actor: &Sequential,
+        params: &Params,
+        learning_starts: u64,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        match self {
+            Self::Continuous(kind) => kind.policy(actor, params, learning_starts),
+            Self::Discrete(kind) => kind.policy(actor, params, learning_starts),
+        }
+    }
 }
 
 /// What a slice of an update reads.
@@ -151,6 +181,9 @@ struct ActorSums {
     loss: f64,
     entropy: f64,
 }
+
+/// The name of the temperature's logarithm.
+const LOG_ALPHA: &str = "log_alpha";
 
 /// The learner.
 pub struct Sac {
@@ -190,74 +223,28 @@ struct Saved {
 }
 
 impl Sac {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the environment's spaces do not suit it.
-    pub fn new(config: SacConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        let schedule = config.settings().validate(info)?;
-        let alpha = config.ent_coef.unwrap_or(1.0);
-        ensure(alpha >= 0.0 && alpha.is_finite(), "ent_coef", "at least 0", alpha)?;
-        let observation = network::observation("sac", &info.observation_space)?;
-        let (kind, head) = match &info.action_spec {
+    /// The kind of actions, the policy's network, and its parameters to be.
+    fn layout(network: &ModelConfig, spaces: &Spaces) -> Result<(Kind, Model, LayoutBuilder), AgentError> {
+        network::check_no_memory("sac", network)?;
+        network::check_not_noisy("sac", network)?;
+        let observation = network::observation("sac", &spaces.observation)?;
+        let (kind, head) = match &spaces.action {
             ActionSpec::Discrete { .. } => {
-                let discrete = Discrete::new(info)?;
+                let discrete = Discrete::new(spaces)?;
                 let head = discrete.head();
                 (Kind::Discrete(discrete), head)
             }
             ActionSpec::Continuous { .. } => {
-                let continuous = Continuous::new(info)?;
+                let continuous = Continuous::new(spaces)?;
                 let head = continuous.head();
                 (Kind::Continuous(continuous), head)
-            }
-        };
-        let (read, critic_head) = match &kind {
-            Kind::Discrete(discrete) => (observation.clone(), discrete.critic_head()),
-            Kind::Continuous(continuous) => {
-                let Observation::Vector(width) = observation else {
-                    let (expected, found) = ("a vector of numbers", info.observation_space.to_string());
-                    return Err(AgentError::Unsupported { algorithm: "sac", expected, found });
-                };
-                (Observation::Vector(width + continuous.dimensions()), agon_nn::Head::Value)
             }
         };
         let mut builder = LayoutBuilder::new();
         let init = Init::PYTORCH_LINEAR;
         let spec = HeadSpec { name: "actor.head".to_owned(), head, init };
-        let actor = Model::new(&mut builder, "actor.", &observation, &config.network, &[spec], init)?;
-        let actor_params = builder.build(stream(info.seed, 0));
-        let critics =
-            TwinCritics::new(&read, &config.network, &critic_head, config.optimizer, stream(info.seed, 2))?;
-        let mut builder = LayoutBuilder::new();
-        builder.add("log_alpha", &[1], Init::Constant(alpha.max(f64::MIN_POSITIVE).ln() as f32));
-        let target_entropy = config.target_entropy.unwrap_or_else(|| match &kind {
-            Kind::Continuous(continuous) => -(continuous.dimensions() as f64),
-            Kind::Discrete(discrete) => discrete.default_target_entropy(),
-        });
-        Ok(Self {
-            actor: actor.chain(0)?,
-            actor_summary: actor.summary().clone(),
-            actor_optimizer: Optimizer::new(config.optimizer, actor_params.len())?,
-            actor_params,
-            critics,
-            log_alpha: builder.build(0),
-            alpha_optimizer: Optimizer::new(config.optimizer, 1)?,
-            target_entropy,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
-            updates: 0,
-            schedule,
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            slots: Vec::new(),
-            noise: Vec::new(),
-            kind,
-            config,
-        })
+        let actor = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
+        Ok((kind, actor, builder))
     }
 
     /// The temperature.
@@ -389,6 +376,64 @@ fn split(slices: &mut [SliceWork]) -> Result<(&mut [f32], Vec<&[f32]>), AgentErr
     }
 }
 
+impl Algorithm for Sac {
+    type Config = SacConfig;
+
+    /// Of policy and critics, each a network of its own: Stable-Baselines3's.
+    fn default_network() -> ModelConfig {
+        ModelConfig { encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu), ..ModelConfig::default() }
+    }
+
+    fn new(config: SacConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        let schedule = config.settings().validate(info)?;
+        let alpha = config.ent_coef.unwrap_or(1.0);
+        ensure(alpha >= 0.0 && alpha.is_finite(), "ent_coef", "at least 0", alpha)?;
+        let (kind, actor, builder) = Self::layout(network, &info.spaces)?;
+        let actor_params = builder.build(stream(info.seed, 0));
+        let observation = network::observation("sac", &info.spaces.observation)?;
+        let (read, head) = kind.critics(observation, &info.spaces)?;
+        let critics = TwinCritics::new(&read, network, &head, config.optimizer, stream(info.seed, 2))?;
+        let mut builder = LayoutBuilder::new();
+        builder.add(LOG_ALPHA, &[1], Init::Constant(alpha.max(f64::MIN_POSITIVE).ln() as f32));
+        Ok(Self {
+            actor: actor.chain(0)?,
+            actor_summary: actor.summary().clone(),
+            actor_optimizer: Optimizer::new(config.optimizer, actor_params.len())?,
+            actor_params,
+            critics,
+            log_alpha: builder.build(0),
+            alpha_optimizer: Optimizer::new(config.optimizer, 1)?,
+            target_entropy: config.target_entropy.unwrap_or_else(|| kind.default_target_entropy()),
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
+            updates: 0,
+            schedule,
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            slots: Vec::new(),
+            noise: Vec::new(),
+            kind,
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &SacConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (kind, actor, builder) = Self::layout(network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill_all(&mut [("", &mut params)], &[CRITICS, TARGET_CRITICS, LOG_ALPHA])?;
+        kind.policy(&actor.chain(0)?, &params, config.learning_starts)
+    }
+}
+
 impl Learner for Sac {
     fn num_steps(&self) -> usize {
         self.schedule.num_steps
@@ -406,11 +451,7 @@ impl Learner for Sac {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        let starts = self.config.learning_starts;
-        match &self.kind {
-            Kind::Continuous(kind) => kind.policy(&self.actor, &self.actor_params, starts),
-            Kind::Discrete(kind) => kind.policy(&self.actor, &self.actor_params, starts),
-        }
+        self.kind.policy(&self.actor, &self.actor_params, self.config.learning_starts)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
@@ -431,8 +472,18 @@ impl Learner for Sac {
         Ok(LearnReport { updates: self.updates, metrics })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.actor_params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.actor_params);
+        self.critics.add_weights(&mut weights);
+        weights.add("", &self.log_alpha);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        let [critics, targets] = self.critics.networks_mut();
+        weights
+            .fill_all(&mut [("", &mut self.actor_params), critics, targets, ("", &mut self.log_alpha)], &[])
     }
 
     fn summary(&self) -> Option<Summary> {

@@ -25,11 +25,14 @@ use rand_distr::{Distribution as _, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::action_box::ActionBox;
+use crate::algorithms::Algorithm;
 use crate::chunks::{ChunkStore, restore_whole, save_whole};
-use crate::critics::{CriticSums, SavedCritics, TwinCritics, concatenated};
+use crate::critics::{CRITICS, CriticSums, SavedCritics, TARGET_CRITICS, TwinCritics, concatenated};
+use crate::dqn::TARGET;
 use crate::error::ensure;
 use crate::learner::{
-    LearnReport, Learner, RunInfo, decode, encode, restored_optimizer, restored_params, stream,
+    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
+    stream,
 };
 use crate::network;
 use crate::off_policy::{OffPolicySettings, Schedule};
@@ -37,7 +40,7 @@ use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::replay::{ReplayBuffer, ReplayShape, SavedReplay};
 use crate::schedule::LinearSchedule;
 use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment};
+use crate::{AgentError, Fragment, Weights};
 
 /// TD3's settings. The defaults are Stable-Baselines3's; actions count from −1 to 1 whatever their bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,8 +76,6 @@ pub struct Td3Config {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of policy and critics, each a network of its own.
-    pub network: ModelConfig,
 }
 
 impl Default for Td3Config {
@@ -95,10 +96,6 @@ impl Default for Td3Config {
             exploration_noise: 0.1,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
-            network: ModelConfig {
-                encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu),
-                ..ModelConfig::default()
-            },
         }
     }
 }
@@ -114,7 +111,6 @@ impl Td3Config {
         }
         ensure(self.policy_frequency > 0, "policy_frequency", "at least 1", self.policy_frequency)?;
         let settings = OffPolicySettings {
-            algorithm: "td3",
             buffer_size: self.buffer_size,
             train_frequency: self.train_frequency,
             gradient_steps: self.gradient_steps,
@@ -123,7 +119,6 @@ impl Td3Config {
             gamma: self.gamma,
             tau: self.tau,
             gradient_slices: self.gradient_slices,
-            network: &self.network,
         };
         settings.validate(info)
     }
@@ -172,16 +167,17 @@ struct Saved {
 }
 
 impl Td3 {
-    /// Builds the learner with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or the environment's spaces do not suit it.
-    pub fn new(config: Td3Config, info: &RunInfo) -> Result<Self, AgentError> {
-        let schedule = config.validate(info)?;
-        let bounds = ActionBox::of("td3", &info.action_spec)?;
-        let observation = network::observation("td3", &info.observation_space)?;
-        let Observation::Vector(width) = observation else {
-            let (expected, found) = ("a vector of numbers", info.observation_space.to_string());
+    /// The bounds of actions, the policy's network, and its parameters to be.
+    fn layout(
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(ActionBox, Sequential, Summary, LayoutBuilder), AgentError> {
+        network::check_no_memory("td3", network)?;
+        network::check_not_noisy("td3", network)?;
+        let bounds = ActionBox::of("td3", &spaces.action)?;
+        let observation = network::observation("td3", &spaces.observation)?;
+        let Observation::Vector(_) = observation else {
+            let (expected, found) = ("a vector of numbers", spaces.observation.to_string());
             return Err(AgentError::Unsupported { algorithm: "td3", expected, found });
         };
         let mut builder = LayoutBuilder::new();
@@ -189,32 +185,8 @@ impl Td3 {
         // A number for each dimension, before its hyperbolic tangent.
         let head = Head::Q { actions: bounds.dimensions() };
         let spec = HeadSpec { name: "actor.head".to_owned(), head, init };
-        let actor = Model::new(&mut builder, "actor.", &observation, &config.network, &[spec], init)?;
-        let actor_params = builder.build(stream(info.seed, 0));
-        let read = Observation::Vector(width + bounds.dimensions());
-        let seed = stream(info.seed, 2);
-        Ok(Self {
-            actor: actor.chain(0)?,
-            actor_summary: actor.summary().clone(),
-            actor_optimizer: Optimizer::new(config.optimizer, actor_params.len())?,
-            actor_target: actor_params.clone(),
-            actor_params,
-            critics: TwinCritics::new(&read, &config.network, &Head::Value, config.optimizer, seed)?,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
-            updates: 0,
-            schedule,
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            slots: Vec::new(),
-            noise: Vec::new(),
-            bounds,
-            config,
-        })
+        let actor = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
+        Ok((bounds, actor.chain(0)?, actor.summary().clone(), builder))
     }
 
     /// Critics' gradient: `y = r + γ (1 − terminated) min Q_target(s', clip(π_target(s') + ε))`.
@@ -349,6 +321,57 @@ fn split(slices: &mut [SliceWork]) -> Result<(&mut [f32], Vec<&[f32]>), AgentErr
     }
 }
 
+impl Algorithm for Td3 {
+    type Config = Td3Config;
+
+    /// Of policy and critics, each a network of its own: Stable-Baselines3's.
+    fn default_network() -> ModelConfig {
+        ModelConfig { encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu), ..ModelConfig::default() }
+    }
+
+    fn new(config: Td3Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        let schedule = config.validate(info)?;
+        let (bounds, actor, actor_summary, builder) = Self::layout(network, &info.spaces)?;
+        let actor_params = builder.build(stream(info.seed, 0));
+        let read = Observation::Vector(actor.inputs() + bounds.dimensions());
+        let seed = stream(info.seed, 2);
+        Ok(Self {
+            actor,
+            actor_summary,
+            actor_optimizer: Optimizer::new(config.optimizer, actor_params.len())?,
+            actor_target: actor_params.clone(),
+            actor_params,
+            critics: TwinCritics::new(&read, network, &Head::Value, config.optimizer, seed)?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
+            updates: 0,
+            schedule,
+            learning_rate: LinearSchedule::annealed(
+                config.learning_rate,
+                config.anneal_lr,
+                info.total_timesteps,
+            ),
+            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+            slots: Vec::new(),
+            noise: Vec::new(),
+            bounds,
+            config,
+        })
+    }
+
+    fn policy_from(
+        config: &Td3Config,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let (bounds, actor, _, builder) = Self::layout(network, &info.spaces)?;
+        let mut params = builder.build(0);
+        weights.fill_all(&mut [("", &mut params)], &[TARGET, CRITICS, TARGET_CRITICS])?;
+        Td3Policy::of(&actor, &params, &bounds, config)
+    }
+}
+
 impl Learner for Td3 {
     fn num_steps(&self) -> usize {
         self.schedule.num_steps
@@ -359,13 +382,7 @@ impl Learner for Td3 {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(Td3Policy {
-            packed: Packed::new(&self.actor, &self.actor_params)?,
-            actor: self.actor.clone(),
-            bounds: self.bounds.clone(),
-            learning_starts: self.config.learning_starts,
-            exploration_noise: self.config.exploration_noise as f32,
-        }))
+        Td3Policy::of(&self.actor, &self.actor_params, &self.bounds, &self.config)
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
@@ -382,8 +399,18 @@ impl Learner for Td3 {
         Ok(LearnReport { updates: self.updates, metrics })
     }
 
-    fn params(&self) -> Option<&Params> {
-        Some(&self.actor_params)
+    fn weights(&self) -> Weights {
+        let mut weights = Weights::new();
+        weights.add("", &self.actor_params);
+        weights.add(TARGET, &self.actor_target);
+        self.critics.add_weights(&mut weights);
+        weights
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        let [critics, targets] = self.critics.networks_mut();
+        let (actor, target) = (&mut self.actor_params, &mut self.actor_target);
+        weights.fill_all(&mut [("", actor), (TARGET, target), critics, targets], &[])
     }
 
     fn summary(&self) -> Option<Summary> {
@@ -439,15 +466,33 @@ struct Td3Policy {
     exploration_noise: f32,
 }
 
+impl Td3Policy {
+    /// A snapshot of a policy with these parameters.
+    fn of(
+        actor: &Sequential,
+        params: &Params,
+        bounds: &ActionBox,
+        config: &Td3Config,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(Self {
+            packed: Packed::new(actor, params)?,
+            actor: actor.clone(),
+            bounds: bounds.clone(),
+            learning_starts: config.learning_starts,
+            exploration_noise: config.exploration_noise as f32,
+        }))
+    }
+}
+
 impl Policy for Td3Policy {
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, .. } = actor;
-        outputs.resize(input.num_envs * self.bounds.dimensions(), 0.0);
+        outputs.resize(input.num_rows * self.bounds.dimensions(), 0.0);
         if input.mode == ActMode::Explore && input.env_steps < self.learning_starts {
             outputs.iter_mut().for_each(|action| *action = rng.uniform(-1.0, 1.0) as f32);
         } else {
             let observations = network::rows(input.observations);
-            self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
+            self.actor.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
             tanh(outputs);
             if input.mode == ActMode::Explore {
                 for action in outputs.iter_mut() {

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
-use agon_envs::{Action, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
+use agon_envs::{Action, ActionSpec, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
 use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::ActMode;
-use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, RunInfo};
+use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, RunInfo, Spaces};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
 #[derive(Clone, Serialize, Deserialize)]
@@ -337,6 +337,24 @@ pub(crate) fn spec_of(env: impl Env) -> EnvSpec {
     EnvSpec::single("Test-v0", move |_: NoArguments| Ok(env.clone()))
 }
 
+/// What is known of a run with a box of four numbers and two actions.
+pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
+    let spaces = Spaces {
+        observation: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
+        frames: None,
+        action: ActionSpec::Discrete { nvec: vec![2] },
+        mask_len: 0,
+    };
+    RunInfo { spaces, num_envs, num_agents: 1, num_shards: 1, total_timesteps: 1000, seed: 0 }
+}
+
+/// A run's information with other spaces.
+pub(crate) fn with_spaces(info: &RunInfo, change: impl FnOnce(&mut Spaces)) -> RunInfo {
+    let mut info = info.clone();
+    change(&mut info.spaces);
+    info
+}
+
 /// The sizes of a trial.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrialConfig {
@@ -377,13 +395,10 @@ impl<L: Learner> Trial<L> {
         let TrialConfig { num_envs, num_shards, total_timesteps, seed } = config;
         let shard = |index| new_loop(spec, num_envs / num_shards, seed, index as u32);
         let shards: Vec<EnvironmentLoop> = (0..num_shards).map(shard).collect();
-        let simulator = &shards[0].simulator;
         let info = RunInfo {
-            observation_space: simulator.observation_space().clone(),
-            frames: simulator.info().frames,
-            action_spec: simulator.action_spec().clone(),
-            mask_len: simulator.mask_len(),
+            spaces: shards[0].spaces(),
             num_envs,
+            num_agents: shards[0].simulator.num_agents(),
             num_shards,
             total_timesteps,
             seed,
@@ -460,7 +475,7 @@ pub(crate) fn assert_continues_after_restore<L: Learner>(
     let saved = trial.learner.save().unwrap();
     // Another seed: whatever is not restored will show.
     let mut resumed = rebuild(&RunInfo { seed: trial.info.seed + 1, ..trial.info.clone() }).unwrap();
-    assert!(weights(&resumed) != weights(&trial.learner));
+    assert!(resumed.weights() != trial.learner.weights());
     resumed.restore(&saved).unwrap();
     assert!(resumed.save().unwrap() == saved, "what is restored is saved again");
     for _ in 0..3 {
@@ -470,12 +485,8 @@ pub(crate) fn assert_continues_after_restore<L: Learner>(
         let bits = |report: &LearnReport| report.metrics.iter().map(|m| m.to_bits()).collect::<Vec<_>>();
         assert_eq!((got.updates, bits(&got)), (expected.updates, bits(&expected)));
     }
-    assert!(weights(&resumed) == weights(&trial.learner), "weights differ");
+    assert!(resumed.weights() == trial.learner.weights(), "weights differ");
     assert!(resumed.save().unwrap() == trial.learner.save().unwrap(), "states differ");
-}
-
-fn weights(learner: &impl Learner) -> &[f32] {
-    learner.params().unwrap().as_slice()
 }
 
 /// Neither a part of a state nor noise is taken for a state.

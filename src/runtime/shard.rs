@@ -1,4 +1,6 @@
-//! A shard: some environments in one world, and the actor that acts in them.
+//! A shard: some environments stepped together, and the actor that acts in them.
+
+use std::ops::Range;
 
 use agon_agents::Fragment;
 use agon_agents::environment_loop::{EnvironmentLoop, SavedLoop};
@@ -15,14 +17,19 @@ pub(super) struct Shard {
     acting: EnvironmentLoop,
     /// Fragments made so far.
     fragments: u64,
-    /// Acting rows of the whole run.
-    run_rows: usize,
+    /// The run's seed.
+    seed: u64,
+    /// Its environments among those of the run.
+    envs: Range<usize>,
+    /// Environments of the whole run.
+    run_envs: usize,
 }
 
 /// What is saved of a shard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SavedShard {
-    acting: SavedLoop,
+pub(super) struct SavedShard {
+    /// Nothing if the environments cannot be saved: then they begin anew.
+    acting: Option<SavedLoop>,
     fragments: u64,
 }
 
@@ -33,22 +40,21 @@ impl Shard {
         let mut simulator = spec.make(&config.env.options(num_envs))?;
         let mut now = simulator.new_batch();
         let envs = index * num_envs..(index + 1) * num_envs;
-        let seeds: Vec<Seed> = envs.map(|env| streams::environment(config.seed, env)).collect();
+        let seeds: Vec<Seed> = envs.clone().map(|env| streams::environment(config.seed, env)).collect();
         simulator.reset_with(&seeds, &mut now)?;
-        let actor_stream = streams::actor(config.seed, index);
-        let run_rows = config.num_envs * simulator.num_agents();
-        let acting = EnvironmentLoop::new(simulator, now, Pcg64::from_sequence(&actor_stream));
-        Ok(Self { index, acting, fragments: 0, run_rows })
+        let rng = Pcg64::from_sequence(&streams::actor(config.seed, index));
+        let acting = EnvironmentLoop::new(simulator, now, rng);
+        Ok(Self { index, acting, fragments: 0, seed: config.seed, envs, run_envs: config.num_envs })
     }
 
     /// Acts for one fragment.
     pub(super) fn collect(&mut self, acting: &Acting, fragment: &mut Fragment) -> Result<(), RunError> {
         set_statistics(&mut self.acting.simulator, &acting.statistics, false);
-        let run_rows = self.run_rows as u64;
-        let before = self.fragments * fragment.shape.num_steps as u64 * run_rows;
+        let run_envs = self.run_envs as u64;
+        let before = self.fragments * fragment.shape.num_steps as u64 * run_envs;
         fragment.shard = self.index;
         fragment.policy_version = acting.version;
-        self.acting.fill(fragment, &*acting.policy, before, run_rows)?;
+        self.acting.fill(fragment, &*acting.policy, before, run_envs)?;
         self.fragments += 1;
         fragment.news.clear();
         self.acting.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));
@@ -57,13 +63,23 @@ impl Shard {
 
     /// The shard's whole state.
     pub(super) fn save(&mut self) -> Result<SavedShard, RunError> {
-        Ok(SavedShard { acting: self.acting.save()?, fragments: self.fragments })
+        let can_be_saved = self.acting.simulator.snapshot_support().is_ok();
+        let acting = can_be_saved.then(|| self.acting.save()).transpose()?;
+        Ok(SavedShard { acting, fragments: self.fragments })
     }
 
     /// Takes on a saved state.
     pub(super) fn restore(&mut self, saved: SavedShard) -> Result<(), RunError> {
-        self.acting.restore(saved.acting)?;
         self.fragments = saved.fragments;
+        match saved.acting {
+            Some(acting) => self.acting.restore(acting)?,
+            None => {
+                let seed = |env| streams::environment_begun_anew(self.seed, env, saved.fragments);
+                let seeds: Vec<Seed> = self.envs.clone().map(seed).collect();
+                let rng = streams::actor_begun_anew(self.seed, self.index, saved.fragments);
+                self.acting.begin_anew(&seeds, Pcg64::from_sequence(&rng))?;
+            }
+        }
         Ok(())
     }
 }

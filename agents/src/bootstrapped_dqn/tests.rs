@@ -5,7 +5,8 @@ use agon_envs::{EnvSpec, MakeOptions, Registry};
 use super::*;
 use crate::test_support::{
     Bandit, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
-    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, spec_of,
+    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,
+    mlp, spec_of,
 };
 
 fn small() -> BootstrappedDqnConfig {
@@ -20,7 +21,6 @@ fn small() -> BootstrappedDqnConfig {
         target_network_frequency: 10,
         ensemble: 5,
         prior_scale: 1.0,
-        network: mlp(&[16], Activation::Tanh),
         ..BootstrappedDqnConfig::default()
     }
 }
@@ -31,9 +31,19 @@ fn trial(
     iterations: u64,
     seed: u64,
 ) -> Trial<BootstrappedDqn> {
+    trial_of(spec, config, &mlp(&[16], Activation::Tanh), iterations, seed)
+}
+
+fn trial_of(
+    spec: &EnvSpec,
+    config: &BootstrappedDqnConfig,
+    network: &ModelConfig,
+    iterations: u64,
+    seed: u64,
+) -> Trial<BootstrappedDqn> {
     let total_timesteps = iterations * config.train_frequency as u64;
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
-    Trial::new(spec, sizes, |info| BootstrappedDqn::new(config.clone(), info))
+    Trial::new(spec, sizes, |info| BootstrappedDqn::new(config.clone(), network, info))
 }
 
 /// Each member's action values of the four one-hot states, `[K][4, A]`.
@@ -107,7 +117,7 @@ fn an_episode_follows_one_member() {
     let mut act = |resets: &[bool]| {
         let input = ActInput {
             observations: &observations,
-            num_envs: 100,
+            num_rows: 100,
             action_masks: &[],
             resets,
             env_steps: 0,
@@ -158,7 +168,7 @@ fn a_restored_learner_continues_bit_for_bit() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
     let config = BootstrappedDqnConfig { buffer_size: 20, batch_size: 16, learning_starts: 10, ..small() };
     assert_continues_after_restore(trial(&spec, &config, 10, 1), |info| {
-        BootstrappedDqn::new(config.clone(), info)
+        BootstrappedDqn::new(config.clone(), &mlp(&[16], Activation::Tanh), info)
     });
 }
 
@@ -190,12 +200,11 @@ fn a_small_deep_sea_is_crossed() {
         learning_rate: 2e-3,
         buffer_size: 10_000,
         prior_scale: 3.0,
-        network: mlp(&[32], Activation::Relu),
         gamma: 0.99,
         target_network_frequency: 4,
         ..small()
     };
-    let mut trial = trial(spec, &config, 5000, 0);
+    let mut trial = trial_of(spec, &config, &mlp(&[32], Activation::Relu), 5000, 0);
     trial.run();
     let last = &trial.episode_returns[trial.episode_returns.len() - 100..];
     let mean = last.iter().sum::<f64>() / 100.0;
@@ -205,7 +214,7 @@ fn a_small_deep_sea_is_crossed() {
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     type Case = (fn(&mut BootstrappedDqnConfig), &'static str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 7] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
         (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
         (|c| c.ensemble = 0, "ensemble must be at least 1, got 0"),
@@ -213,11 +222,14 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.mask_prob = 0.0, "mask_prob must be above 0 and at most 1, got 0"),
         (|c| c.target_network_frequency = 0, "target_network_frequency must be at least 1, got 0"),
         (|c| c.train_frequency = 3, "train_frequency must be a multiple of num_envs = 4, got 3"),
-        (|c| c.network.head.noisy = true, "bootstrapped-dqn needs network.head.noisy = false, got true"),
     ];
     for (spoil, expected) in cases {
         let mut config = small();
         spoil(&mut config);
-        assert_eq!(config.validate(4).unwrap_err().to_string(), expected);
+        assert_eq!(config.validate(&info_of_four_numbers(4)).unwrap_err().to_string(), expected);
     }
+    let mut noisy = BootstrappedDqn::default_network();
+    noisy.head.noisy = true;
+    let refused = BootstrappedDqn::new(small(), &noisy, &info_of_four_numbers(4)).err().unwrap().to_string();
+    assert_eq!(refused, "bootstrapped-dqn needs network.head.noisy = false, got true");
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ensure, positive};
 use crate::replay::PrioritizedConfig;
-use crate::{AgentError, network};
+use crate::{AgentError, RunInfo};
 
 /// What is learned of the returns of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -164,8 +164,6 @@ pub struct DqnConfig {
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
     pub gradient_slices: usize,
-    /// The shape of the Q network.
-    pub network: ModelConfig,
 }
 
 impl Default for DqnConfig {
@@ -194,10 +192,6 @@ impl Default for DqnConfig {
             exploration_fraction: 0.5,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
-            network: ModelConfig {
-                encoder: EncoderConfig::mlp(&[120, 84], Activation::Relu),
-                ..ModelConfig::default()
-            },
         }
     }
 }
@@ -225,25 +219,31 @@ impl DqnConfig {
     }
 
     /// Rainbow's parts (Hessel et al. 2018, arXiv:1710.02298, table 1) on [`Self::c51`]: double, dueling, 3 steps,
-    /// priorities with α = 0.5, noisy layers instead of ε.
+    /// priorities with α = 0.5; with [`Self::rainbow_network`], noisy layers instead of ε.
     pub fn rainbow() -> Self {
-        let base = Self::c51();
         Self {
             double: true,
             dueling: true,
             n_step: 3,
             replay: Sampling::Prioritized(PrioritizedConfig { alpha: 0.5, ..PrioritizedConfig::default() }),
-            network: ModelConfig {
-                head: HeadConfig { noisy: true, ..HeadConfig::default() },
-                ..base.network
-            },
-            ..base
+            ..Self::c51()
         }
     }
 
-    /// Probabilities of a random action at first and in the end.
-    pub fn epsilon(&self) -> (f64, f64) {
-        let defaults = if self.network.head.noisy { (0.0, 0.0) } else { (1.0, 0.05) };
+    /// The shape of the Q network by default, CleanRL's for classic control.
+    pub fn default_network() -> ModelConfig {
+        ModelConfig { encoder: EncoderConfig::mlp(&[120, 84], Activation::Relu), ..ModelConfig::default() }
+    }
+
+    /// As [`Self::default_network`], with noisy layers in the head.
+    pub fn rainbow_network() -> ModelConfig {
+        let head = HeadConfig { noisy: true, ..HeadConfig::default() };
+        ModelConfig { head, ..Self::default_network() }
+    }
+
+    /// Probabilities of a random action at first and in the end, of a network that explores by noise or not.
+    pub fn epsilon(&self, noisy: bool) -> (f64, f64) {
+        let defaults = if noisy { (0.0, 0.0) } else { (1.0, 0.05) };
         (self.start_e.unwrap_or(defaults.0), self.end_e.unwrap_or(defaults.1))
     }
 
@@ -251,11 +251,12 @@ impl DqnConfig {
     ///
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self, num_envs: usize) -> Result<(), AgentError> {
-        let (start_e, end_e) = self.epsilon();
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let num_envs = info.num_envs;
         ensure(self.batch_size > 0, "batch_size", "at least 1", self.batch_size)?;
         ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
-        ensure(self.buffer_size >= num_envs, "buffer_size", "at least num_envs", self.buffer_size)?;
+        let row_names = "at least num_envs * num_agents";
+        ensure(self.buffer_size >= info.num_rows(), "buffer_size", row_names, self.buffer_size)?;
         ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
         for (field, value) in [
             ("gradient_steps", self.gradient_steps as u64),
@@ -274,8 +275,8 @@ impl DqnConfig {
         ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
         for (field, value) in [
             ("gamma", self.gamma),
-            ("start_e", start_e),
-            ("end_e", end_e),
+            ("start_e", self.start_e.unwrap_or(1.0)),
+            ("end_e", self.end_e.unwrap_or(0.0)),
             ("exploration_fraction", self.exploration_fraction),
         ] {
             ensure((0.0..=1.0).contains(&value), field, "between 0 and 1", value)?;
@@ -290,8 +291,7 @@ impl DqnConfig {
         if let Sampling::Prioritized(prioritized) = &self.replay {
             prioritized.validate()?;
         }
-        self.validate_distribution()?;
-        network::check_no_memory("dqn", &self.network)
+        self.validate_distribution()
     }
 
     fn validate_distribution(&self) -> Result<(), AgentError> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agon_nn::Params;
+
 use super::q_network::{PackedQ, QNetwork, best};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::schedule::LinearSchedule;
@@ -14,6 +16,23 @@ pub(crate) struct DqnPolicy {
     /// The network without its noise, if it has some.
     pub(crate) silent: Option<PackedQ>,
     pub(crate) epsilon: LinearSchedule,
+}
+
+impl DqnPolicy {
+    /// A snapshot of a network with these parameters.
+    pub(crate) fn of(
+        network: &Arc<QNetwork>,
+        params: &Params,
+        epsilon: LinearSchedule,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        let silent = network.is_noisy().then(|| network.silent(params));
+        Ok(Arc::new(Self {
+            network: Arc::clone(network),
+            packed: network.pack(params)?,
+            silent: silent.map(|params| network.pack(&params)).transpose()?,
+            epsilon,
+        }))
+    }
 }
 
 /// Marks a row whose action the network chooses.
@@ -41,9 +60,9 @@ impl Policy for DqnPolicy {
         if !greedy {
             return Ok(());
         }
-        outputs.resize(input.num_envs * num_actions, 0.0);
+        outputs.resize(input.num_rows * num_actions, 0.0);
         let observations = network::rows(input.observations);
-        self.network.values(packed, observations, input.num_envs, scratch, buffer, outputs)?;
+        self.network.values(packed, observations, input.num_rows, scratch, buffer, outputs)?;
         for (row, (action, values)) in actions.iter_mut().zip(outputs.chunks_exact(num_actions)).enumerate() {
             if *action == EXPLOIT {
                 *action = best(values, mask_of(row)) as u32;

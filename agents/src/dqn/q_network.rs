@@ -10,7 +10,8 @@ use agon_nn::{
 };
 
 use super::config::{Distribution, IqnConfig};
-use crate::AgentError;
+use crate::learner::{Spaces, single_discrete};
+use crate::{AgentError, network};
 
 /// What the numbers that a network puts out for an action are.
 #[derive(Clone, Debug)]
@@ -58,6 +59,23 @@ pub(crate) enum PackedQ {
 }
 
 impl QNetwork {
+    /// The network of an algorithm in an environment with one `Discrete` of actions, and its parameters to be.
+    ///
+    /// # Errors
+    /// If the network's settings or the spaces do not suit the algorithm.
+    pub(crate) fn of(
+        algorithm: &'static str,
+        shape: QShape<'_>,
+        spaces: &Spaces,
+    ) -> Result<(Self, LayoutBuilder), AgentError> {
+        network::check_no_memory(algorithm, shape.network)?;
+        let actions = single_discrete(algorithm, &spaces.action)?;
+        let observation = network::observation(algorithm, &spaces.observation)?;
+        let mut builder = LayoutBuilder::new();
+        let network = Self::new(&mut builder, shape, &observation, actions)?;
+        Ok((network, builder))
+    }
+
     /// Adds the network's parameters to a layout.
     pub(crate) fn new(
         builder: &mut LayoutBuilder,

@@ -19,7 +19,7 @@ use crate::replay::PrioritizedConfig;
 use crate::test_support::{
     Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
-    assert_threads_do_not_matter, mlp, small_cnn, spec_of,
+    assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of, with_spaces,
 };
 
 const GAMMA: f64 = 0.9;
@@ -34,15 +34,28 @@ fn small() -> DqnConfig {
         learning_rate: 1e-2,
         gamma: GAMMA,
         target_network_frequency: 10,
-        network: mlp(&[16], Activation::Tanh),
         ..DqnConfig::default()
     }
 }
 
+fn network() -> ModelConfig {
+    mlp(&[16], Activation::Tanh)
+}
+
 fn trial(spec: &EnvSpec, config: &DqnConfig, iterations: u64, seed: u64) -> Trial<Dqn> {
+    trial_of(spec, config, &network(), iterations, seed)
+}
+
+fn trial_of(
+    spec: &EnvSpec,
+    config: &DqnConfig,
+    network: &ModelConfig,
+    iterations: u64,
+    seed: u64,
+) -> Trial<Dqn> {
     let total_timesteps = iterations * config.train_frequency as u64;
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
-    Trial::new(spec, sizes, |info| Dqn::new(config.clone(), info))
+    Trial::new(spec, sizes, |info| Dqn::new(config.clone(), network, info))
 }
 
 /// The action values of the four one-hot states, `[4, A]`.
@@ -60,7 +73,7 @@ fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: Act
     let observations = ObsBuffer::F32(observations);
     let input = ActInput {
         observations: &observations,
-        num_envs: rows,
+        num_rows: rows,
         action_masks: &[],
         resets: &[],
         env_steps,
@@ -83,12 +96,14 @@ fn transition(terminated: bool) -> Fragment {
     let mut fragment = Fragment::new(&FragmentShape {
         num_steps: 1,
         num_envs: 1,
+        num_agents: 1,
         observation_len: 4,
         dtype: agon_envs::spaces::Dtype::F32,
         action_spec: ActionSpec::Discrete { nvec: vec![2] },
         policy_data_width: 0,
         policy_state_len: 0,
         mask_len: 0,
+        num_metrics: 0,
     });
     fragment.rewards[0] = 0.5;
     fragment.terminated[0] = terminated;
@@ -96,19 +111,10 @@ fn transition(terminated: bool) -> Fragment {
 }
 
 fn info() -> RunInfo {
-    RunInfo {
-        observation_space: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
-        frames: None,
-        action_spec: ActionSpec::Discrete { nvec: vec![2] },
-        mask_len: 0,
-        num_envs: 1,
-        num_shards: 1,
-        total_timesteps: 1000,
-        seed: 0,
-    }
+    info_of_four_numbers(1)
 }
 
-/// A linear Q network that learns from each single step.
+/// A Q network that learns from each single step.
 fn linear() -> DqnConfig {
     DqnConfig {
         learning_starts: 0,
@@ -116,13 +122,12 @@ fn linear() -> DqnConfig {
         gradient_steps: 1,
         gamma: 0.5,
         huber_delta: 100.0,
-        network: mlp(&[], Activation::Tanh),
         ..small()
     }
 }
 
 fn with_values_in(config: DqnConfig, online: [f32; 2], target: [f32; 2], info: &RunInfo) -> Dqn {
-    let mut dqn = Dqn::new(config, info).unwrap();
+    let mut dqn = Dqn::new(config, &mlp(&[], Activation::Tanh), info).unwrap();
     for (params, values) in [(&mut dqn.params, online), (&mut dqn.target_params, target)] {
         let bias = params.layout().find("q.0.bias").unwrap().range.range();
         params.as_mut_slice().fill(0.0);

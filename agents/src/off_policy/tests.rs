@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agon_envs::{ActionSpec, EnvSpec, Space};
-use agon_nn::{Activation, Params};
+use agon_nn::{Activation, ModelConfig};
 
 use super::*;
 use crate::sac::{Sac, SacConfig};
@@ -11,9 +11,9 @@ use crate::td3::{Td3, Td3Config};
 use crate::test_support::{
     Aim, Bandit, BrightHalf, Identity, Trial, TrialConfig, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn,
-    spec_of,
+    spec_of, with_spaces,
 };
-use crate::{Fragment, LearnReport, Learner, Policy};
+use crate::{Algorithm, Fragment, LearnReport, Learner, Policy, Weights};
 
 /// One of the learners, so that a test can go over all of them.
 enum Any {
@@ -30,9 +30,14 @@ enum AnyConfig {
 
 impl AnyConfig {
     fn build(&self, info: &RunInfo) -> Result<Any, AgentError> {
+        let hidden = if matches!(self, Self::Sac(_)) { 16 } else { 32 };
+        self.build_of(&mlp(&[hidden], Activation::Tanh), info)
+    }
+
+    fn build_of(&self, network: &ModelConfig, info: &RunInfo) -> Result<Any, AgentError> {
         Ok(match self {
-            Self::Sac(config) => Any::Sac(Box::new(Sac::new(config.clone(), info)?)),
-            Self::Td3(config) => Any::Td3(Box::new(Td3::new(config.clone(), info)?)),
+            Self::Sac(config) => Any::Sac(Box::new(Sac::new(config.clone(), network, info)?)),
+            Self::Td3(config) => Any::Td3(Box::new(Td3::new(config.clone(), network, info)?)),
         })
     }
 }
@@ -66,8 +71,8 @@ impl Learner for Any {
         self.learner_mut().learn(fragments, env_steps)
     }
 
-    fn params(&self) -> Option<&Params> {
-        self.learner().params()
+    fn weights(&self) -> Weights {
+        self.learner().weights()
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
@@ -89,7 +94,6 @@ fn sac() -> SacConfig {
         learning_rate: 5e-3,
         gamma: 0.5,
         tau: 0.05,
-        network: mlp(&[16], Activation::Tanh),
         ..SacConfig::default()
     }
 }
@@ -105,7 +109,6 @@ fn td3() -> Td3Config {
         gamma: 0.5,
         tau: 0.05,
         exploration_noise: 0.4,
-        network: mlp(&[32], Activation::Tanh),
         ..Td3Config::default()
     }
 }
@@ -154,9 +157,10 @@ fn identity_is_learned_from_numbers_and_from_images() {
         let accuracy = trial.evaluate(200);
         assert!(accuracy >= 0.95, "seed {seed}: {accuracy}");
     }
-    let config = SacConfig { network: small_cnn(), learning_rate: 3e-3, ..sac() };
+    let config = AnyConfig::Sac(SacConfig { learning_rate: 3e-3, ..sac() });
     let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
-    let mut trial = trial(&spec, &AnyConfig::Sac(config), 300, 0);
+    let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 8 * 300, seed: 0 };
+    let mut trial = Trial::new(&spec, sizes, |info| config.build_of(&small_cnn(), info));
     trial.run();
     assert_eq!(trial.evaluate(20), 1.0);
 }
@@ -248,10 +252,10 @@ fn settings_and_spaces_that_do_not_suit_are_refused_by_name() {
     assert_eq!(of_sac(|c| c.buffer_size = 8), "buffer_size must be at least batch_size, got 8");
     assert_eq!(of_td3(|c| c.policy_frequency = 0), "policy_frequency must be at least 1, got 0");
     assert_eq!(of_td3(|c| c.noise_clip = -1.0), "noise_clip must be at least 0, got -1");
-    let discrete = RunInfo { action_spec: ActionSpec::Discrete { nvec: vec![3] }, ..info.clone() };
+    let discrete = with_spaces(&info, |spaces| spaces.action = ActionSpec::Discrete { nvec: vec![3] });
     assert!(refusal(both()[1].clone(), &discrete).starts_with("td3 needs actions with finite bounds"));
-    let image = RunInfo { observation_space: Space::image_u8(&[4, 4, 2]).unwrap(), ..info.clone() };
+    let image = with_spaces(&info, |spaces| spaces.observation = Space::image_u8(&[4, 4, 2]).unwrap());
     assert!(refusal(both()[0].clone(), &image).starts_with("sac needs a vector of numbers, got "));
-    let several = RunInfo { action_spec: ActionSpec::Discrete { nvec: vec![3, 2] }, ..info.clone() };
+    let several = with_spaces(&info, |spaces| spaces.action = ActionSpec::Discrete { nvec: vec![3, 2] });
     assert!(refusal(both()[0].clone(), &several).starts_with("sac needs a Discrete action space"));
 }

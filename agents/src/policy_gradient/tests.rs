@@ -11,7 +11,7 @@ use crate::test_support::{
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
     assert_threads_do_not_matter, mlp, spec_of,
 };
-use crate::{LearnReport, Learner};
+use crate::{Algorithm, LearnReport, Learner};
 
 const GAMMA: f64 = 0.9;
 
@@ -24,22 +24,24 @@ enum Any {
 /// Which learner with which settings.
 #[derive(Clone, Debug)]
 enum AnyConfig {
-    A2c(A2cConfig),
-    Impala(ImpalaConfig),
+    A2c(A2cConfig, ModelConfig),
+    Impala(ImpalaConfig, ModelConfig),
 }
 
 impl AnyConfig {
     fn build(&self, info: &RunInfo) -> Result<Any, AgentError> {
         Ok(match self {
-            Self::A2c(config) => Any::A2c(Box::new(A2c::new(config.clone(), info)?)),
-            Self::Impala(config) => Any::Impala(Box::new(Impala::new(config.clone(), info)?)),
+            Self::A2c(config, network) => Any::A2c(Box::new(A2c::new(config.clone(), network, info)?)),
+            Self::Impala(config, network) => {
+                Any::Impala(Box::new(Impala::new(config.clone(), network, info)?))
+            }
         })
     }
 
     fn num_steps(&self) -> usize {
         match self {
-            Self::A2c(config) => config.num_steps,
-            Self::Impala(config) => config.num_steps,
+            Self::A2c(config, _) => config.num_steps,
+            Self::Impala(config, _) => config.num_steps,
         }
     }
 }
@@ -73,8 +75,8 @@ impl Learner for Any {
         self.learner_mut().learn(fragments, env_steps)
     }
 
-    fn params(&self) -> Option<&Params> {
-        self.learner().params()
+    fn weights(&self) -> Weights {
+        self.learner().weights()
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
@@ -100,7 +102,6 @@ fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
         gamma: GAMMA,
         max_grad_norm: 10.0,
         optimizer: adam(),
-        network: network.clone(),
         share_encoder,
         ..A2cConfig::default()
     };
@@ -111,12 +112,16 @@ fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
         max_grad_norm: 10.0,
         anneal_lr: false,
         optimizer: adam(),
-        network: network.clone(),
         share_encoder,
         ..config
     };
     let appo = ImpalaConfig { num_minibatches: 2, ..small(ImpalaConfig::appo()) };
-    [AnyConfig::A2c(a2c), AnyConfig::Impala(small(ImpalaConfig::default())), AnyConfig::Impala(appo)]
+    let impala = small(ImpalaConfig::default());
+    [
+        AnyConfig::A2c(a2c, network.clone()),
+        AnyConfig::Impala(impala, network.clone()),
+        AnyConfig::Impala(appo, network),
+    ]
 }
 
 fn trial(spec: &EnvSpec, config: &AnyConfig, iterations: u64, seed: u64) -> Trial<Any> {
@@ -217,10 +222,10 @@ fn v_trace_corrects_for_what_another_policy_did() {
     // Values of the uniform policy, while a policy acts that takes arm 1 nine times of ten: what is recorded as its
     // log-probability is changed, so that the ratios say so.
     let config = &configs(&MemoryConfig::None)[1];
-    let AnyConfig::Impala(config) = config else { panic!("the second one is IMPALA") };
+    let AnyConfig::Impala(config, network) = config else { panic!("the second one is IMPALA") };
     // Ratios of at most 0.5 / 0.1 are not cut: nothing is lost in expectation.
     let config = ImpalaConfig { rho_bar: 10.0, c_bar: 1.0, ent_coef: 1e3, ..config.clone() };
-    let mut trial = trial(&spec_of(Bandit), &AnyConfig::Impala(config), 600, 4);
+    let mut trial = trial(&spec_of(Bandit), &AnyConfig::Impala(config, network.clone()), 600, 4);
     for _ in 0..600 {
         let mut fragments = trial.collect();
         for fragment in &mut fragments {
@@ -276,12 +281,12 @@ fn settings_out_of_range_are_refused_by_name() {
     let a2c = |spoil: fn(&mut A2cConfig)| {
         let mut config = A2cConfig::default();
         spoil(&mut config);
-        refusal(AnyConfig::A2c(config))
+        refusal(AnyConfig::A2c(config, ModelConfig::default()))
     };
     let impala = |spoil: fn(&mut ImpalaConfig)| {
         let mut config = ImpalaConfig::default();
         spoil(&mut config);
-        refusal(AnyConfig::Impala(config))
+        refusal(AnyConfig::Impala(config, ModelConfig::default()))
     };
     assert_eq!(a2c(|_| ()), "");
     assert_eq!(a2c(|c| c.gae_lambda = 2.0), "gae_lambda must be between 0 and 1, got 2");

@@ -7,7 +7,7 @@ mod parity;
 mod settings;
 mod spaces;
 
-use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
+use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Space};
 use agon_nn::losses::categorical;
 use agon_nn::{
     Activation, MemoryConfig, MemoryState, ModelScratch, OptimizerState, PackedModel, RecurrentInit,
@@ -20,26 +20,34 @@ use crate::policy_gradient::{LossSums, PolicyLoss, Transition};
 use crate::test_support::{
     Aim, Bandit, BrightHalf, Corridor, FOUR_STATES, FourSteps, Golden, Identity, Recall, Trial, TrialConfig,
     Wheel, assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
-    assert_threads_do_not_matter, mlp, small_cnn, spec_of,
+    assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of, with_spaces,
 };
 use crate::{ActInput, ActMode, ActOutput, Actor};
 
 const GAMMA: f64 = 0.9;
 
 fn small() -> PpoConfig {
-    PpoConfig {
-        num_steps: 32,
-        learning_rate: 1e-2,
-        gamma: GAMMA,
-        network: mlp(&[16], Activation::Tanh),
-        ..PpoConfig::default()
-    }
+    PpoConfig { num_steps: 32, learning_rate: 1e-2, gamma: GAMMA, ..PpoConfig::default() }
+}
+
+fn network() -> ModelConfig {
+    mlp(&[16], Activation::Tanh)
 }
 
 fn trial(spec: &EnvSpec, config: &PpoConfig, iterations: u64, seed: u64) -> Trial<Ppo> {
+    trial_of(spec, config, &network(), iterations, seed)
+}
+
+fn trial_of(
+    spec: &EnvSpec,
+    config: &PpoConfig,
+    network: &ModelConfig,
+    iterations: u64,
+    seed: u64,
+) -> Trial<Ppo> {
     let total_timesteps = iterations * 4 * config.num_steps as u64;
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
-    Trial::new(spec, sizes, |info| Ppo::new(config.clone(), info))
+    Trial::new(spec, sizes, |info| Ppo::new(config.clone(), network, info))
 }
 
 /// The critic's values of the four one-hot states.
@@ -53,18 +61,13 @@ fn values(ppo: &Ppo) -> [f32; 4] {
 
 /// A run of 4 environments with a `Box` of 4 numbers and 2 actions.
 fn info() -> RunInfo {
-    RunInfo {
-        observation_space: Space::box_f32(&[0.0; 4], &[1.0; 4]).unwrap(),
-        frames: None,
-        action_spec: ActionSpec::Discrete { nvec: vec![2] },
-        mask_len: 0,
-        num_envs: 4,
-        num_shards: 1,
-        total_timesteps: 1000,
-        seed: 0,
-    }
+    info_of_four_numbers(4)
 }
 
 fn refusal(config: PpoConfig, info: &RunInfo) -> String {
-    Ppo::new(config, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
+    refusal_of(config, &ModelConfig::default(), info)
+}
+
+fn refusal_of(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> String {
+    Ppo::new(config, network, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
 }

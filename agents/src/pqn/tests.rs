@@ -8,7 +8,7 @@ use super::*;
 use crate::test_support::{
     Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
-    assert_threads_do_not_matter, spec_of,
+    assert_threads_do_not_matter, info_of_four_numbers, spec_of, with_spaces,
 };
 
 fn small() -> PqnConfig {
@@ -19,18 +19,29 @@ fn small() -> PqnConfig {
         learning_rate: 1e-2,
         gamma: 0.9,
         end_e: 0.1,
-        network: ModelConfig {
-            encoder: EncoderConfig::Mlp { hidden: vec![16], activation: Activation::Relu, layer_norm: true },
-            ..ModelConfig::default()
-        },
         ..PqnConfig::default()
     }
 }
 
+fn network() -> ModelConfig {
+    let encoder = EncoderConfig::Mlp { hidden: vec![16], activation: Activation::Relu, layer_norm: true };
+    ModelConfig { encoder, ..ModelConfig::default() }
+}
+
 fn trial(spec: &EnvSpec, config: &PqnConfig, iterations: u64, seed: u64) -> Trial<Pqn> {
+    trial_of(spec, config, &network(), iterations, seed)
+}
+
+fn trial_of(
+    spec: &EnvSpec,
+    config: &PqnConfig,
+    network: &ModelConfig,
+    iterations: u64,
+    seed: u64,
+) -> Trial<Pqn> {
     let total_timesteps = iterations * 4 * config.num_steps as u64;
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
-    Trial::new(spec, sizes, |info| Pqn::new(config.clone(), info))
+    Trial::new(spec, sizes, |info| Pqn::new(config.clone(), network, info))
 }
 
 /// The action values of the four one-hot states, `[4, A]`.
@@ -67,9 +78,9 @@ fn an_image_of_bytes_is_learned_from() {
     let (convs, hidden) = (vec![ConvConfig::new(4, 3)], vec![16]);
     let encoder = EncoderConfig::Cnn { convs, hidden, activation: Activation::Relu, layer_norm: true };
     let network = ModelConfig { encoder, ..ModelConfig::default() };
-    let config = PqnConfig { gamma: 0.5, learning_rate: 3e-3, network, ..small() };
+    let config = PqnConfig { gamma: 0.5, learning_rate: 3e-3, ..small() };
     let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
-    let mut trial = trial(&spec, &config, 150, 1);
+    let mut trial = trial_of(&spec, &config, &network, 150, 1);
     trial.run();
     assert_eq!(trial.evaluate(20), 1.0);
 }
@@ -110,7 +121,7 @@ fn threads_do_not_change_the_result() {
 #[test]
 fn a_restored_learner_continues_bit_for_bit() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    assert_continues_after_restore(trial(&spec, &small(), 10, 1), |info| Pqn::new(small(), info));
+    assert_continues_after_restore(trial(&spec, &small(), 10, 1), |info| Pqn::new(small(), &network(), info));
 }
 
 #[test]
@@ -128,31 +139,36 @@ fn a_lost_reward_stops_learning_with_an_error() {
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     type Case = (fn(&mut PqnConfig), &'static str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 7] = [
         (|c| c.num_steps = 0, "num_steps must be at least 1, got 0"),
         (|c| c.update_epochs = 0, "update_epochs must be at least 1, got 0"),
-        (|c| c.num_minibatches = 0, "num_minibatches must be between 1 and num_steps * num_envs = 32, got 0"),
+        (
+            |c| c.num_minibatches = 0,
+            "num_minibatches must be between 1 and num_envs * num_agents * num_steps = 32, got 0",
+        ),
         (
             |c| c.num_minibatches = 33,
-            "num_minibatches must be between 1 and num_steps * num_envs = 32, got 33",
+            "num_minibatches must be between 1 and num_envs * num_agents * num_steps = 32, got 33",
         ),
         (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
         (|c| c.q_lambda = 1.5, "q_lambda must be between 0 and 1, got 1.5"),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
-        (|c| c.network.head.noisy = true, "pqn needs network.head.noisy = false, got true"),
-        (
-            |c| c.network.memory = MemoryConfig::Gru { hidden: 4, init: agon_nn::RecurrentInit::default() },
-            "pqn needs network.memory.kind = \"none\", got",
-        ),
     ];
     for (spoil, expected) in cases {
         let mut config = small();
         spoil(&mut config);
-        let message = config.validate(4).unwrap_err().to_string();
+        let message = config.validate(&info_of_four_numbers(4)).unwrap_err().to_string();
         assert!(message.starts_with(expected), "expected {expected}, got {message}");
     }
     let continuous = ActionSpec::of(&Space::box_uniform(-1.0, 1.0, &[2]).unwrap()).unwrap();
-    let info = RunInfo { action_spec: continuous, ..trial(&spec_of(Bandit), &small(), 1, 0).info };
-    let message = Pqn::new(small(), &info).err().unwrap().to_string();
+    let box_info = with_spaces(&info_of_four_numbers(4), |spaces| spaces.action = continuous);
+    let refusal = |network, info| Pqn::new(small(), &network, info).err().unwrap().to_string();
+    let message = refusal(network(), &box_info);
     assert!(message.starts_with("pqn needs a Discrete action space, got "), "{message}");
+    let (mut noisy, mut remembering, info) = (network(), network(), info_of_four_numbers(4));
+    noisy.head.noisy = true;
+    assert_eq!(refusal(noisy, &info), "pqn needs network.head.noisy = false, got true");
+    remembering.memory = MemoryConfig::Gru { hidden: 4, init: agon_nn::RecurrentInit::default() };
+    let message = refusal(remembering, &info);
+    assert!(message.starts_with("pqn needs network.memory.kind = \"none\", got"), "{message}");
 }

@@ -6,11 +6,11 @@ use super::loss::{rescaled, unscaled};
 use super::*;
 use crate::test_support::{
     Bandit, Identity, Recall, Trial, TrialConfig, Wheel, assert_continues_after_restore,
-    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, spec_of,
+    assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,
+    mlp, spec_of,
 };
 
 fn small() -> R2d2Config {
-    let memory = MemoryConfig::Gru { hidden: 16, init: agon_nn::RecurrentInit::default() };
     R2d2Config {
         buffer_size: 2000,
         learning_starts: 100,
@@ -25,15 +25,19 @@ fn small() -> R2d2Config {
         target_update_period: 20,
         optimizer: OptimizerConfig::default(),
         exploration_fraction: 0.5,
-        network: ModelConfig { memory, ..mlp(&[16], Activation::Tanh) },
         ..R2d2Config::default()
     }
+}
+
+fn network() -> ModelConfig {
+    let memory = MemoryConfig::Gru { hidden: 16, init: agon_nn::RecurrentInit::default() };
+    ModelConfig { memory, ..mlp(&[16], Activation::Tanh) }
 }
 
 fn trial(spec: &EnvSpec, config: &R2d2Config, iterations: u64, seed: u64) -> Trial<R2d2> {
     let total_timesteps = iterations * 4 * config.num_steps as u64;
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps, seed };
-    Trial::new(spec, sizes, |info| R2d2::new(config.clone(), info))
+    Trial::new(spec, sizes, |info| R2d2::new(config.clone(), &network(), info))
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn a_restored_learner_continues_bit_for_bit() {
     for config in [R2d2Config { replay: Sampling::Uniform, ..config.clone() }, config] {
         let mut trial = trial(&spec, &config, 40, 1);
         (0..5).for_each(|_| drop(trial.iterate().unwrap()));
-        assert_continues_after_restore(trial, |info| R2d2::new(config.clone(), info));
+        assert_continues_after_restore(trial, |info| R2d2::new(config.clone(), &network(), info));
     }
 }
 
@@ -113,20 +117,26 @@ fn a_lost_reward_stops_learning_with_an_error() {
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     type Case = (fn(&mut R2d2Config), &'static str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 7] = [
         (|c| c.num_steps = 0, "num_steps must be at least 1, got 0"),
         (|c| c.burn_in = 3, "burn_in + learn_steps must be a multiple of num_steps = 4, got 11"),
-        (|c| c.buffer_size = 50, "buffer_size must be at least 2 sequences of each environment = 96, got 50"),
+        (
+            |c| c.buffer_size = 50,
+            "buffer_size must be at least 2 sequences of each agent of each environment = 96, got 50",
+        ),
         (|c| c.target_update_period = 0, "target_update_period must be at least 1, got 0"),
         (|c| c.rescale = Some(0.0), "rescale must be above 0, got 0"),
         (|c| c.priority_eta = 2.0, "priority_eta must be between 0 and 1, got 2"),
         (|c| c.gamma = -0.5, "gamma must be between 0 and 1, got -0.5"),
-        (|c| c.network.memory = MemoryConfig::None, "r2d2 needs a network with a memory, got none"),
-        (|c| c.network.head.noisy = true, "r2d2 needs network.head.noisy = false, got true"),
     ];
     for (spoil, expected) in cases {
         let mut config = small();
         spoil(&mut config);
-        assert_eq!(config.validate(4).unwrap_err().to_string(), expected);
+        assert_eq!(config.validate(&info_of_four_numbers(4)).unwrap_err().to_string(), expected);
     }
+    let refusal = |network| R2d2::new(small(), &network, &info_of_four_numbers(4)).err().unwrap().to_string();
+    assert_eq!(refusal(mlp(&[16], Activation::Tanh)), "r2d2 needs a network with a memory, got none");
+    let mut noisy = network();
+    noisy.head.noisy = true;
+    assert_eq!(refusal(noisy), "r2d2 needs network.head.noisy = false, got true");
 }

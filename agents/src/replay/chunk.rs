@@ -36,12 +36,12 @@ impl ReplayShape {
     pub fn of(info: &RunInfo) -> Self {
         Self {
             num_streams: info.num_shards,
-            num_rows: info.num_envs / info.num_shards,
-            observation_len: info.observation_space.packed_len(),
-            dtype: network::dtype(&info.observation_space),
-            frames: info.frames.filter(|frames| frames.num_stack > 1),
-            action_spec: info.action_spec.clone(),
-            mask_len: info.mask_len,
+            num_rows: info.shard_rows(),
+            observation_len: info.spaces.observation.packed_len(),
+            dtype: network::dtype(&info.spaces.observation),
+            frames: info.spaces.frames.filter(|frames| frames.num_stack > 1),
+            action_spec: info.spaces.action.clone(),
+            mask_len: info.spaces.mask_len,
             state_len: 0,
             state_period: 1,
         }

@@ -67,12 +67,14 @@ impl Case {
         FragmentShape {
             num_steps: self.num_steps,
             num_envs: self.rows,
+            num_agents: 1,
             observation_len: shape.observation_len,
             dtype: shape.dtype,
             action_spec: shape.action_spec,
             policy_data_width: 0,
             policy_state_len: 1,
             mask_len: ACTIONS,
+            num_metrics: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ fn compare(golden: &Golden, expected: &str, estimate: impl Fn(&Trajectory<'_>, f
     let (next_values, expected) = (golden.floats("value_next"), golden.floats(expected));
     let (terminated, truncated) = (golden.flags("terminated"), golden.flags("truncated"));
     let trajectory = Trajectory {
-        num_envs: 3,
+        num_rows: 3,
         rewards: &rewards,
         values: &values,
         next_values: &next_values,
@@ -57,7 +57,7 @@ const NEVER: [bool; 3] = [false; 3];
 
 fn one_env<'a>(terminated: &'a [bool], truncated: &'a [bool]) -> Trajectory<'a> {
     Trajectory {
-        num_envs: 1,
+        num_rows: 1,
         rewards: &[1.0, 2.0, 3.0],
         values: &[0.5, 0.25, 0.125],
         next_values: &[0.25, 0.125, 10.0],
@@ -142,7 +142,7 @@ fn explained_variance_is_one_for_perfect_values() {
 fn advantages_over_v_trace_targets_are_those_of_v_trace_without_their_weights() {
     // Two environments of four steps: one truncated at the second, one terminated at the third.
     let trajectory = Trajectory {
-        num_envs: 2,
+        num_rows: 2,
         rewards: &[1.0, 2.0, 0.5, -1.0, 0.25, 3.0, 1.5, 0.0],
         values: &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
         next_values: &[0.3, 0.4, 9.0, 0.6, 0.7, 0.8, 0.9, 1.0],

@@ -12,7 +12,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 use super::{ActorSums, Update};
 use crate::action_box::ActionBox;
 use crate::critics::{CriticSums, concatenated};
-use crate::learner::RunInfo;
+use crate::learner::Spaces;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::{AgentError, network};
 
@@ -52,8 +52,8 @@ impl Parameters {
 }
 
 impl Continuous {
-    pub(super) fn new(info: &RunInfo) -> Result<Self, AgentError> {
-        Ok(Self { bounds: ActionBox::of("sac", &info.action_spec)? })
+    pub(super) fn new(spaces: &Spaces) -> Result<Self, AgentError> {
+        Ok(Self { bounds: ActionBox::of("sac", &spaces.action)? })
     }
 
     pub(super) fn dimensions(&self) -> usize {
@@ -175,7 +175,7 @@ struct SquashedPolicy {
 impl Policy for SquashedPolicy {
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, buffer, .. } = actor;
-        let (rows, dimensions) = (input.num_envs, self.kind.dimensions());
+        let (rows, dimensions) = (input.num_rows, self.kind.dimensions());
         buffer.resize(rows * dimensions, 0.0);
         if input.mode == ActMode::Explore && input.env_steps < self.learning_starts {
             buffer.iter_mut().for_each(|action| *action = rng.uniform(-1.0, 1.0) as f32);

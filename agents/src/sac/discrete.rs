@@ -9,7 +9,7 @@ use agon_nn::{Head, Packed, Params, Sequential, Tape};
 use super::{ActorSums, Update};
 use crate::critics::CriticSums;
 use crate::distribution::Distribution;
-use crate::learner::{RunInfo, single_discrete};
+use crate::learner::{Spaces, single_discrete};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::{AgentError, network};
 
@@ -22,11 +22,11 @@ pub(super) struct Discrete {
 }
 
 impl Discrete {
-    pub(super) fn new(info: &RunInfo) -> Result<Self, AgentError> {
-        let actions = single_discrete("sac", &info.action_spec)?;
-        if info.mask_len > 0 {
+    pub(super) fn new(spaces: &Spaces) -> Result<Self, AgentError> {
+        let actions = single_discrete("sac", &spaces.action)?;
+        if spaces.mask_len > 0 {
             let (expected, found) =
-                ("an environment without action masks", format!("{} masks", info.mask_len));
+                ("an environment without action masks", format!("{} masks", spaces.mask_len));
             return Err(AgentError::Unsupported { algorithm: "sac", expected, found });
         }
         Ok(Self { actions })
@@ -146,10 +146,10 @@ impl Policy for CategoricalPolicy {
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, buffer, .. } = actor;
         outputs.clear();
-        outputs.resize(input.num_envs * self.distribution.outputs(), 0.0);
+        outputs.resize(input.num_rows * self.distribution.outputs(), 0.0);
         if input.mode == ActMode::Deterministic || input.env_steps >= self.learning_starts {
             let observations = network::rows(input.observations);
-            self.actor.infer(&self.packed, observations, input.num_envs, scratch, outputs)?;
+            self.actor.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
         }
         // Equal logits are random actions.
         self.distribution.act(outputs, &[], input.mode, rng, buffer, output)

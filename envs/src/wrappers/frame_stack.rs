@@ -1,5 +1,7 @@
 //! The last observations as one.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Context, Moment, Padding, Wrapper, images::Layout, refused};
 use crate::batch::{ObsBuffer, ObsElement};
 use crate::spaces::BoxSpace;
@@ -9,7 +11,7 @@ use crate::{EnvError, Space, StepBatch};
 /// Where the frames of a stack lie in its row, the oldest first.
 ///
 /// The frames are interleaved where images are stacked along their last dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frames {
     /// Frames of a stack.
     pub num_stack: usize,

@@ -11,7 +11,7 @@ fn masked_actions_are_not_taken() {
     for (env_steps, mode) in [(0, ActMode::Explore), (400, ActMode::Explore), (0, ActMode::Deterministic)] {
         let input = ActInput {
             observations: &observations,
-            num_envs: 400,
+            num_rows: 400,
             action_masks: &masks,
             resets: &[],
             env_steps,
@@ -32,7 +32,7 @@ fn masked_actions_are_not_taken() {
 fn targets_are_taken_over_allowed_actions() {
     // The target network [5, 3] is asked for action 1, as action 0 is not allowed.
     for double in [false, true] {
-        let info = RunInfo { mask_len: 2, ..info() };
+        let info = with_spaces(&info(), |spaces| spaces.mask_len = 2);
         let config = DqnConfig { double, ..linear() };
         let mut dqn = with_values_in(config, [1.0, 2.0], [5.0, 3.0], &info);
         let mut fragment = Fragment::new(&FragmentShape { mask_len: 2, ..transition(false).shape });

@@ -2,22 +2,19 @@
 
 use super::*;
 
-/// Enough weights for Adam to take several threads.
 fn sliced() -> DqnConfig {
-    DqnConfig {
-        buffer_size: 40,
-        learning_starts: 10,
-        gradient_slices: 5,
-        double: true,
-        network: mlp(&[256, 128], Activation::Relu),
-        ..small()
-    }
+    DqnConfig { buffer_size: 40, learning_starts: 10, gradient_slices: 5, double: true, ..small() }
+}
+
+/// Enough weights for Adam to take several threads.
+fn wide() -> ModelConfig {
+    mlp(&[256, 128], Activation::Relu)
 }
 
 #[test]
 fn threads_do_not_change_the_result() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    assert_threads_do_not_matter(|seed| trial(&spec, &sliced(), 10, seed));
+    assert_threads_do_not_matter(|seed| trial_of(&spec, &sliced(), &wide(), 10, seed));
 }
 
 #[test]
@@ -25,7 +22,8 @@ fn a_restored_learner_continues_bit_for_bit() {
     // The replay buffer is full when it is saved, and its oldest transitions are replaced after.
     let config = DqnConfig { buffer_size: 20, batch_size: 16, ..sliced() };
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    assert_continues_after_restore(trial(&spec, &config, 10, 1), |info| Dqn::new(config.clone(), info));
+    let trial = trial_of(&spec, &config, &wide(), 10, 1);
+    assert_continues_after_restore(trial, |info| Dqn::new(config.clone(), &wide(), info));
 }
 
 #[test]

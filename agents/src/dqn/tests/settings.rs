@@ -3,7 +3,9 @@
 use super::*;
 
 fn refusal(config: DqnConfig, info: &RunInfo) -> String {
-    Dqn::new(config, info).err().map_or_else(|| "accepted".to_owned(), |error| error.to_string())
+    Dqn::new(config, &DqnConfig::default_network(), info)
+        .err()
+        .map_or_else(|| "accepted".to_owned(), |error| error.to_string())
 }
 
 /// Spoils a setting; the message that refuses it.
@@ -11,7 +13,7 @@ type Case = (fn(&mut DqnConfig), &'static str);
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [Case; 33] = [
+    let cases: [Case; 32] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
         (|c| c.buffer_size = 127, "buffer_size must be at least batch_size, got 127"),
         (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),
@@ -38,7 +40,10 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.train_frequency = 2, "train_frequency must be a multiple of num_envs = 4, got 2"),
         (|c| c.n_step = 0, "n_step must be at least 1, got 0"),
         (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
-        (|c| (c.batch_size, c.buffer_size) = (1, 3), "buffer_size must be at least num_envs, got 3"),
+        (
+            |c| (c.batch_size, c.buffer_size) = (1, 3),
+            "buffer_size must be at least num_envs * num_agents, got 3",
+        ),
         (
             |c| c.distribution = Distribution::C51(C51Config { v_min: 10.0, ..C51Config::default() }),
             "v_min must be finite and less than v_max, got 10 to 10",
@@ -62,11 +67,10 @@ fn settings_out_of_range_are_refused_by_name() {
             |c| c.optimizer = OptimizerConfig::Adam(AdamConfig { beta1: 1.0, ..AdamConfig::default() }),
             "beta1 must be",
         ),
-        (|c| c.network = mlp(&[0], Activation::Tanh), "hidden must be widths of at least 1, got [0]"),
     ];
     let (valid, info) =
         (DqnConfig { train_frequency: 8, ..DqnConfig::default() }, RunInfo { num_envs: 4, ..info() });
-    assert!(Dqn::new(valid.clone(), &info).is_ok());
+    assert_eq!(refusal(valid.clone(), &info), "accepted");
     for (spoil, expected) in cases {
         let mut config = valid.clone();
         spoil(&mut config);
@@ -79,18 +83,20 @@ fn settings_out_of_range_are_refused_by_name() {
 fn unsupported_spaces_are_refused() {
     let continuous = ActionSpec::of(&Space::box_uniform(-1.0, 1.0, &[2]).unwrap()).unwrap();
     for spec in [continuous, ActionSpec::Discrete { nvec: vec![2, 3] }] {
-        let message = refusal(linear(), &RunInfo { action_spec: spec, ..info() });
+        let message = refusal(linear(), &with_spaces(&info(), |spaces| spaces.action = spec));
         assert!(message.starts_with("dqn needs a Discrete action space, got "), "{message}");
     }
     let shifted = Space::discrete_from(1, 5).unwrap();
-    let message = refusal(linear(), &RunInfo { observation_space: shifted, ..info() });
+    let message = refusal(linear(), &with_spaces(&info(), |spaces| spaces.observation = shifted));
     assert!(message.starts_with("dqn needs categories that begin with zero, got "), "{message}");
     let network = ModelConfig {
         memory: agon_nn::MemoryConfig::Gru { hidden: 4, init: agon_nn::RecurrentInit::default() },
-        ..linear().network
+        ..mlp(&[8], Activation::Tanh)
     };
-    let message = refusal(DqnConfig { network, ..linear() }, &info());
+    let refusal = |network| Dqn::new(linear(), &network, &info()).err().unwrap().to_string();
+    let message = refusal(network);
     assert!(message.starts_with("dqn needs network.memory.kind = \"none\", got "), "{message}");
+    assert_eq!(refusal(mlp(&[0], Activation::Tanh)), "hidden must be widths of at least 1, got [0]");
 }
 
 #[test]

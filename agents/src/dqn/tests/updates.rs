@@ -75,7 +75,8 @@ fn tau_moves_the_target_network_part_of_the_way() {
 
 #[test]
 fn nothing_is_learned_before_learning_starts() {
-    let mut dqn = Dqn::new(DqnConfig { learning_starts: 3, gradient_steps: 2, ..linear() }, &info()).unwrap();
+    let config = DqnConfig { learning_starts: 3, gradient_steps: 2, ..linear() };
+    let mut dqn = Dqn::new(config, &mlp(&[], Activation::Tanh), &info()).unwrap();
     let first = dqn.params.as_slice().to_vec();
     for step in 1..=3 {
         let report = dqn.learn(&[transition(false)], step).unwrap();

@@ -37,7 +37,7 @@ fn the_bonus_of_what_is_seen_often_falls() {
 fn the_bonus_is_the_same_for_any_number_of_threads_and_after_a_restore() {
     let make = |seed| trial(&spec_of(Corridor::default()).max_episode_steps(9), &curious(), 10, seed);
     assert_threads_do_not_matter(make);
-    assert_continues_after_restore(make(1), |info| Ppo::new(curious(), info));
+    assert_continues_after_restore(make(1), |info| Ppo::new(curious(), &network(), info));
     assert_refuses_damage(&mut make(0).learner);
     let mut without = trial(&spec_of(Corridor::default()), &small(), 1, 0).learner;
     let error = without.restore(&make(0).learner.save().unwrap()).unwrap_err();

@@ -8,7 +8,7 @@ fn act(ppo: &Ppo, observations: &[f32], rows: usize, masks: &[bool], mode: ActMo
     let observations = ObsBuffer::F32(observations.to_vec());
     let input = ActInput {
         observations: &observations,
-        num_envs: rows,
+        num_rows: rows,
         action_masks: masks,
         resets: &[],
         env_steps: 0,
@@ -37,9 +37,9 @@ fn the_better_arm_of_a_bandit_is_learned() {
 #[test]
 fn an_image_of_bytes_is_learned_from_with_and_without_a_shared_encoder() {
     for (seed, share_encoder) in [(0, false), (1, true), (2, true)] {
-        let config = PpoConfig { network: small_cnn(), share_encoder, ..small() };
+        let config = PpoConfig { share_encoder, ..small() };
         let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
-        let mut trial = trial(&spec, &config, 40, seed);
+        let mut trial = trial_of(&spec, &config, &small_cnn(), 40, seed);
         trial.run();
         assert_eq!(trial.evaluate(20), 1.0, "seed {seed}");
     }

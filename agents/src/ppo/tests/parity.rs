@@ -9,9 +9,9 @@ fn a_step_in_which_an_agent_took_no_part_teaches_nothing() {
         let mut trial = trial(&spec, &small(), 1, 5);
         let mut fragments = trial.collect();
         let fragment = &mut fragments[0];
-        let row = 3 * fragment.shape.num_envs;
+        let row = 3 * fragment.shape.num_rows();
         // The row's agent ended in the tick before.
-        fragment.terminated[row - fragment.shape.num_envs] = true;
+        fragment.terminated[row - fragment.shape.num_rows()] = true;
         fragment.active[row] = active;
         fragment.rewards[row] = reward;
         trial.learner.learn(&fragments, trial.env_steps).unwrap();
@@ -34,7 +34,9 @@ fn threads_do_not_change_the_result() {
 #[test]
 fn a_restored_learner_continues_bit_for_bit() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    assert_continues_after_restore(trial(&spec, &sliced(), 10, 1), |info| Ppo::new(sliced(), info));
+    assert_continues_after_restore(trial(&spec, &sliced(), 10, 1), |info| {
+        Ppo::new(sliced(), &network(), info)
+    });
 }
 
 #[test]

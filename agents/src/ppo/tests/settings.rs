@@ -7,7 +7,7 @@ type Case = (fn(&mut PpoConfig), &'static str);
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [Case; 25] = [
+    let cases: [Case; 24] = [
         (|c| c.num_steps = 0, "num_steps must be at least 1, got 0"),
         (|c| c.update_epochs = 0, "update_epochs must be at least 1, got 0"),
         (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
@@ -32,15 +32,20 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
         (|c| c.gradient_slices = 65, "gradient_slices must be between 1 and 64, got 65"),
-        (|c| c.num_minibatches = 0, "num_minibatches must be a divisor of num_envs * num_steps = 512, got 0"),
-        (|c| c.num_minibatches = 3, "num_minibatches must be a divisor of num_envs * num_steps = 512, got 3"),
+        (
+            |c| c.num_minibatches = 0,
+            "num_minibatches must be a divisor of num_envs * num_agents * num_steps = 512, got 0",
+        ),
+        (
+            |c| c.num_minibatches = 3,
+            "num_minibatches must be a divisor of num_envs * num_agents * num_steps = 512, got 3",
+        ),
         (
             |c| c.num_minibatches = 1024,
-            "num_minibatches must be a divisor of num_envs * num_steps = 512, got 1024",
+            "num_minibatches must be a divisor of num_envs * num_agents * num_steps = 512, got 1024",
         ),
-        (|c| c.network = mlp(&[64, 0], Activation::Tanh), "hidden must be widths of at least 1, got [64, 0]"),
     ];
-    assert!(Ppo::new(PpoConfig::default(), &info()).is_ok());
+    assert_eq!(refusal(PpoConfig::default(), &info()), "accepted");
     for (spoil, expected) in cases {
         let mut config = PpoConfig::default();
         spoil(&mut config);
@@ -60,15 +65,17 @@ fn a_refused_target_kl_is_shown_as_it_was_written() {
 #[test]
 fn unsupported_spaces_and_networks_are_refused() {
     let shifted = Space::discrete_from(1, 5).unwrap();
-    let message = refusal(PpoConfig::default(), &RunInfo { observation_space: shifted, ..info() });
+    let message = refusal(PpoConfig::default(), &with_spaces(&info(), |spaces| spaces.observation = shifted));
     assert!(message.starts_with("ppo needs categories that begin with zero, got "), "{message}");
     let noisy = ModelConfig {
         head: agon_nn::HeadConfig { noisy: true, ..Default::default() },
         ..ModelConfig::default()
     };
-    let message = refusal(PpoConfig { network: noisy, ..PpoConfig::default() }, &info());
+    let message = refusal_of(PpoConfig::default(), &noisy, &info());
     assert_eq!(message, "ppo needs network.head.noisy = false, got true");
-    let unsuitable = refusal(PpoConfig { network: small_cnn(), ..PpoConfig::default() }, &info());
+    let empty = refusal_of(PpoConfig::default(), &mlp(&[64, 0], Activation::Tanh), &info());
+    assert_eq!(empty, "hidden must be widths of at least 1, got [64, 0]");
+    let unsuitable = refusal_of(PpoConfig::default(), &small_cnn(), &info());
     assert!(
         unsuitable.starts_with("encoder.kind must be") && unsuitable.contains("a vector of"),
         "{unsuitable}"
