@@ -85,6 +85,15 @@ impl Weights {
         Ok(safetensors::serialize(views, metadata).map_err(NnError::from)?)
     }
 
+    /// The metadata of the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// If they are no such file.
+    pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, AgentError> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(NnError::from)?;
+        Ok(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     /// From the bytes of a safetensors file, in the order of names.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The types that cross the simulator's border: actions in, observations and outcomes out.
 //!
-//! Everything is a flat, row-major buffer owned by the caller, a row an environment. A row of observations is the
-//! *packed* form of the observation space ([`Space::packed_len`]): numbers one after the other, a discrete value as one
+//! Everything is a flat, row-major buffer owned by the caller, a row an acting agent: `N` rows are `E` environments times
+//! the agents of each, which is one in most. A row of observations is the *packed* form of the observation space ([`Space::packed_len`]): numbers one after the other, a discrete value as one
 //! number. Images stay bytes.
 
 use serde::{Deserialize, Serialize};
@@ -191,7 +191,7 @@ impl ObsRow<'_> {
     }
 }
 
-/// What actions of an environment look like in a batch.
+/// What the action of a row looks like in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ActionSpec {
     /// One index a branch: `nvec[k]` choices in branch `k`. An index counts from zero, whatever the space's `start`.
@@ -228,7 +228,7 @@ impl ActionSpec {
         }
     }
 
-    /// Values an environment takes: branches, or numbers.
+    /// Values of an action: branches, or numbers.
     pub fn width(&self) -> usize {
         match self {
             Self::Discrete { nvec } => nvec.len(),
@@ -245,7 +245,7 @@ impl ActionSpec {
     }
 }
 
-/// Actions of all environments of a simulator: `[N, width]`, row-major.
+/// Actions of all rows of a simulator: `[N, width]`, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ActionBatch {
     /// Indices of choices.
@@ -255,7 +255,7 @@ pub enum ActionBatch {
 }
 
 impl ActionBatch {
-    /// A batch of zeros for `rows` environments.
+    /// A batch of zeros.
     pub fn zeros(spec: &ActionSpec, rows: usize) -> Self {
         match spec {
             ActionSpec::Discrete { nvec } => Self::Discrete(vec![0; rows * nvec.len()]),
@@ -380,7 +380,7 @@ impl ActionBatch {
     }
 }
 
-/// The action of one environment.
+/// The action of one row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action<'a> {
     /// One index a branch, from zero.
@@ -416,7 +416,7 @@ impl<'a> Action<'a> {
 /// Return and length of an episode that has just ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpisodeStats {
-    /// Row of the environment in its batch.
+    /// Row of the batch.
     pub row: u32,
     /// Undiscounted sum of rewards.
     pub episode_return: f64,
@@ -445,6 +445,9 @@ pub struct StepBatch {
     pub active: Vec<bool>,
     /// Episodes that ended in this tick, in row order.
     pub episodes: Vec<EpisodeStats>,
+    /// `[episodes.len(), M]`: the environment's own metrics of each of them, as
+    /// [`VectorInfo::metrics`](crate::VectorInfo::metrics) names them; empty where there are none.
+    pub episode_metrics: Vec<f64>,
     /// `[episodes.len(), O]`: the last observation of each of them.
     pub final_observations: ObsBuffer,
 }

@@ -2,7 +2,7 @@
 //!
 //! # Design discussion
 //!
-//! * An environment never resets itself, never counts its steps and never enforces a time limit: the simulator does.
+//! * An environment never resets itself, never counts its steps and never enforces a time limit: what is above it does.
 //!   So [`Step::truncated`] is only for ends that are the task's own but not its dynamics' (leaving the region a model is
 //!   valid in, say); a time limit belongs into the registry entry ([`crate::EnvSpec::max_episode_steps`]).
 //! * Observations are written into a row that the caller owns. `step` writes the observation *after* the step whatever
@@ -74,6 +74,18 @@ pub trait Env: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
         false
     }
 
+    /// Names of the environment's own metrics of an episode, such as `success`; constant over its life.
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Writes the metrics of the episode so far. Called in the state that ended the episode, before the reset, and only if
+    /// there are any.
+    ///
+    /// # Shapes
+    /// `out`: `[M]`, as [`Env::metric_names`] names them; zeros.
+    fn metrics(&self, _out: &mut [f64]) {}
+
     /// A picture of the current state.
     fn render(&self) -> Option<Frame> {
         None
@@ -90,25 +102,34 @@ pub trait Env: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
 pub struct Step {
     /// Reward of the action just taken.
     pub reward: f64,
+    /// Whether the episode goes on.
+    pub outcome: Outcome,
+}
+
+/// Whether an episode goes on after a step. It cannot end in both ways: what the dynamics end is not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The episode goes on.
+    Running,
     /// The dynamics reached an end: the value of what follows is zero.
-    pub terminated: bool,
+    Terminated,
     /// The episode was cut although the task goes on: a learner bootstraps from the observation just written.
-    pub truncated: bool,
+    Truncated,
 }
 
 impl Step {
     /// The episode goes on.
     pub fn running(reward: f64) -> Self {
-        Self { reward, terminated: false, truncated: false }
+        Self { reward, outcome: Outcome::Running }
     }
 
     /// The dynamics reached an end.
     pub fn terminated(reward: f64) -> Self {
-        Self { reward, terminated: true, truncated: false }
+        Self { reward, outcome: Outcome::Terminated }
     }
 
     /// The episode was cut; see the module's design discussion.
     pub fn truncated(reward: f64) -> Self {
-        Self { reward, terminated: false, truncated: true }
+        Self { reward, outcome: Outcome::Truncated }
     }
 }

@@ -52,7 +52,7 @@ pub enum EnvError {
         found: String,
     },
     /// One action is not in the action space.
-    #[error("action of environment {row} is not in {space}: got {found}")]
+    #[error("action of row {row} is not in {space}: got {found}")]
     InvalidAction {
         /// Row of the batch.
         row: usize,
@@ -62,9 +62,7 @@ pub enum EnvError {
         found: String,
     },
     /// An action that the environment's mask forbids in its current state.
-    #[error(
-        "action {action} of environment {row}, branch {branch}, is not legal now: allowed are {allowed:?}"
-    )]
+    #[error("action {action} of row {row}, branch {branch}, is not legal now: allowed are {allowed:?}")]
     MaskedAction {
         /// Row of the batch.
         row: usize,
@@ -76,7 +74,9 @@ pub enum EnvError {
         allowed: Vec<u32>,
     },
     /// A step after the end of an episode, with autoreset disabled.
-    #[error("environment {row} was stepped after its episode ended: reset it first (autoreset is disabled)")]
+    #[error(
+        "row {row} was stepped after its episode ended: reset its environment first (autoreset is disabled)"
+    )]
     StepAfterEnd {
         /// Row of the batch.
         row: usize,
@@ -84,8 +84,17 @@ pub enum EnvError {
     /// A step before the first reset.
     #[error("the simulator was stepped before its first reset")]
     StepBeforeReset,
+    /// A step was received that was not sent.
+    #[error("there is no step to receive: send one first")]
+    NothingSent,
+    /// Something else was asked for between the halves of a step.
+    #[error("{method} was called between send and receive: receive the step first")]
+    StepInFlight {
+        /// The method.
+        method: &'static str,
+    },
     /// The environment produced a number that is not finite.
-    #[error("environment {row} produced a {what} of {value}: rewards and observations must be numbers")]
+    #[error("row {row} produced a {what} of {value}: rewards and observations must be numbers")]
     NotANumber {
         /// Row of the batch.
         row: usize,
@@ -93,6 +102,15 @@ pub enum EnvError {
         what: &'static str,
         /// The value.
         value: f64,
+    },
+    /// The environment failed, for a reason that it gives itself.
+    #[error("the environment failed: {0}")]
+    Failed(String),
+    /// The environment's state cannot be saved.
+    #[error("the environment cannot be saved: {reason}")]
+    NotSnapshotable {
+        /// Why not.
+        reason: String,
     },
     /// A snapshot does not belong to this simulator, or is damaged.
     #[error("snapshot cannot be restored: {0}")]

@@ -3,8 +3,9 @@
 //! The main decision: environments live as entities of a [`bevy_ecs`] world, many to a world, and a whole world is
 //! stepped at once by a fixed, single-threaded schedule ([`simulator`]). What an agent sees of it is one batch
 //! interface, [`Simulator`], that fills buffers owned by the caller ([`StepBatch`]); what an environment author
-//! writes is either a plain struct ([`Env`]) or components and systems ([`EcsEnv`]). Autoreset, time limits, episode
-//! statistics, validation and snapshots are the simulator's work, so that both kinds share them.
+//! writes is a plain struct ([`Env`]), components and systems ([`EcsEnv`]), or something else that steps many
+//! environments at once ([`VectorEnv`]). Autoreset, time limits, episode statistics, wrappers and validation are put above
+//! it, so that all kinds share them.
 //!
 //! This crate knows nothing of networks or learning. It is the only one that names `bevy_ecs`.
 #![forbid(unsafe_code)]
@@ -12,14 +13,18 @@
 
 pub mod batch;
 pub mod board;
+mod builtin;
 pub mod check;
 pub mod classic;
+pub mod columns;
 pub mod contract;
 pub mod error;
+pub mod frames;
 mod math;
 pub mod memory;
 pub mod minatar;
 pub mod minigrid;
+pub mod monitor;
 pub mod multi_agent;
 pub mod physics;
 pub mod random;
@@ -27,6 +32,7 @@ pub mod registry;
 pub mod render;
 pub mod simulator;
 pub mod spaces;
+pub mod statistics;
 pub mod toy_text;
 pub mod vector;
 pub mod verify;
@@ -34,8 +40,9 @@ pub mod wrappers;
 
 pub use batch::{Action, ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, ObsRow, StepBatch};
 pub use check::check_env;
-pub use contract::{Env, Step};
+pub use contract::{Env, Outcome, Step};
 pub use error::EnvError;
+pub use monitor::Monitor;
 pub use random::{Pcg64, Seed};
 pub use registry::{EnvSpec, MakeOptions, Registry};
 pub use render::{Canvas, Frame};

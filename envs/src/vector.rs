@@ -1,4 +1,4 @@
-//! The vector environment: what the simulator's core and every wrapper are.
+//! The vector environment: what steps many environments at once. An ECS world is one, and so is every wrapper.
 //!
 //! # Design discussion
 //!
@@ -6,14 +6,21 @@
 //!   multi-agent environment), so that a batch has `N = E * A` rows: row `e * A + a` is agent `a` of arena `e`.
 //! * It never resets by itself. The [`Simulator`](crate::Simulator) on top of the stack owns autoreset, so a wrapper sees
 //!   the observation that ended an episode like any other one, and `final_observations` cannot skip a wrapper.
+//! * A step is two halves, [`VectorEnv::send`] and [`VectorEnv::receive`], so that an environment in another process can
+//!   work between them. Whoever has nothing to gain from it does all in [`VectorEnv::step`].
+//! * Not every environment can be saved. One that can overrides [`VectorEnv::snapshot_support`] and the five methods
+//!   below it; for all others they are errors that say so.
 //! * A call says which rows it is about. The others are *held*: what the buffers hold for them stays, and they are
 //!   reset before they are stepped again. That is what next-step autoreset, action repeat and agents that end before
 //!   their arena need, and nothing more.
 
+use std::ops::Range;
+
 use crate::batch::{ActionSpec, EpisodeStats, ObsBuffer, row_dtype};
+use crate::frames::Frames;
 use crate::random::Seed;
 use crate::spaces::Dtype;
-use crate::wrappers::{Frames, RunningStatistics};
+use crate::statistics::RunningStatistics;
 use crate::{ActionBatch, EnvError, Frame, Space, StepBatch};
 
 /// The sizes and spaces of a vector environment.
@@ -33,6 +40,8 @@ pub struct VectorInfo {
     pub num_agents: usize,
     /// How observations repeat earlier ones of their episode, if a frame stack is the last that changed them.
     pub frames: Option<Frames>,
+    /// Names of the environment's own metrics of an episode, `M` of them, such as `success`.
+    pub metrics: Vec<String>,
 }
 
 impl VectorInfo {
@@ -62,14 +71,60 @@ impl VectorInfo {
             action_masks: vec![true; rows * self.mask_len],
             active: vec![true; rows],
             episodes: Vec::with_capacity(rows),
+            episode_metrics: Vec::new(),
             final_observations: ObsBuffer::zeros(self.dtype(), 0),
         }
+    }
+
+    /// The rows of an environment.
+    pub fn rows_of_env(&self, env: usize) -> Range<usize> {
+        env * self.num_agents..(env + 1) * self.num_agents
     }
 
     /// The rows of the given environments.
     pub fn rows_of<'a>(&self, envs: &'a RowSet) -> impl Iterator<Item = usize> + use<'a> {
         let agents = self.num_agents;
         envs.iter().flat_map(move |env| env * agents..(env + 1) * agents)
+    }
+}
+
+impl StepBatch {
+    /// Copies the rows of environment `from` of another batch onto those of `to`. The lists of ended episodes stay.
+    ///
+    /// # Panics
+    /// If an environment does not exist, or a batch is not one of a simulator whose rows are as `info` says.
+    pub fn copy_env_from(&mut self, source: &Self, from: usize, to: usize, info: &VectorInfo) {
+        let (len, mask_len) = (info.observation_len(), info.mask_len);
+        for (from, to) in info.rows_of_env(from).zip(info.rows_of_env(to)) {
+            self.observations.copy_range(to * len, &source.observations, from * len, len);
+            let mask = &source.action_masks[from * mask_len..(from + 1) * mask_len];
+            self.action_masks[to * mask_len..(to + 1) * mask_len].copy_from_slice(mask);
+            self.rewards[to] = source.rewards[from];
+            self.terminated[to] = source.terminated[from];
+            self.truncated[to] = source.truncated[from];
+            self.active[to] = source.active[from];
+        }
+    }
+
+    /// Copies the rows of environment `from` onto those of `to`, as [`VectorEnv::fork`] does with its state: what is acted in
+    /// next is then the same in both. The lists of ended episodes stay.
+    ///
+    /// # Panics
+    /// If an environment does not exist, or the batch is not one of `info`.
+    pub fn copy_env(&mut self, from: usize, to: usize, info: &VectorInfo) {
+        let (source, target) = (info.rows_of_env(from), info.rows_of_env(to).start);
+        let scaled = |len: usize| (source.start * len..source.end * len, target * len);
+        let (range, at) = scaled(info.observation_len());
+        match &mut self.observations {
+            ObsBuffer::F32(values) => values.copy_within(range, at),
+            ObsBuffer::U8(values) => values.copy_within(range, at),
+        }
+        let (range, at) = scaled(info.mask_len);
+        self.action_masks.copy_within(range, at);
+        self.rewards.copy_within(source.clone(), target);
+        for flags in [&mut self.terminated, &mut self.truncated, &mut self.active] {
+            flags.copy_within(source.clone(), target);
+        }
     }
 }
 
@@ -150,55 +205,137 @@ impl RowSet {
 
 /// Many environments stepped together; see the module's design discussion.
 ///
-/// The simulator's core implements it, and so does every wrapper around another one; implement it for a wrapper of your
-/// own and stack it with [`MakeOptions::wrap`](crate::MakeOptions::wrap).
+/// Register one of your own with [`EnvSpec::vector`](crate::EnvSpec::vector). A wrapper of your own is best written as hooks
+/// ([`Wrapper`](crate::wrappers::Wrapper)), which hand on what they do not change, and stacked with
+/// [`MakeOptions::wrap`](crate::MakeOptions::wrap).
+///
+/// # Panics
+/// Methods that take the number of an environment or row may panic if there is no such one: the
+/// [`Simulator`](crate::Simulator) checks it.
 pub trait VectorEnv: Send {
     /// Sizes and spaces.
     fn info(&self) -> &VectorInfo;
 
-    /// Gives environment `e` the random stream of `seeds[e]` and starts an episode in each.
+    /// Gives environment `e` the random stream of `seeds[e]` and starts an episode in each. Fills all of `out` but the lists
+    /// of ended episodes and the active rows, which are the simulator's.
     ///
     /// # Errors
     /// If there is not one seed an environment.
     fn reset(&mut self, seeds: &[Seed], out: &mut StepBatch) -> Result<(), EnvError>;
 
-    /// Starts a new episode in the given environments; their generators run on. Other rows of `out` stay as they are.
-    ///
-    /// # Errors
-    /// None in the built-in environments.
-    fn reset_envs(&mut self, envs: &RowSet, out: &mut StepBatch) -> Result<(), EnvError>;
-
-    /// Steps the `active` rows and writes their observations, rewards, flags and masks. Other rows get reward zero and
-    /// no flags, and keep their observation. `actions` have been checked.
+    /// Starts a new episode in the given environments and writes its observations and masks; their generators run on.
+    /// Everything else of `out` stays, rewards and flags of these environments included.
     ///
     /// # Errors
     /// If an environment fails.
-    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError>;
+    fn reset_envs(&mut self, envs: &RowSet, out: &mut StepBatch) -> Result<(), EnvError>;
 
-    /// Return and length so far of a row's episode.
-    fn episode(&self, row: usize) -> EpisodeStats;
+    /// The first half of a step: hands over the actions of the `active` rows. `actions` have been checked.
+    ///
+    /// Next comes [`VectorEnv::receive`]; the simulator sees to it.
+    ///
+    /// # Errors
+    /// If an environment fails.
+    fn send(&mut self, actions: &ActionBatch, active: &RowSet) -> Result<(), EnvError>;
+
+    /// The second half of a step: writes observations, rewards, flags and masks of the rows that were sent as active. Other
+    /// rows get reward zero and no flags, and keep their observation and mask, which `out` still holds from the last call.
+    ///
+    /// # Errors
+    /// If an environment fails.
+    fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError>;
+
+    /// Both halves of a step; the same bits.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::send`] and [`VectorEnv::receive`].
+    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.send(actions, active)?;
+        self.receive(out)
+    }
+
+    /// Return and length so far of a row's episode; none if nobody counts them. An environment need not:
+    /// [`Monitor`](crate::Monitor) does, above each that is registered.
+    fn episode(&self, _row: usize) -> Option<EpisodeStats> {
+        None
+    }
+
+    /// Writes the environment's own metrics of a row's episode so far, as [`VectorInfo::metrics`] names them. Called when it
+    /// ended, before the reset, and only if there are any.
+    ///
+    /// # Shapes
+    /// `out`: `[M]`, zeros.
+    fn episode_metrics(&self, _row: usize, _out: &mut [f64]) {}
+
+    /// Whether snapshots can be taken, and single environments be saved, loaded and forked.
+    ///
+    /// # Errors
+    /// [`EnvError::NotSnapshotable`] with the reason if they cannot, which is the default.
+    fn snapshot_support(&self) -> Result<(), EnvError> {
+        Err(EnvError::NotSnapshotable { reason: "it saves no state".to_owned() })
+    }
 
     /// The whole state.
     ///
     /// # Errors
-    /// [`EnvError::Snapshot`] if it cannot be serialised.
-    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError>;
+    /// [`EnvError::NotSnapshotable`], or [`EnvError::Snapshot`] if the state cannot be serialised.
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        Err(unsupported("snapshot"))
+    }
 
     /// Takes on a state saved by [`VectorEnv::snapshot`].
     ///
     /// # Errors
-    /// [`EnvError::Snapshot`] if it belongs to something else or is damaged.
-    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
+    /// [`EnvError::NotSnapshotable`], or [`EnvError::Snapshot`] if it belongs to something else or is damaged.
+    fn restore(&mut self, _snapshot: &[u8]) -> Result<(), EnvError> {
+        Err(unsupported("restore"))
+    }
+
+    /// The state of one environment: its generator, its agents, and what is counted of its episode. Statistics that rows
+    /// share are not part of it.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::snapshot`].
+    fn save_env(&mut self, _env: usize) -> Result<Vec<u8>, EnvError> {
+        Err(unsupported("save_env"))
+    }
+
+    /// Gives one environment a state saved by [`VectorEnv::save_env`], of any environment of the same kind.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::restore`].
+    fn load_env(&mut self, _env: usize, _saved: &[u8]) -> Result<(), EnvError> {
+        Err(unsupported("load_env"))
+    }
+
+    /// Gives environment `to` the state of environment `from`: the same as saving and loading it, but cheaper.
+    ///
+    /// # Errors
+    /// [`EnvError::NotSnapshotable`].
+    fn fork(&mut self, _from: usize, _to: usize) -> Result<(), EnvError> {
+        Err(unsupported("fork"))
+    }
 
     /// A picture of an environment; none if it cannot be drawn.
-    fn render(&mut self, env: usize) -> Option<Frame>;
+    fn render(&mut self, _env: usize) -> Option<Frame> {
+        None
+    }
 
     /// An environment as text; none if it has no such form.
-    fn render_text(&mut self, env: usize) -> Option<String>;
+    fn render_text(&mut self, _env: usize) -> Option<String> {
+        None
+    }
 
     /// Sets an environment's state to one that has the given observation; false if it cannot. Counters and generators stay.
-    fn assume(&mut self, env: usize, observation: &[f32]) -> bool;
+    fn assume(&mut self, _env: usize, _observation: &[f32]) -> bool {
+        false
+    }
 
     /// Visits the running statistics of the stack, the innermost first.
-    fn visit_statistics(&mut self, visit: &mut dyn FnMut(&mut RunningStatistics));
+    fn visit_statistics(&mut self, _visit: &mut dyn FnMut(&mut RunningStatistics)) {}
+}
+
+/// Why a method of snapshots that an environment does not implement fails.
+fn unsupported(method: &str) -> EnvError {
+    EnvError::NotSnapshotable { reason: format!("it does not implement {method}") }
 }

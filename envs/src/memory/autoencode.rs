@@ -105,6 +105,7 @@ impl Env for Autoencode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
 
     #[test]
     fn naming_what_was_shown_in_reverse_earns_one() {
@@ -120,7 +121,7 @@ mod tests {
             }
             steps += 1;
             total += step.reward;
-            if step.terminated {
+            if step.outcome == Outcome::Terminated {
                 break;
             }
         }

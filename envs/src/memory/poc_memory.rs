@@ -186,6 +186,7 @@ impl Env for PocMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
 
     #[test]
     fn the_good_end_pays_and_the_signs_are_hidden_after_two_steps() {
@@ -202,7 +203,7 @@ mod tests {
                 steps += 1;
                 total += step.reward;
                 assert_eq!(obs[0] != 0.0, steps <= 2, "shown for two steps");
-                if step.terminated {
+                if step.outcome == Outcome::Terminated {
                     break;
                 }
             }

@@ -101,6 +101,7 @@ impl Env for RepeatPrevious {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Outcome;
 
     /// Plays an episode, naming what `pick` says of the suits seen so far.
     fn play(k: usize, pick: impl Fn(&[f32]) -> u32) -> (f64, u32) {
@@ -112,7 +113,7 @@ mod tests {
             seen.push(obs[0]);
             total += step.reward;
             steps += 1;
-            if step.terminated {
+            if step.outcome == Outcome::Terminated {
                 return (total, steps);
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::draw;
 use super::task::{Layout, Task};
 use super::view::{IMAGE_LEN, SIZE, View};
-use super::world::{GridAction, World};
+use super::world::{GridAction, Outcome, World};
 use crate::batch::Action;
 use crate::{Env, EnvError, Frame, Pcg64, Space, Step};
 
@@ -98,10 +98,10 @@ impl Env for MiniGrid {
         let action = GridAction::ALL[action.index()];
         let outcome = self.task.family_mut().act(&mut self.world, action, rng);
         self.observe(obs);
-        Step {
-            reward: outcome.reward,
-            terminated: outcome.terminated,
-            truncated: self.world.is_out_of_steps(),
+        match outcome {
+            Outcome { reward, terminated: true } => Step::terminated(reward),
+            Outcome { reward, .. } if self.world.is_out_of_steps() => Step::truncated(reward),
+            Outcome { reward, .. } => Step::running(reward),
         }
     }
 

@@ -167,7 +167,11 @@ fn max_steps_scales_the_reward_and_ends_the_episode() {
         (out.rewards[0], out.terminated[0], out.truncated[0])
     };
     assert_eq!(walk(10, &[2, 2, 1, 2, 2]), (1.0 - 0.9 * (5.0 / 10.0), true, false));
-    assert_eq!(walk(5, &[2, 2, 1, 2, 2]), (1.0 - 0.9, true, true));
+    assert_eq!(
+        walk(5, &[2, 2, 1, 2, 2]),
+        (1.0 - 0.9, true, false),
+        "an episode that ended is not cut as well"
+    );
     assert_eq!(walk(4, &[2, 2, 1, 2]), (0.0, false, true));
 }
 

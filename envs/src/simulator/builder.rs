@@ -16,6 +16,9 @@ pub(super) type Draw = dyn Fn(&mut World, Entity) -> Option<Frame> + Send + Sync
 /// Writes an arena as text.
 pub(super) type Write = dyn Fn(&mut World, Entity) -> Option<String> + Send + Sync;
 
+/// Writes the metrics of an acting entity's episode, given its arena and itself.
+pub(super) type Metrics = dyn Fn(&World, Entity, Entity, &mut [f64]) + Send + Sync;
+
 /// Sets an arena's state from an observation.
 pub(super) type Assume = dyn Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync;
 
@@ -54,8 +57,8 @@ impl RngIo {
 /// Arenas are entities with an [`Arena`] number, a [`Row`] and an [`EnvRng`]; entities that belong to an arena carry
 /// [`MemberOf`]. Where several agents act in an arena ([`EcsEnv::num_agents`]) each of them is an entity with an [`Agent`]
 /// and its own [`Row`], and the arena has no row.
-/// All state must be in components registered with the builder, and no component may hold an `Entity`: that is what
-/// makes a snapshot whole. Members of one kind should carry one set of components: their order is kept within a set.
+/// All state must be in components registered with the builder, and no component may hold an `Entity` or its arena's
+/// number: that is what makes a snapshot whole, and lets an arena's state be given to another one. Members of one kind should carry one set of components: their order is kept within a set.
 /// Nothing an arena does may depend on the order in which a query meets members (take a maximum, not a rounded sum):
 /// that order depends on what else is in the world.
 pub trait EcsEnv: Send + Sync + 'static {
@@ -94,6 +97,8 @@ pub struct SimulatorBuilder {
     pub(super) draw: Option<Box<Draw>>,
     pub(super) write: Option<Box<Write>>,
     pub(super) assume: Option<Box<Assume>>,
+    pub(super) metric_names: &'static [&'static str],
+    pub(super) metrics: Option<Box<Metrics>>,
 }
 
 impl SimulatorBuilder {
@@ -137,6 +142,8 @@ impl SimulatorBuilder {
             draw: None,
             write: None,
             assume: None,
+            metric_names: &[],
+            metrics: None,
         }
     }
 
@@ -246,6 +253,20 @@ impl SimulatorBuilder {
         assume: impl Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync + 'static,
     ) -> &mut Self {
         self.assume = Some(Box::new(assume));
+        self
+    }
+
+    /// Names the environment's own metrics of an episode, such as `success`, and says how they are read.
+    ///
+    /// `metrics` gets an arena, the entity that acts in the row (one of its agents, or the arena itself) and a slot for each
+    /// name, zero at first. It is called when the row's episode ended, before the reset.
+    pub fn metrics(
+        &mut self,
+        names: &'static [&'static str],
+        metrics: impl Fn(&World, Entity, Entity, &mut [f64]) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.metric_names = names;
+        self.metrics = Some(Box::new(metrics));
         self
     }
 

@@ -1,17 +1,18 @@
 //! The ECS simulator: many environments in one world, stepped together.
 //!
 //! A [`Simulator`] holds a fixed number of environments (a *shard* of a run): a world ([`WorldEnv`]), the wrappers stacked
-//! on it, and on top of both what every environment shares: checked actions, autoreset, final observations and episode
-//! statistics. One tick of the world runs a fixed, single-threaded schedule of system sets, [`Phase`]:
+//! on it, and on top of both what every environment shares: checked actions, autoreset and final observations. Any other
+//! [`VectorEnv`] can take the world's place. One tick of the world runs a fixed, single-threaded schedule of system sets, [`Phase`]:
 //! `Act → Dynamics → Outcome → Observe`; a reset runs `Autoreset → Observe` for the arenas concerned. Two systems of a set
 //! that touch the same data without a stated order are an error when the world is built, so a tick has one possible
 //! result. Parallelism is across simulators, never inside one.
 //!
-//! Invariant: nothing outside the components registered with the [`SimulatorBuilder`], the episode counters, the
-//! wrappers' own state and the autoreset bookkeeping survives from one tick to the next; a [`Simulator::snapshot`] is
-//! therefore whole.
+//! Invariant: nothing outside the components registered with the [`SimulatorBuilder`], the counters of the
+//! [`Monitor`](crate::Monitor), the wrappers' own state and the autoreset bookkeeping survives from one tick to the next; a
+//! [`Simulator::snapshot`] is therefore whole.
 
 mod builder;
+mod save;
 mod schedule;
 mod single;
 mod snapshot;
@@ -27,11 +28,11 @@ pub use schedule::{
 pub use single::SingleEnv;
 pub use world::WorldEnv;
 
-use crate::batch::{ActionBatch, ActionSpec, StepBatch};
+use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, StepBatch};
 use crate::random::Seed;
+use crate::statistics::RunningStatistics;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
-use crate::wrappers::RunningStatistics;
-use crate::{EnvError, Frame, Space};
+use crate::{EnvError, Frame, Monitor, Space};
 
 /// When an episode that ended is reset; Gymnasium's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +47,6 @@ pub enum Autoreset {
     Disabled,
 }
 
-/// What a snapshot holds.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    started: bool,
-    waiting: Vec<bool>,
-    env: Vec<u8>,
-}
-
 /// `E` environments of one kind, stepped together: `N` rows, one for each acting agent.
 pub struct Simulator {
     env: Box<dyn VectorEnv>,
@@ -61,6 +54,8 @@ pub struct Simulator {
     observation_len: usize,
     autoreset: Autoreset,
     started: bool,
+    /// Whether a step was sent and not yet received.
+    in_flight: bool,
     /// Rows whose episode has ended and that wait for the reset of their environment.
     waiting: Vec<bool>,
     num_waiting: usize,
@@ -83,23 +78,29 @@ impl Simulator {
     /// Builds a world of `num_envs` environments, without wrappers.
     ///
     /// # Errors
-    /// As [`WorldEnv::new`].
+    /// As [`WorldEnv::new`] and [`Monitor::new`].
     pub fn new(
         env: &dyn EcsEnv,
         num_envs: usize,
         max_episode_steps: Option<u32>,
         autoreset: Autoreset,
     ) -> Result<Self, EnvError> {
-        Ok(Self::over(Box::new(WorldEnv::new(env, num_envs, max_episode_steps)?), autoreset))
+        let world = Box::new(WorldEnv::new(env, num_envs)?);
+        Ok(Self::over(Box::new(Monitor::new(world, max_episode_steps)?), autoreset))
     }
 
-    /// Puts autoreset, checks and statistics on top of a vector environment.
+    /// Puts autoreset and checks on top of a vector environment that has a [`Monitor`] in it.
+    ///
+    /// # Panics
+    /// If nobody in it counts episodes ([`VectorEnv::episode`]).
     pub fn over(env: Box<dyn VectorEnv>, autoreset: Autoreset) -> Self {
+        assert!(env.episode(0).is_some(), "a simulator needs a Monitor in its vector environment");
         let info = env.info().clone();
         Self {
             observation_len: info.observation_len(),
             autoreset,
             started: false,
+            in_flight: false,
             waiting: vec![false; info.num_rows()],
             num_waiting: 0,
             active: RowSet::all(info.num_rows()),
@@ -177,16 +178,16 @@ impl Simulator {
     /// Gives environment `i` the random stream of `seeds[i]` and starts an episode in each.
     ///
     /// # Errors
-    /// [`EnvError::Setting`] if there is not one seed an environment.
+    /// [`EnvError::Setting`] if there is not one seed an environment, [`EnvError::StepInFlight`] between the halves of a step.
     pub fn reset_with(&mut self, seeds: &[Seed], out: &mut StepBatch) -> Result<(), EnvError> {
+        self.not_in_flight("reset")?;
         self.fit(out);
         self.env.reset(seeds, out)?;
         self.started = true;
         self.waiting.fill(false);
         self.num_waiting = 0;
         out.active.fill(true);
-        out.episodes.clear();
-        out.final_observations.resize(0);
+        clear_ended(out);
         Ok(())
     }
 
@@ -194,19 +195,11 @@ impl Simulator {
     /// observation, which `out` must still hold from the last call.
     ///
     /// # Errors
-    /// [`EnvError::Setting`] for one that does not exist, [`EnvError::StepBeforeReset`] before the first reset.
+    /// [`EnvError::Setting`] for one that does not exist, [`EnvError::StepBeforeReset`] before the first reset,
+    /// [`EnvError::StepInFlight`] between the halves of a step.
     pub fn reset_envs(&mut self, envs: &[u32], out: &mut StepBatch) -> Result<(), EnvError> {
-        if !self.started {
-            return Err(EnvError::StepBeforeReset);
-        }
-        if let Some(env) = envs.iter().find(|&&env| env as usize >= self.num_envs()) {
-            let found = env.to_string();
-            return Err(EnvError::Setting {
-                field: "environment",
-                expected: "below the number of environments",
-                found,
-            });
-        }
+        self.is_ready("reset_envs")?;
+        envs.iter().try_for_each(|&env| self.exists(env as usize))?;
         self.fit(out);
         self.ended.clear();
         for &env in envs {
@@ -226,56 +219,46 @@ impl Simulator {
     /// For a wrong or masked-out action, a step before the first reset or after an end, or a reward that is not a number.
     /// After a wrong action nothing has been stepped.
     pub fn step(&mut self, actions: &ActionBatch, out: &mut StepBatch) -> Result<(), EnvError> {
-        if !self.started {
-            return Err(EnvError::StepBeforeReset);
-        }
-        actions.validate(&self.info.action_spec, &self.info.action_space, self.num_rows())?;
+        self.is_ready("step")?;
         self.fit(out);
-        if self.info.mask_len > 0 {
-            actions.validate_masks(&self.info.action_spec, &out.action_masks)?;
-        }
-        self.begin_tick(out)?;
+        self.begin_tick(actions, &out.action_masks)?;
         self.env.step(actions, &self.active, out)?;
-        if !self.ended.is_empty() {
-            self.reset_ended(out)?;
-        }
-        self.collect_ended(out)?;
-        match out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
-            true => Ok(()),
-            false => {
-                let row = out.rewards.iter().position(|reward| !reward.is_finite()).unwrap_or(0);
-                Err(EnvError::NotANumber { row, what: "reward", value: out.rewards[row] })
-            }
-        }
+        self.end_tick(out)
     }
 
-    /// The whole state of all environments and wrappers: restored, it has the same future.
+    /// The first half of [`Simulator::step`]: checks the actions and hands them over. Environments that run elsewhere work on
+    /// while the caller does something else; [`Simulator::receive`] gets what they did, the same bits as a step.
     ///
-    /// The current observations are not part of it: they are the caller's, in its last [`StepBatch`].
-    ///
-    /// # Errors
-    /// [`EnvError::Snapshot`] if a component cannot be serialised.
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        let saved = Saved { started: self.started, waiting: self.waiting.clone(), env: self.env.snapshot()? };
-        postcard::to_stdvec(&saved).map_err(|error| EnvError::Snapshot(error.to_string()))
-    }
-
-    /// Takes on a state saved by [`Simulator::snapshot`] of a simulator of the same kind and size.
+    /// `last` is the batch of the last call, whose masks say what is legal.
     ///
     /// # Errors
-    /// [`EnvError::Snapshot`] if it belongs to another kind or size, or is damaged.
-    pub fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        let saved: Saved =
-            postcard::from_bytes(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
-        self.env.restore(&saved.env)?;
-        if saved.waiting.len() != self.waiting.len() {
-            let (expected, found) = (self.waiting.len(), saved.waiting.len());
-            return Err(EnvError::Snapshot(format!("expected {expected} rows, found {found}")));
+    /// As [`Simulator::step`], [`EnvError::StepInFlight`] if the last step was not received, and [`EnvError::Setting`] if
+    /// `last` is not of this simulator. After a wrong action nothing has been sent.
+    pub fn send(&mut self, actions: &ActionBatch, last: &StepBatch) -> Result<(), EnvError> {
+        self.is_ready("send")?;
+        let masks = last.action_masks.len();
+        if masks != self.num_rows() * self.info.mask_len {
+            let expected = "as long as the rows' masks together";
+            return Err(EnvError::Setting { field: "action_masks", expected, found: masks.to_string() });
         }
-        self.started = saved.started;
-        self.num_waiting = saved.waiting.iter().filter(|&&waiting| waiting).count();
-        self.waiting = saved.waiting;
+        self.begin_tick(actions, &last.action_masks)?;
+        self.env.send(actions, &self.active)?;
+        self.in_flight = true;
         Ok(())
+    }
+
+    /// The second half of [`Simulator::step`]: fills `out`, which must still hold the last batch.
+    ///
+    /// # Errors
+    /// [`EnvError::NothingSent`] without a step that was sent, or as [`Simulator::step`]. The step is over all the same: what
+    /// may follow is a reset.
+    pub fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        if !std::mem::take(&mut self.in_flight) {
+            return Err(EnvError::NothingSent);
+        }
+        self.fit(out);
+        self.env.receive(out)?;
+        self.end_tick(out)
     }
 
     /// A picture of an environment; none if it cannot be drawn or does not exist.
@@ -298,12 +281,33 @@ impl Simulator {
         self.env.visit_statistics(visit);
     }
 
-    /// Says which rows take part in this tick, and which environments are reset instead.
-    fn begin_tick(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+    /// That an episode has begun and no step is in flight.
+    fn is_ready(&self, method: &'static str) -> Result<(), EnvError> {
+        if self.started { self.not_in_flight(method) } else { Err(EnvError::StepBeforeReset) }
+    }
+
+    fn not_in_flight(&self, method: &'static str) -> Result<(), EnvError> {
+        if self.in_flight { Err(EnvError::StepInFlight { method }) } else { Ok(()) }
+    }
+
+    /// That there is an environment of this number.
+    fn exists(&self, env: usize) -> Result<(), EnvError> {
+        if env < self.num_envs() {
+            return Ok(());
+        }
+        let (field, expected) = ("environment", "below the number of environments");
+        Err(EnvError::Setting { field, expected, found: env.to_string() })
+    }
+
+    /// Checks the actions, and says which rows take part in this tick and which environments are reset instead.
+    fn begin_tick(&mut self, actions: &ActionBatch, masks: &[bool]) -> Result<(), EnvError> {
+        actions.validate(&self.info.action_spec, &self.info.action_space, self.num_rows())?;
+        if self.info.mask_len > 0 {
+            actions.validate_masks(&self.info.action_spec, masks)?;
+        }
         self.ended.clear();
         if self.num_waiting == 0 {
             self.active.fill();
-            out.active.fill(true);
             return Ok(());
         }
         let agents = self.info.num_agents;
@@ -316,13 +320,28 @@ impl Simulator {
             }
         }
         self.active.clear();
-        for (row, (&waiting, active)) in self.waiting.iter().zip(&mut out.active).enumerate() {
-            *active = !waiting;
-            if !waiting {
-                self.active.insert(row);
+        (0..self.waiting.len()).filter(|&row| !self.waiting[row]).for_each(|row| self.active.insert(row));
+        Ok(())
+    }
+
+    /// Says which rows were stepped, resets what was over before the tick and reports what ended in it.
+    fn end_tick(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        if self.active.is_all() {
+            out.active.fill(true);
+        } else {
+            out.active.iter_mut().zip(&self.waiting).for_each(|(active, waiting)| *active = !waiting);
+        }
+        if !self.ended.is_empty() {
+            self.reset_ended(out)?;
+        }
+        self.collect_ended(out)?;
+        match out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
+            true => Ok(()),
+            false => {
+                let row = out.rewards.iter().position(|reward| !reward.is_finite()).unwrap_or(0);
+                Err(EnvError::NotANumber { row, what: "reward", value: out.rewards[row] })
             }
         }
-        Ok(())
     }
 
     /// Resets the environments in `ended`.
@@ -342,8 +361,7 @@ impl Simulator {
     fn collect_ended(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
         /// Most chunks have no end: one vectorised look decides.
         const CHUNK: usize = 64;
-        out.episodes.clear();
-        out.final_observations.resize(0);
+        clear_ended(out);
         let (agents, len) = (self.info.num_agents, self.observation_len);
         let at_once = agents == 1 && self.autoreset == Autoreset::SameStep;
         let chunks = out.terminated.chunks(CHUNK).zip(out.truncated.chunks(CHUNK));
@@ -357,7 +375,7 @@ impl Simulator {
                 }
                 let row = chunk * CHUNK + i;
                 out.final_observations.extend_from(&out.observations, row * len, len);
-                out.episodes.push(self.env.episode(row));
+                self.record_episode(row, &mut out.episodes, &mut out.episode_metrics)?;
                 if at_once {
                     self.ended.insert(row);
                     continue;
@@ -374,6 +392,23 @@ impl Simulator {
         if self.ended.is_empty() { Ok(()) } else { self.reset_ended(out) }
     }
 
+    /// Adds the statistics and metrics of an episode that ended.
+    fn record_episode(
+        &self,
+        row: usize,
+        episodes: &mut Vec<EpisodeStats>,
+        metrics: &mut Vec<f64>,
+    ) -> Result<(), EnvError> {
+        let uncounted = || EnvError::Failed("nobody counts its episodes".to_owned());
+        episodes.push(self.env.episode(row).ok_or_else(uncounted)?);
+        if !self.info.metrics.is_empty() {
+            let start = metrics.len();
+            metrics.resize(start + self.info.metrics.len(), 0.0);
+            self.env.episode_metrics(row, &mut metrics[start..]);
+        }
+        Ok(())
+    }
+
     /// Gives the caller's buffers the right sizes.
     fn fit(&self, out: &mut StepBatch) {
         let rows = self.num_rows();
@@ -386,6 +421,13 @@ impl Simulator {
         out.truncated.resize(rows, false);
         out.active.resize(rows, true);
     }
+}
+
+/// Empties the lists of what ended.
+fn clear_ended(out: &mut StepBatch) {
+    out.episodes.clear();
+    out.episode_metrics.clear();
+    out.final_observations.resize(0);
 }
 
 #[cfg(test)]

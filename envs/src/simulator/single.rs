@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::{EcsEnv, SimulatorBuilder};
 use super::schedule::{ActionMasks, Actions, EnvRng, Observations, Outcomes, Row, Scope};
+use crate::contract::Outcome;
 use crate::{Env, Space};
 
 /// A plain-struct environment in the simulator: every arena holds a copy of the struct.
@@ -35,6 +36,11 @@ impl<E: Env> EcsEnv for SingleEnv<E> {
         if self.0.has_action_mask() {
             simulator.observe(mask::<E>);
         }
+        simulator.metrics(self.0.metric_names(), |world, arena, _, out| {
+            if let Some(instance) = world.get::<Instance<E>>(arena) {
+                instance.0.metrics(out);
+            }
+        });
     }
 }
 
@@ -49,8 +55,8 @@ fn step<E: Env>(
     scope.for_each(&mut arenas, |(&row, mut instance, mut rng)| {
         let step = instance.0.step(actions.row(row), &mut rng.0, observations.row_mut(row));
         outcomes.rewards[row.index()] = step.reward;
-        outcomes.terminated[row.index()] = step.terminated;
-        outcomes.truncated[row.index()] = step.truncated;
+        outcomes.terminated[row.index()] = step.outcome == Outcome::Terminated;
+        outcomes.truncated[row.index()] = step.outcome == Outcome::Truncated;
     });
 }
 

@@ -1,4 +1,4 @@
-//! Saving and restoring a world, column by column.
+//! Saving, restoring and copying what is in a world, column by column.
 
 use bevy_ecs::component::Mutable;
 use bevy_ecs::prelude::*;
@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::schedule::{Arena, MemberOf};
 use crate::EnvError;
 
-/// How one component type is saved and restored.
+/// How one component type is saved, restored and copied.
 pub(super) struct ComponentIo {
     pub(super) name: &'static str,
     save: fn(&World, &[Entity]) -> Result<Vec<u8>, postcard::Error>,
     load: fn(&mut World, &[Entity], &[u8]) -> Result<(), String>,
+    copy: fn(&mut World, Entity, Entity),
 }
 
 impl ComponentIo {
@@ -32,21 +33,36 @@ impl ComponentIo {
                     return Err(format!("expected {} values, got {}", entities.len(), column.len()));
                 }
                 for (&entity, value) in entities.iter().zip(column) {
-                    let mut entity = world.entity_mut(entity);
-                    match (entity.get_mut::<C>(), value) {
-                        (Some(mut old), Some(new)) => *old = new,
-                        (None, Some(new)) => {
-                            entity.insert(new);
-                        }
-                        (Some(_), None) => {
-                            entity.remove::<C>();
-                        }
-                        (None, None) => {}
-                    }
+                    put(world, entity, value);
                 }
                 Ok(())
             },
+            copy: |world, from, to| {
+                let value = world.get::<C>(from).cloned();
+                put(world, to, value);
+            },
         }
+    }
+
+    /// Gives entity `to` a copy of what `from` has of this component.
+    #[inline]
+    pub(super) fn copy(&self, world: &mut World, from: Entity, to: Entity) {
+        (self.copy)(world, from, to);
+    }
+}
+
+/// Makes an entity's component a value, or takes it away.
+fn put<C: Component<Mutability = Mutable>>(world: &mut World, entity: Entity, value: Option<C>) {
+    let mut entity = world.entity_mut(entity);
+    match (entity.get_mut::<C>(), value) {
+        (Some(mut old), Some(new)) => *old = new,
+        (None, Some(new)) => {
+            entity.insert(new);
+        }
+        (Some(_), None) => {
+            entity.remove::<C>();
+        }
+        (None, None) => {}
     }
 }
 
@@ -89,15 +105,37 @@ impl Columns {
     }
 }
 
-/// The entities that belong to arenas, in the order in which queries meet them, with their arenas.
-pub(super) fn members(world: &mut World) -> (Vec<Entity>, Vec<Arena>) {
-    world.query::<(Entity, &MemberOf)>().iter(world).map(|(entity, member)| (entity, member.0)).unzip()
-}
+/// The entities that belong to arenas.
+pub(super) struct Members(QueryState<(Entity, &'static MemberOf)>);
 
-/// Replaces all members by fresh entities of the given arenas, to be filled from columns.
-pub(super) fn respawn_members(world: &mut World, arenas: &[Arena]) -> Vec<Entity> {
-    for entity in members(world).0 {
-        world.despawn(entity);
+impl Members {
+    pub(super) fn new(world: &mut World) -> Self {
+        Self(world.query())
     }
-    arenas.iter().map(|&arena| world.spawn(MemberOf(arena)).id()).collect()
+
+    /// All of them in the order in which queries meet them, with their arenas.
+    pub(super) fn all(&mut self, world: &World) -> (Vec<Entity>, Vec<Arena>) {
+        self.0.iter(world).map(|(entity, member)| (entity, member.0)).unzip()
+    }
+
+    /// Those of an arena, in the order in which queries meet them.
+    pub(super) fn of(&mut self, world: &World, arena: Arena) -> Vec<Entity> {
+        self.0.iter(world).filter(|(_, member)| member.0 == arena).map(|(entity, _)| entity).collect()
+    }
+
+    /// Replaces all of them by fresh entities of the given arenas, to be filled from columns.
+    pub(super) fn replace_all(&mut self, world: &mut World, arenas: &[Arena]) -> Vec<Entity> {
+        for entity in self.all(world).0 {
+            world.despawn(entity);
+        }
+        arenas.iter().map(|&arena| world.spawn(MemberOf(arena)).id()).collect()
+    }
+
+    /// Replaces those of an arena by `count` fresh entities, to be filled.
+    pub(super) fn replace(&mut self, world: &mut World, arena: Arena, count: usize) -> Vec<Entity> {
+        for entity in self.of(world, arena) {
+            world.despawn(entity);
+        }
+        (0..count).map(|_| world.spawn(MemberOf(arena)).id()).collect()
+    }
 }

@@ -109,7 +109,7 @@ fn a_wrong_action_steps_nothing() {
     let (mut simulator, mut out) = make(&counter(3), 2, Autoreset::SameStep);
     let before = simulator.snapshot().unwrap();
     let error = simulator.step(&ActionBatch::Discrete(vec![0, 3]), &mut out).unwrap_err();
-    assert_eq!(error.to_string(), "action of environment 1 is not in Discrete(3): got 3");
+    assert_eq!(error.to_string(), "action of row 1 is not in Discrete(3): got 3");
     assert_eq!(simulator.snapshot().unwrap(), before);
 }
 

@@ -3,16 +3,16 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::builder::{Assume, Draw, EcsEnv, RngIo, SimulatorBuilder, Write};
+use super::builder::{Assume, Draw, EcsEnv, Metrics, RngIo, SimulatorBuilder, Write};
 use super::schedule::{ActionMasks, Actions, Arena, Observations, Outcomes, Scope};
 use super::snapshot;
-use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
+use crate::batch::{ActionBatch, ActionSpec, ObsBuffer, StepBatch};
+use crate::columns::{from_bytes, to_bytes};
 use crate::random::Seed;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
-use crate::wrappers::RunningStatistics;
 use crate::{EnvError, Frame};
 
-/// Arenas of one kind in one world, stepped together; never resets by itself.
+/// Arenas of one kind in one world, stepped together; never resets by itself and counts nothing.
 pub struct WorldEnv {
     world: World,
     step: Schedule,
@@ -28,25 +28,28 @@ pub struct WorldEnv {
     draw: Option<Box<Draw>>,
     write: Option<Box<Write>>,
     assume: Option<Box<Assume>>,
-    episodes: Episodes,
-    max_episode_steps: u32,
-}
-
-/// Counters of every row's episode.
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Episodes {
-    returns: Vec<f64>,
-    lengths: Vec<u32>,
+    metrics: Option<Box<Metrics>>,
+    members: snapshot::Members,
+    /// The rows of a step that was sent.
+    sent: RowSet,
 }
 
 /// What a snapshot holds.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     num_envs: u64,
-    episodes: Episodes,
     arenas: snapshot::Columns,
     agents: snapshot::Columns,
     member_arenas: Vec<Arena>,
+    members: snapshot::Columns,
+}
+
+/// What is saved of one arena.
+#[derive(Serialize, Deserialize)]
+struct SavedArena {
+    arena: snapshot::Columns,
+    agents: snapshot::Columns,
+    num_members: u32,
     members: snapshot::Columns,
 }
 
@@ -72,9 +75,8 @@ impl WorldEnv {
     /// Builds a world of `num_envs` arenas.
     ///
     /// # Errors
-    /// If `num_envs` is zero or over 2³¹, the time limit is zero, the action space cannot be stepped in a batch, or the
-    /// systems' order is ambiguous.
-    pub fn new(env: &dyn EcsEnv, num_envs: usize, max_episode_steps: Option<u32>) -> Result<Self, EnvError> {
+    /// If `num_envs` is zero or over 2³¹, the action space cannot be stepped in a batch, or the systems' order is ambiguous.
+    pub fn new(env: &dyn EcsEnv, num_envs: usize) -> Result<Self, EnvError> {
         let num_agents = env.num_agents().unwrap_or(1);
         if num_agents == 0 {
             let found = "0".to_owned();
@@ -84,14 +86,10 @@ impl WorldEnv {
             let found = num_envs.to_string();
             return Err(EnvError::Setting { field: "num_envs", expected: "between 1 and 2^31", found });
         }
-        if max_episode_steps == Some(0) {
-            let found = "0".to_owned();
-            return Err(EnvError::Setting { field: "max_episode_steps", expected: "at least 1", found });
-        }
         let (observation_space, action_space) = (env.observation_space(), env.action_space());
         let action_spec = ActionSpec::of(&action_space)?;
         let mask_len = if env.has_action_mask() { action_spec.mask_len() } else { 0 };
-        let info = VectorInfo {
+        let mut info = VectorInfo {
             observation_space,
             action_space,
             action_spec,
@@ -99,6 +97,7 @@ impl WorldEnv {
             num_envs,
             num_agents,
             frames: None,
+            metrics: Vec::new(),
         };
 
         let mut builder = SimulatorBuilder::new(num_envs, env.num_agents());
@@ -110,8 +109,10 @@ impl WorldEnv {
             .constant(Scope::new(num_envs));
         env.build(&mut builder);
         builder.finish()?;
-        let rows = info.num_rows();
+        info.metrics = builder.metric_names.iter().map(|&name| name.to_owned()).collect();
         Ok(Self {
+            members: snapshot::Members::new(&mut builder.world),
+            sent: RowSet::none(info.num_rows()),
             world: builder.world,
             step: builder.step,
             reset: builder.reset,
@@ -125,8 +126,7 @@ impl WorldEnv {
             draw: builder.draw,
             write: builder.write,
             assume: builder.assume,
-            episodes: Episodes { returns: vec![0.0; rows], lengths: vec![0; rows] },
-            max_episode_steps: max_episode_steps.unwrap_or(u32::MAX),
+            metrics: builder.metrics,
         })
     }
 
@@ -146,10 +146,6 @@ impl WorldEnv {
     }
 
     fn start_episodes(&mut self, envs: &RowSet, out: &mut StepBatch) {
-        for row in self.info.rows_of(envs) {
-            self.episodes.returns[row] = 0.0;
-            self.episodes.lengths[row] = 0;
-        }
         self.set_scope(envs);
         self.swap_buffers(out);
         self.reset.run(&mut self.world);
@@ -189,24 +185,49 @@ impl WorldEnv {
         idle
     }
 
-    /// Adds up returns and lengths, and truncates at the time limit.
-    fn score(&mut self, active: &RowSet, out: &mut StepBatch) {
-        let Episodes { returns, lengths } = &mut self.episodes;
-        let limit = self.max_episode_steps;
+    /// Hands the actions to the systems.
+    fn act(&mut self, actions: &ActionBatch) {
+        self.world.resource_mut::<Actions>().batch.copy_range(0, actions, 0, actions.len());
+    }
+
+    /// Runs a tick of the active rows with the actions handed over.
+    fn advance(&mut self, active: &RowSet, out: &mut StepBatch) {
+        let mut release = None;
         if active.is_all() {
-            let columns = returns.iter_mut().zip(lengths.iter_mut());
-            for (((total, length), reward), truncated) in columns.zip(&out.rewards).zip(&mut out.truncated) {
-                *total += reward;
-                *length += 1;
-                *truncated |= *length >= limit;
+            self.world.resource_mut::<Scope>().set_all();
+        } else {
+            let envs = self.envs_with(active);
+            self.set_scope(&envs);
+            // A system may work on whole columns, held arenas included: those are reset before they are stepped again,
+            // but their generators must not have moved.
+            let held: Vec<Entity> = (0..self.arenas.len())
+                .filter(|&env| !envs.contains(env))
+                .map(|env| self.arenas[env])
+                .collect();
+            release = Some((self.rng.keep)(&self.world, &held));
+        }
+        out.rewards.fill(0.0);
+        out.terminated.fill(false);
+        out.truncated.fill(false);
+        let last = self.idle_rows(active, out);
+        self.swap_buffers(out);
+        self.step.run(&mut self.world);
+        self.swap_buffers(out);
+        if let Some(release) = release {
+            release(&mut self.world);
+            last.restore(&self.info, out);
+            for row in (0..self.info.num_rows()).filter(|&row| !active.contains(row)) {
+                out.rewards[row] = 0.0;
+                out.terminated[row] = false;
+                out.truncated[row] = false;
             }
-            return;
         }
-        for row in active.iter() {
-            returns[row] += out.rewards[row];
-            lengths[row] += 1;
-            out.truncated[row] |= lengths[row] >= limit;
-        }
+    }
+
+    /// The acting entities of an arena that does not act itself.
+    fn agents_of(&self, env: usize) -> std::ops::Range<usize> {
+        let per_arena = self.agents.len() / self.arenas.len();
+        env * per_arena..(env + 1) * per_arena
     }
 }
 
@@ -235,66 +256,50 @@ impl VectorEnv for WorldEnv {
         Ok(())
     }
 
-    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
-        let mut release = None;
-        if active.is_all() {
-            self.world.resource_mut::<Scope>().set_all();
-        } else {
-            let envs = self.envs_with(active);
-            self.set_scope(&envs);
-            // A system may work on whole columns, held arenas included: those are reset before they are stepped again,
-            // but their generators must not have moved.
-            let held: Vec<Entity> = (0..self.arenas.len())
-                .filter(|&env| !envs.contains(env))
-                .map(|env| self.arenas[env])
-                .collect();
-            release = Some((self.rng.keep)(&self.world, &held));
-        }
-        out.rewards.fill(0.0);
-        out.terminated.fill(false);
-        out.truncated.fill(false);
-        let last = self.idle_rows(active, out);
-        self.swap_buffers(out);
-        self.world.resource_mut::<Actions>().batch.copy_range(0, actions, 0, actions.len());
-        self.step.run(&mut self.world);
-        self.swap_buffers(out);
-        if let Some(release) = release {
-            release(&mut self.world);
-            last.restore(&self.info, out);
-            for row in (0..self.info.num_rows()).filter(|&row| !active.contains(row)) {
-                out.rewards[row] = 0.0;
-                out.terminated[row] = false;
-                out.truncated[row] = false;
-            }
-        }
-        self.score(active, out);
+    fn send(&mut self, actions: &ActionBatch, active: &RowSet) -> Result<(), EnvError> {
+        self.act(actions);
+        self.sent.copy_from(active);
         Ok(())
     }
 
-    fn episode(&self, row: usize) -> EpisodeStats {
-        EpisodeStats {
-            row: row as u32,
-            episode_return: self.episodes.returns[row],
-            episode_length: self.episodes.lengths[row],
+    fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        let sent = std::mem::take(&mut self.sent);
+        self.advance(&sent, out);
+        self.sent = sent;
+        Ok(())
+    }
+
+    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.act(actions);
+        self.advance(active, out);
+        Ok(())
+    }
+
+    fn episode_metrics(&self, row: usize, out: &mut [f64]) {
+        if let Some(metrics) = &self.metrics {
+            let arena = self.arenas[row / self.info.num_agents];
+            metrics(&self.world, arena, self.agents.get(row).copied().unwrap_or(arena), out);
         }
     }
 
+    fn snapshot_support(&self) -> Result<(), EnvError> {
+        Ok(())
+    }
+
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        let (members, member_arenas) = snapshot::members(&mut self.world);
+        let (members, member_arenas) = self.members.all(&self.world);
         let saved = Saved {
             num_envs: self.arenas.len() as u64,
-            episodes: self.episodes.clone(),
             arenas: snapshot::Columns::save(&self.world, &self.arenas, &self.arena_components)?,
             agents: snapshot::Columns::save(&self.world, &self.agents, &self.agent_components)?,
             members: snapshot::Columns::save(&self.world, &members, &self.member_components)?,
             member_arenas,
         };
-        postcard::to_stdvec(&saved).map_err(|error| EnvError::Snapshot(error.to_string()))
+        to_bytes(&saved)
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        let saved: Saved =
-            postcard::from_bytes(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
+        let saved: Saved = from_bytes(snapshot)?;
         if saved.num_envs != self.arenas.len() as u64 {
             return Err(EnvError::Snapshot(format!(
                 "expected {} environments, found {}",
@@ -304,9 +309,46 @@ impl VectorEnv for WorldEnv {
         }
         saved.arenas.load(&mut self.world, &self.arenas, &self.arena_components)?;
         saved.agents.load(&mut self.world, &self.agents, &self.agent_components)?;
-        let members = snapshot::respawn_members(&mut self.world, &saved.member_arenas);
-        saved.members.load(&mut self.world, &members, &self.member_components)?;
-        self.episodes = saved.episodes;
+        let members = self.members.replace_all(&mut self.world, &saved.member_arenas);
+        saved.members.load(&mut self.world, &members, &self.member_components)
+    }
+
+    fn save_env(&mut self, env: usize) -> Result<Vec<u8>, EnvError> {
+        let (world, agents) = (&self.world, &self.agents[self.agents_of(env)]);
+        let members = self.members.of(world, Arena(env as u32));
+        to_bytes(&SavedArena {
+            arena: snapshot::Columns::save(world, &self.arenas[env..=env], &self.arena_components)?,
+            agents: snapshot::Columns::save(world, agents, &self.agent_components)?,
+            num_members: members.len() as u32,
+            members: snapshot::Columns::save(world, &members, &self.member_components)?,
+        })
+    }
+
+    fn load_env(&mut self, env: usize, saved: &[u8]) -> Result<(), EnvError> {
+        let saved: SavedArena = from_bytes(saved)?;
+        saved.arena.load(&mut self.world, &self.arenas[env..=env], &self.arena_components)?;
+        let agents = &self.agents[self.agents_of(env)];
+        saved.agents.load(&mut self.world, agents, &self.agent_components)?;
+        let members = self.members.replace(&mut self.world, Arena(env as u32), saved.num_members as usize);
+        saved.members.load(&mut self.world, &members, &self.member_components)
+    }
+
+    fn fork(&mut self, from: usize, to: usize) -> Result<(), EnvError> {
+        for component in &self.arena_components {
+            component.copy(&mut self.world, self.arenas[from], self.arenas[to]);
+        }
+        for (from, to) in self.agents_of(from).zip(self.agents_of(to)) {
+            for component in &self.agent_components {
+                component.copy(&mut self.world, self.agents[from], self.agents[to]);
+            }
+        }
+        let sources = self.members.of(&self.world, Arena(from as u32));
+        let targets = self.members.replace(&mut self.world, Arena(to as u32), sources.len());
+        for component in &self.member_components {
+            for (&from, &to) in sources.iter().zip(&targets) {
+                component.copy(&mut self.world, from, to);
+            }
+        }
         Ok(())
     }
 
@@ -326,6 +368,4 @@ impl VectorEnv for WorldEnv {
             _ => false,
         }
     }
-
-    fn visit_statistics(&mut self, _visit: &mut dyn FnMut(&mut RunningStatistics)) {}
 }

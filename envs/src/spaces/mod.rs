@@ -22,6 +22,7 @@ mod contains;
 mod display;
 mod error;
 mod flatten;
+mod image;
 mod pack;
 mod sample;
 mod saved;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use boxes::{BoxSpace, Dtype};
 pub use error::SpaceError;
+pub(crate) use image::ImageLayout;
 pub use value::Value;
 
 use saved::SavedSpace;

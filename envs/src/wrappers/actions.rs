@@ -1,6 +1,7 @@
 //! Wrappers of actions: repeat, stickiness, clipping, another range.
 
-use super::{Context, Frames, Moment, Wrapper, load_column, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, refused};
+use crate::columns::{ActionColumn, Column};
 use crate::random::Generator;
 use crate::vector::{RowSet, VectorInfo};
 use crate::{ActionBatch, ActionSpec, EnvError, Pcg64, Seed, Space, StepBatch};
@@ -43,11 +44,10 @@ pub struct StickyAction {
     /// Place in the stack.
     depth: u32,
     rngs: Vec<Pcg64>,
-    /// `[N, width]`.
-    last: Option<ActionBatch>,
+    /// What was really done last.
+    last: ActionColumn,
     /// Rows that have acted in their episode.
     acted: Vec<bool>,
-    width: usize,
 }
 
 impl StickyAction {
@@ -62,14 +62,9 @@ impl StickyAction {
         }
         let rows = info.num_rows();
         let rngs = vec![Pcg64::seed_from(0); rows];
-        Ok(Self {
-            probability,
-            depth,
-            rngs,
-            last: None,
-            acted: vec![false; rows],
-            width: info.action_spec.width(),
-        })
+        let batch = ActionBatch::zeros(&info.action_spec, rows);
+        let last = ActionColumn { batch, width: info.action_spec.width() };
+        Ok(Self { probability, depth, rngs, last, acted: vec![false; rows] })
     }
 }
 
@@ -91,13 +86,13 @@ impl Wrapper for StickyAction {
     }
 
     fn actions(&mut self, actions: &mut ActionBatch, active: &RowSet) {
-        let last = self.last.get_or_insert_with(|| actions.clone());
+        let ActionColumn { batch: last, width } = &mut self.last;
         for row in active.iter() {
             let sticks = self.rngs[row].random() < self.probability;
             if sticks && self.acted[row] {
-                actions.copy_range(row * self.width, last, row * self.width, self.width);
+                actions.copy_range(row * *width, last, row * *width, *width);
             } else {
-                last.copy_range(row * self.width, actions, row * self.width, self.width);
+                last.copy_range(row * *width, actions, row * *width, *width);
             }
             self.acted[row] = true;
         }
@@ -110,20 +105,10 @@ impl Wrapper for StickyAction {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&(to_bytes(&self.rngs)?, to_bytes(&self.acted)?, &self.last))
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let (rngs, acted, last): (Vec<u8>, Vec<u8>, Option<ActionBatch>) = super::from_bytes(bytes)?;
-        if last.as_ref().is_some_and(|last| last.len() != self.acted.len() * self.width) {
-            return Err(EnvError::Snapshot(
-                "the last actions of a sticky_action are of another size".to_owned(),
-            ));
-        }
-        self.last = last;
-        load_column(&mut self.rngs, &rngs)?;
-        load_column(&mut self.acted, &acted)
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.rngs);
+        visit(&mut self.acted);
+        visit(&mut self.last);
     }
 }
 

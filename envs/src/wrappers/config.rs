@@ -10,18 +10,8 @@ use super::{
     RecordVideo, RescaleAction, StickyAction, TimeLimit, Wrapped, Wrapper,
 };
 use crate::EnvError;
+use crate::frames::Padding;
 use crate::vector::VectorEnv;
-
-/// What a frame stack holds before there are enough frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Padding {
-    /// Copies of the episode's first observation.
-    #[default]
-    Reset,
-    /// Zeros.
-    Zero,
-}
 
 /// One wrapper of a stack, as a TOML table with its `kind` and settings.
 ///

@@ -1,35 +1,14 @@
 //! Data augmentation at the source: random shifts and crops of images.
 
 use super::actions::row_streams;
-use super::{Context, Wrapper, load_column, refused, to_bytes};
+use super::{Context, Wrapper, refused};
 use crate::batch::{ObsBuffer, ObsElement};
-use crate::spaces::BoxSpace;
+use crate::columns::Column;
+use crate::spaces::{BoxSpace, ImageLayout};
 use crate::vector::VectorInfo;
 use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
 
-/// How an image lies in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) channels: usize,
-    /// `[H, W, C]` instead of `[C, H, W]`.
-    pub(super) channels_last: bool,
-}
-
-impl Layout {
-    /// The layout of a box of three dimensions: channels first if the first dimension is less than both others
-    /// (Stable-Baselines3's rule).
-    pub(super) fn of(bounds: &BoxSpace) -> Option<Self> {
-        match *bounds.shape() {
-            [a, b, c] if a < b && a < c => {
-                Some(Self { height: b, width: c, channels: a, channels_last: false })
-            }
-            [a, b, c] => Some(Self { height: a, width: b, channels: c, channels_last: true }),
-            _ => None,
-        }
-    }
-
+impl ImageLayout {
     fn of_images(wrapper: &'static str, space: &Space) -> Result<(Self, BoxSpace), EnvError> {
         match space {
             Space::Box(bounds) if bounds.shape().len() == 3 => {
@@ -96,7 +75,7 @@ impl RandomShift {
     /// # Errors
     /// If observations are no images, or `pad` is zero or as large as the image.
     pub fn new(pad: u32, depth: u32, info: &VectorInfo) -> Result<Self, EnvError> {
-        let (from, _) = Layout::of_images("random_shift", &info.observation_space)?;
+        let (from, _) = ImageLayout::of_images("random_shift", &info.observation_space)?;
         if pad == 0 || pad as usize >= from.height.min(from.width) {
             let message = format!("pad must be at least 1 and less than the image's sides, got {pad}");
             return Err(refused("random_shift", message));
@@ -111,7 +90,7 @@ impl RandomCrop {
     /// # Errors
     /// If observations are no images, or the window is empty or larger than them.
     pub fn new(height: usize, width: usize, depth: u32, info: &VectorInfo) -> Result<Self, EnvError> {
-        let (from, bounds) = Layout::of_images("random_crop", &info.observation_space)?;
+        let (from, bounds) = ImageLayout::of_images("random_crop", &info.observation_space)?;
         if height == 0 || width == 0 || height > from.height || width > from.width {
             let message = format!(
                 "expected a window of at least 1 by 1 and at most {} by {}, got {height} by {width}",
@@ -119,7 +98,7 @@ impl RandomCrop {
             );
             return Err(refused("random_crop", message));
         }
-        let to = Layout { height, width, ..from };
+        let to = ImageLayout { height, width, ..from };
         let shape =
             if from.channels_last { [height, width, from.channels] } else { [from.channels, height, width] };
         let least = bounds.low().iter().copied().fold(f32::INFINITY, f32::min);
@@ -131,8 +110,8 @@ impl RandomCrop {
 
 /// What both share: a window at a random place of each row's image.
 struct Window {
-    from: Layout,
-    to: Layout,
+    from: ImageLayout,
+    to: ImageLayout,
     depth: u32,
     rngs: Vec<Pcg64>,
     /// Copies of images that are changed in place.
@@ -140,7 +119,7 @@ struct Window {
 }
 
 impl Window {
-    fn new(from: Layout, to: Layout, depth: u32, info: &VectorInfo) -> Self {
+    fn new(from: ImageLayout, to: ImageLayout, depth: u32, info: &VectorInfo) -> Self {
         let len = from.height * from.width * from.channels;
         let rngs = vec![Pcg64::seed_from(0); info.num_rows()];
         Self { from, to, depth, rngs, scratch: ObsBuffer::zeros(info.dtype(), len) }
@@ -189,12 +168,8 @@ impl Wrapper for RandomShift {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&self.window.rngs)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        load_column(&mut self.window.rngs, bytes)
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.window.rngs);
     }
 }
 
@@ -218,11 +193,7 @@ impl Wrapper for RandomCrop {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&self.window.rngs)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        load_column(&mut self.window.rngs, bytes)
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.window.rngs);
     }
 }

@@ -14,24 +14,26 @@ mod images;
 mod normalize;
 mod observations;
 mod outcomes;
-mod statistics;
 mod video;
 mod wrapped;
 
 use crate::batch::EpisodeStats;
+use crate::columns::Column;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, ObsBuffer, Seed, StepBatch};
 
 pub use actions::{ActionRepeat, ClipAction, RescaleAction, StickyAction};
-pub use config::{Padding, WrapperConfig};
-pub use frame_stack::{FrameStack, Frames};
+pub use config::WrapperConfig;
+pub use frame_stack::FrameStack;
 pub use images::{RandomCrop, RandomShift};
 pub use normalize::{NormalizeObservation, NormalizeReward};
 pub use observations::{FlattenObservation, MaskObservation, ObservationNoise};
 pub use outcomes::{ClipReward, RecordStatistics, TimeLimit};
-pub use statistics::{Moments, RunningStatistics};
 pub use video::RecordVideo;
 pub use wrapped::Wrapped;
+
+pub use crate::frames::{Frames, Padding};
+pub use crate::statistics::{Moments, RunningStatistics};
 
 /// Whether rows have just been reset or stepped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,42 +110,25 @@ pub trait Wrapper: Send {
         None
     }
 
-    /// The whole state.
+    /// Visits the columns of its state that belong to rows, in a fixed order. Nothing else is needed for them to be part of
+    /// snapshots and to follow an environment that is saved, loaded or forked.
+    fn visit_columns(&mut self, _visit: &mut dyn FnMut(&mut dyn Column)) {}
+
+    /// The state that belongs to no row, such as running statistics.
     ///
     /// # Errors
     /// [`EnvError::Snapshot`].
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
+    fn save_shared(&self) -> Result<Vec<u8>, EnvError> {
         Ok(Vec::new())
     }
 
-    /// Takes on a saved state.
+    /// Takes on a state saved by [`Wrapper::save_shared`].
     ///
     /// # Errors
     /// [`EnvError::Snapshot`] if it does not fit or is damaged.
-    fn load(&mut self, _bytes: &[u8]) -> Result<(), EnvError> {
+    fn load_shared(&mut self, _bytes: &[u8]) -> Result<(), EnvError> {
         Ok(())
     }
-}
-
-/// A state as bytes.
-fn to_bytes(state: &impl serde::Serialize) -> Result<Vec<u8>, EnvError> {
-    postcard::to_stdvec(state).map_err(|error| EnvError::Snapshot(error.to_string()))
-}
-
-/// A state from bytes.
-fn from_bytes<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
-    postcard::from_bytes(bytes).map_err(|error| EnvError::Snapshot(error.to_string()))
-}
-
-/// Takes on a saved column if it has the right length.
-fn load_column<T: serde::de::DeserializeOwned>(column: &mut Vec<T>, bytes: &[u8]) -> Result<(), EnvError> {
-    let saved: Vec<T> = from_bytes(bytes)?;
-    if saved.len() != column.len() {
-        let message = format!("expected {} values of a wrapper, found {}", column.len(), saved.len());
-        return Err(EnvError::Snapshot(message));
-    }
-    *column = saved;
-    Ok(())
 }
 
 /// A wrapper that does not fit, or is set up wrongly.

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Frames, Moment, RunningStatistics, Wrapper, from_bytes, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, refused};
 use crate::batch::ObsElement;
+use crate::columns::{Column, from_bytes, to_bytes};
 use crate::spaces::Dtype;
+use crate::statistics::RunningStatistics;
 use crate::vector::VectorInfo;
 use crate::{EnvError, Space, StepBatch};
 
@@ -81,11 +83,11 @@ impl Wrapper for NormalizeObservation {
         Some(&mut self.statistics)
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
+    fn save_shared(&self) -> Result<Vec<u8>, EnvError> {
         to_bytes(&self.statistics)
     }
 
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+    fn load_shared(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         load_statistics(&mut self.statistics, bytes)
     }
 }
@@ -149,14 +151,16 @@ impl Wrapper for NormalizeReward {
         Some(&mut self.statistics)
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&(to_bytes(&self.returns)?, to_bytes(&self.statistics)?))
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.returns);
     }
 
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let (returns, statistics): (Vec<u8>, Vec<u8>) = from_bytes(bytes)?;
-        super::load_column(&mut self.returns, &returns)?;
-        load_statistics(&mut self.statistics, &statistics)
+    fn save_shared(&self) -> Result<Vec<u8>, EnvError> {
+        to_bytes(&self.statistics)
+    }
+
+    fn load_shared(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        load_statistics(&mut self.statistics, bytes)
     }
 }
 

@@ -3,8 +3,9 @@
 use rand_distr::{Distribution, StandardNormal};
 
 use super::actions::row_streams;
-use super::{Context, Wrapper, load_column, refused, to_bytes};
+use super::{Context, Wrapper, refused};
 use crate::batch::{ObsBuffer, ObsElement};
+use crate::columns::Column;
 use crate::spaces::{BoxSpace, Dtype};
 use crate::vector::VectorInfo;
 use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
@@ -282,11 +283,7 @@ impl Wrapper for ObservationNoise {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&self.rngs)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        load_column(&mut self.rngs, bytes)
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.rngs);
     }
 }

@@ -1,9 +1,8 @@
 //! Wrappers of outcomes: time limit, clipped rewards, episode statistics.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Context, Frames, Moment, Wrapper, from_bytes, load_column, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, refused};
 use crate::batch::EpisodeStats;
+use crate::columns::Column;
 use crate::vector::VectorInfo;
 use crate::{EnvError, StepBatch};
 
@@ -44,12 +43,8 @@ impl Wrapper for TimeLimit {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&self.lengths)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        load_column(&mut self.lengths, bytes)
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.lengths);
     }
 }
 
@@ -94,7 +89,6 @@ impl Wrapper for ClipReward {
 
 /// Counts returns and lengths where it stands in the stack: outside [`ClipReward`], of clipped rewards. Without it,
 /// statistics are of the environment's own rewards and steps.
-#[derive(Clone, Serialize, Deserialize)]
 pub struct RecordStatistics {
     returns: Vec<f64>,
     lengths: Vec<u32>,
@@ -134,16 +128,8 @@ impl Wrapper for RecordStatistics {
         Some(EpisodeStats { row: row as u32, episode_return, episode_length })
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
-        to_bytes(self)
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let saved: Self = from_bytes(bytes)?;
-        if saved.returns.len() != self.returns.len() || saved.lengths.len() != self.lengths.len() {
-            return Err(EnvError::Snapshot("episode statistics are of another number of rows".to_owned()));
-        }
-        *self = saved;
-        Ok(())
+    fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
+        visit(&mut self.returns);
+        visit(&mut self.lengths);
     }
 }

@@ -1,14 +1,12 @@
-//! Tests of wrappers: what each does, and that a stack keeps the contract of environments.
+//! Tests of wrappers: what each does.
 
-use proptest::prelude::*;
+mod contract;
+
 use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::registry::NoArguments;
-use crate::{
-    Action, Autoreset, Env, EnvSpec, MakeOptions, Pcg64, Registry, Simulator, Space, Step, WrapperConfig,
-    check_env,
-};
+use crate::{Action, Env, EnvSpec, MakeOptions, Pcg64, Registry, Simulator, Space, Step, WrapperConfig};
 
 /// Counts steps; observes the count and the action, rewards the count.
 #[derive(Clone, Serialize, Deserialize)]
@@ -405,41 +403,6 @@ fn wrappers_that_do_not_fit_say_why() {
     assert!(unknown.contains("stack") && unknown.contains("num_stack"), "{unknown}");
 }
 
-/// Wrappers that leave a row's trajectory its own, each with an environment it fits.
-fn contract_cases() -> Vec<EnvSpec> {
-    let clock_wrappers = [
-        "kind = 'time_limit'\nmax_episode_steps = 5",
-        "kind = 'frame_stack'\nnum_stack = 3",
-        "kind = 'sticky_action'",
-        "kind = 'action_repeat'\nrepeats = 2",
-        "kind = 'clip_reward'",
-        "kind = 'clip_action'",
-        "kind = 'rescale_action'",
-        "kind = 'flatten_observation'",
-        "kind = 'mask_observation'\nindices = [0]",
-        "kind = 'mask_observation'\nindices = [1]\ndrop = true",
-        "kind = 'observation_noise'\nstd = 0.1",
-        "kind = 'record_statistics'",
-    ];
-    let picture_wrappers = [
-        "kind = 'random_shift'\npad = 2",
-        "kind = 'random_crop'\nheight = 2\nwidth = 3",
-        "kind = 'frame_stack'\nnum_stack = 2",
-    ];
-    // Statistics outside, so that they count the steps that the check counts.
-    let counted = WrapperConfig::RecordStatistics {};
-    let clocks = clock_wrappers.iter().map(|text| clock().wrapper(config(text)).wrapper(counted.clone()));
-    let pictures = picture_wrappers.iter().map(|text| picture().wrapper(config(text)));
-    clocks.chain(pictures).collect()
-}
-
-#[test]
-fn every_wrapper_keeps_the_contract() {
-    for spec in contract_cases() {
-        check_env(&spec).unwrap();
-    }
-}
-
 #[test]
 fn running_statistics_survive_a_snapshot() {
     for text in ["kind = 'normalize_observation'", "kind = 'normalize_reward'"] {
@@ -458,51 +421,5 @@ fn running_statistics_survive_a_snapshot() {
         assert!(
             other.restore(&snapshot).unwrap_err().to_string().contains("expected the wrapper clip_reward")
         );
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// Any stack of wrappers, any autoreset mode: the batch stays consistent and a snapshot has the same future.
-    #[test]
-    fn stacks_of_wrappers_keep_their_promises(
-        chosen in proptest::collection::vec(0..9_usize, 0..4),
-        seed in 0..1000_u64,
-        mode in 0..2_usize,
-        actions in proptest::collection::vec(-2.0..=2.0_f32, 60),
-    ) {
-        let texts = [
-            "kind = 'time_limit'\nmax_episode_steps = 5", "kind = 'frame_stack'\nnum_stack = 2",
-            "kind = 'sticky_action'", "kind = 'action_repeat'\nrepeats = 2", "kind = 'clip_reward'",
-            "kind = 'observation_noise'\nstd = 0.1", "kind = 'normalize_observation'",
-            "kind = 'normalize_reward'", "kind = 'record_statistics'",
-        ];
-        let autoreset = [Autoreset::SameStep, Autoreset::NextStep][mode];
-        let wrappers: Vec<WrapperConfig> = chosen.iter().map(|&i| config(texts[i])).collect();
-        let options = MakeOptions { num_envs: 3, wrappers, autoreset, ..Default::default() };
-        let mut simulator = clock().make(&options).unwrap();
-        let mut out = simulator.new_batch();
-        simulator.reset(seed, &mut out).unwrap();
-        let mut copy = None;
-        for (tick, &action) in actions.iter().enumerate() {
-            let batch = ActionBatch::Continuous(vec![action; 3]);
-            simulator.step(&batch, &mut out).unwrap();
-            prop_assert!(out.rewards.iter().all(|reward| reward.is_finite()));
-            prop_assert!(out.observations.as_f32().iter().all(|value| value.is_finite()));
-            for row in 0..3_u32 {
-                let ended = out.terminated[row as usize] || out.truncated[row as usize];
-                prop_assert_eq!(ended, out.episodes.iter().any(|episode| episode.row == row));
-            }
-            prop_assert_eq!(out.final_observations.len(), out.episodes.len() * simulator.observation_len());
-            if tick == 20 {
-                let mut other = clock().make(&options).unwrap();
-                other.restore(&simulator.snapshot().unwrap()).unwrap();
-                copy = Some((other, out.clone()));
-            } else if let Some((other, other_out)) = &mut copy {
-                other.step(&batch, other_out).unwrap();
-                prop_assert_eq!(&out, &*other_out);
-            }
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Frames, Moment, Wrapper, from_bytes, refused, to_bytes};
+use super::{Context, Frames, Moment, Wrapper, refused};
+use crate::columns::{from_bytes, to_bytes};
 use crate::render::{self, Frame};
 use crate::vector::VectorInfo;
 use crate::{EnvError, StepBatch};
@@ -15,7 +16,7 @@ const MAX_FRAMES: usize = 2000;
 /// Records episodes of the first environment as `episode-N.gif`.
 ///
 /// The files of a run that was killed and resumed are whole ones only: a recording that was cut by the kill begins with the
-/// next episode that is due.
+/// next episode that is due. A state that is given to the first environment amid a recording shows there as a jump.
 pub struct RecordVideo {
     directory: PathBuf,
     every: u64,
@@ -80,11 +81,11 @@ impl Wrapper for RecordVideo {
         Ok(())
     }
 
-    fn save(&self) -> Result<Vec<u8>, EnvError> {
+    fn save_shared(&self) -> Result<Vec<u8>, EnvError> {
         to_bytes(&self.episodes)
     }
 
-    fn load(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+    fn load_shared(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         self.episodes = from_bytes(bytes)?;
         self.frames.clear();
         Ok(())

@@ -1,9 +1,13 @@
 //! A wrapper around a vector environment.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Moment, RunningStatistics, Wrapper, from_bytes, to_bytes};
+use super::{Context, Moment, Wrapper};
 use crate::batch::EpisodeStats;
+use crate::columns::{from_bytes, to_bytes};
+use crate::statistics::RunningStatistics;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, ObsBuffer, Seed, StepBatch};
 
@@ -18,13 +22,17 @@ pub struct Wrapped<W> {
     /// The rows of an environment's reset, and those still running in an action repeat.
     rows: RowSet,
     rewards: Vec<f64>,
+    /// The rows of a step that was sent.
+    sent: RowSet,
 }
 
-/// What a snapshot holds.
+/// What is saved of all rows, or of one environment's.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     name: String,
-    wrapper: Vec<u8>,
+    columns: Vec<Vec<u8>>,
+    /// What belongs to no row; nothing where one environment is saved.
+    shared: Vec<u8>,
     /// What the environment inside wrote last, where that is not what the caller holds: a frame stack in there goes on
     /// from it.
     inner: Option<ObsBuffer>,
@@ -42,7 +50,8 @@ impl<W: Wrapper> Wrapped<W> {
         let inner = (info.observation_space != env.info().observation_space).then(|| env.info().new_batch());
         let rows = info.num_rows();
         let actions = ActionBatch::zeros(&env.info().action_spec, rows);
-        Ok(Self { env, wrapper, info, inner, actions, rows: RowSet::none(rows), rewards: vec![0.0; rows] })
+        let (none, rewards) = (RowSet::none(rows), vec![0.0; rows]);
+        Ok(Self { env, wrapper, info, inner, actions, rows: none.clone(), rewards, sent: none })
     }
 
     /// Runs the wrapper's hook on the rows.
@@ -71,15 +80,33 @@ impl<W: Wrapper> Wrapped<W> {
         result
     }
 
-    /// Steps the environment inside several times; a row stops at the end of its episode.
+    /// Lets the wrapper change the actions on their way in, in a copy; whether there is one.
+    fn change(&mut self, actions: &ActionBatch, active: &RowSet) -> bool {
+        let changes = self.wrapper.changes_actions();
+        if changes || self.wrapper.repeats() > 1 {
+            self.actions.copy_range(0, actions, 0, actions.len());
+            self.wrapper.actions(&mut self.actions, active);
+        }
+        changes
+    }
+
+    /// Takes what the first step inside gave on its way out.
+    fn finish(&mut self, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
+        let repeats = self.wrapper.repeats();
+        if repeats > 1 {
+            self.repeat(repeats, active, out)?;
+        }
+        self.after(Moment::Step, active, out)
+    }
+
+    /// Steps the environment inside again until it was stepped `repeats` times; a row stops at the end of its episode.
     fn repeat(&mut self, repeats: u32, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
         let mut running = std::mem::take(&mut self.rows);
         running.copy_from(active);
         self.rewards.fill(0.0);
         let mut flags: Vec<(usize, bool, bool)> = Vec::new();
-        for repeat in 0..repeats {
+        for repeat in 1..=repeats {
             let target = self.inner.as_mut().unwrap_or(out);
-            self.env.step(&self.actions, &running, target)?;
             for (sum, reward) in self.rewards.iter_mut().zip(&target.rewards) {
                 *sum += reward;
             }
@@ -88,7 +115,10 @@ impl<W: Wrapper> Wrapped<W> {
                 .filter(|&row| target.terminated[row] || target.truncated[row])
                 .collect::<Vec<_>>();
             flags.extend(ended.iter().map(|&row| (row, target.terminated[row], target.truncated[row])));
-            if !ended.is_empty() && repeat + 1 < repeats {
+            if repeat == repeats {
+                break;
+            }
+            if !ended.is_empty() {
                 let left: Vec<usize> = running.iter().filter(|row| !ended.contains(row)).collect();
                 running.clear();
                 left.into_iter().for_each(|row| running.insert(row));
@@ -96,6 +126,7 @@ impl<W: Wrapper> Wrapped<W> {
                     break;
                 }
             }
+            self.env.step(&self.actions, &running, target)?;
         }
         let target = self.inner.as_mut().unwrap_or(out);
         target.rewards.copy_from_slice(&self.rewards);
@@ -105,6 +136,54 @@ impl<W: Wrapper> Wrapped<W> {
         }
         self.rows = running;
         Ok(())
+    }
+
+    /// What is saved of some rows, given what is saved of the environment inside.
+    fn save(&mut self, rows: Range<usize>, shared: Vec<u8>, env: Vec<u8>) -> Result<Vec<u8>, EnvError> {
+        let mut columns = Vec::new();
+        self.wrapper.visit_columns(&mut |column| columns.push(column.save(rows.clone())));
+        let columns = columns.into_iter().collect::<Result<_, _>>()?;
+        let inner = self.inner.as_ref().map(|inner| {
+            let len = self.env.info().observation_len();
+            let mut observations = ObsBuffer::zeros(self.env.info().dtype(), 0);
+            observations.extend_from(&inner.observations, rows.start * len, rows.len() * len);
+            observations
+        });
+        to_bytes(&Saved { name: self.wrapper.name().to_owned(), columns, shared, inner, env })
+    }
+
+    /// Takes on what was saved of some rows, but for what belongs to no row and what is inside.
+    fn load(&mut self, rows: Range<usize>, saved: &Saved) -> Result<(), EnvError> {
+        let len = self.env.info().observation_len();
+        let expected = self.inner.as_ref().map(|inner| (inner.observations.dtype(), rows.len() * len));
+        if saved.inner.as_ref().map(|buffer| (buffer.dtype(), buffer.len())) != expected {
+            let message = format!("the observations inside {} are of another size", saved.name);
+            return Err(EnvError::Snapshot(message));
+        }
+        if let (Some(inner), Some(saved)) = (&mut self.inner, &saved.inner) {
+            inner.observations.copy_range(rows.start * len, saved, 0, saved.len());
+        }
+        let mut columns = saved.columns.iter();
+        let mut loaded = Ok(());
+        self.wrapper.visit_columns(&mut |column| {
+            if loaded.is_ok() {
+                loaded = match columns.next() {
+                    Some(bytes) => column.load(rows.clone(), bytes),
+                    None => Err(EnvError::Snapshot(format!("{} lacks a column", saved.name))),
+                };
+            }
+        });
+        loaded
+    }
+
+    /// Reads what was saved of a wrapper of this kind.
+    fn read(&self, bytes: &[u8]) -> Result<Saved, EnvError> {
+        let saved: Saved = from_bytes(bytes)?;
+        if saved.name == self.wrapper.name() {
+            return Ok(saved);
+        }
+        let message = format!("expected the wrapper {}, found {}", self.wrapper.name(), saved.name);
+        Err(EnvError::Snapshot(message))
     }
 }
 
@@ -138,47 +217,69 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
         })
     }
 
-    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
-        let repeats = self.wrapper.repeats();
-        if self.wrapper.changes_actions() || repeats > 1 {
-            self.actions.copy_range(0, actions, 0, actions.len());
-            self.wrapper.actions(&mut self.actions, active);
-        }
-        if repeats > 1 {
-            self.repeat(repeats, active, out)?;
-        } else {
-            let actions = if self.wrapper.changes_actions() { &self.actions } else { actions };
-            self.env.step(actions, active, self.inner.as_mut().unwrap_or(out))?;
-        }
-        self.after(Moment::Step, active, out)
+    fn send(&mut self, actions: &ActionBatch, active: &RowSet) -> Result<(), EnvError> {
+        self.sent.copy_from(active);
+        let changed = self.change(actions, active);
+        self.env.send(if changed { &self.actions } else { actions }, active)
     }
 
-    fn episode(&self, row: usize) -> EpisodeStats {
-        self.wrapper.episode(row).unwrap_or_else(|| self.env.episode(row))
+    fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        self.env.receive(self.inner.as_mut().unwrap_or(out))?;
+        let sent = std::mem::take(&mut self.sent);
+        let result = self.finish(&sent, out);
+        self.sent = sent;
+        result
+    }
+
+    fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
+        let changed = self.change(actions, active);
+        let actions = if changed { &self.actions } else { actions };
+        self.env.step(actions, active, self.inner.as_mut().unwrap_or(out))?;
+        self.finish(active, out)
+    }
+
+    fn episode(&self, row: usize) -> Option<EpisodeStats> {
+        self.wrapper.episode(row).or_else(|| self.env.episode(row))
+    }
+
+    fn episode_metrics(&self, row: usize, out: &mut [f64]) {
+        self.env.episode_metrics(row, out);
+    }
+
+    fn snapshot_support(&self) -> Result<(), EnvError> {
+        self.env.snapshot_support()
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        let name = self.wrapper.name().to_owned();
-        let inner = self.inner.as_ref().map(|inner| inner.observations.clone());
-        to_bytes(&Saved { name, wrapper: self.wrapper.save()?, inner, env: self.env.snapshot()? })
+        let (shared, env) = (self.wrapper.save_shared()?, self.env.snapshot()?);
+        self.save(0..self.info.num_rows(), shared, env)
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        let saved: Saved = from_bytes(snapshot)?;
-        if saved.name != self.wrapper.name() {
-            let message = format!("expected the wrapper {}, found {}", self.wrapper.name(), saved.name);
-            return Err(EnvError::Snapshot(message));
-        }
-        let shape = |buffer: &ObsBuffer| (buffer.dtype(), buffer.len());
-        if saved.inner.as_ref().map(shape) != self.inner.as_ref().map(|inner| shape(&inner.observations)) {
-            let message = format!("the observations inside {} are of another size", saved.name);
-            return Err(EnvError::Snapshot(message));
-        }
-        if let (Some(inner), Some(saved)) = (&mut self.inner, saved.inner) {
-            inner.observations = saved;
-        }
-        self.wrapper.load(&saved.wrapper)?;
+        let saved = self.read(snapshot)?;
+        self.load(0..self.info.num_rows(), &saved)?;
+        self.wrapper.load_shared(&saved.shared)?;
         self.env.restore(&saved.env)
+    }
+
+    fn save_env(&mut self, env: usize) -> Result<Vec<u8>, EnvError> {
+        let inside = self.env.save_env(env)?;
+        self.save(self.info.rows_of_env(env), Vec::new(), inside)
+    }
+
+    fn load_env(&mut self, env: usize, saved: &[u8]) -> Result<(), EnvError> {
+        let saved = self.read(saved)?;
+        self.load(self.info.rows_of_env(env), &saved)?;
+        self.env.load_env(env, &saved.env)
+    }
+
+    fn fork(&mut self, from: usize, to: usize) -> Result<(), EnvError> {
+        let (rows, at) = (self.info.rows_of_env(from), self.info.rows_of_env(to).start);
+        self.wrapper.visit_columns(&mut |column| column.copy(rows.clone(), at));
+        if let Some(inner) = &mut self.inner {
+            inner.copy_env(from, to, self.env.info());
+        }
+        self.env.fork(from, to)
     }
 
     fn render(&mut self, env: usize) -> Option<Frame> {

@@ -1,7 +1,7 @@
 //! Tests of bsuite's tasks: hand-played episodes and scores.
 
 use super::*;
-use crate::{Action, Env, MakeOptions, Pcg64, Registry};
+use crate::{Action, Env, MakeOptions, Outcome, Pcg64, Registry};
 
 /// Return and length of an episode in which `act` sees the observation.
 fn episode(env: &mut impl Env<Obs = f32>, seed: u64, mut act: impl FnMut(&[f32], u32) -> u32) -> (f64, u32) {
@@ -13,7 +13,7 @@ fn episode(env: &mut impl Env<Obs = f32>, seed: u64, mut act: impl FnMut(&[f32],
         let step = env.step(Action::Discrete(&[act(&obs, steps)]), &mut rng, &mut obs);
         total += step.reward;
         steps += 1;
-        if step.terminated {
+        if step.outcome == Outcome::Terminated {
             return (total, steps);
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{MakeOptions, Registry, check_env};
+use crate::{MakeOptions, Outcome, Registry, check_env};
 
 /// Return and length of an episode of random actions.
 fn play(env: &mut BipedalWalker, seed: u64, limit: u32) -> (f64, f64) {
@@ -12,7 +12,7 @@ fn play(env: &mut BipedalWalker, seed: u64, limit: u32) -> (f64, f64) {
         let action = [(); 4].map(|()| act.uniform(-1.0, 1.0) as f32);
         let step = env.step(Action::Continuous(&action), &mut rng, &mut obs);
         total += step.reward;
-        if step.terminated {
+        if step.outcome == Outcome::Terminated {
             return (total, f64::from(length));
         }
     }
@@ -39,7 +39,7 @@ fn rewards_sum_to_the_gain_of_the_potential_less_the_effort() {
     let (first, mut total) = (env.shaping.unwrap(), 0.0);
     for _ in 0..20 {
         let step = env.step(Action::Continuous(&[0.5, 0.0, -0.25, 0.0]), &mut rng, &mut obs);
-        assert!(!step.terminated);
+        assert!(step.outcome != Outcome::Terminated);
         total += step.reward + 0.00035 * 80.0 * 0.75;
     }
     assert!((total - (env.shaping.unwrap() - first)).abs() < 1e-9);
@@ -66,7 +66,7 @@ fn falling_costs_a_hundred() {
     for _ in 0..10_000 {
         let action = [(); 4].map(|()| act.uniform(-1.0, 1.0) as f32);
         let step = env.step(Action::Continuous(&action), &mut rng, &mut obs);
-        if step.terminated {
+        if step.outcome == Outcome::Terminated {
             assert_eq!(step.reward, -100.0);
             return;
         }

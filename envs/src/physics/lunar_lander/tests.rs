@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ActionBatch, MakeOptions, Registry, check_env};
+use crate::{ActionBatch, MakeOptions, Outcome, Registry, check_env};
 
 fn lander(args: LunarLanderArgs) -> LunarLander {
     LunarLander::new(args).unwrap()
@@ -33,7 +33,7 @@ fn play(env: &mut LunarLander, seed: u64, mut policy: impl FnMut(&[f32]) -> Deci
     for length in 1..=1000 {
         let step = env.step(policy(&obs).action(), &mut rng, &mut obs);
         total += step.reward;
-        if step.terminated {
+        if step.outcome == Outcome::Terminated {
             return (total, f64::from(length));
         }
     }
@@ -112,7 +112,7 @@ fn rewards_without_engines_sum_to_the_gain_of_the_potential() {
     loop {
         let before = env.shaping.unwrap();
         let step = env.step(Action::Discrete(&[0]), &mut rng, &mut obs);
-        if step.terminated {
+        if step.outcome == Outcome::Terminated {
             assert_eq!(step.reward, -100.0, "a fall without engines is a crash");
             assert!((total - (before - first)).abs() < 1e-9);
             return;

@@ -1,4 +1,4 @@
-//! Running mean and variance, mergeable across the shards of a run.
+//! Running mean and variance of what wrappers see, mergeable across the shards of a run.
 
 use serde::{Deserialize, Serialize};
 

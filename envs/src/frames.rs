@@ -1,0 +1,90 @@
+//! How observations repeat earlier ones of their episode.
+//!
+//! A stack of frames is a property of a vector environment ([`VectorInfo::frames`](crate::VectorInfo::frames)), because a
+//! replay buffer that knows it stores each frame once; the wrapper that makes stacks is
+//! [`FrameStack`](crate::wrappers::FrameStack).
+
+use serde::{Deserialize, Serialize};
+
+use crate::batch::ObsElement;
+use crate::spaces::ImageLayout;
+use crate::{EnvError, Space};
+
+/// What a frame stack holds before there are enough frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Copies of the episode's first observation.
+    #[default]
+    Reset,
+    /// Zeros.
+    Zero,
+}
+
+/// Where the frames of a stack lie in its row, the oldest first.
+///
+/// The frames are interleaved where images are stacked along their last dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frames {
+    /// Frames of a stack.
+    pub num_stack: usize,
+    /// What stands for the frames before the episode's first.
+    pub padding: Padding,
+    /// Groups of a row that are stacked each by itself: the pixels of channels-last images, else one.
+    pub(crate) groups: usize,
+    /// Elements of a group in one frame.
+    pub(crate) group_len: usize,
+}
+
+impl Frames {
+    /// Of stacks of `num_stack` observations.
+    ///
+    /// # Errors
+    /// [`EnvError::Wrapper`] if `num_stack` is zero, or observations are no box.
+    pub fn new(num_stack: usize, padding: Padding, observation_space: &Space) -> Result<Self, EnvError> {
+        let refused = |message| EnvError::Wrapper { wrapper: "frame_stack", message };
+        if num_stack == 0 {
+            return Err(refused("num_stack must be at least 1, got 0".to_owned()));
+        }
+        let Space::Box(bounds) = observation_space else {
+            return Err(refused(format!("expected a Box, got {observation_space}; flatten it first")));
+        };
+        let (groups, group_len) = match ImageLayout::of(bounds) {
+            Some(ImageLayout { height, width, channels, channels_last: true }) => (height * width, channels),
+            _ => (1, bounds.len()),
+        };
+        Ok(Self { num_stack, padding, groups, group_len })
+    }
+
+    /// Elements of one frame.
+    pub fn frame_len(&self) -> usize {
+        self.groups * self.group_len
+    }
+
+    /// Copies a frame into its place in a stack; 0 is the oldest.
+    ///
+    /// # Panics
+    /// If a length is wrong.
+    pub fn put<T: ObsElement>(&self, stack: &mut [T], place: usize, frame: &[T]) {
+        let (stacked, at) = (self.num_stack * self.group_len, place * self.group_len);
+        if self.groups == 1 {
+            return stack[at..at + self.group_len].copy_from_slice(frame);
+        }
+        for element in 0..self.group_len {
+            let slots = stack[at + element..].iter_mut().step_by(stacked);
+            slots.zip(frame[element..].iter().step_by(self.group_len)).for_each(|(to, &from)| *to = from);
+        }
+    }
+
+    /// Copies the newest frame out of a stack.
+    ///
+    /// # Panics
+    /// If a length is wrong.
+    pub fn newest<T: ObsElement>(&self, stack: &[T], frame: &mut [T]) {
+        let at = (self.num_stack - 1) * self.group_len;
+        let groups = stack.chunks_exact(self.num_stack * self.group_len);
+        for (to, group) in frame.chunks_exact_mut(self.group_len).zip(groups) {
+            to.copy_from_slice(&group[at..]);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How an environment is made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Autoreset, EnvError, VectorEnv, WrapperConfig};
+
+/// Arguments of an environment that takes none.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoArguments {}
+
+/// How to make an environment.
+#[derive(Clone)]
+pub struct MakeOptions {
+    /// Number of environments in the simulator.
+    pub num_envs: usize,
+    /// The environment's own arguments.
+    pub args: toml::Table,
+    /// Another time limit than the registered one: `Some(None)` for no limit.
+    pub max_episode_steps: Option<Option<u32>>,
+    /// Wrappers around the environment, the innermost first.
+    pub wrappers: Vec<WrapperConfig>,
+    /// Wrappers of one's own around those, the innermost first.
+    pub wrap: Vec<Arc<Wrap>>,
+    /// When ended episodes are reset.
+    pub autoreset: Autoreset,
+}
+
+/// Puts a wrapper of one's own around an environment; [`Wrapped::new`](crate::wrappers::Wrapped::new) makes one of hooks.
+pub type Wrap = dyn Fn(Box<dyn VectorEnv>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
+
+impl fmt::Debug for MakeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeOptions")
+            .field("num_envs", &self.num_envs)
+            .field("args", &self.args)
+            .field("max_episode_steps", &self.max_episode_steps)
+            .field("wrappers", &self.wrappers)
+            .field("autoreset", &self.autoreset)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for MakeOptions {
+    fn default() -> Self {
+        Self {
+            num_envs: 1,
+            args: toml::Table::new(),
+            max_episode_steps: None,
+            wrappers: Vec::new(),
+            wrap: Vec::new(),
+            autoreset: Autoreset::default(),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One registered environment: how it is made, and what people and programs are told of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::MakeOptions;
+use crate::simulator::{SingleEnv, WorldEnv};
+use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig};
+
+/// Makes a number of environments from an id and arguments.
+type Make = dyn Fn(&str, &toml::Table, usize) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
+/// Scores the returns of an experiment's episodes, given the id and the arguments.
+type Score = dyn Fn(&str, &toml::Table, &[f64]) -> Result<f64, EnvError> + Send + Sync;
+
+/// One registered environment.
+#[derive(Clone)]
+pub struct EnvSpec {
+    id: String,
+    summary: String,
+    page: &'static str,
+    wrappers: Vec<WrapperConfig>,
+    chaotic_after: Option<u32>,
+    max_episode_steps: Option<u32>,
+    reward_threshold: Option<f64>,
+    keys: Option<Keys>,
+    score: Option<Arc<Score>>,
+    make: Arc<Make>,
+}
+
+/// What a player's keys mean in an environment of one discrete action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Actions of left, up, right and down.
+    pub moves: [u32; 4],
+    /// Actions of the two buttons.
+    pub buttons: [u32; 2],
+    /// What is done without a key.
+    pub idle: u32,
+    /// Whether the environment goes on without waiting for a key.
+    pub real_time: bool,
+}
+
+impl EnvSpec {
+    /// Any vector environment. `make` gets the arguments, read from a TOML table, and the number of environments.
+    ///
+    /// For arguments use a struct with `#[serde(deny_unknown_fields)]`, or [`NoArguments`](super::NoArguments). Time limit,
+    /// episode statistics, wrappers and autoreset are put above what `make` gives.
+    pub fn vector<A, V>(
+        id: &str,
+        make: impl Fn(A, usize) -> Result<V, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: DeserializeOwned,
+        V: VectorEnv + 'static,
+    {
+        let make = move |id: &str, args: &toml::Table, num_envs: usize| {
+            Ok(Box::new(make(read(id, args)?, num_envs)?) as Box<dyn VectorEnv>)
+        };
+        Self {
+            id: id.to_owned(),
+            summary: String::new(),
+            page: "",
+            wrappers: Vec::new(),
+            chaotic_after: None,
+            max_episode_steps: None,
+            reward_threshold: None,
+            keys: None,
+            score: None,
+            make: Arc::new(make),
+        }
+    }
+
+    /// An environment made of components and systems.
+    pub fn ecs<A, E>(id: &str, make: impl Fn(A) -> Result<E, EnvError> + Send + Sync + 'static) -> Self
+    where
+        A: DeserializeOwned,
+        E: EcsEnv,
+    {
+        Self::vector(id, move |args: A, num_envs| WorldEnv::new(&make(args)?, num_envs))
+    }
+
+    /// An environment that is a plain struct.
+    pub fn single<A, E>(id: &str, make: impl Fn(A) -> Result<E, EnvError> + Send + Sync + 'static) -> Self
+    where
+        A: DeserializeOwned,
+        E: Env,
+    {
+        Self::ecs(id, move |args: A| make(args).map(SingleEnv))
+    }
+
+    /// The same environment under another id, to be registered beside it with other wrappers or limits.
+    #[must_use]
+    pub fn renamed(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
+    }
+
+    /// Steps after which an episode is truncated.
+    #[must_use]
+    pub fn max_episode_steps(mut self, steps: u32) -> Self {
+        self.max_episode_steps = Some(steps);
+        self
+    }
+
+    /// Mean return from which the task counts as solved.
+    #[must_use]
+    pub fn reward_threshold(mut self, threshold: f64) -> Self {
+        self.reward_threshold = Some(threshold);
+        self
+    }
+
+    /// One sentence for listings.
+    #[must_use]
+    pub fn summary(mut self, summary: &str) -> Self {
+        self.summary = summary.to_owned();
+        self
+    }
+
+    /// Steps of an episode after which rounding decides its trajectory: a recording is verified step by step from there on,
+    /// each from the recorded observation ([`SimulatorBuilder::assume`](crate::SimulatorBuilder::assume)).
+    #[must_use]
+    pub fn chaotic_after(mut self, steps: u32) -> Self {
+        self.chaotic_after = Some(steps);
+        self
+    }
+
+    /// The argument of [`EnvSpec::chaotic_after`].
+    pub fn chaos(&self) -> Option<u32> {
+        self.chaotic_after
+    }
+
+    /// A wrapper that is part of the registered environment; the first one added is the innermost.
+    #[must_use]
+    pub fn wrapper(mut self, wrapper: WrapperConfig) -> Self {
+        self.wrappers.push(wrapper);
+        self
+    }
+
+    /// The source file whose module documentation (`//!` lines) is the environment's page: `include_str!("file.rs")`.
+    #[must_use]
+    pub fn page(mut self, source: &'static str) -> Self {
+        self.page = source;
+        self
+    }
+
+    /// The environment's page in Markdown: the `//!` lines of the file given to [`EnvSpec::page`]. Empty without one.
+    pub fn page_text(&self) -> String {
+        let lines = self.page.lines().map_while(|line| line.strip_prefix("//!"));
+        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+    }
+
+    /// What a player's keys mean.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// The argument of [`EnvSpec::keys`].
+    pub fn player_keys(&self) -> Option<Keys> {
+        self.keys
+    }
+
+    /// How an experiment is scored: a function of its arguments and the returns of its episodes in order.
+    #[must_use]
+    pub fn score<A: DeserializeOwned>(
+        mut self,
+        score: impl Fn(A, &[f64]) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        self.score = Some(Arc::new(move |id, args, returns| Ok(score(read(id, args)?, returns))));
+        self
+    }
+
+    /// Whether there is a score beside the mean return.
+    pub fn has_score(&self) -> bool {
+        self.score.is_some()
+    }
+
+    /// The score of an experiment with these arguments; none where there is no such score.
+    ///
+    /// # Errors
+    /// If the arguments do not fit.
+    pub fn score_of(&self, args: &toml::Table, returns: &[f64]) -> Result<Option<f64>, EnvError> {
+        self.score.as_ref().map(|score| score(&self.id, args, returns)).transpose()
+    }
+
+    /// The id, `Name-vN`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The sentence for listings.
+    pub fn summary_text(&self) -> &str {
+        &self.summary
+    }
+
+    /// The default time limit in steps.
+    pub fn time_limit(&self) -> Option<u32> {
+        self.max_episode_steps
+    }
+
+    /// The mean return from which the task counts as solved.
+    pub fn threshold(&self) -> Option<f64> {
+        self.reward_threshold
+    }
+
+    /// Builds the environment, its monitor and its wrappers.
+    ///
+    /// # Errors
+    /// If the arguments do not fit, the environment cannot be made, or a wrapper does not fit it.
+    pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
+        let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
+        let env = (self.make)(&self.id, &options.args, options.num_envs)?;
+        let mut env: Box<dyn VectorEnv> = Box::new(Monitor::new(env, limit)?);
+        for (depth, wrapper) in self.wrappers.iter().chain(&options.wrappers).enumerate() {
+            env = wrapper.wrap(env, depth as u32)?;
+        }
+        for wrap in &options.wrap {
+            env = wrap(env)?;
+        }
+        Ok(Simulator::over(env, options.autoreset))
+    }
+}
+
+impl fmt::Debug for EnvSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvSpec")
+            .field("id", &self.id)
+            .field("max_episode_steps", &self.max_episode_steps)
+            .field("reward_threshold", &self.reward_threshold)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An environment's arguments, from a table.
+fn read<A: DeserializeOwned>(id: &str, args: &toml::Table) -> Result<A, EnvError> {
+    A::deserialize(args.clone()).map_err(|error| EnvError::Arguments {
+        id: id.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })
+}
