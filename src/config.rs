@@ -4,7 +4,7 @@
 //! result is written to the run directory complete, so that it alone repeats the run.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
@@ -41,6 +41,10 @@ pub struct RunConfig {
     /// own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<ModelConfig>,
+    /// Weights to begin with instead of random ones: a weight file, or a run whose newest are meant. A copy of them is kept in
+    /// the run's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -165,6 +169,9 @@ pub struct MadeBy {
     pub command: String,
     /// The instruction set that was used.
     pub instruction_set: String,
+    /// Why the run cannot be resumed exactly; none if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inexact: Option<String>,
 }
 
 impl MadeBy {
@@ -182,6 +189,7 @@ impl MadeBy {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
             instruction_set: config.instruction_set()?.to_string(),
+            inexact: None,
         })
     }
 }
@@ -198,6 +206,7 @@ impl Default for RunConfig {
             eval: EvalConfig::default(),
             agent: toml::Table::new(),
             network: None,
+            init_from: None,
             made_by: None,
         }
     }
@@ -249,6 +258,9 @@ impl RunConfig {
         self.agent = algorithm.resolve(&self.agent)?;
         if self.network.is_none() {
             self.network = algorithm.default_network();
+        }
+        if let Some(network) = &mut self.network {
+            network.bind(algorithms.parts())?;
         }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);

@@ -9,7 +9,7 @@ use crate::RunError;
 use crate::config::RunConfig;
 use crate::plot::{self, XAxis};
 use crate::run::RunDirectory;
-use crate::run::written::{episodes, steps_done};
+use crate::run::written::{self, steps_done};
 use crate::sinks::{RECENT_EPISODES, RETURN_METRIC};
 use crate::stats;
 
@@ -70,7 +70,7 @@ pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, 
         return Ok(reached.map(|&(_, score)| score));
     }
     // Rows of metrics may lie on both sides of the point; episodes say exactly when they ended.
-    let ended = episodes(path)?.into_iter().take_while(|&(at, _)| at <= steps);
+    let ended = written::episodes(path)?.into_iter().take_while(|&(at, _)| at <= steps);
     let returns: Vec<f64> = ended.map(|(_, episode_return)| episode_return).collect();
     let recent = &returns[returns.len().saturating_sub(RECENT_EPISODES)..];
     Ok((!recent.is_empty()).then(|| stats::mean(recent)))
@@ -99,7 +99,7 @@ pub fn bsuite_experiment(config: &RunConfig) -> Result<(Score, i64), RunError> {
 pub fn bsuite(path: &Path, config: &RunConfig, episodes: usize) -> Result<f64, RunError> {
     let (score, size) = bsuite_experiment(config)?;
     let returns: Vec<f64> =
-        episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
+        written::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
     if returns.len() < episodes {
         let message = format!("expected {episodes} episodes to score, found {}", returns.len());
         return Err(RunError::Directory { path: path.to_owned(), message });

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agon_nn::ModelConfig;
+use agon_nn::{CustomParts, ModelConfig};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::a2c::A2c;
@@ -269,6 +269,7 @@ pub fn merge(base: &mut toml::Table, over: toml::Table) {
 #[derive(Clone, Debug, Default)]
 pub struct Algorithms {
     specs: BTreeMap<String, AlgorithmSpec>,
+    parts: CustomParts,
 }
 
 impl Algorithms {
@@ -367,6 +368,16 @@ impl Algorithms {
         }
         self.specs.insert(spec.name.clone(), spec);
         Ok(())
+    }
+
+    /// The parts of networks that a program brings beside the built-in ones.
+    pub fn parts(&self) -> &CustomParts {
+        &self.parts
+    }
+
+    /// The parts of networks, to register one's own: `network.encoder = { kind = "custom", part = NAME }` names them.
+    pub fn parts_mut(&mut self) -> &mut CustomParts {
+        &mut self.parts
     }
 
     /// The algorithm of a name.

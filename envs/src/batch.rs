@@ -52,7 +52,7 @@ impl ObsElement for u8 {
 }
 
 /// The element type of a space's packed rows: bytes for a box of bytes, numbers for everything else.
-pub(crate) fn row_dtype(space: &Space) -> Dtype {
+pub fn row_dtype(space: &Space) -> Dtype {
     match space {
         Space::Box(bounds) => bounds.dtype(),
         _ => Dtype::F32,
@@ -160,7 +160,33 @@ pub enum ObsRow<'a> {
     U8(&'a [u8]),
 }
 
+impl<'a> From<&'a [f32]> for ObsRow<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a [u8]> for ObsRow<'a> {
+    fn from(values: &'a [u8]) -> Self {
+        Self::U8(values)
+    }
+}
+
+impl<'a> From<&'a ObsBuffer> for ObsRow<'a> {
+    fn from(buffer: &'a ObsBuffer) -> Self {
+        buffer.view(0, buffer.len())
+    }
+}
+
 impl ObsRow<'_> {
+    /// The element type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::U8(_) => Dtype::U8,
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {

@@ -240,7 +240,7 @@ impl Params {
     #[must_use]
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        Arc::make_mut(&mut self.values)
+        Arc::<Vec<f32>>::make_mut(&mut self.values)
     }
 
     /// The values of the parameter of that name.

@@ -258,9 +258,9 @@ impl Known {
         };
         let mut inputs: Vec<_> =
             operation.inputs.iter().map(|input| input.as_ref().map(&mut input_of)).collect();
-        let target = |(_, values, fresh): &'_ mut (MatrixId, Pooled, bool)| -> Target<'_> {
+        fn target((_, values, fresh): &mut (MatrixId, Pooled, bool)) -> Target<'_> {
             Target { values, fresh: *fresh }
-        };
+        }
         (operation.backward)(Backward {
             outputs: outputs.iter_mut().map(Option::as_deref_mut).collect(),
             inputs: inputs.iter_mut().map(|input| input.as_mut().map(target)).collect(),

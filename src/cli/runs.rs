@@ -77,6 +77,9 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
     }
+    if let Some(from) = &args.init_from {
+        config.init_from = Some(from.clone());
+    }
     let RunConfig { seed, total_timesteps, runtime, eval, .. } = &mut config;
     *seed = args.seed.unwrap_or(*seed);
     *total_timesteps = args.total_timesteps.unwrap_or(*total_timesteps);
@@ -104,6 +107,9 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
         return report(&pairs(runs, outcomes), &args.run, args.json);
     }
     let (_, config) = RunDirectory::open(&args.run)?;
+    if let Some(reason) = config.made_by.as_ref().and_then(|made_by| made_by.inexact.as_ref()) {
+        display.note(&format!("this run cannot be resumed exactly: {reason}"));
+    }
     let sink = display.of_run(format!("{} seed {}", config.env.id, config.seed));
     let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
     experiment::draw_curve(setup, &args.run, &config)?;

@@ -6,10 +6,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agon_envs::batch::row_dtype;
+use agon_envs::statistics::RunningStatistics;
 use agon_envs::vector::{RowSet, VectorEnv, VectorInfo};
 use agon_envs::{
-    ActionBatch, ActionSpec, EnvError, Frame, ObsBuffer, ObsRow, RunningStatistics, Seed, StepBatch,
-    WrapperConfig,
+    ActionBatch, ActionSpec, EnvError, ObsBuffer, ObsRow, Seed, StepBatch, WrapperConfig,
 };
 
 use super::file::{Card, EnvSpaces};
@@ -49,7 +50,7 @@ pub(super) fn num_envs(spaces: &EnvSpaces, observed: &Observed<'_>) -> Result<us
     if found == 0 || !found.is_multiple_of(width) {
         return Err(wrong(format!("observations must be whole rows of {width} values, got {found} values")));
     }
-    let (expected, found) = (spaces.observation.dtype(), observed.observations.dtype());
+    let (expected, found) = (row_dtype(&spaces.observation), observed.observations.dtype());
     if expected != found {
         return Err(wrong(format!("observations must be {expected:?}, got {found:?}")));
     }
@@ -241,9 +242,5 @@ impl VectorEnv for Outside {
     fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
         self.write(0..self.info.num_rows(), out);
         Ok(())
-    }
-
-    fn render(&mut self, _env: usize) -> Option<Frame> {
-        None
     }
 }

@@ -100,9 +100,13 @@ pub(crate) fn write(path: &Path, card: &Card, weights: &Weights) -> Result<(), R
 /// # Errors
 /// If the file cannot be read, is no weight file of this format, or is damaged.
 pub fn read(path: &Path) -> Result<(Card, Weights), RunError> {
+    parse(path, &std::fs::read(path).at("cannot read", path)?)
+}
+
+/// The content of a weight file; its path is for errors.
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Card, Weights), RunError> {
     let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
-    let bytes = std::fs::read(path).at("cannot read", path)?;
-    let metadata = Weights::metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let metadata = Weights::metadata(bytes).map_err(|error| wrong(error.to_string()))?;
     let text = metadata.get(KEY).ok_or_else(|| {
         wrong("expected a weight file with the metadata key `agon`, found one without".to_owned())
     })?;
@@ -117,6 +121,6 @@ pub fn read(path: &Path) -> Result<(Card, Weights), RunError> {
         return Err(wrong(format!("expected format {FORMAT}, found {format}")));
     }
     let card = serde_json::from_str(text).map_err(named)?;
-    let weights = Weights::from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let weights = Weights::from_safetensors(bytes).map_err(|error| wrong(error.to_string()))?;
     Ok((card, weights))
 }

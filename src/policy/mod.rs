@@ -19,7 +19,6 @@ mod feed;
 mod file;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
 use agon_envs::random::SeedSequence;
@@ -32,7 +31,7 @@ use crate::setup::Setup;
 use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
-pub(crate) use file::write;
+pub(crate) use file::{parse, write};
 pub use file::{Card, EnvSpaces, FORMAT, read};
 
 /// Which of a run's weights.
@@ -87,7 +86,10 @@ pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> 
 /// # Errors
 /// As [`load`].
 pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
-    let (card, weights) = read(&weight_file(path, which)?)?;
+    let (mut card, weights) = read(&weight_file(path, which)?)?;
+    if let Some(network) = &mut card.network {
+        network.bind(setup.algorithms.parts())?;
+    }
     let spec = setup.algorithms.get(&card.algorithm)?;
     let policy = spec.policy(&card.agent, card.network.as_ref(), &card.policy_info(), &weights)?;
     let acting = Acting { policy, statistics: card.statistics.clone(), version: 0, env_steps: card.env_steps };

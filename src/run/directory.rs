@@ -11,7 +11,8 @@
 //! | `checkpoints/*.ckpt` | the newest two whole states, and the best one |
 //! | `checkpoints/*.chunk` | the parts of a replay buffer that those refer to |
 //! | `model.safetensors` | the newest checkpoint's weights under PyTorch's names, and all that acting needs |
-| `best.safetensors` | those of the best evaluation, or where there are none of the checkpoint with the highest mean return |
+//! | `best.safetensors` | those of the best evaluation, or where there are none of the checkpoint with the highest mean return |
+//! | `init.safetensors` | the weights that the run began with, if `init_from` gave some |
 //! | `curve.svg`, `curve.png` | the learning curve |
 
 use std::fs::{self, File, TryLockError};
@@ -42,12 +43,17 @@ pub struct RunLock {
 impl RunDirectory {
     /// Creates the directory of a new run and writes its configuration.
     ///
+    /// `init` is the content of the weight file that the run begins with.
+    ///
     /// # Errors
     /// If it holds a run already or cannot be written.
-    pub fn create(path: &Path, config: &RunConfig) -> Result<Self, RunError> {
+    pub fn create(path: &Path, config: &RunConfig, init: Option<&[u8]>) -> Result<Self, RunError> {
         Self::refuse_existing(path)?;
         let directory = Self { path: path.to_owned() };
         fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
+        if let Some(init) = init {
+            write_atomically(&directory.init_model(), init)?;
+        }
         let text = toml::to_string(config).map_err(|error| RunError::Config(error.to_string()))?;
         // Written last and atomically: where there is a configuration there is a run to resume.
         write_atomically(&directory.config_path(), text.as_bytes())?;
@@ -117,6 +123,11 @@ impl RunDirectory {
     /// The newest checkpoint's weights.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+
+    /// The weights that the run began with, if they were not random.
+    pub fn init_model(&self) -> PathBuf {
+        self.path.join("init.safetensors")
     }
 
     /// The best weights so far.

@@ -12,19 +12,21 @@ mod shard;
 mod source;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use agon_agents::{FragmentShape, Learner, RunInfo};
+use agon_agents::{Learner, RunInfo};
 use agon_envs::EnvSpec;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
 
 use crate::RunError;
 use crate::acting::Acting;
-use crate::config::RunConfig;
+use crate::config::{MadeBy, Mode, RunConfig};
+use crate::error::AtPath;
 use crate::memory;
+use crate::policy::{self, Which};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, RunState};
 use crate::run::chunks::ChunkFiles;
@@ -77,13 +79,24 @@ pub fn train_from(
     mut config: RunConfig,
     path: &Path,
     sink: Box<dyn Sink + '_>,
-    source: Option<&mut MakeSource<'_>>,
+    source: Option<Box<MakeSource<'_>>>,
 ) -> Result<Outcome, RunError> {
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
-    let parts = Parts::new(setup, &config)?;
+    let mut parts = Parts::new(setup, &config)?;
     memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
-    let run = RunDirectory::create(path, &config)?;
+    let init = config.init_from.as_ref().map(|from| read_init(from)).transpose()?;
+    if let Some((file, bytes)) = &init {
+        parts.begin_with(file, bytes)?;
+    }
+    let made_by = MadeBy::this_program(&config)?;
+    let inexact = match (&source, config.runtime.mode) {
+        (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
+        (None, Mode::Async) => Some("asynchronous workers are not reproducible".to_owned()),
+        (None, Mode::Lockstep) => parts.probe.inexact(),
+    };
+    config.made_by = Some(MadeBy { inexact, ..config.made_by.unwrap_or(made_by) });
+    let run = RunDirectory::create(path, &config, init.as_ref().map(|(_, bytes)| bytes.as_slice()))?;
     let _lock = run.lock()?;
     drive(Drive { setup, config: &config, run: &run, parts, state: None, sink, source })
 }
@@ -123,7 +136,7 @@ pub fn resume_from(
     path: &Path,
     threads: Option<usize>,
     sink: Box<dyn Sink + '_>,
-    source: Option<&mut MakeSource<'_>>,
+    source: Option<Box<MakeSource<'_>>>,
 ) -> Result<Outcome, RunError> {
     let (run, mut config) = RunDirectory::open(path)?;
     let _lock = run.lock()?;
@@ -136,8 +149,12 @@ pub fn resume_from(
         config.runtime.instruction_set.clone_from(&made_by.instruction_set);
     }
     let state = checkpoint::newest(&run.checkpoints())?;
-    let parts = Parts::new(setup, &config)?;
+    let mut parts = Parts::new(setup, &config)?;
     memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
+    if config.init_from.is_some() && state.is_none() {
+        let file = run.init_model();
+        parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
+    }
     drive(Drive { setup, config: &config, run: &run, parts, state, sink, source })
 }
 
@@ -157,11 +174,20 @@ pub fn memory_bytes(setup: &Setup, config: &RunConfig) -> Result<u64, RunError> 
     Ok(Parts::new(setup, config)?.learner.memory_bytes())
 }
 
+/// The weight file that a run begins with, and its content.
+fn read_init(from: &Path) -> Result<(PathBuf, Vec<u8>), RunError> {
+    let file = policy::weight_file(from, Which::Newest)?;
+    let bytes = std::fs::read(&file).at("cannot read", &file)?;
+    Ok((file, bytes))
+}
+
 /// What a run is made of before anything acts.
 struct Parts<'a> {
     spec: &'a EnvSpec,
     probe: Probe,
     info: RunInfo,
+    /// Running statistics, as they begin.
+    statistics: Vec<Moments>,
     learner: Box<dyn Learner>,
 }
 
@@ -169,10 +195,25 @@ impl<'a> Parts<'a> {
     fn new(setup: &'a Setup, config: &RunConfig) -> Result<Self, RunError> {
         InstructionSet::select(config.instruction_set()?)?;
         let spec = setup.registry.get(&config.env.id)?;
-        let probe = Probe::new(spec, config)?;
-        let info = probe.run_info(config);
+        let mut probe = Probe::new(spec, config)?;
+        let (info, statistics) = (probe.run_info(config), probe.fresh_statistics());
         let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent, config.network.as_ref(), &info)?;
-        Ok(Self { spec, probe, info, learner })
+        Ok(Self { spec, probe, info, statistics, learner })
+    }
+
+    /// Takes on the weights of a file, and its statistics where they are of the same size: the policy was trained on
+    /// observations that they had normalised.
+    fn begin_with(&mut self, file: &Path, bytes: &[u8]) -> Result<(), RunError> {
+        let (card, weights) = policy::parse(file, bytes)?;
+        self.learner.load_weights(&weights).map_err(|error| {
+            let message = format!("cannot begin with them: {error}");
+            RunError::Weights { path: file.to_owned(), message }
+        })?;
+        let sizes = |all: &[Moments]| all.iter().map(|moments| moments.mean.len()).collect::<Vec<_>>();
+        if sizes(&self.statistics) == sizes(&card.statistics) {
+            self.statistics = card.statistics;
+        }
+        Ok(())
     }
 }
 
@@ -184,12 +225,12 @@ struct Drive<'a> {
     parts: Parts<'a>,
     state: Option<RunState>,
     sink: Box<dyn Sink + 'a>,
-    source: Option<&'a mut MakeSource<'a>>,
+    source: Option<Box<MakeSource<'a>>>,
 }
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, state, sink, source: make_source } = drive;
-    let Parts { spec, mut probe, info, mut learner } = parts;
+    let Parts { spec, probe, info, mut statistics, mut learner } = parts;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvLog::default()), Box::new(TensorBoard::default())];
     sinks.extend(setup.sinks.iter().map(|make| make()));
     let mut sinks: Vec<Box<dyn Sink + '_>> = sinks;
@@ -208,7 +249,6 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         state.as_ref().map_or(&[], |state| &state.sinks),
     )?;
     let mut counters = Counters::default();
-    let mut statistics = probe.fresh_statistics();
     let mut window = MetricsWindow::default();
     let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
     let mut saved_source = None;

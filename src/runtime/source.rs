@@ -74,4 +74,4 @@ pub struct SourceContext<'a> {
 
 /// Makes the source of a run.
 pub type MakeSource<'a> =
-    dyn FnMut(&SourceContext<'_>) -> Result<Box<dyn FragmentSource>, RunError> + Send + 'a;
+    dyn FnOnce(&SourceContext<'_>) -> Result<Box<dyn FragmentSource>, RunError> + Send + 'a;

@@ -38,7 +38,7 @@ fn suite(directory: &Path, text: &str) -> Result<Suite, RunError> {
 }
 
 fn run(suite: &Suite, only: Option<&str>) -> Result<bool, RunError> {
-    suite.run(&Setup::default(), only, 2, &|_| Box::new(|_| true))
+    suite.run(&Setup::default(), only, 2, &|_| Box::new(watch(|_| true)))
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_changed_file_is_refused() {
     run_until(&file(&small), directory.path(), usize::MAX).unwrap();
     let other = small.replace("0.9, 0.99", "0.9, 0.98");
     let error =
-        run(&Setup::default(), &file(&other), directory.path(), 1, &|_| Box::new(|_| true)).unwrap_err();
+        run(&Setup::default(), &file(&other), directory.path(), 1, &|_| Box::new(watch(|_| true))).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("parameters.agent.gamma: [0.9, 0.98] and [0.9, 0.99]"), "{message}");
 }
@@ -110,7 +110,7 @@ fn broken_trials_are_found_before_any_begins() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sweep");
     let broken = FILE.replace("agent.gamma = [0.9, 0.99]", "agent.gama = [0.9]");
-    let error = run(&Setup::default(), &file(&broken), &path, 1, &|_| Box::new(|_| true)).unwrap_err();
+    let error = run(&Setup::default(), &file(&broken), &path, 1, &|_| Box::new(watch(|_| true))).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("trial 1") && message.contains("unknown field `gama`"), "{message}");
     assert!(!path.exists(), "nothing was written");

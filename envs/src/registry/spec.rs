@@ -186,6 +186,11 @@ impl EnvSpec {
         self.score.as_ref().map(|score| score(&self.id, args, returns)).transpose()
     }
 
+    /// How many wrappers are part of the registered environment.
+    pub fn own_wrappers(&self) -> usize {
+        self.wrappers.len()
+    }
+
     /// The id, `Name-vN`.
     pub fn id(&self) -> &str {
         &self.id
