@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agon_envs::memory::bsuite::Score;
+use agon_envs::{EnvSpec, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -76,35 +76,39 @@ pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, 
     Ok((!recent.is_empty()).then(|| stats::mean(recent)))
 }
 
-/// How bsuite scores the environment of a configuration, and its size, which only DeepSea's score asks for.
+/// The environment of a configuration, which scores its experiments.
 ///
 /// # Errors
-/// If it is no experiment that is scored by returns, or a DeepSea without a size.
-pub fn bsuite_experiment(config: &RunConfig) -> Result<(Score, i64), RunError> {
-    let id = &config.env.id;
-    let score = Score::of_experiment(id).ok_or_else(|| {
-        RunError::Config(format!("expected an experiment of bsuite's that is scored by returns, got {id}"))
-    })?;
-    let size = config.env.args.get("size").and_then(toml::Value::as_integer);
-    match (score, size) {
-        (Score::DeepSea, None) => Err(RunError::Config(format!("{id}: expected env.args.size, found none"))),
-        (_, size) => Ok((score, size.unwrap_or(0))),
+/// If it has no score of its own, or its arguments do not fit.
+pub fn experiment<'a>(registry: &'a Registry, config: &RunConfig) -> Result<&'a EnvSpec, RunError> {
+    let spec = registry.get(&config.env.id)?;
+    match spec.score_of(&config.env.args, &[])? {
+        Some(_) => Ok(spec),
+        None => {
+            let message = format!("expected an environment with a score of its own, got {}", spec.id());
+            Err(RunError::Config(message))
+        }
     }
 }
 
-/// bsuite's score of a run's first episodes.
+/// The score that a run's environment gives its first episodes.
 ///
 /// # Errors
-/// As [`bsuite_experiment`], or if the run's episodes cannot be read or are fewer.
-pub fn bsuite(path: &Path, config: &RunConfig, episodes: usize) -> Result<f64, RunError> {
-    let (score, size) = bsuite_experiment(config)?;
+/// As [`experiment`], or if the run's episodes cannot be read or are fewer.
+pub fn of_experiment(
+    registry: &Registry,
+    path: &Path,
+    config: &RunConfig,
+    episodes: usize,
+) -> Result<f64, RunError> {
+    let spec = experiment(registry, config)?;
     let returns: Vec<f64> =
         written::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
     if returns.len() < episodes {
         let message = format!("expected {episodes} episodes to score, found {}", returns.len());
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
-    Ok(score.of(&[(size, returns)]))
+    Ok(spec.score_of(&config.env.args, &returns)?.unwrap_or(f64::NAN))
 }
 
 /// The scores of a run.

@@ -44,7 +44,7 @@ pub use contract::{Env, Outcome, Step};
 pub use error::EnvError;
 pub use monitor::Monitor;
 pub use random::{Pcg64, Seed};
-pub use registry::{EnvSpec, MakeOptions, Registry};
+pub use registry::{EnvSpec, Keys, MakeOptions, Registry};
 pub use render::{Canvas, Frame};
 pub use simulator::{Autoreset, EcsEnv, Simulator, SimulatorBuilder};
 pub use spaces::{Space, SpaceError, Value};

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use agon_envs::{ActionBatch, ActionSpec, Autoreset, Frame, MakeOptions, Simulator, StepBatch};
+use agon_envs::{ActionBatch, ActionSpec, Autoreset, Frame, Keys, MakeOptions, Simulator, StepBatch};
 use crossterm::event::{self, Event, KeyCode, KeyEventKind};
 use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, queue, style};
@@ -47,38 +47,19 @@ fn wish(key: KeyCode) -> Option<Wish> {
     })
 }
 
-/// Which actions the keys mean, by the names of ids.
-struct Keys {
-    /// Actions of left, up, right, down.
-    moves: [u32; 4],
-    /// Actions of space and x.
-    fire: [u32; 2],
-    /// What is done without a key.
-    idle: u32,
-}
-
-impl Keys {
-    fn of(id: &str, actions: u32) -> Self {
-        let (moves, fire, idle) = match id {
-            _ if id.starts_with("MinAtar/") && id.ends_with("-v0") => ([1, 2, 3, 4], [5, 0], 0),
-            _ if id.starts_with("MiniGrid-") => ([0, 2, 1, 2], [5, 3], 6),
-            _ if id.starts_with("FrozenLake") => ([0, 3, 2, 1], [0, 0], 0),
-            _ if id.starts_with("CliffWalking") => ([3, 0, 1, 2], [0, 0], 0),
-            _ if id.starts_with("Taxi") => ([3, 1, 2, 0], [4, 5], 0),
-            _ if id.starts_with("CartPole") => ([0, 0, 1, 1], [0, 1], 0),
-            _ if id.starts_with("LunarLander") => ([1, 2, 3, 0], [2, 0], 0),
-            _ if actions == 3 => ([0, 2, 2, 0], [1, 1], 1),
-            _ => ([0, 1, 2, 3], [4, 5], 0),
-        };
-        let within = |action: u32| action.min(actions.saturating_sub(1));
-        Self { moves: moves.map(within), fire: fire.map(within), idle: within(idle) }
-    }
+/// What the keys mean where the environment does not say it: moves are the first actions.
+fn guessed_keys(actions: u32) -> Keys {
+    let within = |action: u32| action.min(actions.saturating_sub(1));
+    let (moves, buttons, idle) =
+        if actions == 3 { ([0, 2, 2, 0], [1, 1], 1) } else { ([0, 1, 2, 3], [4, 5], 0) };
+    Keys { moves: moves.map(within), buttons: buttons.map(within), idle: within(idle), real_time: false }
 }
 
 pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
     let options =
         MakeOptions { args: arguments(&args.arg)?, autoreset: Autoreset::Disabled, ..Default::default() };
-    let mut simulator = setup.registry.make(&args.id, &options)?;
+    let spec = setup.registry.get(&args.id)?;
+    let mut simulator = spec.make(&options)?;
     let mut now = simulator.new_batch();
     simulator.reset(args.seed, &mut now)?;
     if simulator.render_text(0).is_none() && simulator.render(0).is_none() {
@@ -88,13 +69,14 @@ pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
         return Err(RunError::Config("envs play needs a terminal for its keyboard and screen".to_owned()));
     }
     let discrete = matches!(simulator.action_spec(), ActionSpec::Discrete { .. });
-    let clocked = !discrete || simulator.render_text(0).is_none() || args.id.starts_with("MinAtar/");
+    let keys = spec.player_keys().unwrap_or_else(|| guessed_keys(choices(simulator.action_spec())));
+    let clocked = !discrete || simulator.render_text(0).is_none() || keys.real_time;
     let fps = args.fps.unwrap_or(if clocked { 10 } else { 0 });
     terminal::enable_raw_mode().at("cannot control", "the terminal".as_ref())?;
     let mut screen = io::stdout();
     let played = queue!(screen, EnterAlternateScreen, cursor::Hide)
         .at("cannot write to", "the terminal".as_ref())
-        .and_then(|()| session(&args.id, &mut simulator, &mut now, fps, &mut screen));
+        .and_then(|()| session(&args.id, &mut simulator, &mut now, (keys, fps), &mut screen));
     // The terminal is given back whatever happened.
     let restored = queue!(screen, cursor::Show, LeaveAlternateScreen).and_then(|()| screen.flush());
     let raw = terminal::disable_raw_mode();
@@ -103,19 +85,23 @@ pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
     say(format_args!("return {total:.2}"))
 }
 
+/// Actions of the first branch.
+fn choices(spec: &ActionSpec) -> u32 {
+    match spec {
+        ActionSpec::Discrete { nvec } => nvec.first().copied().unwrap_or(1),
+        ActionSpec::Continuous { .. } => 1,
+    }
+}
+
 /// Plays until the player has had enough; gives the return of the last episode.
 fn session(
     id: &str,
     simulator: &mut Simulator,
     now: &mut StepBatch,
-    fps: u32,
+    (keys, fps): (Keys, u32),
     screen: &mut io::Stdout,
 ) -> Result<f64, RunError> {
-    let choices = match simulator.action_spec() {
-        ActionSpec::Discrete { nvec } => nvec.first().copied().unwrap_or(1),
-        ActionSpec::Continuous { .. } => 1,
-    };
-    let keys = Keys::of(id, choices);
+    let choices = choices(simulator.action_spec());
     let mut actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
     let (mut total, mut steps, mut over) = (0.0, 0, false);
     loop {
@@ -167,7 +153,7 @@ fn choose(actions: &mut ActionBatch, spec: &ActionSpec, keys: &Keys, wish: Optio
         (ActionBatch::Discrete(values), _) => {
             let action = match wish {
                 Some(Wish::Move(direction)) => keys.moves[direction],
-                Some(Wish::Fire(button)) => keys.fire[button],
+                Some(Wish::Fire(button)) => keys.buttons[button],
                 Some(Wish::Number(number)) if number < choices => number,
                 _ => keys.idle,
             };
@@ -225,11 +211,13 @@ fn half_blocks(screen: &mut io::Stdout, frame: &Frame) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use agon_envs::Registry;
+
     use super::*;
 
     #[test]
     fn keys_mean_what_the_environment_does() {
-        let taxi = Keys::of("Taxi-v4", 6);
+        let taxi = Registry::builtin().get("Taxi-v4").unwrap().player_keys().unwrap();
         let mut actions = ActionBatch::Discrete(vec![0]);
         let spec = ActionSpec::Discrete { nvec: vec![6] };
         let mut after = |key| {
@@ -248,19 +236,25 @@ mod tests {
         let spec = ActionSpec::Continuous { low: vec![-2.0], high: vec![2.0] };
         let mut actions = ActionBatch::zeros(&spec, 1);
         for _ in 0..20 {
-            choose(&mut actions, &spec, &Keys::of("Pendulum-v1", 1), wish(KeyCode::Char('+')), 1);
+            choose(&mut actions, &spec, &guessed_keys(1), wish(KeyCode::Char('+')), 1);
         }
         assert_eq!(actions, ActionBatch::Continuous(vec![2.0]));
     }
 
     #[test]
     fn no_key_means_an_action_that_does_not_exist() {
-        for choices in 1..8 {
-            for id in ["MinAtar/Breakout-v1", "MiniGrid-Empty-8x8-v0", "Taxi-v4", "Acrobot-v1", "Mine-v0"] {
-                let keys = Keys::of(id, choices);
-                let all = keys.moves.iter().chain(&keys.fire).chain([&keys.idle]);
-                assert!(all.copied().all(|action| action < choices), "{id}");
-            }
+        let exist = |keys: Keys, choices| {
+            let mut all = keys.moves.iter().chain(&keys.buttons).chain([&keys.idle]);
+            all.all(|&action| action < choices)
+        };
+        assert!((1..8).all(|choices| exist(guessed_keys(choices), choices)));
+        let registry = Registry::builtin();
+        let keyed: Vec<_> = registry.iter().filter(|spec| spec.player_keys().is_some()).collect();
+        assert!(keyed.len() > 60, "most of the built-in environments have keys");
+        for spec in keyed {
+            let simulator = spec.make(&MakeOptions::default()).unwrap();
+            let keys = spec.player_keys().unwrap();
+            assert!(exist(keys, choices(simulator.action_spec())), "{}", spec.id());
         }
     }
 }

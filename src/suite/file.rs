@@ -223,7 +223,7 @@ impl Entry {
         }
         let config = self.config(setup)?;
         if let Measured::Bsuite { .. } = self.measure {
-            crate::score::bsuite_experiment(&config)?;
+            crate::score::experiment(&setup.registry, &config)?;
         }
         (1..=self.each_seed.len() as u64).try_for_each(|seed| self.config_of(setup, seed).map(|_| ()))
     }

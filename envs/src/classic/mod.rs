@@ -12,7 +12,10 @@ pub use mountain_car::MountainCar;
 pub use mountain_car_continuous::MountainCarContinuous;
 pub use pendulum::Pendulum;
 
-use crate::{EnvError, EnvSpec, Registry};
+use crate::{EnvError, EnvSpec, Keys, Registry};
+
+/// Keys of a push to the left, none, and one to the right.
+const THREE_PUSHES: Keys = Keys { moves: [0, 2, 2, 0], buttons: [1, 1], idle: 1, real_time: false };
 
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
@@ -20,6 +23,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
         EnvSpec::ecs(id, |args: CartPole| Ok(args))
             .summary("Balance a pole on a cart by pushing the cart left or right.")
             .page(include_str!("cartpole.rs"))
+            .keys(Keys { moves: [0, 0, 1, 1], buttons: [0, 1], idle: 0, real_time: false })
     };
     registry.register(cart_pole("CartPole-v0").max_episode_steps(200).reward_threshold(195.0))?;
     registry.register(cart_pole("CartPole-v1").max_episode_steps(500).reward_threshold(475.0))?;
@@ -28,7 +32,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .max_episode_steps(200)
             .reward_threshold(-110.0)
             .summary("Drive an underpowered car out of a valley.")
-            .page(include_str!("mountain_car.rs")),
+            .page(include_str!("mountain_car.rs"))
+            .keys(THREE_PUSHES),
     )?;
     registry.register(
         EnvSpec::ecs("MountainCarContinuous-v0", MountainCarContinuous::validated)
@@ -43,7 +48,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .reward_threshold(-100.0)
             .chaotic_after(60)
             .summary("Swing the free end of a double pendulum above a line.")
-            .page(include_str!("acrobot.rs")),
+            .page(include_str!("acrobot.rs"))
+            .keys(THREE_PUSHES),
     )?;
     registry.register(
         EnvSpec::ecs("Pendulum-v1", Pendulum::validated)

@@ -36,6 +36,16 @@ pub enum ActionSet {
     Minimal,
 }
 
+impl ActionSet {
+    /// The actions of a game, by number.
+    pub(super) fn actions<G: Game<C>, const C: usize>(self) -> &'static [GameAction] {
+        match self {
+            Self::All => &GameAction::ALL,
+            Self::Minimal => G::MINIMAL_ACTIONS,
+        }
+    }
+}
+
 /// A game in the simulator: every arena holds the game, the action used last and a stream of [`Mt19937`].
 pub struct MinAtar<G, const C: usize> {
     args: Arguments,
@@ -56,11 +66,7 @@ impl<G: Game<C>, const C: usize> MinAtar<G, C> {
                 found: args.sticky_action_prob.to_string(),
             });
         }
-        let actions = match set {
-            ActionSet::All => &GameAction::ALL,
-            ActionSet::Minimal => G::MINIMAL_ACTIONS,
-        };
-        Ok(Self { args, actions, game: std::marker::PhantomData })
+        Ok(Self { args, actions: set.actions::<G, C>(), game: std::marker::PhantomData })
     }
 }
 

@@ -25,7 +25,7 @@ pub use game::{CELLS, Channel, Game, GameAction, Image, Outcome, SIDE};
 pub use seaquest::Seaquest;
 pub use space_invaders::SpaceInvaders;
 
-use crate::{EnvError, EnvSpec, Registry};
+use crate::{EnvError, EnvSpec, Keys, Registry};
 
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
@@ -71,9 +71,16 @@ fn game<G: Game<C>, const C: usize>(
     for (version, set) in [("v0", ActionSet::All), ("v1", ActionSet::Minimal)] {
         let id = format!("MinAtar/{name}-{version}");
         let spec = EnvSpec::ecs(&id, move |args: Arguments| MinAtar::<G, C>::new(args, set));
-        registry.register(spec.summary(summary).page(page))?;
+        registry.register(spec.summary(summary).page(page).keys(keys(set.actions::<G, C>())))?;
     }
     Ok(())
+}
+
+/// The keys of a game: those it has no action for do nothing.
+fn keys(actions: &[GameAction]) -> Keys {
+    let number = |wanted| actions.iter().position(|&action| action == wanted).unwrap_or(0) as u32;
+    let moves = [GameAction::Left, GameAction::Up, GameAction::Right, GameAction::Down].map(number);
+    Keys { moves, buttons: [number(GameAction::Fire), 0], idle: 0, real_time: true }
 }
 
 #[cfg(test)]

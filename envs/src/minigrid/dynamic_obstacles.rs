@@ -22,6 +22,9 @@
 //! `1 − 0.9 · steps / max_steps` for reaching the goal; −1 for walking ahead when a ball or a wall stood there
 //! before the balls moved; 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! The goal is at the bottom right, the balls anywhere. The agent is at the top left and looks to the right; with `Random` in
 //! the id it starts anywhere.

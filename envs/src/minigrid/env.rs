@@ -28,6 +28,8 @@ pub struct MiniGrid {
     see_through_walls: bool,
     /// Number of the episode's mission.
     mission: u32,
+    /// Whether the mission was fulfilled.
+    success: bool,
 }
 
 impl MiniGrid {
@@ -43,7 +45,13 @@ impl MiniGrid {
                 found: "0".to_owned(),
             });
         }
-        Ok(Self { task, world: World::new(width, height, max_steps), see_through_walls, mission: 0 })
+        Ok(Self {
+            task,
+            world: World::new(width, height, max_steps),
+            see_through_walls,
+            mission: 0,
+            success: false,
+        })
     }
 
     /// The words of the episode's mission.
@@ -91,18 +99,28 @@ impl Env for MiniGrid {
             }
         };
         self.mission = mission as u32;
+        self.success = false;
         self.observe(obs);
     }
 
     fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
         let action = GridAction::ALL[action.index()];
         let outcome = self.task.family_mut().act(&mut self.world, action, rng);
+        self.success = outcome.terminated && outcome.reward > 0.0;
         self.observe(obs);
         match outcome {
             Outcome { reward, terminated: true } => Step::terminated(reward),
             Outcome { reward, .. } if self.world.is_out_of_steps() => Step::truncated(reward),
             Outcome { reward, .. } => Step::running(reward),
         }
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &["success"]
+    }
+
+    fn metrics(&self, out: &mut [f64]) {
+        out[0] = if self.success { 1.0 } else { 0.0 };
     }
 
     fn render(&self) -> Option<Frame> {

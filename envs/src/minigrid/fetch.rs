@@ -22,6 +22,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for picking up an object of the named kind and colour, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! Objects, agent, target and the mission's wording are drawn uniformly.
 //!

@@ -23,6 +23,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for being done beside the named door, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! The room's size (from 5 up to the id's), doors, colours, agent and target are drawn uniformly.
 //!

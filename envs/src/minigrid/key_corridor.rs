@@ -23,6 +23,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for picking up the ball, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! Doors, colours, key, ball and the agent's place in the middle of the hallway are drawn uniformly.
 //!

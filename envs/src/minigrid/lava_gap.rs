@@ -22,6 +22,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for reaching the goal, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! The agent is at the top left, looking to the right, the goal at the bottom right; strip and gap are drawn uniformly.
 //!

@@ -23,6 +23,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for going to the matching object, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! The agent looks to the right from anywhere in the start room's and the hallway's middle row. Objects, and with `Random` in
 //! the id the length of the hallway, are drawn uniformly.

@@ -40,7 +40,7 @@ mod unlock_pickup;
 mod view;
 mod world;
 
-use crate::{EnvError, EnvSpec, Registry};
+use crate::{EnvError, EnvSpec, Keys, Registry};
 
 pub use env::{MiniGrid, MiniGridArguments};
 
@@ -129,9 +129,17 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     for (id, task) in tasks() {
         let (page, summary) = (task.family().page(), task.family().summary());
         let max_steps = task.family().layout().max_steps;
+        // A family with fewer actions lacks the last ones.
+        let last = task.family().num_actions() as u32 - 1;
         let spec =
             EnvSpec::single(id, move |arguments: MiniGridArguments| MiniGrid::new(task.clone(), arguments));
-        registry.register(spec.max_episode_steps(max_steps).summary(summary).page(page))?;
+        let keys = Keys {
+            moves: [0, 2, 1, 2],
+            buttons: [5, 3].map(|key: u32| key.min(last)),
+            idle: 6.min(last),
+            real_time: false,
+        };
+        registry.register(spec.max_episode_steps(max_steps).summary(summary).page(page).keys(keys))?;
     }
     Ok(())
 }

@@ -23,6 +23,9 @@
 //! `1 − 0.9 · steps / max_steps` for dropping the named object within one cell (diagonals too) of where the other
 //! one lay at the start, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! Objects of different kinds or colours, no two next to each other, and agent, object and target are drawn uniformly.
 //!

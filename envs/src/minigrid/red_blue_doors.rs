@@ -23,6 +23,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for opening the blue door while the red one is open, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! The agent is anywhere in the room in the middle; the doors are closed and drawn uniformly along their walls.
 //!

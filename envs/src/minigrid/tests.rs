@@ -176,6 +176,25 @@ fn max_steps_scales_the_reward_and_ends_the_episode() {
 }
 
 #[test]
+fn success_is_an_episode_that_ended_with_a_reward() {
+    let walk = |id: &str, max_steps, actions: &[u32]| {
+        let mut simulator = make_with(id, "max_steps", max_steps).unwrap();
+        assert_eq!(simulator.info().metrics, ["success"]);
+        let mut out = simulator.new_batch();
+        simulator.reset(0, &mut out).unwrap();
+        for &action in actions {
+            simulator.step(&ActionBatch::Discrete(vec![action]), &mut out).unwrap();
+        }
+        out.episode_metrics
+    };
+    assert_eq!(walk("MiniGrid-Empty-5x5-v0", 10, &[2, 2, 1, 2, 2]), [1.0]);
+    assert_eq!(walk("MiniGrid-Empty-5x5-v0", 4, &[2, 2, 1, 2]), [0.0], "time is up");
+    assert!(walk("MiniGrid-Empty-5x5-v0", 10, &[2, 2]).is_empty(), "no episode has ended");
+    // Done where there is no door ends the episode without a reward.
+    assert_eq!(walk("MiniGrid-GoToDoor-5x5-v0", 10, &[6]), [0.0]);
+}
+
+#[test]
 fn missions_have_texts_as_far_as_the_space_goes() {
     let last = |id| (0..).map_while(|index| mission_text(id, index)).last();
     assert_eq!(mission_text("MiniGrid-Fetch-5x5-N2-v0", 0).as_deref(), Some("get a blue key"));

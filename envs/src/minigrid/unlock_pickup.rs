@@ -22,6 +22,9 @@
 //! # Rewards
 //! `1 − 0.9 · steps / max_steps` for picking up the box, 0 otherwise.
 //!
+//! # Metrics
+//! `success`: 1 if the episode ended with a reward above 0, else 0.
+//!
 //! # Starting state
 //! Box, door, their colours, key and agent are drawn uniformly.
 //!

@@ -27,6 +27,9 @@
 //! food)`, so that an episode in which all food is loaded gives the agents 1 in sum. A load that fails costs each agent that
 //! tried `penalty`.
 //!
+//! # Metrics
+//! `food_loaded`: the part of all food, by level, that the agents of the arena have loaded.
+//!
 //! # Starting state
 //! Agents in random cells, of level 1 or 2. Food in random cells off the border, no two foods in one 3×3 square or two cells
 //! apart in a row or column, of levels from 1 to the sum of the three lowest agents' levels; `-coop`: all of that sum.
@@ -56,15 +59,16 @@
 //!    left them and places nobody there. Here an episode depends on the generator alone.
 //! 3. `shared_reward` is not the reference's.
 
+mod picture;
+
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use self::picture::scene;
 use super::setting;
 use crate::simulator::IN_TABLES;
-use crate::simulator::{
-    Actions, Agent, Arena, EcsEnv, EnvRng, Observations, Outcomes, Scope, SimulatorBuilder,
-};
-use crate::{Canvas, EnvError, Frame, Pcg64, Space};
+use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Scope, SimulatorBuilder};
+use crate::{EnvError, Pcg64, Space};
 
 const MAX_AGENTS: usize = 4;
 const MAX_FOOD: usize = 4;
@@ -183,6 +187,14 @@ struct Food {
     spawned: u32,
 }
 
+impl Food {
+    /// The part of all food, by level, that was loaded.
+    fn loaded(&self) -> f64 {
+        let left: u32 = self.items.iter().map(|item| u32::from(item.level)).sum();
+        if self.spawned > 0 { f64::from(self.spawned - left) / f64::from(self.spawned) } else { 0.0 }
+    }
+}
+
 impl EcsEnv for Foraging {
     #[expect(clippy::expect_used, reason = "the bounds are in order")]
     fn observation_space(&self) -> Space {
@@ -212,6 +224,9 @@ impl EcsEnv for Foraging {
             .outcome(play)
             .observe(observe)
             .reset(spawn)
+            .metrics(&["food_loaded"], |world, arena, _, out| {
+                out[0] = world.get::<Food>(arena).map_or(0.0, Food::loaded);
+            })
             .draw(move |world, arena| scene(world, arena).map(|(food, agents)| rules.draw(&food, &agents)))
             .write(move |world, arena| scene(world, arena).map(|(food, agents)| rules.write(&food, &agents)));
     }
@@ -444,63 +459,6 @@ impl Foraging {
 /// A number from `low` to `high - 1`.
 fn draw_cell(rng: &mut Pcg64, low: u8, high: u8) -> u8 {
     rng.integers(i64::from(low), i64::from(high)) as u8
-}
-
-/// What is in an arena.
-fn scene(world: &mut World, arena: Entity) -> Option<(Food, Vec<Item>)> {
-    let number = *world.get::<Arena>(arena)?;
-    let food = *world.get::<Food>(arena)?;
-    let mut agents = world.query::<(&Agent, &Forager)>();
-    let items = agents.iter(world).filter(|(agent, _)| agent.arena == number).map(|(_, forager)| forager.0);
-    Some((food, items.collect()))
-}
-
-impl Foraging {
-    fn draw(&self, food: &Food, agents: &[Item]) -> Frame {
-        const CELL: f32 = 50.0;
-        const COLORS: [[u8; 3]; MAX_AGENTS] =
-            [[90, 150, 220], [230, 150, 60], [110, 190, 110], [190, 110, 190]];
-        let side = CELL * f32::from(self.size) + 1.0;
-        let mut canvas = Canvas::new(side as u32, side as u32, [24, 24, 28]);
-        for i in 0..=self.size {
-            let at = CELL * f32::from(i) + 0.5;
-            canvas.line((at, 0.0), (at, side), 1.0, [70, 70, 76]);
-            canvas.line((0.0, at), (side, at), 1.0, [70, 70, 76]);
-        }
-        let center = |item: &Item| {
-            (CELL * (f32::from(item.column) + 0.5) + 0.5, CELL * (f32::from(item.row) + 0.5) + 0.5)
-        };
-        for item in food.items.iter().filter(|item| item.level > 0) {
-            let (x, y) = center(item);
-            canvas.circle((x, y + 2.0), 17.0, [200, 50, 50]);
-            canvas.line((x, y - 13.0), (x + 5.0, y - 21.0), 3.0, [90, 160, 70]);
-            canvas.text_centered((x, y + 2.0), &item.level.to_string(), 20.0, [255, 255, 255]);
-        }
-        for (item, color) in agents.iter().zip(COLORS) {
-            let (x, y) = center(item);
-            canvas.rect(x - 17.0, y - 17.0, 34.0, 34.0, color);
-            canvas.text_centered((x, y), &item.level.to_string(), 20.0, [0, 0, 0]);
-        }
-        canvas.into_frame()
-    }
-
-    /// Dots, food as its level, agents as letters; below, the agents' levels.
-    fn write(&self, food: &Food, agents: &[Item]) -> String {
-        let letters = || agents.iter().zip('a'..);
-        let mut text = String::new();
-        for row in 0..self.size {
-            for column in 0..self.size {
-                let agent = letters().find(|(item, _)| item.at((row, column))).map(|(_, letter)| letter);
-                let level = food.items.iter().find(|item| item.at((row, column)));
-                let level = level.map(|item| char::from(b'0' + item.level));
-                text.push(agent.or(level).unwrap_or('.'));
-            }
-            text.push('\n');
-        }
-        let levels: Vec<String> =
-            letters().map(|(item, letter)| format!("{letter} is of level {}", item.level)).collect();
-        text + &levels.join(", ")
-    }
 }
 
 #[cfg(test)]

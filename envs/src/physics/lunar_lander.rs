@@ -27,6 +27,9 @@
 //! step of the main engine and 0.03 a step of a side engine, times the throttle. In the last step −100 for a crash or
 //! 100 for a landing instead.
 //!
+//! # Metrics
+//! `landed`: 1 if the lander came to rest, else 0. `fuel`: what the engines took off the rewards so far.
+//!
 //! # Starting state
 //! The lander's origin is at the middle of the upper edge, upright; a force uniform in ±1000 N along each axis acts in
 //! the first step, which the reset takes. The hills' heights are uniform and smoothed.
@@ -179,6 +182,10 @@ pub struct LunarLander {
     shaping: Option<f64>,
     /// What the engines did in the last step, for pictures.
     engines: Engines,
+    /// What they have cost in this episode.
+    fuel: f64,
+    /// Whether lander and legs have come to rest.
+    landed: bool,
 }
 
 /// Throttles of the engines.
@@ -235,6 +242,8 @@ impl LunarLander {
             torque_index: 0,
             shaping: None,
             engines: Engines::default(),
+            fuel: 0.0,
+            landed: false,
         })
     }
 
@@ -303,6 +312,8 @@ impl LunarLander {
         let shaping = shaping(&state);
         let reward = self.shaping.map_or(0.0, |last| shaping - last);
         self.shaping = Some(shaping);
+        self.fuel += engines.fuel();
+        self.landed = touch.asleep;
         if touch.asleep {
             Step::terminated(100.0)
         } else if touch.lander || state[0].abs() >= 1.0 {
@@ -370,11 +381,20 @@ impl Env for LunarLander {
         }
         self.leg_contact = [false; 2];
         self.shaping = None;
+        self.fuel = 0.0;
         self.advance(Engines::default(), rng, obs);
     }
 
     fn step(&mut self, action: Action<'_>, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
         self.advance(Engines::of(action), rng, obs)
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &["landed", "fuel"]
+    }
+
+    fn metrics(&self, out: &mut [f64]) {
+        out.copy_from_slice(&[if self.landed { 1.0 } else { 0.0 }, self.fuel]);
     }
 
     fn render(&self) -> Option<Frame> {

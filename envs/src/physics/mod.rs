@@ -8,7 +8,7 @@ pub use bipedal_walker::BipedalWalker;
 pub use lunar_lander::LunarLander;
 
 use self::bipedal_walker::BipedalWalkerArgs;
-use crate::{EnvError, EnvSpec, Registry};
+use crate::{EnvError, EnvSpec, Keys, Registry};
 
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
@@ -17,6 +17,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .max_episode_steps(1000)
             .reward_threshold(200.0)
             .summary("Land a rocket on its pad with three engines that are on or off.")
+            .keys(Keys { moves: [1, 2, 3, 0], buttons: [2, 0], idle: 0, real_time: false })
             .page(include_str!("lunar_lander.rs")),
     )?;
     registry.register(

@@ -11,7 +11,7 @@ pub use cliff_walking::CliffWalking;
 pub use frozen_lake::{FrozenLake, FrozenLakeArgs};
 pub use taxi::Taxi;
 
-use crate::{EnvError, EnvSpec, Registry};
+use crate::{EnvError, EnvSpec, Keys, Registry};
 
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
@@ -23,14 +23,16 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
                 .max_episode_steps(steps)
                 .reward_threshold(threshold)
                 .summary("Cross a slippery frozen lake without falling into a hole.")
-                .page(include_str!("frozen_lake.rs")),
+                .page(include_str!("frozen_lake.rs"))
+                .keys(Keys { moves: [0, 3, 2, 1], buttons: [0, 0], idle: 0, real_time: false }),
         )?;
     }
     for (id, slippery) in [("CliffWalking-v1", false), ("CliffWalkingSlippery-v1", true)] {
         registry.register(
             EnvSpec::ecs(id, move |args: CliffWalking| Ok(args.or(slippery)))
                 .summary("Walk along a cliff without stepping over its edge.")
-                .page(include_str!("cliff_walking.rs")),
+                .page(include_str!("cliff_walking.rs"))
+                .keys(Keys { moves: [3, 0, 1, 2], buttons: [0, 0], idle: 0, real_time: false }),
         )?;
     }
     registry.register(
@@ -38,7 +40,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .max_episode_steps(200)
             .reward_threshold(8.0)
             .summary("Pick up a passenger and bring them to a hotel.")
-            .page(include_str!("taxi.rs")),
+            .page(include_str!("taxi.rs"))
+            .keys(Keys { moves: [3, 1, 2, 0], buttons: [4, 5], idle: 0, real_time: false }),
     )?;
     registry.register(
         EnvSpec::ecs("Blackjack-v1", |args: Blackjack| Ok(args))

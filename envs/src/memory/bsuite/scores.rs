@@ -32,18 +32,6 @@ pub enum Score {
 }
 
 impl Score {
-    /// How the experiment of an environment is scored by its episodes' returns; none for an id that is no such experiment.
-    /// The umbrella and the stochastic DeepSea are none: their returns are noisy.
-    pub fn of_experiment(id: &str) -> Option<Self> {
-        Some(match id {
-            "bsuite/catch-v0" => Self::Catch,
-            "bsuite/memory_len-v0" | "bsuite/memory_size-v0" => Self::Memory,
-            "bsuite/deep_sea-v0" => Self::DeepSea,
-            "bsuite/discounting_chain-v0" => Self::DiscountingChain,
-            _ => return None,
-        })
-    }
-
     /// The score of an experiment.
     ///
     /// `runs` has, for each setting of [`settings`] that was run, its size and the returns of its episodes in order. For

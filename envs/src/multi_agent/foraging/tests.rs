@@ -191,3 +191,27 @@ fn starting_states_are_those_of_the_reference() {
         assert_eq!(row, expected.map(|value| value as f32));
     }
 }
+
+#[test]
+fn food_that_was_loaded_is_what_rewards_add_up_to() {
+    let registry = Registry::builtin();
+    let options = MakeOptions { num_envs: 64, ..Default::default() };
+    let mut simulator = registry.make("Foraging-5x5-2p-1f-v3", &options).unwrap();
+    assert_eq!(simulator.info().metrics, ["food_loaded"]);
+    let mut out = simulator.new_batch();
+    simulator.reset(1, &mut out).unwrap();
+    let mut rng = Pcg64::seed_from(2);
+    let mut actions = ActionBatch::zeros(simulator.action_spec(), simulator.num_rows());
+    let (mut loaded, mut left) = (0, 0);
+    for _ in 0..200 {
+        crate::check::random_actions(&simulator, &out, &mut rng, &mut actions).unwrap();
+        simulator.step(&actions, &mut out).unwrap();
+        // Both agents of an arena end together, one after the other in the list.
+        for (agents, metrics) in out.episodes.chunks(2).zip(out.episode_metrics.chunks(2)) {
+            let gathered: f64 = agents.iter().map(|agent| agent.episode_return).sum();
+            assert!((metrics[0] - gathered).abs() < 1e-12 && metrics[0] == metrics[1]);
+            if metrics[0] == 1.0 { loaded += 1 } else { left += 1 }
+        }
+    }
+    assert!(loaded > 10 && left > 10, "{loaded} episodes with all food loaded, {left} with some left");
+}

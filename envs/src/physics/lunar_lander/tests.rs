@@ -208,6 +208,61 @@ fn snapshot_of_a_landing_has_the_same_future() {
     }
 }
 
+/// Rapier's world is copied with all that it keeps between steps: contacts, islands, warm starts.
+#[test]
+fn a_lander_forked_or_loaded_on_the_ground_stays_itself() {
+    let registry = Registry::builtin();
+    let make =
+        |num_envs| registry.make("LunarLander-v3", &MakeOptions { num_envs, ..Default::default() }).unwrap();
+    let (mut forked, mut loaded) = (make(2), make(1));
+    let (mut out, mut loaded_out) = (forked.new_batch(), loaded.new_batch());
+    forked.reset(5, &mut out).unwrap();
+    loaded.reset(9, &mut loaded_out).unwrap();
+    let info = forked.info().clone();
+    let mut ticks_on_legs = 0;
+    for tick in 0..600 {
+        if tick % 20 == 0 {
+            forked.fork(0, 1).unwrap();
+            out.copy_env(0, 1, &info);
+            loaded.load_env(0, &forked.save_env(0).unwrap()).unwrap();
+            loaded_out.copy_env_from(&out, 0, 0, &info);
+        }
+        let obs: [f32; 8] = out.observations.as_f32()[..8].try_into().unwrap();
+        ticks_on_legs += u32::from(obs[6] + obs[7] > 0.0);
+        forked.step(&ActionBatch::Discrete(vec![heuristic(&obs); 2]), &mut out).unwrap();
+        loaded.step(&ActionBatch::Discrete(vec![heuristic(&obs)]), &mut loaded_out).unwrap();
+        let (original, copy) = out.observations.as_f32().split_at(8);
+        assert_eq!((original, original), (copy, loaded_out.observations.as_f32()), "tick {tick}");
+        assert_eq!((out.rewards[0], out.rewards[0]), (out.rewards[1], loaded_out.rewards[0]), "tick {tick}");
+    }
+    assert!(ticks_on_legs > 50, "{ticks_on_legs} ticks on the legs");
+}
+
+#[test]
+fn metrics_tell_landings_and_fuel() {
+    let registry = Registry::builtin();
+    let mut simulator = registry.make("LunarLander-v3", &MakeOptions::default()).unwrap();
+    assert_eq!(simulator.info().metrics, ["landed", "fuel"]);
+    let mut out = simulator.new_batch();
+    simulator.reset(11, &mut out).unwrap();
+    let (mut fuel, mut ends) = (0.0, [0, 0]);
+    let mut rng = Pcg64::seed_from(1);
+    while ends.contains(&0) {
+        let obs: [f32; 8] = out.observations.as_f32().try_into().unwrap();
+        // Now by the controller, now at random: some land and some crash.
+        let action = if ends[1] == 0 { heuristic(&obs) } else { rng.integers(0, 4) as u32 };
+        fuel += [0.0, 0.03, 0.3, 0.03][action as usize];
+        simulator.step(&ActionBatch::Discrete(vec![action]), &mut out).unwrap();
+        if out.terminated[0] {
+            let landed = out.rewards[0] == 100.0;
+            ends[usize::from(landed)] += 1;
+            assert_eq!(out.episode_metrics[0], if landed { 1.0 } else { 0.0 });
+            assert!((out.episode_metrics[1] - fuel).abs() < 1e-9);
+            fuel = 0.0;
+        }
+    }
+}
+
 #[test]
 fn pictures_show_the_flame() {
     let mut env = lander(LunarLanderArgs::default());
