@@ -32,7 +32,7 @@
 //!     }
 //!     fn forward(&self, weights: &[Weight], x: Traced) -> Traced {
 //!         let angles = x.matmul(weights[0].clone());
-//!         (angles.with_empty_tape().sin(), angles.cos()).concat_along(Axis::<1>)
+//!         (angles.retaped::<OwnedTape<f32, Cpu>>().sin(), angles.cos()).concat_along(Axis::<1>)
 //!     }
 //! }
 //! # agon_nn::custom::check_part(&Fourier { frequencies: 4 }, 3).unwrap();

@@ -121,7 +121,7 @@ impl Tape {
         for operation in self.operations.into_iter().flatten().rev() {
             let wanted = operation.params == params.id();
             let values = if wanted { Some(&mut *grad_out) } else { None };
-            known.run(operation, values.map(|values| ParamGradients { values, written: Some(&mut written) }));
+            known.run(operation, values.map(|values| ParamGradients { values, written: &mut written }));
         }
         written.clear_others(grad_out);
         Ok(InputGradients(known.0))
@@ -178,16 +178,10 @@ impl Target<'_> {
 /// The flat gradient of the parameters while an operation runs.
 pub(crate) struct ParamGradients<'a> {
     values: &'a mut [f32],
-    written: Option<&'a mut Written>,
+    written: &'a mut Written,
 }
 
-impl<'a> ParamGradients<'a> {
-    /// Over a buffer that starts as zeros and is only added to.
-    #[cfg(test)]
-    pub(crate) fn zeroed(values: &'a mut [f32]) -> Self {
-        Self { values, written: None }
-    }
-
+impl ParamGradients<'_> {
     /// All values, of which only those of the operation's own parameters may be touched.
     pub(crate) fn values(&mut self) -> &mut [f32] {
         self.values
@@ -195,7 +189,7 @@ impl<'a> ParamGradients<'a> {
 
     /// Whether a parameter holds no gradient yet, so that it must be overwritten; from now on it does.
     pub(crate) fn is_fresh(&mut self, range: &ParamRange) -> bool {
-        self.written.as_mut().is_some_and(|written| written.add(range.range()))
+        self.written.add(range.range())
     }
 
     /// Where one parameter's gradient goes.

@@ -65,7 +65,7 @@ const REMEMBERING: [&str; 6] = [
 ];
 
 /// Settings of a short run of an actor-critic with a replay buffer.
-const CONTINUOUS: [&str; 9] = [
+pub(crate) const CONTINUOUS: [&str; 9] = [
     "env.id=Pendulum-v1",
     "num_envs=2",
     "runtime.num_shards=2",
@@ -119,12 +119,17 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// A run's configuration from settings.
 pub(crate) fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
+    config_with(&Algorithms::builtin(), algorithm, settings)
+}
+
+/// As [`config_of`], of a program with algorithms or parts of networks of its own.
+pub(crate) fn config_with(algorithms: &Algorithms, algorithm: &str, settings: &[&str]) -> RunConfig {
     let mut table = toml::Table::new();
     let fixed = [format!("algorithm={algorithm}"), "env.id=CartPole-v1".to_owned()];
     for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
         config::set(&mut table, setting).unwrap();
     }
-    RunConfig::from_table(&Algorithms::builtin(), table).unwrap()
+    RunConfig::from_table(algorithms, table).unwrap()
 }
 
 /// The `agon` program, in a directory.

@@ -1,6 +1,7 @@
-use dfdx::tensor_ops::{MatMulExt as _, *};
+use dfdx::prelude::{Axis, BroadcastTo as _, MeanTo as _, TryMatMul as _};
 
 use super::*;
+use crate::tape::Tape;
 use crate::linear::Activation;
 use crate::model::{EncoderConfig, Head, HeadSpec, Model, ModelConfig, Observation, PackedModel};
 use crate::model::{MemoryState, ModelScratch};
@@ -37,7 +38,7 @@ impl CustomPart for Mixes {
 
     fn forward(&self, _weights: &[Weight], x: Traced) -> Traced {
         let shape = *x.shape();
-        x.with_empty_tape() + x.mean::<(usize,), dfdx::shapes::Axis<0>>().broadcast_like(&shape)
+        x.retaped::<OwnedTape<f32, Cpu>>() + x.mean::<(usize,), Axis<0>>().broadcast_like::<(usize, usize), Axis<0>>(&shape)
     }
 }
 
@@ -124,7 +125,7 @@ fn acting_gives_the_bits_of_learning() {
     assert!(params.get("encoder.0.weight").is_some(), "{params:?}");
     let values: Vec<f32> = (0..4 * 50).map(|i| (i as f32).sin()).collect();
     let x = Matrix::from_slice(50, 4, &values).unwrap();
-    let learned = model.forward(&params, &x.clone().into(), &mut Tape::new()).unwrap();
+    let learned = model.forward(&params, &(&x).into(), &mut Tape::new()).unwrap();
     let packed = PackedModel::new(&model, &params).unwrap();
     let mut acted = vec![0.0; 3];
     for (row, x) in values.chunks_exact(4).enumerate() {

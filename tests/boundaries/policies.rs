@@ -1,0 +1,177 @@
+//! A policy from a weight file, or from a run directory, does what `agon eval` does, bit for bit.
+
+use std::fs;
+use std::path::Path;
+
+use agon::evaluate::{EvalOptions, evaluate};
+use agon::envs::{ActionBatch, MakeOptions, ObsRow, StepBatch};
+use agon::policy::{self, Observed, TrainedPolicy};
+use agon::runtime::Setup;
+
+use crate::{common, train};
+
+const EPISODES: usize = 6;
+const SEED: u64 = 3;
+
+/// Returns of episodes that a user's own loop plays, in the way in which an evaluation divides them among rows.
+fn played(setup: &Setup, mut policy: TrainedPolicy) -> Vec<f64> {
+    let card = policy.card().clone();
+    let options = MakeOptions { wrappers: Vec::new(), ..card.env.options(EPISODES) };
+    let mut simulator = setup.registry.make(&card.env.id, &options).unwrap();
+    let mut now = simulator.new_batch();
+    simulator.reset(SEED, &mut now).unwrap();
+    let (rows, agents) = (simulator.num_rows(), simulator.num_agents());
+    let mut quotas: Vec<usize> = (0..rows).map(|row| EPISODES.saturating_sub(row).div_ceil(rows)).collect();
+    let mut starts = vec![true; EPISODES];
+    let mut returns = Vec::new();
+    while returns.len() < EPISODES {
+        let actions = policy.act_in(&observed(&now, &starts)).unwrap();
+        simulator.step(actions, &mut now).unwrap();
+        let over = |row: usize| now.terminated[row] || now.truncated[row] || !now.active[row];
+        starts = (0..EPISODES).map(|env| (env * agents..(env + 1) * agents).all(over)).collect();
+        for ended in &now.episodes {
+            let quota = &mut quotas[ended.row as usize];
+            if *quota > 0 {
+                *quota -= 1;
+                returns.push(ended.episode_return);
+            }
+        }
+    }
+    returns
+}
+
+fn observed<'a>(now: &'a StepBatch, starts: &'a [bool]) -> Observed<'a> {
+    Observed {
+        observations: ObsRow::from(&now.observations),
+        action_masks: &now.action_masks,
+        episode_starts: starts,
+    }
+}
+
+#[test]
+fn policies_of_every_algorithm_do_what_their_evaluation_does() {
+    let setup = Setup::default();
+    let mut cases: Vec<(&str, Vec<&str>)> =
+        common::cases().into_iter().map(|case| (case.algorithm, case.settings)).collect();
+    // What wrappers change of observations and actions is part of a policy.
+    let wrapped = "env.wrappers=[{kind='frame_stack', num_stack=3}, {kind='normalize_observation'}]";
+    cases.push(("ppo", [&common::PPO[..], &[wrapped]].concat()));
+    cases.push(("sac", [&common::CONTINUOUS[..], &["env.wrappers=[{kind='rescale_action', min=-3, max=1}]"]].concat()));
+    cases.push(("ppo", [&common::PPO[..], &["env.id=TicTacToe-v0"]].concat()));
+    for (algorithm, settings) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let run = directory.path().join("run");
+        train(&setup, algorithm, &settings, 2, &run);
+        // One file is enough: the directory that it came from is gone.
+        let file = directory.path().join("elsewhere.safetensors");
+        fs::copy(run.join("model.safetensors"), &file).unwrap();
+        for stochastic in [false, true] {
+            let options = EvalOptions { episodes: EPISODES, seed: Some(SEED), stochastic, best: false };
+            let expected = evaluate(&setup, &run, &options).unwrap().returns;
+            let what = format!("{algorithm} {settings:?}, stochastic: {stochastic}");
+            assert_eq!(evaluate(&setup, &file, &options).unwrap().returns, expected, "{what}");
+            for path in [&run, &file] {
+                let policy = policy::load(path).unwrap();
+                let policy = if stochastic { policy.stochastic(SEED) } else { policy };
+                assert_eq!(played(&setup, policy), expected, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_row_alone_acts_as_it_does_among_others() {
+    let setup = Setup::default();
+    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
+    let normalised = ["env.wrappers=[{kind='normalize_observation'}]", "env.id=CartPoleNoVel-v1"];
+    let directory = tempfile::tempdir().unwrap();
+    train(&setup, "ppo", &[&common::PPO[..], &lstm, &normalised].concat(), 2, directory.path());
+    let load = || policy::load(directory.path()).unwrap();
+    let (mut many, mut alone) = (load(), [load(), load(), load()]);
+    let mut simulator =
+        setup.registry.make("CartPoleNoVel-v1", &MakeOptions { num_envs: 3, ..MakeOptions::default() }).unwrap();
+    let mut now = simulator.new_batch();
+    simulator.reset(1, &mut now).unwrap();
+    let width = simulator.observation_len();
+    let mut starts = [false; 3];
+    for _ in 0..300 {
+        let actions = many.act_in(&observed(&now, &starts)).unwrap().clone();
+        for (row, policy) in alone.iter_mut().enumerate() {
+            let observations = now.observations.view(row * width, width);
+            let starts = &starts[row..=row];
+            let one = Observed { observations, action_masks: &[], episode_starts: starts };
+            assert_eq!(policy.act_in(&one).unwrap().indices(), &actions.indices()[row..=row]);
+        }
+        simulator.step(&actions, &mut now).unwrap();
+        starts = std::array::from_fn(|row| now.terminated[row] || now.truncated[row]);
+    }
+}
+
+#[test]
+fn a_policy_forgets_when_it_is_told_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = ["env.id=CartPoleNoVel-v1", "network.memory={kind='gru', hidden=16}", "agent.sequence_length=16"];
+    train(&Setup::default(), "ppo", &[&common::PPO[..], &settings].concat(), 2, directory.path());
+    let mut policy = policy::load(directory.path()).unwrap().stochastic(1);
+    let x = [0.01_f32, -0.02];
+    let mut sequence = || (0..50).map(|_| policy.act(&x[..]).unwrap().indices()[0]).collect::<Vec<_>>();
+    let first = sequence();
+    let going_on = sequence();
+    policy.reset();
+    let again: Vec<u32> = (0..50).map(|_| policy.act(&x[..]).unwrap().indices()[0]).collect();
+    assert_eq!(first, again);
+    assert_ne!(first, going_on, "stream and memory move on");
+}
+
+#[test]
+fn wrong_observations_are_refused_and_leave_the_policy_usable() {
+    let directory = tempfile::tempdir().unwrap();
+    train(&Setup::default(), "ppo", &common::PPO, 2, directory.path());
+    let mut policy = policy::load(directory.path()).unwrap();
+    let message = policy.act(&[0.0_f32; 5][..]).unwrap_err().to_string();
+    assert!(message.contains("whole rows of 4 values, got 5"), "{message}");
+    let message = policy.act(&[0_u8; 4][..]).unwrap_err().to_string();
+    assert!(message.contains("F32") && message.contains("U8"), "{message}");
+    let message = policy.act(&[][..] as &[f32]).unwrap_err().to_string();
+    assert!(message.contains("got 0 values"), "{message}");
+    let starts = [true; 2];
+    let observations = ObsRow::F32(&[0.0; 4]);
+    let one = Observed { observations, action_masks: &[], episode_starts: &starts };
+    let message = policy.act_in(&one).unwrap_err().to_string();
+    assert!(message.contains("episode starts must be 1"), "{message}");
+    assert!(matches!(policy.act(&[0.0_f32; 8][..]).unwrap(), ActionBatch::Discrete(actions) if actions.len() == 2));
+}
+
+#[test]
+fn files_that_are_no_policies_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    train(&Setup::default(), "ppo", &common::PPO, 2, &run);
+    let whole = fs::read(run.join("model.safetensors")).unwrap();
+    let refusal = |content: &[u8]| {
+        let file = directory.path().join("broken.safetensors");
+        fs::write(&file, content).unwrap();
+        let message = policy::load(&file).err().unwrap().to_string();
+        assert!(message.contains("broken.safetensors"), "{message}");
+        message
+    };
+    refusal(b"rubbish");
+    refusal(&whole[..whole.len() / 2]);
+    refusal(&[]);
+    let text = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let start = whole.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let mut changed = whole.clone();
+        changed[start..start + to.len()].copy_from_slice(to.as_bytes());
+        changed
+    };
+    let message = refusal(&text(r#"\"format\":1"#, r#"\"format\":7"#));
+    assert!(message.contains("expected format 1, found 7"), "{message}");
+    let message = refusal(&text(r#"{"agon""#, r#"{"nona""#));
+    assert!(message.contains("agon"), "{message}");
+    let message = policy::load(Path::new("nowhere")).err().unwrap().to_string();
+    assert!(message.contains("nowhere"), "{message}");
+    fs::remove_file(run.join("model.safetensors")).unwrap();
+    let message = policy::load(&run).err().unwrap().to_string();
+    assert!(message.contains("has not reached its first checkpoint"), "{message}");
+}
