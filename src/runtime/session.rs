@@ -308,7 +308,8 @@ impl Session<'_> {
             env_steps: *env_steps,
             seed: config.seed,
             mean_return: Some(recent.mean_return()).filter(|mean| !mean.is_nan()),
-            best_mean_return: best.map(|best| best.mean_return),
+            // Without evaluations the best is one of the checkpoints, which are taken whenever somebody stops the run.
+            best_evaluation: best.filter(|_| config.eval.is_on()).map(|best| best.mean_return),
             instruction_set: config.instruction_set()?.to_string(),
         };
         policy::write(&self.run.model(), &card, &weights)?;

@@ -133,7 +133,7 @@ fn setup() -> Setup {
 fn every_family_trains_on_it_resumes_exactly_and_writes_its_metrics() {
     let setup = setup();
     let walkers = ["env.id=Walkers-v0"];
-    let gru = ["network.memory={kind='gru', hidden=16}", "agent.sequence_length=16"];
+    let gru = ["network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     let r2d2: Vec<&str> = common::cases().into_iter().find(|case| case.algorithm == "r2d2").unwrap().settings;
     for (algorithm, settings) in [
         ("ppo", [&common::PPO[..], &walkers].concat()),

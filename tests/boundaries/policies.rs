@@ -82,7 +82,7 @@ fn policies_of_every_algorithm_do_what_their_evaluation_does() {
 #[test]
 fn one_row_alone_acts_as_it_does_among_others() {
     let setup = Setup::default();
-    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
+    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     let normalised = ["env.wrappers=[{kind='normalize_observation'}]", "env.id=CartPoleNoVel-v1"];
     let directory = tempfile::tempdir().unwrap();
     train(&setup, "ppo", &[&common::PPO[..], &lstm, &normalised].concat(), 2, directory.path());
@@ -110,7 +110,7 @@ fn one_row_alone_acts_as_it_does_among_others() {
 #[test]
 fn a_policy_forgets_when_it_is_told_to() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = ["env.id=CartPoleNoVel-v1", "network.memory={kind='gru', hidden=16}", "agent.sequence_length=16"];
+    let settings = ["env.id=CartPoleNoVel-v1", "network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     train(&Setup::default(), "ppo", &[&common::PPO[..], &settings].concat(), 2, directory.path());
     let mut policy = policy::load(directory.path()).unwrap().stochastic(1);
     let x = [0.01_f32, -0.02];
