@@ -15,15 +15,15 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
+use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
-use crate::error::ensure;
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
+use crate::codec::{decode, encode};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::rollout::Targets;
-use crate::schedule::LinearSchedule;
+use crate::settings::shares;
 use crate::{AgentError, Fragment, Policy, Weights, returns};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
@@ -105,7 +105,7 @@ pub struct A2c {
     config: A2cConfig,
     core: PolicyGradient,
     rng: Pcg64,
-    learning_rate: LinearSchedule,
+    learning_rate: Schedule,
 }
 
 /// What is saved of a learner.
@@ -130,15 +130,11 @@ impl Algorithm for A2c {
     }
 
     fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        ensure((0.0..=1.0).contains(&config.gae_lambda), "gae_lambda", "between 0 and 1", config.gae_lambda)?;
+        shares(&[("gae_lambda", config.gae_lambda)])?;
         Ok(Self {
             core: PolicyGradient::new(&config.settings(), network, info)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
+            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, info.total_timesteps),
             config,
         })
     }
@@ -199,7 +195,7 @@ impl Learner for A2c {
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        weights.fill("", &mut self.core.params)
+        self.core.load_weights(weights)
     }
 
     fn summary(&self) -> Option<Summary> {

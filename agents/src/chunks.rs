@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
-use crate::learner::{Learner, decode, encode};
+use crate::codec::{decode, encode};
+use crate::learner::Learner;
 
 /// Keeps chunks by key.
 pub trait ChunkStore {

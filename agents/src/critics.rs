@@ -6,35 +6,30 @@
 //! Fujimoto et al. (2018), arXiv:1802.09477, section 4.
 
 use agon_nn::{
-    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Observation, Optimizer,
-    OptimizerConfig, OptimizerState, Params, Sequential, Summary, Tape,
+    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
+    Observation, OptimizerConfig, Params, Sequential, Summary, Tape,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::learner::{restored_optimizer, restored_params};
-use crate::slices::descend;
-use crate::{AgentError, Weights};
+use crate::AgentError;
+use crate::part::Part;
+use crate::slices::{Slice, Sums};
 
 /// What the critics' tensors are called, before their own names.
 pub(crate) const CRITICS: &str = "critics.";
 /// What those of the copies are.
 pub(crate) const TARGET_CRITICS: &str = "target_critics.";
 
-/// Both networks, `q1.*` and `q2.*`, in one buffer of parameters.
+/// Both networks, `q1.*` and `q2.*`, in one buffer of parameters, and their copies.
 pub(crate) struct TwinCritics {
     networks: [Sequential; 2],
-    pub(crate) params: Params,
-    target_params: Params,
-    optimizer: Optimizer,
+    pub(crate) online: Part,
+    pub(crate) target: Part,
     pub(crate) summary: Summary,
 }
 
-/// What is saved of them.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct SavedCritics {
-    params: Vec<f32>,
-    target_params: Vec<f32>,
-    optimizer: OptimizerState,
+/// The shape of policy and critics where none is given, each a network of its own: Stable-Baselines3's.
+pub(crate) fn default_network() -> ModelConfig {
+    ModelConfig { encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu), ..ModelConfig::default() }
 }
 
 impl TwinCritics {
@@ -57,21 +52,20 @@ impl TwinCritics {
         let params = builder.build(seed);
         Ok(Self {
             networks: [models[0].chain(0)?, models[1].chain(0)?],
-            optimizer: Optimizer::new(optimizer, params.len())?,
-            target_params: params.clone(),
-            params,
+            target: Part::fixed(TARGET_CRITICS, params.clone()),
+            online: Part::trained(CRITICS, params, optimizer)?,
             summary: Summary { parts },
         })
     }
 
     /// The smaller one of the target networks' values, `[B, A]`.
     pub(crate) fn target_values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
-        self.smaller(x, &self.target_params)
+        self.smaller(x, &self.target.params)
     }
 
     /// The smaller one of the networks' values, `[B, A]`.
     pub(crate) fn values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
-        self.smaller(x, &self.params)
+        self.smaller(x, &self.online.params)
     }
 
     fn smaller(&self, x: &Input, params: &Params) -> Result<Vec<f32>, AgentError> {
@@ -99,7 +93,7 @@ impl TwinCritics {
         grads: &mut [f32],
     ) -> Result<CriticSums, AgentError> {
         let mut tape = Tape::new();
-        let outputs = self.outputs(x, &self.params, &mut tape)?;
+        let outputs = self.outputs(x, &self.online.params, &mut tape)?;
         let mut sums = CriticSums::default();
         let gradients = outputs.each_ref().map(|values| {
             let columns = values.columns();
@@ -114,7 +108,7 @@ impl TwinCritics {
             gradient
         });
         let [first, second] = &gradients;
-        tape.backward(&self.params, &[(&outputs[0], first), (&outputs[1], second)], grads)?;
+        tape.backward(&self.online.params, &[(&outputs[0], first), (&outputs[1], second)], grads)?;
         Ok(sums)
     }
 
@@ -137,7 +131,7 @@ impl TwinCritics {
         let mut tape = Tape::new();
         let mut unwanted = vec![0.0; others.len()];
         let gradients = if both {
-            let [first, second] = self.outputs(&input, &self.params, &mut tape)?;
+            let [first, second] = self.outputs(&input, &self.online.params, &mut tape)?;
             let pairs = first.as_slice().iter().zip(second.as_slice());
             let (values, takes_second): (Vec<f32>, Vec<bool>) =
                 pairs.map(|(&a, &b)| if b < a { (b, true) } else { (a, false) }).unzip();
@@ -148,7 +142,7 @@ impl TwinCritics {
             let outputs = [(&first, of_first.as_slice()), (&second, of_second.as_slice())];
             (values, tape.backward(others, &outputs, &mut unwanted)?)
         } else {
-            let first = self.networks[0].forward_input(&self.params, &input, &mut tape)?;
+            let first = self.networks[0].forward_input(&self.online.params, &input, &mut tape)?;
             let weights = vec![weight; first.as_slice().len()];
             let values = first.as_slice().to_vec();
             (values, tape.backward(others, &[(&first, weights.as_slice())], &mut unwanted)?)
@@ -158,47 +152,18 @@ impl TwinCritics {
         Ok((values, gradient))
     }
 
-    /// Sums the slices' gradients and takes a step.
-    pub(crate) fn step(
+    /// Takes a step against the gradient that is summed over slices, of the losses of [`Self::regress`].
+    pub(crate) fn descend<W, S>(
         &mut self,
-        total: &mut [f32],
-        others: &[&[f32]],
-        max_grad_norm: f64,
+        slices: &mut [Slice<W, S>],
         learning_rate: f64,
     ) -> Result<(), AgentError> {
-        descend(&mut self.params, &mut self.optimizer, total, others, max_grad_norm, learning_rate)
+        self.online.descend(slices, f64::INFINITY, learning_rate)
     }
 
     /// Moves the target networks a part of the way.
     pub(crate) fn follow(&mut self, tau: f64) -> Result<(), AgentError> {
-        Ok(self.target_params.lerp_from(&self.params, tau as f32)?)
-    }
-
-    pub(crate) fn add_weights(&self, weights: &mut Weights) {
-        weights.add(CRITICS, &self.params);
-        weights.add(TARGET_CRITICS, &self.target_params);
-    }
-
-    /// The networks by name, to be filled.
-    pub(crate) fn networks_mut(&mut self) -> [(&'static str, &mut Params); 2] {
-        [(CRITICS, &mut self.params), (TARGET_CRITICS, &mut self.target_params)]
-    }
-
-    pub(crate) fn save(&self) -> SavedCritics {
-        SavedCritics {
-            params: self.params.as_slice().to_vec(),
-            target_params: self.target_params.as_slice().to_vec(),
-            optimizer: self.optimizer.state(),
-        }
-    }
-
-    /// Takes on a saved state, after everything has been checked.
-    pub(crate) fn restore(&mut self, saved: SavedCritics) -> Result<(), AgentError> {
-        let params = restored_params(&self.params, &saved.params)?;
-        let target_params = restored_params(&self.params, &saved.target_params)?;
-        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
-        (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
-        Ok(())
+        self.target.follow(&self.online, tau)
     }
 }
 
@@ -209,8 +174,8 @@ pub(crate) struct CriticSums {
     pub(crate) values: f64,
 }
 
-impl CriticSums {
-    pub(crate) fn add(&mut self, other: &Self) {
+impl Sums for CriticSums {
+    fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.values += other.values;
     }
@@ -236,6 +201,9 @@ pub(crate) fn concatenated(
     }
     Ok(joined)
 }
+
+#[cfg(test)]
+mod learning_tests;
 
 #[cfg(test)]
 mod tests {
@@ -284,16 +252,16 @@ mod tests {
     fn the_smaller_value_is_taken_and_targets_follow_slowly() {
         let mut critics = critics();
         let x = Input::Floats(Matrix::from_slice(4, 3, &rows(2)).unwrap());
-        let [first, second] = critics.outputs(&x, &critics.params, &mut Tape::inference()).unwrap();
+        let [first, second] = critics.outputs(&x, &critics.online.params, &mut Tape::inference()).unwrap();
         let smaller: Vec<f32> =
             first.as_slice().iter().zip(second.as_slice()).map(|(a, b)| a.min(*b)).collect();
         assert_eq!(critics.values(&x).unwrap(), smaller);
         assert_ne!(first.as_slice(), second.as_slice(), "the networks differ from the start");
         assert_eq!(critics.target_values(&x).unwrap(), smaller, "targets start as copies");
-        critics.params.as_mut_slice().iter_mut().for_each(|value| *value += 1.0);
-        let before = critics.target_params.as_slice()[0];
+        critics.online.params.as_mut_slice().iter_mut().for_each(|value| *value += 1.0);
+        let before = critics.target.params.as_slice()[0];
         critics.follow(0.25).unwrap();
-        assert!((critics.target_params.as_slice()[0] - (before + 0.25)).abs() < 1e-6);
+        assert!((critics.target.params.as_slice()[0] - (before + 0.25)).abs() < 1e-6);
     }
 
     #[test]
@@ -301,10 +269,10 @@ mod tests {
         let mut critics = critics();
         let x = Input::Floats(Matrix::from_slice(4, 3, &rows(3)).unwrap());
         let targets = [1.0, -1.0, 0.5, 2.0];
-        let mut grads = vec![0.0; critics.params.len()];
+        let mut grads = vec![0.0; critics.online.params.len()];
         for _ in 0..2000 {
             critics.regress(&x, &[0; 4], &targets, 0.25, &mut grads).unwrap();
-            critics.step(&mut grads, &[], f64::INFINITY, 1e-2).unwrap();
+            critics.online.step(&grads, 1e-2).unwrap();
         }
         for (value, target) in critics.values(&x).unwrap().iter().zip(targets) {
             assert!((value - target).abs() < 0.02, "expected {target}, got {value}");

@@ -1,6 +1,6 @@
 //! DQN and what became of it: Q-learning with a replay buffer and a target network, with independent switches.
 //!
-//! Each iteration adds its fragments to the replay buffer and then takes `gradient_steps` updates. The switches are
+//! The switches are
 //! `double`, `dueling`, `n_step`, `replay` (priorities), `distribution` (C51, quantiles, implicit quantiles), and noisy layers
 //! (`network.head.noisy`); one learner has them all, so that any combination is a configuration. Rainbow, C51, QR-DQN and
 //! IQN are names for some.
@@ -23,92 +23,49 @@
 
 mod config;
 mod minibatch;
-pub(crate) mod policy;
-pub(crate) mod q_network;
 
 use std::sync::Arc;
 
-use agon_envs::Pcg64;
-use agon_nn::{Init, LayoutBuilder, ModelConfig, Optimizer, OptimizerState, Params, Summary};
-use serde::{Deserialize, Serialize};
+use agon_nn::{Init, LayoutBuilder, ModelConfig, Schedule, Summary};
 
-pub use config::{C51Config, Distribution, DqnConfig, IqnConfig, Loss, QrConfig, Sampling};
+pub use config::{DqnConfig, Loss};
 
-use crate::algorithms::Algorithm;
-use crate::chunks::{ChunkStore, restore_whole, save_whole};
-use crate::learner::{
-    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
-    stream,
-};
+use crate::experience::Experience;
+use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::part::{Part, TARGET, Target, is_due};
 use crate::policy::Policy;
-use crate::replay::{Priorities, ReplayBuffer, ReplayShape, SavedPriorities, SavedReplay};
-use crate::schedule::LinearSchedule;
-use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Weights};
+use crate::q_network::{PackedQ, QNetwork, QShape, Returns};
+use crate::q_policy::QPolicy;
+use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
+use crate::slices::{Slice, for_each_slice, slice_range};
+use crate::td_sums::TdSums;
+use crate::{AgentError, Weights, error};
 use minibatch::{SliceWork, Steps, Update};
-use policy::DqnPolicy;
-use q_network::{PackedQ, QNetwork, QShape, Returns};
-
-/// What the target network's tensors are called, before their own names.
-pub(crate) const TARGET: &str = "target.";
 
 /// The learner.
-pub struct Dqn {
+pub type Dqn = ReplayLearner<QLearning>;
+
+/// The networks of DQN and its variants.
+pub struct QLearning {
     config: DqnConfig,
     network: Arc<QNetwork>,
-    params: Params,
-    /// The online network as of this update, if it chooses the target's action.
-    online: Option<PackedQ>,
-    target: PackedQ,
-    target_params: Params,
-    optimizer: Optimizer,
-    rng: Pcg64,
-    replay: ReplayBuffer,
-    priorities: Option<Priorities>,
-    updates: u64,
-    learning_rate: LinearSchedule,
-    epsilon: LinearSchedule,
-    beta: LinearSchedule,
-    num_steps: usize,
-    minibatch: Minibatch,
-    slices: Vec<SliceWork>,
-}
-
-/// The steps of an update and the random numbers that go with them.
-#[derive(Debug, Default)]
-struct Minibatch {
-    slots: Vec<u32>,
-    weights: Vec<f32>,
+    online: Part,
+    target: Target<PackedQ>,
+    epsilon: Schedule,
+    learning_rate: Schedule,
+    /// Places of quantiles, `[B, Z]`, and of those of targets, `[B, M]`; empty unless quantiles are implicit.
     taus: Vec<f32>,
     target_taus: Vec<f32>,
 }
 
-/// What is saved of a learner.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    params: Vec<f32>,
-    target_params: Vec<f32>,
-    optimizer: OptimizerState,
-    rng: Pcg64,
-    replay: SavedReplay,
-    priorities: Option<SavedPriorities>,
-    updates: u64,
-}
-
-/// Sums over the steps of a round of updates.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    loss: f64,
-    q: f64,
-}
-
-impl Dqn {
+impl QLearning {
     /// The Q network, and its parameters to be.
     fn layout(
         config: &DqnConfig,
         network: &ModelConfig,
         spaces: &Spaces,
     ) -> Result<(QNetwork, LayoutBuilder), AgentError> {
+        config.distribution.validate()?;
         let shape = QShape {
             distribution: config.distribution,
             dueling: config.dueling,
@@ -119,172 +76,54 @@ impl Dqn {
         QNetwork::of("dqn", shape, spaces)
     }
 
-    fn epsilon(config: &DqnConfig, network: &QNetwork, total_timesteps: u64) -> LinearSchedule {
-        let (start, end) = config.epsilon(network.is_noisy());
-        LinearSchedule { start, end, duration: config.exploration_fraction * total_timesteps as f64 }
-    }
-    /// Draws the next minibatch, and new noise.
-    fn begin_update(&mut self, env_steps: u64) -> Result<(), AgentError> {
-        let Minibatch { slots, weights, taus, target_taus } = &mut self.minibatch;
-        slots.clear();
-        weights.clear();
-        let count = self.config.batch_size;
-        match &self.priorities {
-            None => self.replay.sample(count, &mut self.rng, slots),
-            Some(priorities) => {
-                let beta = self.beta.at(env_steps);
-                priorities.sample(count, self.replay.len(), beta, &mut self.rng, slots, weights);
-            }
-        }
+    /// Draws what an update needs beside its minibatch: places of quantiles, and new noise.
+    fn draw(&mut self, experience: &mut Experience) -> Result<(), AgentError> {
+        let Experience { rng, slots, .. } = experience;
         if let Returns::Implicit(iqn) = &self.network.returns {
+            let Self { taus, target_taus, .. } = self;
             for (taus, samples) in [(taus, iqn.samples), (target_taus, iqn.target_samples)] {
                 taus.clear();
-                taus.extend((0..count * samples).map(|_| self.rng.random() as f32));
+                taus.extend((0..slots.len() * samples).map(|_| rng.random() as f32));
             }
         }
         if self.network.is_noisy() {
-            self.network.resample_noise(&mut self.params, &mut self.rng);
-            self.network.resample_noise(&mut self.target_params, &mut self.rng);
-            self.target = self.network.pack(&self.target_params)?;
-        }
-        if self.config.double {
-            self.online = Some(self.network.pack(&self.params)?);
-        }
-        Ok(())
-    }
-
-    /// Sums the slices' gradients and takes the step.
-    fn finish_update(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<Sums, AgentError> {
-        let sums = slices
-            .iter()
-            .fold(Sums::default(), |sums, work| Sums { loss: sums.loss + work.loss, q: sums.q + work.q_sum });
-        if !sums.loss.is_finite() {
-            return Err(AgentError::NotFinite { what: "TD loss", value: sums.loss, update: self.updates });
-        }
-        if let Some(priorities) = &mut self.priorities {
-            let count = slices.len();
-            for (slice, work) in slices.iter().enumerate() {
-                let range = slice_range(self.minibatch.slots.len(), count, slice);
-                priorities.update(&self.minibatch.slots[range], &work.errors);
-            }
-        }
-        let Some((first, others)) = slices.split_first_mut() else { return Ok(sums) };
-        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-        descend(
-            &mut self.params,
-            &mut self.optimizer,
-            &mut first.grads,
-            &gradients,
-            self.config.max_grad_norm,
-            learning_rate,
-        )?;
-        self.updates += 1;
-        Ok(sums)
-    }
-
-    /// A round of updates.
-    fn train(&mut self, slices: &mut [SliceWork], env_steps: u64) -> Result<Sums, AgentError> {
-        let mut total = Sums::default();
-        let learning_rate = self.learning_rate.at(env_steps);
-        let count = slices.len();
-        for _ in 0..self.config.gradient_steps {
-            self.begin_update(env_steps)?;
-            let update = Update {
-                config: &self.config,
-                network: &self.network,
-                params: &self.params,
-                online: self.online.as_ref(),
-                target: &self.target,
-                replay: &self.replay,
-                updates: self.updates,
-            };
-            let minibatch = &self.minibatch;
-            for_each_slice(slices, |slice, work| update.backward(minibatch.slice(count, slice), work))?;
-            let sums = self.finish_update(slices, learning_rate)?;
-            total = Sums { loss: total.loss + sums.loss, q: total.q + sums.q };
-        }
-        if self.network.is_noisy() {
-            self.network.resample_noise(&mut self.params, &mut self.rng);
-        }
-        Ok(total)
-    }
-
-    /// Moves the target network to the online one if a multiple of `target_network_frequency` was passed.
-    fn update_target(&mut self, steps_before: u64, env_steps: u64) -> Result<(), AgentError> {
-        let frequency = self.config.target_network_frequency;
-        if env_steps / frequency > steps_before / frequency {
-            self.target_params.lerp_from(&self.params, self.config.tau as f32)?;
-            self.target = self.network.pack(&self.target_params)?;
+            self.network.resample_noise(&mut self.online.params, rng);
+            self.network.resample_noise(&mut self.target.part.params, rng);
+            self.refresh()?;
         }
         Ok(())
     }
 }
 
-impl Minibatch {
-    /// One of `slices` nearly equal parts.
-    fn slice(&self, slices: usize, slice: usize) -> Steps<'_> {
-        let rows = self.slots.len();
-        let range = slice_range(rows, slices, slice);
-        let part = |values: &'_ [f32]| {
-            let width = values.len() / rows;
-            range.start * width..range.end * width
-        };
-        Steps {
-            weights: &self.weights[part(&self.weights)],
-            taus: &self.taus[part(&self.taus)],
-            target_taus: &self.target_taus[part(&self.target_taus)],
-            slots: &self.slots[range.clone()],
-        }
-    }
-}
-
-impl Algorithm for Dqn {
+impl ReplayAlgorithm for QLearning {
     type Config = DqnConfig;
+    type Work = SliceWork;
+    type Sums = TdSums;
+
+    const METRICS: &'static [&'static str] =
+        &["charts/learning_rate", "charts/epsilon", "losses/td_loss", "losses/q_values", "charts/beta"];
 
     fn default_network() -> ModelConfig {
         DqnConfig::default_network()
     }
 
-    fn new(config: DqnConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+    fn new(config: DqnConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate(info)?;
         let (network, builder) = Self::layout(&config, network, &info.spaces)?;
-        let mut params = builder.build(stream(info.seed, 0));
-        let mut rng = Pcg64::seed_from(stream(info.seed, 1));
-        let target_params = params.clone();
-        if network.is_noisy() {
-            network.resample_noise(&mut params, &mut rng);
-        }
-        let replay = ReplayBuffer::new(config.buffer_size, ReplayShape::of(info));
-        let (priorities, beta) = match config.replay {
-            Sampling::Uniform => (None, LinearSchedule { start: f64::NAN, end: f64::NAN, duration: 0.0 }),
-            Sampling::Prioritized(prioritized) => {
-                let priorities = Priorities::new(prioritized, replay.slots());
-                (Some(priorities), prioritized.beta(info.total_timesteps))
-            }
-        };
-        Ok(Self {
-            online: None,
-            target: network.pack(&target_params)?,
-            target_params,
-            optimizer: Optimizer::new(config.optimizer, params.len())?,
-            rng,
-            replay,
-            priorities,
-            updates: 0,
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
-            epsilon: Self::epsilon(&config, &network, info.total_timesteps),
-            beta,
-            num_steps: config.train_frequency / info.num_envs,
-            minibatch: Minibatch::default(),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
+        let params = builder.build(stream(info.seed, 0));
+        let plan = Plan::of_steps(config.replaying(), config.replay, info);
+        let (rate, total) = (config.learning_rate, info.total_timesteps);
+        let algorithm = Self {
+            target: Target { packed: network.pack(&params)?, part: Part::fixed(TARGET, params.clone()) },
+            online: Part::trained("", params, config.optimizer)?,
+            epsilon: config.exploration(network.is_noisy()).epsilon(total),
+            learning_rate: Schedule::annealed(rate, config.anneal_lr, total),
+            taus: Vec::new(),
+            target_taus: Vec::new(),
             network: Arc::new(network),
-            params,
             config,
-        })
+        };
+        Ok((algorithm, plan))
     }
 
     fn policy_from(
@@ -296,108 +135,95 @@ impl Algorithm for Dqn {
         let (network, builder) = Self::layout(config, network, &info.spaces)?;
         let mut params = builder.build(0);
         weights.fill_all(&mut [("", &mut params)], &[TARGET])?;
-        let epsilon = Self::epsilon(config, &network, info.total_timesteps);
-        DqnPolicy::of(&Arc::new(network), &params, epsilon)
-    }
-}
-
-impl Learner for Dqn {
-    fn num_steps(&self) -> usize {
-        self.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &["charts/learning_rate", "charts/epsilon", "losses/td_loss", "losses/q_values", "charts/beta"]
+        let epsilon = config.exploration(network.is_noisy()).epsilon(info.total_timesteps);
+        QPolicy::of(&Arc::new(network), &params, epsilon)
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        DqnPolicy::of(&self.network, &self.params, self.epsilon)
+        QPolicy::of(&self.network, &self.online.params, self.epsilon)
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        let priorities = &mut self.priorities;
-        self.replay.extend(fragments, |slot, learnable| {
-            if let Some(priorities) = priorities {
-                priorities.added(slot, learnable);
-            }
-        });
-        let mut sums = Sums { loss: f64::NAN, q: f64::NAN };
-        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
-        self.update_target(env_steps - steps as u64, env_steps)?;
-        if env_steps > self.config.learning_starts && !self.replay.is_empty() {
-            // Taken out, so that slices can be written while they all read the rest of the learner.
-            let mut slices = std::mem::take(&mut self.slices);
-            let outcome = awake(slices.len() - 1, || self.train(&mut slices, env_steps));
-            self.slices = slices;
-            sums = outcome?;
+    fn summary(&self) -> Summary {
+        self.network.summary().clone()
+    }
+
+    fn parts(&self) -> Vec<&Part> {
+        vec![&self.online, &self.target.part]
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut Part> {
+        vec![&mut self.online, &mut self.target.part]
+    }
+
+    fn refresh(&mut self) -> Result<(), AgentError> {
+        self.target.packed = self.network.pack(&self.target.part.params)?;
+        Ok(())
+    }
+
+    /// Draws the noise that the first fragment is acted with.
+    fn begin(&mut self, experience: &mut Experience) {
+        self.after_round(experience);
+    }
+
+    /// Moves the target network to the online one if a multiple of `target_network_frequency` was passed.
+    fn before_round(&mut self, before: u64, now: u64) -> Result<(), AgentError> {
+        if is_due(self.config.target_network_frequency, before, now) {
+            self.target.follow(&self.online, self.config.tau, |params| self.network.pack(params))?;
         }
-        let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
-        let [learning_rate, epsilon, beta] =
-            [self.learning_rate, self.epsilon, self.beta].map(|schedule| schedule.at(env_steps));
-        Ok(LearnReport {
-            updates: self.updates,
-            metrics: vec![learning_rate, epsilon, sums.loss / rows, sums.q / rows, beta],
-        })
-    }
-
-    fn weights(&self) -> Weights {
-        let mut weights = Weights::new();
-        weights.add("", &self.params);
-        weights.add(TARGET, &self.target_params);
-        weights
-    }
-
-    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        weights.fill_all(&mut [("", &mut self.params), (TARGET, &mut self.target_params)], &[])?;
-        self.target = self.network.pack(&self.target_params)?;
         Ok(())
     }
 
-    fn summary(&self) -> Option<Summary> {
-        Some(self.network.summary().clone())
+    fn update(
+        &mut self,
+        experience: &mut Experience,
+        slices: &mut [Slice<SliceWork, TdSums>],
+        env_steps: u64,
+    ) -> Result<TdSums, AgentError> {
+        self.draw(experience)?;
+        let online = if self.config.double { Some(self.network.pack(&self.online.params)?) } else { None };
+        let update = Update {
+            config: &self.config,
+            network: &self.network,
+            params: &self.online.params,
+            online: online.as_ref(),
+            target: &self.target.packed,
+            replay: &experience.replay,
+            updates: experience.updates,
+        };
+        let (rows, len) = (experience.slots.len(), self.online.params.len());
+        let sums = for_each_slice(slices, rows, len, |range, work, grads| {
+            let part = |values: &[f32]| {
+                let width = values.len() / rows;
+                range.start * width..range.end * width
+            };
+            let steps = Steps {
+                weights: &experience.weights[part(&experience.weights)],
+                taus: &self.taus[part(&self.taus)],
+                target_taus: &self.target_taus[part(&self.target_taus)],
+                slots: &experience.slots[range.clone()],
+            };
+            update.backward(steps, work, grads)
+        })?;
+        error::ensure_finite("TD loss", sums.loss, experience.updates)?;
+        let count = slices.len();
+        for (index, slice) in slices.iter().enumerate() {
+            experience.learned_from(slice_range(rows, count, index), &slice.work.errors);
+        }
+        self.online.descend(slices, self.config.max_grad_norm, self.learning_rate.at(env_steps))?;
+        Ok(sums)
     }
 
-    fn memory_bytes(&self) -> u64 {
-        // A leaf and an inner node of eight bytes for each slot.
-        let priorities =
-            if self.priorities.is_some() { 16 * self.replay.slots().next_power_of_two() } else { 0 };
-        self.replay.memory_bytes() + priorities as u64
+    /// Draws the noise that the next fragment is acted with.
+    fn after_round(&mut self, experience: &mut Experience) {
+        if self.network.is_noisy() {
+            self.network.resample_noise(&mut self.online.params, &mut experience.rng);
+        }
     }
 
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        save_whole(self)
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        restore_whole(self, saved)
-    }
-
-    fn save_with(&self, chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved {
-            params: self.params.as_slice().to_vec(),
-            target_params: self.target_params.as_slice().to_vec(),
-            optimizer: self.optimizer.state(),
-            rng: self.rng.clone(),
-            replay: self.replay.save(chunks)?,
-            priorities: self.priorities.as_ref().map(Priorities::save),
-            updates: self.updates,
-        })
-    }
-
-    fn restore_with(&mut self, saved: &[u8], chunks: &dyn ChunkStore) -> Result<(), AgentError> {
-        let saved: Saved = decode(saved)?;
-        // Everything is checked before anything is taken on.
-        let params = restored_params(&self.params, &saved.params)?;
-        let target_params = restored_params(&self.params, &saved.target_params)?;
-        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
-        let replay = self.replay.restored(saved.replay, chunks)?;
-        let priorities = Priorities::restored_where_used(self.priorities.as_ref(), saved.priorities)?;
-        self.target = self.network.pack(&target_params)?;
-        (self.params, self.target_params, self.optimizer) = (params, target_params, optimizer);
-        (self.replay, self.priorities) = (replay, priorities);
-        self.rng = saved.rng;
-        self.updates = saved.updates;
-        Ok(())
+    fn metrics(&self, sums: Option<&TdSums>, experience: &Experience, env_steps: u64) -> Vec<f64> {
+        let [loss, q_values] = TdSums::means(sums);
+        let rate = self.learning_rate.at(env_steps);
+        vec![rate, self.epsilon.at(env_steps), loss, q_values, experience.beta(env_steps)]
     }
 }
 

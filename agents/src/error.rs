@@ -97,6 +97,11 @@ pub(crate) fn ensure(
     if holds { Ok(()) } else { Err(AgentError::setting(field, expected, found)) }
 }
 
+/// Checks that a loss is a finite number, after so many updates.
+pub(crate) fn ensure_finite(what: &'static str, value: f64, update: u64) -> Result<(), AgentError> {
+    if value.is_finite() { Ok(()) } else { Err(AgentError::NotFinite { what, value, update }) }
+}
+
 /// Whether a number is above zero and finite.
 pub(crate) fn positive(value: f64) -> bool {
     value > 0.0 && value.is_finite()

@@ -20,16 +20,17 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
+use crate::codec::{decode, encode};
 use crate::error::{ensure, positive};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
 use crate::rollout::Targets;
-use crate::schedule::LinearSchedule;
+use crate::settings::{above_zero, at_least_one};
 use crate::{AgentError, Fragment, Policy, Weights, returns};
 
 /// Settings of IMPALA and APPO.
@@ -116,12 +117,11 @@ impl ImpalaConfig {
     }
 
     fn validate(&self) -> Result<(), AgentError> {
-        ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
-        ensure(positive(self.rho_bar), "rho_bar", "above 0", self.rho_bar)?;
+        at_least_one(&[("update_epochs", self.update_epochs as u64)])?;
+        above_zero(&[("rho_bar", self.rho_bar)])?;
         let c_bar = self.c_bar;
         ensure(positive(c_bar) && c_bar <= self.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;
-        let clip_coef = self.clip_coef.unwrap_or(1.0);
-        ensure(positive(clip_coef), "clip_coef", "above 0", clip_coef)
+        above_zero(&[("clip_coef", self.clip_coef.unwrap_or(1.0))])
     }
 
     fn settings(&self) -> Settings {
@@ -157,7 +157,7 @@ pub struct Impala {
     config: ImpalaConfig,
     core: PolicyGradient,
     rng: Pcg64,
-    learning_rate: LinearSchedule,
+    learning_rate: Schedule,
 }
 
 /// What is saved of a learner.
@@ -186,11 +186,7 @@ impl Algorithm for Impala {
         Ok(Self {
             core: PolicyGradient::new(&config.settings(), network, info)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
+            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, info.total_timesteps),
             config,
         })
     }
@@ -262,7 +258,7 @@ impl Learner for Impala {
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        weights.fill("", &mut self.core.params)
+        self.core.load_weights(weights)
     }
 
     fn summary(&self) -> Option<Summary> {

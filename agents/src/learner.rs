@@ -5,10 +5,11 @@ use std::sync::Arc;
 use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Frames;
 use agon_envs::{ActionSpec, Space};
-use agon_nn::{NnError, Optimizer, OptimizerState, Params, Summary};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use agon_nn::Summary;
+use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkStore;
+pub use crate::codec::{decode, encode};
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// What is observed and done in an environment, a row an agent.
@@ -174,61 +175,5 @@ pub(crate) fn single_discrete(algorithm: &'static str, spec: &ActionSpec) -> Res
             let found = format!("{other:?}");
             Err(AgentError::Unsupported { algorithm, expected: "a Discrete action space", found })
         }
-    }
-}
-
-/// A learner's saved state as bytes.
-///
-/// # Errors
-/// If it cannot be serialised.
-pub fn encode(state: &impl Serialize) -> Result<Vec<u8>, AgentError> {
-    postcard::to_stdvec(state).map_err(|error| AgentError::Restore(error.to_string()))
-}
-
-/// A learner's saved state from bytes.
-///
-/// # Errors
-/// [`AgentError::Restore`] if they are of another type.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, AgentError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((state, [])) => Ok(state),
-        Ok((_, rest)) => {
-            Err(AgentError::Restore(format!("expected the end, found {} more bytes", rest.len())))
-        }
-        Err(error) => Err(AgentError::Restore(error.to_string())),
-    }
-}
-
-/// A network with saved weights.
-///
-/// # Errors
-/// [`AgentError::Restore`] if their number differs from the network's.
-pub fn restored_params(network: &Params, saved: &[f32]) -> Result<Params, AgentError> {
-    expect_len("weights", network.len(), saved.len())?;
-    let mut params = network.clone();
-    params.as_mut_slice().copy_from_slice(saved);
-    Ok(params)
-}
-
-/// An optimizer with a saved state.
-///
-/// # Errors
-/// [`AgentError::Restore`] if it belongs to another optimizer or a network of another size.
-pub fn restored_optimizer(
-    optimizer: &Optimizer,
-    saved: OptimizerState,
-    params: &Params,
-) -> Result<Optimizer, AgentError> {
-    let damaged = |error: NnError| AgentError::Restore(error.to_string());
-    let restored = Optimizer::from_state(optimizer.config(), saved).map_err(damaged)?;
-    expect_len("values of the optimizer", params.len(), restored.len())?;
-    Ok(restored)
-}
-
-fn expect_len(what: &str, expected: usize, found: usize) -> Result<(), AgentError> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(AgentError::Restore(format!("expected {expected} {what}, got {found}")))
     }
 }

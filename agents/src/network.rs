@@ -1,7 +1,7 @@
 //! What networks read: observations of any space, as a network's input.
 
 use agon_envs::spaces::Dtype;
-use agon_envs::{ObsBuffer, Pcg64, Space};
+use agon_envs::{ObsBuffer, Space};
 use agon_nn::{ByteMatrix, ImageShape, Input, Matrix, MemoryConfig, ModelConfig, Observation, Rows};
 
 use crate::AgentError;
@@ -105,14 +105,6 @@ pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Re
 /// Rows of bytes as a network reads them when it learns.
 pub(crate) fn bytes(rows: usize, width: usize, values: &[u8]) -> Result<Input, AgentError> {
     Ok(ByteMatrix::from_slice(rows, width, values, BYTE_SCALE)?.into())
-}
-
-/// One of the allowed actions, all alike.
-pub(crate) fn random_action(num_actions: usize, mask: Option<&[bool]>, rng: &mut Pcg64) -> u32 {
-    let allowed = mask.map_or(num_actions, |mask| mask.iter().filter(|&&allowed| allowed).count());
-    let chosen = rng.bounded(allowed.max(1) as u64 - 1) as usize;
-    let nth = |mask: &[bool]| (0..num_actions).filter(|&action| mask[action]).nth(chosen);
-    mask.and_then(nth).unwrap_or(chosen) as u32
 }
 
 /// Refuses memories, for what learns from single transitions.

@@ -5,21 +5,19 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{
-    Input, LayoutBuilder, MemoryConfig, ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Params,
-    Summary, Tape, Unroll,
-};
+use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Summary, Tape, Unroll};
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::Evaluated;
-use crate::error::{ensure, positive};
-use crate::learner::{PolicyInfo, RunInfo, Spaces, restored_optimizer, restored_params, stream};
+use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::network;
+use crate::part::{self, Part, SavedPart};
 use crate::rnd::Bonus;
 use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
-use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Policy, Weights};
+use crate::settings::{Learning, above_zero, at_least_one, at_least_zero};
+use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, slices};
+use crate::{AgentError, Fragment, Policy, Weights, error};
 
 /// What a loss reads of one transition.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,9 +62,8 @@ pub(crate) struct LossSums {
     pub(crate) clipfrac: f64,
 }
 
-impl LossSums {
-    /// Adds another part's sums.
-    pub(crate) fn add(&mut self, other: &Self) {
+impl Sums for LossSums {
+    fn add(&mut self, other: &Self) {
         self.policy_loss += other.policy_loss;
         self.value_loss += other.value_loss;
         self.entropy += other.entropy;
@@ -167,15 +164,11 @@ impl Settings {
     }
 
     fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
-        ensure(self.num_steps > 0, "num_steps", "at least 1", self.num_steps)?;
-        ensure(positive(self.learning_rate), "learning_rate", "above 0", self.learning_rate)?;
-        ensure((0.0..=1.0).contains(&self.gamma), "gamma", "between 0 and 1", self.gamma)?;
-        ensure(self.ent_coef >= 0.0, "ent_coef", "at least 0", self.ent_coef)?;
-        ensure(self.vf_coef >= 0.0, "vf_coef", "at least 0", self.vf_coef)?;
-        ensure(positive(self.max_grad_norm), "max_grad_norm", "above 0", self.max_grad_norm)?;
-        self.optimizer.validate()?;
-        let slices = self.gradient_slices;
-        ensure((1..=64).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
+        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
+        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        at_least_one(&[("num_steps", self.num_steps as u64)])?;
+        at_least_zero(&[("ent_coef", self.ent_coef), ("vf_coef", self.vf_coef)])?;
+        above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
         let sequence_length = self.sequence_length();
         if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
             let expected = format!("a divisor of num_steps = {}", self.num_steps);
@@ -207,12 +200,11 @@ pub(crate) struct Passes {
 /// Networks, rollout and optimizer of a policy-gradient learner.
 pub(crate) struct PolicyGradient {
     pub(crate) networks: ActorCritic,
-    pub(crate) params: Params,
-    optimizer: Optimizer,
+    pub(crate) part: Part,
     pub(crate) updates: u64,
     pub(crate) rollout: Rollout,
     shards: Vec<ShardWork>,
-    slices: Vec<SliceWork>,
+    slices: Vec<Slice<SliceWork, LossSums>>,
     max_grad_norm: f64,
     /// Rows of the current minibatch.
     rows: Vec<u32>,
@@ -221,8 +213,7 @@ pub(crate) struct PolicyGradient {
 /// What is saved of one.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
-    params: Vec<f32>,
-    pub(crate) optimizer: OptimizerState,
+    pub(crate) parts: Vec<SavedPart>,
     updates: u64,
 }
 
@@ -239,12 +230,11 @@ impl PolicyGradient {
         let dtype = network::dtype(&info.spaces.observation);
         Ok(Self {
             rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
-            optimizer: Optimizer::new(settings.optimizer, params.len())?,
+            part: Part::trained("", params, settings.optimizer)?,
             networks,
-            params,
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
-            slices: (0..settings.gradient_slices).map(|_| SliceWork::default()).collect(),
+            slices: slices(settings.gradient_slices),
             max_grad_norm: settings.max_grad_norm,
             rows: Vec::new(),
         })
@@ -262,8 +252,8 @@ impl PolicyGradient {
         targets: Targets,
         bonus: Option<&Bonus>,
     ) -> Result<(), AgentError> {
-        let estimator = Estimator::new(&self.networks, &self.params, &self.rollout, targets)?;
-        for_each_slice(&mut self.shards, |shard, work| {
+        let estimator = Estimator::new(&self.networks, &self.part.params, &self.rollout, targets)?;
+        for_each(&mut self.shards, |shard, work| {
             estimator.estimate(&fragments[shard], work)?;
             if let Some(bonus) = bonus {
                 estimator.add_bonus(&fragments[shard], work, bonus, shard);
@@ -326,46 +316,40 @@ impl PolicyGradient {
         }
         // Taken out, so that slices can be written while they all read the rest.
         let mut slices = std::mem::take(&mut self.slices);
-        let count = slices.len();
-        let outcome = for_each_slice(&mut slices, |slice, work| {
-            work.backward(self, &units[slice_range(units.len(), count, slice)], loss, scale)
+        let len = self.part.params.len();
+        let outcome = for_each_slice(&mut slices, units.len(), len, |range, work, grads| {
+            work.backward(self, &units[range], loss, scale, grads)
         });
-        let outcome = outcome.and_then(|()| self.step(&mut slices, learning_rate));
+        let outcome = outcome.and_then(|sums| self.step(sums, &mut slices, learning_rate));
         self.slices = slices;
         Ok((outcome?, scale.transitions))
     }
 
-    /// Sums the slices' gradients and takes the step.
-    fn step(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<LossSums, AgentError> {
-        let Some((first, others)) = slices.split_first_mut() else { return Ok(LossSums::default()) };
-        let mut sums = first.sums;
-        others.iter().for_each(|work| sums.add(&work.sums));
+    /// Takes the step of a minibatch whose sums are these.
+    fn step(
+        &mut self,
+        sums: LossSums,
+        slices: &mut [Slice<SliceWork, LossSums>],
+        learning_rate: f64,
+    ) -> Result<LossSums, AgentError> {
         for (what, value) in [("policy loss", sums.policy_loss), ("value loss", sums.value_loss)] {
-            if !value.is_finite() {
-                return Err(AgentError::NotFinite { what, value, update: self.updates });
-            }
+            error::ensure_finite(what, value, self.updates)?;
         }
-        let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-        descend(
-            &mut self.params,
-            &mut self.optimizer,
-            &mut first.grads,
-            &gradients,
-            self.max_grad_norm,
-            learning_rate,
-        )?;
+        self.part.descend(slices, self.max_grad_norm, learning_rate)?;
         self.updates += 1;
         Ok(sums)
     }
 
     pub(crate) fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.networks.policy(&self.params)
+        self.networks.policy(&self.part.params)
     }
 
     pub(crate) fn weights(&self) -> Weights {
-        let mut weights = Weights::new();
-        weights.add("", &self.params);
-        weights
+        part::weights(&[&self.part])
+    }
+
+    pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        part::load_weights(&mut [&mut self.part], weights)
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -373,18 +357,13 @@ impl PolicyGradient {
     }
 
     pub(crate) fn save(&self) -> Saved {
-        Saved {
-            params: self.params.as_slice().to_vec(),
-            optimizer: self.optimizer.state(),
-            updates: self.updates,
-        }
+        Saved { parts: part::save(&[&self.part]), updates: self.updates }
     }
 
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
-        let params = restored_params(&self.params, &saved.params)?;
-        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
-        (self.params, self.optimizer, self.updates) = (params, optimizer, saved.updates);
+        part::restored(&[&self.part], saved.parts)?.put(&mut [&mut self.part]);
+        self.updates = saved.updates;
         Ok(())
     }
 }
@@ -392,8 +371,6 @@ impl PolicyGradient {
 /// Working memory of one gradient slice.
 #[derive(Debug, Default)]
 struct SliceWork {
-    grads: Vec<f32>,
-    sums: LossSums,
     gathered: Gathered,
     evaluated: Evaluated,
     /// Gradients of log-probabilities, `[B]`, entropies, `[B]`, and values, `[B, V]`.
@@ -402,37 +379,22 @@ struct SliceWork {
 }
 
 impl SliceWork {
-    /// Loss and gradient of one slice of a minibatch.
+    /// Losses and gradient of one slice of a minibatch.
     fn backward(
         &mut self,
         learner: &PolicyGradient,
         units: &[u32],
         loss: &impl PolicyLoss,
         scale: MinibatchScale,
-    ) -> Result<(), AgentError> {
-        self.grads.resize(learner.params.len(), 0.0);
-        self.sums = LossSums::default();
-        if units.is_empty() {
-            self.grads.fill(0.0);
-            return Ok(());
-        }
-        let x = self.gathered.gather(&learner.rollout, units)?;
-        self.differentiate(learner, &x, units.len(), loss, scale)
-    }
-
-    fn differentiate(
-        &mut self,
-        learner: &PolicyGradient,
-        x: &Input,
-        units: usize,
-        loss: &impl PolicyLoss,
-        scale: MinibatchScale,
-    ) -> Result<(), AgentError> {
-        let PolicyGradient { networks, params, rollout, .. } = learner;
-        let Self { grads, sums, gathered, evaluated, by_row, output_grads } = self;
+        grads: &mut [f32],
+    ) -> Result<LossSums, AgentError> {
+        let PolicyGradient { networks, part: Part { params, .. }, rollout, .. } = learner;
+        let x = self.gathered.gather(rollout, units)?;
+        let Self { gathered, evaluated, by_row, output_grads } = self;
+        let mut sums = LossSums::default();
         let mut tape = Tape::new();
-        let unroll = Unroll::new(gathered.sequence_length(units)).resets(&gathered.resets);
-        let [outputs, values] = networks.forward(params, x, gathered.states.as_ref(), &unroll, &mut tape)?;
+        let unroll = Unroll::new(gathered.sequence_length(units.len())).resets(&gathered.resets);
+        let [outputs, values] = networks.forward(params, &x, gathered.states.as_ref(), &unroll, &mut tape)?;
         let (distribution, actions) = (&networks.distribution, &gathered.actions);
         distribution.evaluate(outputs.as_slice(), &gathered.action_masks, actions, evaluated)?;
 
@@ -457,7 +419,7 @@ impl SliceWork {
                 old_value: rollout.values[row],
                 target: rollout.returns[row],
             };
-            let gradient = loss.gradient(&transition, sums);
+            let gradient = loss.gradient(&transition, &mut sums);
             sums.entropy += f64::from(evaluated.entropies[i]);
             log_prob_grads[i] = weight * gradient.log_prob;
             entropy_grads[i] = -weight * loss.ent_coef();
@@ -472,7 +434,7 @@ impl SliceWork {
         distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;
         let gradients = [(&outputs, output_grads.as_slice()), (&values, value_grads.as_slice())];
         tape.backward(params, &gradients, grads)?;
-        Ok(())
+        Ok(sums)
     }
 }
 

@@ -17,16 +17,17 @@ mod loss;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
-use crate::error::{ensure, positive};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, decode, encode, stream};
+use crate::codec::{decode, encode};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
+use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
 use crate::rollout::Targets;
-use crate::schedule::LinearSchedule;
+use crate::settings::{above_zero, at_least_one, shares};
 use crate::{AgentError, Fragment, Policy, Weights, returns};
 pub(crate) use loss::PpoLoss;
 
@@ -110,11 +111,9 @@ impl Default for PpoConfig {
 impl PpoConfig {
     /// Checks PPO's own settings.
     fn validate(&self) -> Result<(), AgentError> {
-        ensure(self.update_epochs > 0, "update_epochs", "at least 1", self.update_epochs)?;
-        ensure((0.0..=1.0).contains(&self.gae_lambda), "gae_lambda", "between 0 and 1", self.gae_lambda)?;
-        ensure(positive(self.clip_coef), "clip_coef", "above 0", self.clip_coef)?;
-        let target_kl = self.target_kl.unwrap_or(1.0);
-        ensure(target_kl > 0.0, "target_kl", "above 0", target_kl)
+        at_least_one(&[("update_epochs", self.update_epochs as u64)])?;
+        shares(&[("gae_lambda", self.gae_lambda)])?;
+        above_zero(&[("clip_coef", self.clip_coef), ("target_kl", self.target_kl.unwrap_or(1.0))])
     }
 
     fn settings(&self) -> Settings {
@@ -151,8 +150,8 @@ pub struct Ppo {
     core: PolicyGradient,
     rnd: Option<Rnd>,
     rng: Pcg64,
-    learning_rate: LinearSchedule,
-    clip_coef: LinearSchedule,
+    learning_rate: Schedule,
+    clip_coef: Schedule,
 }
 
 /// What is saved of a learner.
@@ -180,8 +179,8 @@ impl Algorithm for Ppo {
         let rnd = config.rnd.as_ref().map(build).transpose()?;
         let total = info.total_timesteps;
         Ok(Self {
-            learning_rate: LinearSchedule::annealed(config.learning_rate, config.anneal_lr, total),
-            clip_coef: LinearSchedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
+            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, total),
+            clip_coef: Schedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
             core,
             rnd,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
@@ -263,19 +262,15 @@ impl Learner for Ppo {
     }
 
     fn weights(&self) -> Weights {
-        let mut weights = self.core.weights();
-        if let Some(rnd) = &self.rnd {
-            rnd.add_weights(&mut weights);
-        }
-        weights
+        let rnd = self.rnd.iter().flat_map(Rnd::parts);
+        part::weights(&std::iter::once(&self.core.part).chain(rnd).collect::<Vec<_>>())
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        let params = &mut self.core.params;
-        match &mut self.rnd {
-            Some(rnd) => rnd.load_weights(weights, params),
-            None => weights.fill("", params),
-        }
+        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
+        let mut parts: Vec<&mut Part> = std::iter::once(&mut self.core.part).chain(rnd).collect();
+        part::load_weights(&mut parts, weights)?;
+        self.rnd.iter_mut().try_for_each(Rnd::refresh)
     }
 
     fn summary(&self) -> Option<Summary> {

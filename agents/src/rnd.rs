@@ -16,15 +16,16 @@ use agon_envs::wrappers::{Moments, RunningStatistics};
 use agon_envs::{ObsBuffer, Pcg64};
 use agon_nn::{
     AdamConfig, Head, HeadConfig, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryConfig, Model,
-    ModelConfig, Optimizer, OptimizerConfig, OptimizerState, Packed, Params, Scratch, Sequential, Tape,
+    ModelConfig, OptimizerConfig, Packed, Params, Scratch, Sequential, Tape,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ensure, positive};
-use crate::learner::{RunInfo, restored_optimizer, restored_params, stream};
+use crate::learner::{RunInfo, stream};
 use crate::network;
-use crate::slices::{descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Weights};
+use crate::part::{self, Part, SavedPart};
+use crate::settings::{above_zero, at_least_one, at_least_zero, shares, shares_above_zero};
+use crate::slices::{Slice, Sums, for_each_slice, slices};
+use crate::{AgentError, Fragment};
 
 /// What the tensors of both networks are called, before their own names.
 pub(crate) const PREFIX: &str = "rnd.";
@@ -69,13 +70,11 @@ impl Default for RndConfig {
 
 impl RndConfig {
     fn validate(&self) -> Result<(), AgentError> {
-        ensure(self.ext_coef >= 0.0, "rnd.ext_coef", "at least 0", self.ext_coef)?;
-        ensure(positive(self.int_coef), "rnd.int_coef", "above 0", self.int_coef)?;
-        ensure((0.0..=1.0).contains(&self.int_gamma), "rnd.int_gamma", "between 0 and 1", self.int_gamma)?;
-        ensure(positive(self.learning_rate), "rnd.learning_rate", "above 0", self.learning_rate)?;
-        let share = self.update_proportion;
-        ensure(share > 0.0 && share <= 1.0, "rnd.update_proportion", "above 0 and at most 1", share)?;
-        ensure(self.features > 0, "rnd.features", "at least 1", self.features)
+        at_least_zero(&[("rnd.ext_coef", self.ext_coef)])?;
+        above_zero(&[("rnd.int_coef", self.int_coef), ("rnd.learning_rate", self.learning_rate)])?;
+        shares(&[("rnd.int_gamma", self.int_gamma)])?;
+        shares_above_zero(&[("rnd.update_proportion", self.update_proportion)])?;
+        at_least_one(&[("rnd.features", self.features as u64)])
     }
 }
 
@@ -94,10 +93,9 @@ pub(crate) struct Rnd {
     config: RndConfig,
     target: Sequential,
     packed_target: Packed,
-    target_params: Params,
+    target_part: Part,
     predictor: Sequential,
-    params: Params,
-    optimizer: Optimizer,
+    part: Part,
     rng: Pcg64,
     observations: RunningStatistics,
     /// Of discounted sums of errors.
@@ -110,21 +108,23 @@ pub(crate) struct Rnd {
     targets: Vec<f32>,
     errors: Vec<f32>,
     scratch: Scratch,
-    slices: Vec<SliceWork>,
+    slices: Vec<Slice<(), Loss>>,
 }
 
+/// A sum of squared errors.
 #[derive(Debug, Default)]
-struct SliceWork {
-    grads: Vec<f32>,
-    loss: f64,
+struct Loss(f64);
+
+impl Sums for Loss {
+    fn add(&mut self, other: &Self) {
+        self.0 += other.0;
+    }
 }
 
 /// What is saved of them.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
-    target: Vec<f32>,
-    params: Vec<f32>,
-    optimizer: OptimizerState,
+    parts: Vec<SavedPart>,
     rng: Pcg64,
     observations: Moments,
     returns: Moments,
@@ -158,8 +158,8 @@ impl Rnd {
         let rows = info.shard_rows();
         Ok(Self {
             packed_target: Packed::new(&target, &target_params)?,
-            target_params,
-            optimizer: Optimizer::new(OptimizerConfig::Adam(AdamConfig::default()), params.len())?,
+            target_part: Part::fixed(TARGET, target_params),
+            part: Part::trained(PREDICTOR, params, OptimizerConfig::Adam(AdamConfig::default()))?,
             rng: Pcg64::seed_from(stream(info.seed, 10)),
             observations: RunningStatistics::new(observation.len()),
             returns: RunningStatistics::new(1),
@@ -169,10 +169,9 @@ impl Rnd {
             targets: Vec::new(),
             errors: Vec::new(),
             scratch: Scratch::default(),
-            slices: (0..gradient_slices).map(|_| SliceWork::default()).collect(),
+            slices: slices(gradient_slices),
             target,
             predictor,
-            params,
             config,
         })
     }
@@ -223,7 +222,7 @@ impl Rnd {
     /// The predictor's mean squared error on each row.
     fn predict(&mut self, rows: usize) -> Result<(), AgentError> {
         let width = self.predictor.outputs();
-        let packed = Packed::new(&self.predictor, &self.params)?;
+        let packed = Packed::new(&self.predictor, &self.part.params)?;
         let mut predictions = vec![0.0; rows * width];
         self.predictor.infer(&packed, &self.inputs, rows, &mut self.scratch, &mut predictions)?;
         self.errors.clear();
@@ -261,41 +260,36 @@ impl Rnd {
         order.truncate(((rows as f64 * self.config.update_proportion) as usize).max(1));
         let mut loss = 0.0;
         for batch in order.chunks(BATCH) {
+            // Taken out, so that slices can be written while they all read the rest.
             let mut slices = std::mem::take(&mut self.slices);
-            let count = slices.len();
-            let outcome = for_each_slice(&mut slices, |slice, work| {
-                let part = slice_range(batch.len(), count, slice);
-                work.backward(self, &batch[part], 1.0 / batch.len() as f32)
+            let (scale, len) = (1.0 / batch.len() as f32, self.part.params.len());
+            let outcome = for_each_slice(&mut slices, batch.len(), len, |range, (), grads| {
+                self.backward(&batch[range], scale, grads)
             });
             self.slices = slices;
-            outcome?;
-            let Some((first, others)) = self.slices.split_first_mut() else { continue };
-            loss += others.iter().fold(first.loss, |sum, work| sum + work.loss);
-            let gradients: Vec<&[f32]> = others.iter().map(|work| work.grads.as_slice()).collect();
-            let (norm, rate) = (self.max_grad_norm, self.config.learning_rate);
-            descend(&mut self.params, &mut self.optimizer, &mut first.grads, &gradients, norm, rate)?;
+            loss += outcome?.0;
+            self.part.descend(&mut self.slices, self.max_grad_norm, self.config.learning_rate)?;
         }
         Ok(loss / order.len() as f64)
     }
 
-    pub(crate) fn add_weights(&self, weights: &mut Weights) {
-        weights.add(TARGET, &self.target_params);
-        weights.add(PREDICTOR, &self.params);
+    pub(crate) fn parts(&self) -> [&Part; 2] {
+        [&self.target_part, &self.part]
     }
 
-    /// Takes on the weights of both networks, and of the agent's.
-    pub(crate) fn load_weights(&mut self, weights: &Weights, agent: &mut Params) -> Result<(), AgentError> {
-        let (target, predictor) = (&mut self.target_params, &mut self.params);
-        weights.fill_all(&mut [("", agent), (TARGET, target), (PREDICTOR, predictor)], &[])?;
-        self.packed_target = Packed::new(&self.target, &self.target_params)?;
+    pub(crate) fn parts_mut(&mut self) -> [&mut Part; 2] {
+        [&mut self.target_part, &mut self.part]
+    }
+
+    /// Makes anew what is derived from the networks, which were changed from outside.
+    pub(crate) fn refresh(&mut self) -> Result<(), AgentError> {
+        self.packed_target = Packed::new(&self.target, &self.target_part.params)?;
         Ok(())
     }
 
     pub(crate) fn save(&self) -> Saved {
         Saved {
-            target: self.target_params.as_slice().to_vec(),
-            params: self.params.as_slice().to_vec(),
-            optimizer: self.optimizer.state(),
+            parts: part::save(&self.parts()),
             rng: self.rng.clone(),
             observations: self.observations.moments().clone(),
             returns: self.returns.moments().clone(),
@@ -305,9 +299,7 @@ impl Rnd {
 
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
-        let target_params = restored_params(&self.target_params, &saved.target)?;
-        let params = restored_params(&self.params, &saved.params)?;
-        let optimizer = restored_optimizer(&self.optimizer, saved.optimizer, &params)?;
+        let parts = part::restored(&self.parts(), saved.parts)?;
         let lengths = [
             (self.observations.moments().mean.len(), saved.observations.mean.len()),
             (1, saved.returns.mean.len()),
@@ -316,41 +308,33 @@ impl Rnd {
         if let Some((expected, found)) = lengths.iter().find(|(expected, found)| expected != found) {
             return Err(AgentError::Restore(format!("expected {expected} statistics, got {found}")));
         }
-        self.packed_target = Packed::new(&self.target, &target_params)?;
-        self.target_params = target_params;
-        (self.params, self.optimizer, self.rng, self.sums) = (params, optimizer, saved.rng, saved.sums);
+        parts.put(&mut self.parts_mut());
+        (self.rng, self.sums) = (saved.rng, saved.sums);
         self.observations.set_moments(&saved.observations);
         self.returns.set_moments(&saved.returns);
-        Ok(())
+        self.refresh()
     }
-}
 
-impl SliceWork {
-    /// The gradient of the mean squared error.
-    fn backward(&mut self, rnd: &Rnd, rows: &[u32], scale: f32) -> Result<(), AgentError> {
-        self.grads.resize(rnd.params.len(), 0.0);
-        self.loss = 0.0;
-        if rows.is_empty() {
-            self.grads.fill(0.0);
-            return Ok(());
-        }
-        let (inputs, width) = (rnd.predictor.inputs(), rnd.predictor.outputs());
+    /// The squared errors of some rows, and their gradient times `scale`.
+    fn backward(&self, rows: &[u32], scale: f32, grads: &mut [f32]) -> Result<Loss, AgentError> {
+        let (inputs, width) = (self.predictor.inputs(), self.predictor.outputs());
+        let mut loss = 0.0;
         let mut x = Matrix::zeros(rows.len(), inputs)?;
         for (&row, out) in rows.iter().zip(x.as_mut_slice().chunks_exact_mut(inputs)) {
-            out.copy_from_slice(&rnd.inputs[row as usize * inputs..(row as usize + 1) * inputs]);
+            out.copy_from_slice(&self.inputs[row as usize * inputs..(row as usize + 1) * inputs]);
         }
         let mut tape = Tape::new();
-        let predictions = rnd.predictor.forward_input(&rnd.params, &Input::Floats(x), &mut tape)?;
+        let predictions = self.predictor.forward_input(&self.part.params, &Input::Floats(x), &mut tape)?;
         let mut gradient = predictions.as_slice().to_vec();
         for (&row, gradient) in rows.iter().zip(gradient.chunks_exact_mut(width)) {
-            let targets = &rnd.targets[row as usize * width..(row as usize + 1) * width];
+            let targets = &self.targets[row as usize * width..(row as usize + 1) * width];
             for (value, target) in gradient.iter_mut().zip(targets) {
                 let error = *value - target;
-                self.loss += f64::from(error * error) / width as f64;
+                loss += f64::from(error * error) / width as f64;
                 *value = 2.0 * scale * error / width as f32;
             }
         }
-        tape.backward(&rnd.params, &[(&predictions, gradient.as_slice())], &mut self.grads)?;
-        Ok(())
+        tape.backward(&self.part.params, &[(&predictions, gradient.as_slice())], grads)?;
+        Ok(Loss(loss))
     }
 }

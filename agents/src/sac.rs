@@ -1,8 +1,7 @@
 //! SAC: soft actor-critic, for continuous and for discrete actions.
 //!
 //! The policy maximises return and entropy; how much entropy is worth, the temperature α, is learned so that the entropy
-//! stays at a target. Values come from two critics and their slowly following copies. Each iteration adds its fragments
-//! to the replay buffer and then takes `gradient_steps` updates of critics, policy and temperature.
+//! stays at a target. Values come from two critics and their slowly following copies.
 //!
 //! # Source
 //! Haarnoja et al. (2018), arXiv:1812.05905; Christodoulou (2019), arXiv:1910.07207, for discrete actions;
@@ -14,104 +13,36 @@
 //! 2. Truncated transitions bootstrap from their final observation.
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
+mod config;
 mod continuous;
 mod discrete;
 
 use std::sync::Arc;
 
-use agon_envs::{ActionSpec, Pcg64};
+use agon_envs::ActionSpec;
 use agon_nn::{
-    Activation, EncoderConfig, Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation,
-    Optimizer, OptimizerConfig, OptimizerState, Params, Sequential, Summary,
+    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule, Sequential,
+    Summary,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Algorithm;
-use crate::chunks::{ChunkStore, restore_whole, save_whole};
-use crate::critics::{CRITICS, CriticSums, SavedCritics, TARGET_CRITICS, TwinCritics};
-use crate::error::ensure;
-use crate::learner::{
-    LearnReport, Learner, PolicyInfo, RunInfo, Spaces, decode, encode, restored_optimizer, restored_params,
-    stream,
-};
-use crate::network;
-use crate::off_policy::{OffPolicySettings, Schedule};
-use crate::replay::{ReplayBuffer, ReplayShape, SavedReplay};
-use crate::schedule::LinearSchedule;
-use crate::slices::{awake, descend, for_each_slice, slice_range};
-use crate::{AgentError, Fragment, Policy, Weights};
+pub use config::SacConfig;
+
+use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics};
+use crate::experience::Experience;
+use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::part::Part;
+use crate::replay::{ReplayBuffer, Sampling};
+use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
+use crate::slices::{Slice, Sums, for_each_slice};
+use crate::{AgentError, Policy, Weights, critics, error, network};
 use continuous::Continuous;
 use discrete::Discrete;
 
-/// SAC's settings. The defaults are Stable-Baselines3's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SacConfig {
-    /// Transitions that the replay buffer holds; at least `batch_size`.
-    pub buffer_size: usize,
-    /// Environment steps with random actions before the first update.
-    pub learning_starts: u64,
-    /// Environment steps between rounds of updates; a multiple of `num_envs`.
-    pub train_frequency: usize,
-    /// Updates in a round; at least 1.
-    pub gradient_steps: usize,
-    /// Transitions of a minibatch; at least 1.
-    pub batch_size: usize,
-    /// The optimizers' step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
-    pub anneal_lr: bool,
-    /// Discount factor, 0 to 1.
-    pub gamma: f64,
-    /// How far target networks move in an update; above 0, at most 1.
-    pub tau: f64,
-    /// The temperature α, if it is not learned; at least 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ent_coef: Option<f64>,
-    /// The entropy that a learned temperature keeps. By default minus the number of dimensions; of discrete actions, 0.89
-    /// of the largest one there is (CleanRL's).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_entropy: Option<f64>,
-    /// What takes the gradient steps.
-    pub optimizer: OptimizerConfig,
-    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
-}
+/// The learner.
+pub type Sac = ReplayLearner<SoftActorCritic>;
 
-impl Default for SacConfig {
-    fn default() -> Self {
-        Self {
-            buffer_size: 1_000_000,
-            learning_starts: 100,
-            train_frequency: 1,
-            gradient_steps: 1,
-            batch_size: 256,
-            learning_rate: 3e-4,
-            anneal_lr: false,
-            gamma: 0.99,
-            tau: 0.005,
-            ent_coef: None,
-            target_entropy: None,
-            optimizer: OptimizerConfig::default(),
-            gradient_slices: 2,
-        }
-    }
-}
-
-impl SacConfig {
-    fn settings(&self) -> OffPolicySettings {
-        OffPolicySettings {
-            buffer_size: self.buffer_size,
-            train_frequency: self.train_frequency,
-            gradient_steps: self.gradient_steps,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate,
-            gamma: self.gamma,
-            tau: self.tau,
-            gradient_slices: self.gradient_slices,
-        }
-    }
-}
+/// The name of the temperature's logarithm.
+const LOG_ALPHA: &str = "log_alpha";
 
 /// What the two kinds of actions differ in.
 enum Kind {
@@ -161,68 +92,50 @@ struct Update<'a> {
     actor: &'a Sequential,
     actor_params: &'a Params,
     critics: &'a TwinCritics,
+    noise: &'a [f32],
     gamma: f32,
     alpha: f32,
     /// One over the transitions of the minibatch.
     scale: f32,
 }
 
-/// Working memory of one gradient slice.
-#[derive(Debug, Default)]
-struct SliceWork {
-    grads: Vec<f32>,
-    critic: CriticSums,
-    actor: ActorSums,
-}
-
-/// Sums over the rows of a slice.
+/// Sums over the rows of updates.
 #[derive(Clone, Copy, Debug, Default)]
-struct ActorSums {
-    loss: f64,
+pub struct SacSums {
+    critic: CriticSums,
+    actor_loss: f64,
     entropy: f64,
+    rows: usize,
+    /// The temperature that the first of the updates began with.
+    alpha: f32,
 }
 
-/// The name of the temperature's logarithm.
-const LOG_ALPHA: &str = "log_alpha";
+impl Sums for SacSums {
+    fn add(&mut self, other: &Self) {
+        self.critic.add(&other.critic);
+        self.actor_loss += other.actor_loss;
+        self.entropy += other.entropy;
+        self.rows += other.rows;
+    }
+}
 
-/// The learner.
-pub struct Sac {
+/// The networks of SAC.
+pub struct SoftActorCritic {
     config: SacConfig,
     kind: Kind,
-    actor: Sequential,
+    chain: Sequential,
     actor_summary: Summary,
-    actor_params: Params,
-    actor_optimizer: Optimizer,
+    actor: Part,
     critics: TwinCritics,
     /// The logarithm of the temperature.
-    log_alpha: Params,
-    alpha_optimizer: Optimizer,
+    log_alpha: Part,
     target_entropy: f64,
-    rng: Pcg64,
-    replay: ReplayBuffer,
-    updates: u64,
-    schedule: Schedule,
-    learning_rate: LinearSchedule,
-    slices: Vec<SliceWork>,
-    slots: Vec<u32>,
+    learning_rate: Schedule,
     /// Standard normal numbers of an update.
     noise: Vec<f32>,
 }
 
-/// What is saved of a learner beside its full chunks.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    actor_params: Vec<f32>,
-    actor_optimizer: OptimizerState,
-    critics: SavedCritics,
-    log_alpha: Vec<f32>,
-    alpha_optimizer: OptimizerState,
-    rng: Pcg64,
-    replay: SavedReplay,
-    updates: u64,
-}
-
-impl Sac {
+impl SoftActorCritic {
     /// The kind of actions, the policy's network, and its parameters to be.
     fn layout(network: &ModelConfig, spaces: &Spaces) -> Result<(Kind, Model, LayoutBuilder), AgentError> {
         network::check_no_memory("sac", network)?;
@@ -251,174 +164,68 @@ impl Sac {
     fn alpha(&self) -> f32 {
         match self.config.ent_coef {
             Some(fixed) => fixed as f32,
-            None => self.log_alpha.as_slice()[0].exp(),
+            None => self.log_alpha.params.as_slice()[0].exp(),
         }
     }
 
-    /// Runs `work` on every slice of the minibatch.
-    fn for_each_slice(
-        &self,
-        slices: &mut [SliceWork],
-        work: impl Fn(&Update<'_>, &[u32], std::ops::Range<usize>, &mut SliceWork) -> Result<(), AgentError>
-        + Sync,
-    ) -> Result<(), AgentError> {
-        let update = Update {
-            replay: &self.replay,
-            actor: &self.actor,
-            actor_params: &self.actor_params,
+    /// What a slice of an update reads, and the rows of its minibatch.
+    fn reads<'a>(&'a self, experience: &'a Experience) -> Update<'a> {
+        Update {
+            replay: &experience.replay,
+            actor: &self.chain,
+            actor_params: &self.actor.params,
             critics: &self.critics,
+            noise: &self.noise,
             gamma: self.config.gamma as f32,
             alpha: self.alpha(),
-            scale: 1.0 / self.slots.len() as f32,
-        };
-        let count = slices.len();
-        for_each_slice(slices, |slice, own| {
-            let range = slice_range(self.slots.len(), count, slice);
-            work(&update, &self.slots[range.clone()], range, own)
-        })
-    }
-
-    /// One update of critics, policy and temperature.
-    fn update(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<UpdateSums, AgentError> {
-        self.slots.clear();
-        self.replay.sample(self.config.batch_size, &mut self.rng, &mut self.slots);
-        if let Kind::Continuous(continuous) = &self.kind {
-            continuous.draw_noise(self.slots.len(), &mut self.rng, &mut self.noise);
+            scale: 1.0 / experience.slots.len() as f32,
         }
-        self.for_each_slice(slices, |update, slots, range, work| {
-            work.grads.resize(self.critics.params.len(), 0.0);
-            work.critic = CriticSums::default();
-            if slots.is_empty() {
-                work.grads.fill(0.0);
-                return Ok(());
-            }
-            let SliceWork { grads, critic, .. } = work;
-            *critic = match &self.kind {
-                Kind::Continuous(kind) => kind.critic_gradient(update, slots, &self.noise, range, grads)?,
-                Kind::Discrete(kind) => kind.critic_gradient(update, slots, grads)?,
-            };
-            Ok(())
-        })?;
-        let mut critic = CriticSums::default();
-        slices.iter().for_each(|work| critic.add(&work.critic));
-        self.check("critic loss", critic.loss)?;
-        let (total, others) = split(slices)?;
-        self.critics.step(total, &others, f64::INFINITY, learning_rate)?;
-
-        self.for_each_slice(slices, |update, slots, range, work| {
-            work.grads.resize(self.actor_params.len(), 0.0);
-            work.actor = ActorSums::default();
-            if slots.is_empty() {
-                work.grads.fill(0.0);
-                return Ok(());
-            }
-            let SliceWork { grads, actor, .. } = work;
-            *actor = match &self.kind {
-                Kind::Continuous(kind) => kind.actor_gradient(update, slots, &self.noise, range, grads)?,
-                Kind::Discrete(kind) => kind.actor_gradient(update, slots, grads)?,
-            };
-            Ok(())
-        })?;
-        let sums = slices.iter().map(|work| work.actor);
-        let actor = sums.fold(ActorSums::default(), |sum, part| ActorSums {
-            loss: sum.loss + part.loss,
-            entropy: sum.entropy + part.entropy,
-        });
-        self.check("actor loss", actor.loss)?;
-        let (total, others) = split(slices)?;
-        let (params, optimizer) = (&mut self.actor_params, &mut self.actor_optimizer);
-        descend(params, optimizer, total, &others, f64::INFINITY, learning_rate)?;
-
-        if self.config.ent_coef.is_none() {
-            // The gradient of −ln α (H̄ − H): too little entropy raises α.
-            let excess = actor.entropy / self.slots.len() as f64 - self.target_entropy;
-            self.alpha_optimizer.step(&mut self.log_alpha, &[excess as f32], learning_rate as f32)?;
-        }
-        self.critics.follow(self.config.tau)?;
-        self.updates += 1;
-        Ok(UpdateSums { critic, actor })
-    }
-
-    fn check(&self, what: &'static str, value: f64) -> Result<(), AgentError> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        Err(AgentError::NotFinite { what, value, update: self.updates })
-    }
-
-    /// A round of updates; gives their sums.
-    fn train(&mut self, slices: &mut [SliceWork], learning_rate: f64) -> Result<UpdateSums, AgentError> {
-        let mut sums = UpdateSums::default();
-        for _ in 0..self.config.gradient_steps {
-            let update = self.update(slices, learning_rate)?;
-            sums.critic.add(&update.critic);
-            sums.actor.loss += update.actor.loss;
-            sums.actor.entropy += update.actor.entropy;
-        }
-        Ok(sums)
     }
 }
 
-/// Sums over the transitions of updates.
-#[derive(Clone, Copy, Debug, Default)]
-struct UpdateSums {
-    critic: CriticSums,
-    actor: ActorSums,
-}
-
-/// The first slice's gradient, which the others are added to, and those.
-fn split(slices: &mut [SliceWork]) -> Result<(&mut [f32], Vec<&[f32]>), AgentError> {
-    match slices.split_first_mut() {
-        Some((first, others)) => {
-            Ok((&mut first.grads, others.iter().map(|work| work.grads.as_slice()).collect()))
-        }
-        None => Err(AgentError::setting("gradient_slices", "at least 1", 0)),
-    }
-}
-
-impl Algorithm for Sac {
+impl ReplayAlgorithm for SoftActorCritic {
     type Config = SacConfig;
+    type Work = ();
+    type Sums = SacSums;
 
-    /// Of policy and critics, each a network of its own: Stable-Baselines3's.
+    const METRICS: &'static [&'static str] = &[
+        "charts/learning_rate",
+        "losses/qf_loss",
+        "losses/qf_values",
+        "losses/actor_loss",
+        "losses/entropy",
+        "losses/alpha",
+    ];
+
     fn default_network() -> ModelConfig {
-        ModelConfig { encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu), ..ModelConfig::default() }
+        critics::default_network()
     }
 
-    fn new(config: SacConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        let schedule = config.settings().validate(info)?;
-        let alpha = config.ent_coef.unwrap_or(1.0);
-        ensure(alpha >= 0.0 && alpha.is_finite(), "ent_coef", "at least 0", alpha)?;
-        let (kind, actor, builder) = Self::layout(network, &info.spaces)?;
-        let actor_params = builder.build(stream(info.seed, 0));
+    fn new(config: SacConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
+        config.validate(info)?;
+        let (kind, model, builder) = Self::layout(network, &info.spaces)?;
+        let actor = Part::trained("", builder.build(stream(info.seed, 0)), config.optimizer)?;
         let observation = network::observation("sac", &info.spaces.observation)?;
         let (read, head) = kind.critics(observation, &info.spaces)?;
         let critics = TwinCritics::new(&read, network, &head, config.optimizer, stream(info.seed, 2))?;
         let mut builder = LayoutBuilder::new();
-        builder.add(LOG_ALPHA, &[1], Init::Constant(alpha.max(f64::MIN_POSITIVE).ln() as f32));
-        Ok(Self {
-            actor: actor.chain(0)?,
-            actor_summary: actor.summary().clone(),
-            actor_optimizer: Optimizer::new(config.optimizer, actor_params.len())?,
-            actor_params,
+        let alpha = config.ent_coef.unwrap_or(1.0).max(f64::MIN_POSITIVE);
+        builder.add(LOG_ALPHA, &[1], Init::Constant(alpha.ln() as f32));
+        let plan = Plan::of_steps(config.replaying(), Sampling::Uniform, info);
+        let (rate, total) = (config.learning_rate, info.total_timesteps);
+        let algorithm = Self {
+            chain: model.chain(0)?,
+            actor_summary: model.summary().clone(),
+            actor,
             critics,
-            log_alpha: builder.build(0),
-            alpha_optimizer: Optimizer::new(config.optimizer, 1)?,
+            log_alpha: Part::trained("", builder.build(0), config.optimizer)?,
             target_entropy: config.target_entropy.unwrap_or_else(|| kind.default_target_entropy()),
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            replay: ReplayBuffer::new(config.buffer_size, ReplayShape::of(info)),
-            updates: 0,
-            schedule,
-            learning_rate: LinearSchedule::annealed(
-                config.learning_rate,
-                config.anneal_lr,
-                info.total_timesteps,
-            ),
-            slices: (0..config.gradient_slices).map(|_| SliceWork::default()).collect(),
-            slots: Vec::new(),
+            learning_rate: Schedule::annealed(rate, config.anneal_lr, total),
             noise: Vec::new(),
             kind,
             config,
-        })
+        };
+        Ok((algorithm, plan))
     }
 
     fn policy_from(
@@ -427,108 +234,82 @@ impl Algorithm for Sac {
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        let (kind, actor, builder) = Self::layout(network, &info.spaces)?;
+        let (kind, model, builder) = Self::layout(network, &info.spaces)?;
         let mut params = builder.build(0);
         weights.fill_all(&mut [("", &mut params)], &[CRITICS, TARGET_CRITICS, LOG_ALPHA])?;
-        kind.policy(&actor.chain(0)?, &params, config.learning_starts)
-    }
-}
-
-impl Learner for Sac {
-    fn num_steps(&self) -> usize {
-        self.schedule.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/qf_loss",
-            "losses/qf_values",
-            "losses/actor_loss",
-            "losses/entropy",
-            "losses/alpha",
-        ]
+        kind.policy(&model.chain(0)?, &params, config.learning_starts)
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.kind.policy(&self.actor, &self.actor_params, self.config.learning_starts)
+        self.kind.policy(&self.chain, &self.actor.params, self.config.learning_starts)
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.replay.extend(fragments, |_, _| ());
-        let learning_rate = self.learning_rate.at(env_steps);
-        let mut metrics =
-            vec![learning_rate, f64::NAN, f64::NAN, f64::NAN, f64::NAN, f64::from(self.alpha())];
-        if env_steps > self.config.learning_starts && !self.replay.is_empty() {
-            // Taken out, so that slices can be written while they all read the rest of the learner.
-            let mut slices = std::mem::take(&mut self.slices);
-            let outcome = awake(slices.len() - 1, || self.train(&mut slices, learning_rate));
-            self.slices = slices;
-            let sums = outcome?;
-            let rows = (self.config.gradient_steps * self.config.batch_size) as f64;
-            let means = [sums.critic.loss, sums.critic.values / 2.0, sums.actor.loss, sums.actor.entropy];
-            metrics[1..5].iter_mut().zip(means).for_each(|(metric, sum)| *metric = sum / rows);
+    fn summary(&self) -> Summary {
+        Summary { parts: [&self.actor_summary, &self.critics.summary].map(|s| s.parts.clone()).concat() }
+    }
+
+    fn parts(&self) -> Vec<&Part> {
+        vec![&self.actor, &self.critics.online, &self.critics.target, &self.log_alpha]
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut Part> {
+        vec![&mut self.actor, &mut self.critics.online, &mut self.critics.target, &mut self.log_alpha]
+    }
+
+    /// One update of critics, policy and temperature.
+    fn update(
+        &mut self,
+        experience: &mut Experience,
+        slices: &mut [Slice<(), SacSums>],
+        env_steps: u64,
+    ) -> Result<SacSums, AgentError> {
+        let (rows, rate) = (experience.slots.len(), self.learning_rate.at(env_steps));
+        if let Kind::Continuous(continuous) = &self.kind {
+            continuous.draw_noise(rows, &mut experience.rng, &mut self.noise);
         }
-        Ok(LearnReport { updates: self.updates, metrics })
+        let (slots, updates) = (&experience.slots, experience.updates);
+        let (alpha, reads) = (self.alpha(), self.reads(experience));
+        let len = self.critics.online.params.len();
+        let critic = for_each_slice(slices, rows, len, |range, (), grads| {
+            let slots = &slots[range.clone()];
+            let critic = match &self.kind {
+                Kind::Continuous(kind) => kind.critic_gradient(&reads, slots, range, grads)?,
+                Kind::Discrete(kind) => kind.critic_gradient(&reads, slots, grads)?,
+            };
+            Ok::<_, AgentError>(SacSums { critic, ..SacSums::default() })
+        })?;
+        error::ensure_finite("critic loss", critic.critic.loss, updates)?;
+        self.critics.descend(slices, rate)?;
+
+        let reads = self.reads(experience);
+        let actor = for_each_slice(slices, rows, self.actor.params.len(), |range, (), grads| {
+            let slots = &slots[range.clone()];
+            match &self.kind {
+                Kind::Continuous(kind) => kind.actor_gradient(&reads, slots, range, grads),
+                Kind::Discrete(kind) => kind.actor_gradient(&reads, slots, grads),
+            }
+        })?;
+        error::ensure_finite("actor loss", actor.actor_loss, updates)?;
+        self.actor.descend(slices, f64::INFINITY, rate)?;
+
+        if self.config.ent_coef.is_none() {
+            // The gradient of −ln α (H̄ − H): too little entropy raises α.
+            let excess = actor.entropy / rows as f64 - self.target_entropy;
+            self.log_alpha.step(&[excess as f32], rate)?;
+        }
+        self.critics.follow(self.config.tau)?;
+        Ok(SacSums { critic: critic.critic, rows, alpha, ..actor })
     }
 
-    fn weights(&self) -> Weights {
-        let mut weights = Weights::new();
-        weights.add("", &self.actor_params);
-        self.critics.add_weights(&mut weights);
-        weights.add("", &self.log_alpha);
-        weights
-    }
-
-    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        let [critics, targets] = self.critics.networks_mut();
-        weights
-            .fill_all(&mut [("", &mut self.actor_params), critics, targets, ("", &mut self.log_alpha)], &[])
-    }
-
-    fn summary(&self) -> Option<Summary> {
-        let parts = [self.actor_summary.parts.clone(), self.critics.summary.parts.clone()].concat();
-        Some(Summary { parts })
-    }
-
-    fn memory_bytes(&self) -> u64 {
-        self.replay.memory_bytes()
-    }
-
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        save_whole(self)
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        restore_whole(self, saved)
-    }
-
-    fn save_with(&self, chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved {
-            actor_params: self.actor_params.as_slice().to_vec(),
-            actor_optimizer: self.actor_optimizer.state(),
-            critics: self.critics.save(),
-            log_alpha: self.log_alpha.as_slice().to_vec(),
-            alpha_optimizer: self.alpha_optimizer.state(),
-            rng: self.rng.clone(),
-            replay: self.replay.save(chunks)?,
-            updates: self.updates,
-        })
-    }
-
-    fn restore_with(&mut self, saved: &[u8], chunks: &dyn ChunkStore) -> Result<(), AgentError> {
-        let saved: Saved = decode(saved)?;
-        // Everything is checked before anything is taken on; the critics check themselves.
-        let actor_params = restored_params(&self.actor_params, &saved.actor_params)?;
-        let actor_optimizer =
-            restored_optimizer(&self.actor_optimizer, saved.actor_optimizer, &actor_params)?;
-        let log_alpha = restored_params(&self.log_alpha, &saved.log_alpha)?;
-        let alpha_optimizer = restored_optimizer(&self.alpha_optimizer, saved.alpha_optimizer, &log_alpha)?;
-        let replay = self.replay.restored(saved.replay, chunks)?;
-        self.critics.restore(saved.critics)?;
-        (self.actor_params, self.actor_optimizer) = (actor_params, actor_optimizer);
-        (self.log_alpha, self.alpha_optimizer) = (log_alpha, alpha_optimizer);
-        (self.rng, self.replay, self.updates) = (saved.rng, replay, saved.updates);
-        Ok(())
+    fn metrics(&self, sums: Option<&SacSums>, _experience: &Experience, env_steps: u64) -> Vec<f64> {
+        let (mut means, mut alpha) = ([f64::NAN; 4], self.alpha());
+        if let Some(sums) = sums {
+            let totals = [sums.critic.loss, sums.critic.values / 2.0, sums.actor_loss, sums.entropy];
+            means = totals.map(|total| total / sums.rows as f64);
+            alpha = sums.alpha;
+        }
+        let [qf_loss, qf_values, actor_loss, entropy] = means;
+        let rate = self.learning_rate.at(env_steps);
+        vec![rate, qf_loss, qf_values, actor_loss, entropy, f64::from(alpha)]
     }
 }

@@ -67,13 +67,13 @@ fn help(ended: &AtomicBool) {
     }
 }
 
-/// Runs `work` on each slice with its own workspace, on as many threads as there are.
+/// Runs `work` on each workspace, on as many threads as there are.
 ///
-/// Slices share nothing they write, so results do not depend on the threads.
+/// Workspaces share nothing they write, so results do not depend on the threads.
 ///
 /// # Errors
-/// The error of a slice that failed.
-pub(crate) fn for_each_slice<W: Send, E: Send>(
+/// The error of one that failed.
+pub(crate) fn for_each<W: Send, E: Send>(
     workspaces: &mut [W],
     work: impl Fn(usize, &mut W) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
@@ -84,7 +84,57 @@ pub(crate) fn for_each_slice<W: Send, E: Send>(
         .par_iter_mut()
         .enumerate()
         .with_max_len(1)
-        .try_for_each(|(slice, workspace)| work(slice, workspace))
+        .try_for_each(|(index, workspace)| work(index, workspace))
+}
+
+/// What is summed over the rows of a minibatch.
+pub trait Sums: Default + Send {
+    /// Adds another part's sums.
+    fn add(&mut self, other: &Self);
+}
+
+/// One slice of a minibatch: working memory, the gradient of its rows, and their sums.
+#[derive(Debug, Default)]
+pub struct Slice<W, S> {
+    grads: Vec<f32>,
+    /// Kept from minibatch to minibatch.
+    pub(crate) work: W,
+    /// Of the rows of the last minibatch.
+    pub(crate) sums: S,
+}
+
+/// So many slices.
+pub(crate) fn slices<W: Default, S: Default>(count: usize) -> Vec<Slice<W, S>> {
+    (0..count).map(|_| Slice { grads: Vec::new(), work: W::default(), sums: S::default() }).collect()
+}
+
+/// Has `work` overwrite the gradient of `len` parameters for the rows of each slice of a minibatch; gives the sums over all.
+///
+/// A slice without rows has a gradient of zeros and is not worked on.
+///
+/// # Errors
+/// The error of a slice that failed.
+pub(crate) fn for_each_slice<W: Send, S: Sums, E: Send>(
+    slices: &mut [Slice<W, S>],
+    rows: usize,
+    len: usize,
+    work: impl Fn(Range<usize>, &mut W, &mut [f32]) -> Result<S, E> + Sync,
+) -> Result<S, E> {
+    let count = slices.len();
+    for_each(slices, |index, slice| {
+        let range = slice_range(rows, count, index);
+        slice.grads.resize(len, 0.0);
+        slice.sums = S::default();
+        if range.is_empty() {
+            slice.grads.fill(0.0);
+        } else {
+            slice.sums = work(range, &mut slice.work, &mut slice.grads)?;
+        }
+        Ok(())
+    })?;
+    let mut total = S::default();
+    slices.iter().for_each(|slice| total.add(&slice.sums));
+    Ok(total)
 }
 
 /// The rows of one of `slices` nearly equal parts of `rows`.
@@ -111,19 +161,21 @@ fn sum_in_order(total: &mut [f32], others: &[&[f32]]) {
     }
 }
 
-/// Sums the slices' gradients in `total`, clips the sum and takes an optimizer step with it.
+/// Sums the slices' gradients, clips the sum and takes an optimizer step with it.
 ///
 /// # Errors
 /// If the gradient is not finite, naming the parameter.
-pub(crate) fn descend(
+pub(crate) fn descend<W, S>(
     params: &mut Params,
     optimizer: &mut Optimizer,
-    total: &mut [f32],
-    others: &[&[f32]],
+    slices: &mut [Slice<W, S>],
     max_grad_norm: f64,
     learning_rate: f64,
 ) -> Result<(), AgentError> {
-    sum_in_order(total, others);
+    let Some((first, others)) = slices.split_first_mut() else { return Ok(()) };
+    let total = &mut first.grads;
+    let others: Vec<&[f32]> = others.iter().map(|slice| slice.grads.as_slice()).collect();
+    sum_in_order(total, &others);
     let norm = clip_grad_norm(total, max_grad_norm as f32);
     if !norm.is_finite() {
         check_finite(params.layout(), total)?;
@@ -168,7 +220,7 @@ mod tests {
         let mut sums = vec![0; 3];
         awake(2, || {
             for round in 1..=count {
-                for_each_slice(&mut sums, |_, sum| {
+                for_each(&mut sums, |_, sum| {
                     *sum += round;
                     Ok::<_, ()>(())
                 })
@@ -198,7 +250,7 @@ mod tests {
     fn a_panic_of_a_slice_is_passed_on_and_ends_the_helpers() {
         in_pool(2, || {
             awake(1, || {
-                let _ = for_each_slice(&mut [(), ()], |slice, ()| {
+                let _ = for_each(&mut [(), ()], |slice, ()| {
                     assert!(slice == 0, "a slice broke");
                     Ok::<_, ()>(())
                 });

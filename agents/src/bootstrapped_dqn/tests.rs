@@ -1,13 +1,16 @@
 //! Learning on tasks whose answer is known, deep exploration, masks, parity, settings.
 
-use agon_envs::{EnvSpec, MakeOptions, Registry};
+use agon_envs::{EnvSpec, MakeOptions, Pcg64, Registry};
+use agon_nn::Sequential;
 
 use super::*;
+use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::test_support::{
     Bandit, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,
     mlp, spec_of,
 };
+use crate::{Algorithm, Learner};
 
 fn small() -> BootstrappedDqnConfig {
     BootstrappedDqnConfig {
@@ -48,7 +51,8 @@ fn trial_of(
 
 /// Each member's action values of the four one-hot states, `[K][4, A]`.
 fn q_values(learner: &BootstrappedDqn) -> Vec<Vec<f32>> {
-    let packed = learner.ensemble.pack(&learner.params).unwrap();
+    let learner = &learner.algorithm;
+    let packed = learner.ensemble.pack(&learner.online.params).unwrap();
     let values = |packed: &Packed, network: &Sequential| {
         let mut out = vec![0.0; 4 * learner.num_actions];
         network.infer(packed, &FOUR_STATES, 4, &mut Scratch::default(), &mut out).unwrap();
@@ -143,7 +147,7 @@ fn about_so_many_members_learn_from_a_step_and_always_the_same() {
     let masks = |learner: &BootstrappedDqn| -> Vec<bool> {
         (0..80)
             .flat_map(|slot| (0..20).map(move |k| (k, slot)))
-            .map(|(k, slot)| learner.learns(k, slot))
+            .map(|(k, slot)| learner.algorithm.learns(k, &learner.experience.replay, slot))
             .collect()
     };
     let drawn = masks(&trial.learner);
@@ -151,7 +155,7 @@ fn about_so_many_members_learn_from_a_step_and_always_the_same() {
     // 480 with a deviation of 18; five of them.
     assert!(count.abs_diff(480) < 90, "{count}");
     assert_eq!(masks(&trial.learner), drawn);
-    trial.learner.config.mask_prob = 1.0;
+    trial.learner.algorithm.config.mask_prob = 1.0;
     assert!(masks(&trial.learner).iter().all(|&learns| learns));
 }
 

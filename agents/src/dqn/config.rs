@@ -1,105 +1,13 @@
 //! The settings of DQN and of its named combinations.
 
-use agon_nn::losses::distributional::Support;
-use agon_nn::{Activation, AdamConfig, EncoderConfig, HeadConfig, ModelConfig, NnError, OptimizerConfig};
+use agon_nn::{Activation, AdamConfig, EncoderConfig, HeadConfig, ModelConfig, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ensure, positive};
-use crate::replay::PrioritizedConfig;
+use crate::exploration::Exploration;
+use crate::replay::{PrioritizedConfig, Sampling};
+use crate::settings::{Learning, Replaying, above_zero, at_least_one, shares_above_zero};
+use crate::value_distribution::{C51Config, Distribution, IqnConfig, QrConfig};
 use crate::{AgentError, RunInfo};
-
-/// What is learned of the returns of an action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Distribution {
-    /// Their mean.
-    #[default]
-    None,
-    /// Probabilities of fixed returns.
-    C51(C51Config),
-    /// Quantiles at fixed places.
-    Qr(QrConfig),
-    /// Quantiles at any place.
-    Iqn(IqnConfig),
-}
-
-/// Settings of [`Distribution::C51`].
-///
-/// # Source
-/// Bellemare et al. (2017), arXiv:1707.06887, section 5.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct C51Config {
-    /// The least return; below `v_max`.
-    pub v_min: f64,
-    /// The greatest return.
-    pub v_max: f64,
-    /// Number of returns; at least 2.
-    pub atoms: usize,
-}
-
-impl Default for C51Config {
-    fn default() -> Self {
-        Self { v_min: -10.0, v_max: 10.0, atoms: 51 }
-    }
-}
-
-impl C51Config {
-    pub(super) fn support(&self) -> Result<Support, NnError> {
-        Support::new(self.v_min as f32, self.v_max as f32, self.atoms)
-    }
-}
-
-/// Settings of [`Distribution::Qr`].
-///
-/// # Source
-/// Dabney et al. (2018a), arXiv:1710.10044, section 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct QrConfig {
-    /// Number of quantiles; at least 1.
-    pub quantiles: usize,
-}
-
-impl Default for QrConfig {
-    fn default() -> Self {
-        Self { quantiles: 200 }
-    }
-}
-
-/// Settings of [`Distribution::Iqn`].
-///
-/// # Source
-/// Dabney et al. (2018b), arXiv:1806.06923, section 4: 64 cosines, 64 samples, 32 to choose actions with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IqnConfig {
-    /// Quantiles that a loss is taken over, `N`; at least 1.
-    pub samples: usize,
-    /// Quantiles of its target, `N'`; at least 1.
-    pub target_samples: usize,
-    /// Quantiles whose mean an action is chosen by, `K`; at least 1.
-    pub acting_samples: usize,
-    /// Cosines that a place is seen as; at least 1.
-    pub cosines: usize,
-}
-
-impl Default for IqnConfig {
-    fn default() -> Self {
-        Self { samples: 64, target_samples: 64, acting_samples: 32, cosines: 64 }
-    }
-}
-
-/// How minibatches are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Sampling {
-    /// Every step alike.
-    #[default]
-    Uniform,
-    /// Steps with a large error more often.
-    Prioritized(PrioritizedConfig),
-}
 
 /// What an error costs, without a distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +24,7 @@ pub enum Loss {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DqnConfig {
-    /// Steps that the replay buffer holds, rounded down to whole ticks of all environments; at least `batch_size`.
+    /// Transitions that the replay buffer holds, rounded down to whole ticks of all environments; at least `batch_size`.
     pub buffer_size: usize,
     /// Environment steps before the first update.
     pub learning_starts: u64,
@@ -241,10 +149,26 @@ impl DqnConfig {
         ModelConfig { head, ..Self::default_network() }
     }
 
-    /// Probabilities of a random action at first and in the end, of a network that explores by noise or not.
-    pub fn epsilon(&self, noisy: bool) -> (f64, f64) {
-        let defaults = if noisy { (0.0, 0.0) } else { (1.0, 0.05) };
-        (self.start_e.unwrap_or(defaults.0), self.end_e.unwrap_or(defaults.1))
+    /// The random actions of a network that explores by noise or not.
+    pub(crate) fn exploration(&self, noisy: bool) -> Exploration {
+        let (start_e, end_e) = if noisy { (0.0, 0.0) } else { (1.0, 0.05) };
+        Exploration {
+            start_e: self.start_e.unwrap_or(start_e),
+            end_e: self.end_e.unwrap_or(end_e),
+            exploration_fraction: self.exploration_fraction,
+        }
+    }
+
+    /// How steps are replayed.
+    pub(crate) fn replaying(&self) -> Replaying {
+        Replaying {
+            buffer_size: self.buffer_size,
+            learning_starts: self.learning_starts,
+            train_frequency: self.train_frequency,
+            gradient_steps: self.gradient_steps,
+            batch_size: self.batch_size,
+            gradient_slices: self.gradient_slices,
+        }
     }
 
     /// Checks every setting's range.
@@ -252,66 +176,15 @@ impl DqnConfig {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let num_envs = info.num_envs;
-        ensure(self.batch_size > 0, "batch_size", "at least 1", self.batch_size)?;
-        ensure(self.buffer_size >= self.batch_size, "buffer_size", "at least batch_size", self.buffer_size)?;
-        let row_names = "at least num_envs * num_agents";
-        ensure(self.buffer_size >= info.num_rows(), "buffer_size", row_names, self.buffer_size)?;
-        ensure(u32::try_from(self.buffer_size).is_ok(), "buffer_size", "below 2^32", self.buffer_size)?;
-        for (field, value) in [
-            ("gradient_steps", self.gradient_steps as u64),
-            ("n_step", self.n_step as u64),
-            ("target_network_frequency", self.target_network_frequency),
-        ] {
-            ensure(value > 0, field, "at least 1", value)?;
-        }
-        for (field, value) in [
-            ("learning_rate", self.learning_rate),
-            ("huber_delta", self.huber_delta),
-            ("max_grad_norm", self.max_grad_norm),
-        ] {
-            ensure(positive(value), field, "above 0", value)?;
-        }
-        ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
-        for (field, value) in [
-            ("gamma", self.gamma),
-            ("start_e", self.start_e.unwrap_or(1.0)),
-            ("end_e", self.end_e.unwrap_or(0.0)),
-            ("exploration_fraction", self.exploration_fraction),
-        ] {
-            ensure((0.0..=1.0).contains(&value), field, "between 0 and 1", value)?;
-        }
-        let slices = self.gradient_slices;
-        ensure((1..=64).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
-        if self.train_frequency == 0 || !self.train_frequency.is_multiple_of(num_envs) {
-            let expected = format!("a multiple of num_envs = {num_envs}");
-            return Err(AgentError::setting("train_frequency", expected, self.train_frequency));
-        }
-        self.optimizer.validate()?;
-        if let Sampling::Prioritized(prioritized) = &self.replay {
-            prioritized.validate()?;
-        }
-        self.validate_distribution()
-    }
-
-    fn validate_distribution(&self) -> Result<(), AgentError> {
-        match &self.distribution {
-            Distribution::None => Ok(()),
-            Distribution::C51(c51) => Ok(c51.support().map(drop)?),
-            Distribution::Qr(QrConfig { quantiles }) => {
-                ensure(*quantiles > 0, "distribution.quantiles", "at least 1", quantiles)
-            }
-            Distribution::Iqn(iqn) => {
-                for (field, value) in [
-                    ("distribution.samples", iqn.samples),
-                    ("distribution.target_samples", iqn.target_samples),
-                    ("distribution.acting_samples", iqn.acting_samples),
-                    ("distribution.cosines", iqn.cosines),
-                ] {
-                    ensure(value > 0, field, "at least 1", value)?;
-                }
-                Ok(())
-            }
-        }
+        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
+        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        self.replaying().validate(info)?;
+        let frequency = ("target_network_frequency", self.target_network_frequency);
+        at_least_one(&[("n_step", self.n_step as u64), frequency])?;
+        above_zero(&[("huber_delta", self.huber_delta), ("max_grad_norm", self.max_grad_norm)])?;
+        shares_above_zero(&[("tau", self.tau)])?;
+        self.exploration(false).validate()?;
+        self.replay.validate()?;
+        self.distribution.validate()
     }
 }

@@ -8,9 +8,11 @@ use agon_nn::losses::{huber, mse};
 use agon_nn::{Input, Params, Scratch, Tape};
 
 use super::config::{DqnConfig, Loss};
-use super::q_network::{PackedQ, QNetwork, Returns, best};
-use crate::AgentError;
+use crate::exploration::best;
+use crate::q_network::{PackedQ, QNetwork, Returns};
 use crate::replay::{NStep, ReplayBuffer};
+use crate::td_sums::TdSums;
+use crate::{AgentError, error};
 
 /// What the slices of a minibatch read.
 pub(super) struct Update<'a> {
@@ -38,7 +40,7 @@ pub(super) struct Steps<'a> {
 
 /// Working memory and results of one slice.
 #[derive(Debug, Default)]
-pub(super) struct SliceWork {
+pub struct SliceWork {
     scratch: Scratch,
     buffer: Vec<f32>,
     steps: Vec<NStep>,
@@ -56,21 +58,17 @@ pub(super) struct SliceWork {
     losses: Vec<f32>,
     /// Errors by which steps get their priorities, `[B]`.
     pub(super) errors: Vec<f32>,
-    pub(super) grads: Vec<f32>,
-    pub(super) loss: f64,
-    pub(super) q_sum: f64,
 }
 
 impl Update<'_> {
-    /// The loss of some steps and its gradient.
-    pub(super) fn backward(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<(), AgentError> {
-        work.grads.resize(self.params.len(), 0.0);
-        (work.loss, work.q_sum) = (0.0, 0.0);
+    /// The losses of some steps and their gradient.
+    pub(super) fn backward(
+        &self,
+        steps: Steps<'_>,
+        work: &mut SliceWork,
+        grads: &mut [f32],
+    ) -> Result<TdSums, AgentError> {
         work.errors.clear();
-        if steps.slots.is_empty() {
-            work.grads.fill(0.0);
-            return Ok(());
-        }
         self.write_targets(steps, work)?;
         let x = self.replay.observations(steps.slots)?;
         let mut tape = Tape::new();
@@ -85,7 +83,7 @@ impl Update<'_> {
         let weight = |row: usize| scale * steps.weights.get(row).copied().unwrap_or(1.0);
         work.row_weights.clear();
         work.row_weights.extend((0..rows).map(weight));
-        self.write_losses(steps, work)?;
+        let q_values = self.write_losses(steps, work)?;
         work.output_grads.clear();
         work.output_grads.resize(numbers.as_slice().len(), 0.0);
         for (row, (&slot, grads)) in steps.slots.iter().zip(work.chosen_grads.chunks_exact(atoms)).enumerate()
@@ -94,10 +92,10 @@ impl Update<'_> {
             let places = work.output_grads[first..].iter_mut().step_by(step);
             places.zip(grads).for_each(|(place, &grad)| *place = grad);
         }
-        tape.backward(self.params, &[(&numbers, work.output_grads.as_slice())], &mut work.grads)?;
+        tape.backward(self.params, &[(&numbers, work.output_grads.as_slice())], grads)?;
         let weighted = work.losses.iter().zip(&work.row_weights);
-        work.loss = weighted.map(|(&loss, &weight)| f64::from(loss) * f64::from(weight / scale)).sum();
-        Ok(())
+        let loss = weighted.map(|(&loss, &weight)| f64::from(loss) * f64::from(weight / scale)).sum();
+        Ok(TdSums { loss, q_values, steps: rows })
     }
 
     /// `Σ_{k<n} γ^k r_k + γ^n Z(s', a')` for the best allowed `a'`, as a number, probabilities or quantiles.
@@ -129,10 +127,7 @@ impl Update<'_> {
         work.targets.resize(rows * atoms, 0.0);
         for (row, step) in work.steps.iter().enumerate() {
             // The support of a distribution would hide it.
-            if !step.reward.is_finite() {
-                let value = f64::from(step.reward);
-                return Err(AgentError::NotFinite { what: "n-step return", value, update: self.updates });
-            }
+            error::ensure_finite("n-step return", f64::from(step.reward), self.updates)?;
             let values = &work.next_values[row * actions..(row + 1) * actions];
             let action = best(values, self.replay.next_mask(step.last));
             let (first, stride) = network.place(row, action, atoms);
@@ -155,8 +150,8 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// The loss of each step, the gradient of its numbers, its error, and the sum of values.
-    fn write_losses(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<(), AgentError> {
+    /// The loss of each step, the gradient of its numbers, and its error; gives the sum of values.
+    fn write_losses(&self, steps: Steps<'_>, work: &mut SliceWork) -> Result<f64, AgentError> {
         let (rows, atoms) = (steps.slots.len(), self.network.atoms());
         let delta = self.config.huber_delta as f32;
         let SliceWork { chosen, chosen_grads: grads, targets, row_weights, losses, errors, .. } = work;
@@ -203,7 +198,6 @@ impl Update<'_> {
                 errors.extend_from_slice(losses);
             }
         }
-        work.q_sum = q_sum;
-        Ok(())
+        Ok(q_sum)
     }
 }

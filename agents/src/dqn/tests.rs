@@ -8,19 +8,20 @@ mod settings;
 mod updates;
 mod variants;
 
-use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Space};
+use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer, Pcg64, Space};
 use agon_nn::{Activation, AdamConfig, HeadConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Scratch};
 
-use super::q_network::best;
 use super::*;
-use crate::FragmentShape;
+use crate::exploration::best;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor};
-use crate::replay::PrioritizedConfig;
+use crate::replay::{PrioritizedConfig, Sampling};
 use crate::test_support::{
     Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
     assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of, with_spaces,
 };
+use crate::value_distribution::{C51Config, Distribution, IqnConfig, QrConfig};
+use crate::{Algorithm, Fragment, FragmentShape, Learner};
 
 const GAMMA: f64 = 0.9;
 
@@ -60,10 +61,11 @@ fn trial_of(
 
 /// The action values of the four one-hot states, `[4, A]`.
 fn q_values(dqn: &Dqn) -> Vec<f32> {
-    let packed = dqn.network.pack(&dqn.network.silent(&dqn.params)).unwrap();
-    let mut out = vec![0.0; 4 * dqn.network.actions];
+    let network = &dqn.algorithm.network;
+    let packed = network.pack(&network.silent(&dqn.algorithm.online.params)).unwrap();
+    let mut out = vec![0.0; 4 * network.actions];
     let (mut scratch, mut buffer) = (Scratch::default(), Vec::new());
-    dqn.network.values(&packed, &FOUR_STATES, 4, &mut scratch, &mut buffer, &mut out).unwrap();
+    network.values(&packed, &FOUR_STATES, 4, &mut scratch, &mut buffer, &mut out).unwrap();
     out
 }
 
@@ -128,11 +130,12 @@ fn linear() -> DqnConfig {
 
 fn with_values_in(config: DqnConfig, online: [f32; 2], target: [f32; 2], info: &RunInfo) -> Dqn {
     let mut dqn = Dqn::new(config, &mlp(&[], Activation::Tanh), info).unwrap();
-    for (params, values) in [(&mut dqn.params, online), (&mut dqn.target_params, target)] {
+    let QLearning { online: online_part, target: target_part, .. } = &mut dqn.algorithm;
+    for (params, values) in [(&mut online_part.params, online), (&mut target_part.part.params, target)] {
         let bias = params.layout().find("q.0.bias").unwrap().range.range();
         params.as_mut_slice().fill(0.0);
         params.as_mut_slice()[bias].copy_from_slice(&values);
     }
-    dqn.target = dqn.network.pack(&dqn.target_params).unwrap();
+    dqn.algorithm.refresh().unwrap();
     dqn
 }

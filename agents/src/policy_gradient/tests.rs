@@ -184,7 +184,7 @@ fn values(learner: &Any) -> [f32; 4] {
         Any::A2c(learner) => learner.core(),
         Any::Impala(learner) => learner.core(),
     };
-    let packed = PackedModel::new(&core.networks.critic, &core.params).unwrap();
+    let packed = PackedModel::new(&core.networks.critic, &core.part.params).unwrap();
     let (mut scratch, mut out) = (ModelScratch::default(), [0.0; 4]);
     let memory = &mut MemoryState::none();
     core.networks.critic.infer(&packed, &FOUR_STATES, 4, memory, &mut scratch, &mut [&mut out]).unwrap();
@@ -248,7 +248,7 @@ fn v_trace_corrects_for_what_another_policy_did() {
     // A huge entropy bonus keeps the learning policy uniform: its value is 0.5, while the acting one earns 0.9.
     let Any::Impala(learner) = &trial.learner else { panic!("IMPALA was built") };
     let core = learner.core();
-    let packed = PackedModel::new(&core.networks.critic, &core.params).unwrap();
+    let packed = PackedModel::new(&core.networks.critic, &core.part.params).unwrap();
     let (mut scratch, mut out) = (ModelScratch::default(), [0.0]);
     let memory = &mut MemoryState::none();
     core.networks.critic.infer(&packed, &[1.0], 1, memory, &mut scratch, &mut [&mut out]).unwrap();

@@ -53,7 +53,7 @@ fn trial_of(
 /// The critic's values of the four one-hot states.
 fn values(ppo: &Ppo) -> [f32; 4] {
     let critic = &ppo.core.networks.critic;
-    let packed = PackedModel::new(critic, &ppo.core.params).unwrap();
+    let packed = PackedModel::new(critic, &ppo.core.part.params).unwrap();
     let (mut scratch, mut out) = (ModelScratch::default(), [0.0; 4]);
     critic.infer(&packed, &FOUR_STATES, 4, &mut MemoryState::none(), &mut scratch, &mut [&mut out]).unwrap();
     out

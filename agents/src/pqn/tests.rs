@@ -46,7 +46,7 @@ fn trial_of(
 
 /// The action values of the four one-hot states, `[4, A]`.
 fn q_values(pqn: &Pqn) -> Vec<f32> {
-    let packed = pqn.network.pack(&pqn.params).unwrap();
+    let packed = pqn.network.pack(&pqn.online.params).unwrap();
     let mut out = vec![0.0; 4 * pqn.network.actions];
     let (mut scratch, mut buffer) = (Scratch::default(), Vec::new());
     pqn.network.values(&packed, &FOUR_STATES, 4, &mut scratch, &mut buffer, &mut out).unwrap();

@@ -3,9 +3,10 @@
 use agon_nn::{Input, Matrix, MemoryState, Model, ModelScratch, PackedModel, Params, Tape, Unroll};
 
 use super::R2d2Config;
-use crate::AgentError;
-use crate::dqn::q_network::best;
+use crate::exploration::best;
 use crate::replay::ReplayBuffer;
+use crate::td_sums::TdSums;
+use crate::{AgentError, error};
 
 /// The scale that values are learned in: `h(x) = sign(x) (√(|x| + 1) − 1) + ε x`.
 pub(super) fn rescaled(x: f32, eps: f32) -> f32 {
@@ -23,7 +24,6 @@ pub(super) fn unscaled(y: f32, eps: f32) -> f32 {
 pub(super) struct Update<'a> {
     pub(super) config: &'a R2d2Config,
     pub(super) model: &'a Model,
-    pub(super) num_actions: usize,
     pub(super) params: &'a Params,
     pub(super) online: &'a PackedModel,
     pub(super) target: &'a PackedModel,
@@ -33,7 +33,7 @@ pub(super) struct Update<'a> {
 
 /// Working memory and results of one slice.
 #[derive(Debug, Default)]
-pub(super) struct SliceWork {
+pub struct SliceWork {
     scratch: ModelScratch,
     /// `[B, S]` and a copy.
     state: Vec<f32>,
@@ -44,13 +44,8 @@ pub(super) struct SliceWork {
     online_next: Vec<Vec<f32>>,
     target_next: Vec<Vec<f32>>,
     q_grads: Vec<f32>,
-    pub(super) grads: Vec<f32>,
     /// `η max |error| + (1 − η) mean |error|` of each sequence.
     pub(super) priorities: Vec<f32>,
-    pub(super) loss: f64,
-    pub(super) q_sum: f64,
-    /// Steps that were learned from.
-    pub(super) learned: usize,
 }
 
 impl Update<'_> {
@@ -60,16 +55,12 @@ impl Update<'_> {
         starts: &[u32],
         weights: &[f32],
         work: &mut SliceWork,
-    ) -> Result<(), AgentError> {
-        let (rows, actions) = (starts.len(), self.num_actions);
+        grads: &mut [f32],
+    ) -> Result<TdSums, AgentError> {
+        let (rows, actions) = (starts.len(), self.model.outputs(0));
         let (burn_in, learn) = (self.config.burn_in, self.config.learn_steps);
-        work.grads.resize(self.params.len(), 0.0);
-        (work.loss, work.q_sum, work.learned) = (0.0, 0.0, 0);
         work.priorities.clear();
-        if rows == 0 {
-            work.grads.fill(0.0);
-            return Ok(());
-        }
+        let mut sums = TdSums::default();
         let slots = |from: usize, count: usize| -> Vec<u32> {
             (from..from + count)
                 .flat_map(|t| starts.iter().map(move |&start| self.replay.following(start, t)))
@@ -112,17 +103,17 @@ impl Update<'_> {
                 let chosen = (t * rows + b) * actions + self.replay.action(slot).index();
                 let error = q_values.as_slice()[chosen] - target;
                 work.q_grads[chosen] = weight * scale * error;
-                work.loss += f64::from(weight * 0.5 * error * error);
-                work.q_sum += f64::from(q_values.as_slice()[chosen]);
+                sums.loss += f64::from(weight * 0.5 * error * error);
+                sums.q_values += f64::from(q_values.as_slice()[chosen]);
                 (largest, sum, count) = (largest.max(error.abs()), sum + error.abs(), count + 1);
             }
-            work.learned += count;
+            sums.steps += count;
             let eta = self.config.priority_eta as f32;
             work.priorities.push(eta * largest + (1.0 - eta) * sum / count.max(1) as f32);
         }
-        tape.backward(self.params, &[(q_values, work.q_grads.as_slice())], &mut work.grads)?;
+        tape.backward(self.params, &[(q_values, work.q_grads.as_slice())], grads)?;
         (work.online_next, work.target_next) = (online_next, target_next);
-        Ok(())
+        Ok(sums)
     }
 
     fn stored_states(&self, starts: &[u32]) -> Vec<f32> {
@@ -141,13 +132,11 @@ impl Update<'_> {
         let left = self.config.sequence_length() - t;
         let slot = self.replay.following(start, t);
         let step = self.replay.n_step(slot, self.config.gamma as f32, self.config.n_step.min(left));
-        if !step.reward.is_finite() {
-            let value = f64::from(step.reward);
-            return Err(AgentError::NotFinite { what: "n-step return", value, update: self.updates });
-        }
+        error::ensure_finite("n-step return", f64::from(step.reward), self.updates)?;
         // The step within the sequence after which the target network is asked.
-        let last = (t..).find(|&at| self.replay.following(start, at) == step.last).unwrap_or(t);
-        let range = b * self.num_actions..(b + 1) * self.num_actions;
+        let last = t + step.steps - 1;
+        let actions = self.model.outputs(0);
+        let range = b * actions..(b + 1) * actions;
         let values = &target_next[last][range.clone()];
         let chooser = if self.config.double { &online_next[last][range] } else { values };
         let eps = self.config.rescale.map(|eps| eps as f32);
@@ -168,7 +157,9 @@ impl Update<'_> {
         let (rows, length) = (starts.len(), self.config.sequence_length());
         let SliceWork { scratch, state, branch, values, finals, .. } = work;
         *state = self.stored_states(starts);
-        [&mut *values, finals].into_iter().for_each(|values| values.resize(rows * self.num_actions, 0.0));
+        [&mut *values, finals]
+            .into_iter()
+            .for_each(|values| values.resize(rows * self.model.outputs(0), 0.0));
         out.resize(length, Vec::new());
         let mut step = |x: &Input, state: &mut [f32], resets: &[bool], values: &mut Vec<f32>| {
             let mut memory = MemoryState { state, resets };
@@ -197,7 +188,8 @@ impl Update<'_> {
     fn overwrite_ended(&self, values: &mut [f32], finals: &[f32], starts: &[u32], t: usize) {
         for (b, &start) in starts.iter().enumerate() {
             if self.replay.ended(self.replay.following(start, t)) {
-                let range = b * self.num_actions..(b + 1) * self.num_actions;
+                let actions = self.model.outputs(0);
+                let range = b * actions..(b + 1) * actions;
                 values[range.clone()].copy_from_slice(&finals[range]);
             }
         }

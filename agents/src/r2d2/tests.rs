@@ -1,9 +1,12 @@
 //! Learning where something must be remembered, values by hand, parity, settings.
 
 use agon_envs::EnvSpec;
+use agon_nn::OptimizerConfig;
 
 use super::loss::{rescaled, unscaled};
 use super::*;
+use crate::Algorithm;
+use crate::replay::Sampling;
 use crate::test_support::{
     Bandit, Identity, Recall, Trial, TrialConfig, Wheel, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,

@@ -25,7 +25,7 @@ use agon_nn::{Input, Matrix};
 use serde::{Deserialize, Serialize};
 
 pub use chunk::ReplayShape;
-pub use prioritized::{Priorities, PrioritizedConfig, SavedPriorities};
+pub use prioritized::{Priorities, PrioritizedConfig, Sampling, SavedPriorities};
 pub use sum_tree::SumTree;
 
 use crate::chunks::ChunkStore;
@@ -58,6 +58,8 @@ pub struct SavedReplay {
 pub struct NStep {
     /// `Σ_{k<m} γ^k r_{t+k}`.
     pub reward: f32,
+    /// How many rewards, `m`.
+    pub steps: usize,
     /// Factor of the value of what the last step led to: `γ^m`, or zero where it terminated.
     pub discount: f32,
     /// The last step.
@@ -102,22 +104,20 @@ impl ReplayBuffer {
         self.len() == 0
     }
 
-    /// Adds the ticks of fragments. `added` is told of every slot that is written, and whether it is a step to learn from:
+    /// Adds the ticks of a fragment. `added` is told of every slot that is written, and whether it is a step to learn from:
     /// rows that took no part in a tick are not.
     ///
     /// # Panics
-    /// If a fragment is of another shape, or of a shard that the buffer does not have.
-    pub fn extend(&mut self, fragments: &[Fragment], mut added: impl FnMut(u32, bool)) {
-        for fragment in fragments {
-            let stream = &mut self.streams[fragment.shard];
-            let first = stream.end();
-            stream.extend(&self.layout, fragment);
-            let rows = self.layout.shape.num_rows;
-            for t in 0..fragment.shape.num_steps {
-                for row in 0..rows {
-                    let slot = self.slot(fragment.shard, first + t as u64, row);
-                    added(slot, fragment.active[t * rows + row]);
-                }
+    /// If the fragment is of another shape, or of a shard that the buffer does not have.
+    pub fn extend(&mut self, fragment: &Fragment, mut added: impl FnMut(u32, bool)) {
+        let stream = &mut self.streams[fragment.shard];
+        let first = stream.end();
+        stream.extend(&self.layout, fragment);
+        let rows = self.layout.shape.num_rows;
+        for t in 0..fragment.shape.num_steps {
+            for row in 0..rows {
+                let slot = self.slot(fragment.shard, first + t as u64, row);
+                added(slot, fragment.active[t * rows + row]);
             }
         }
     }
@@ -281,7 +281,7 @@ impl ReplayBuffer {
             }
             if flags.ended() || tick + 1 == first + n as u64 || tick + 1 == stream.end() {
                 let last = slot_after(slot, tick - first, &self.layout);
-                return NStep { reward, discount, last };
+                return NStep { reward, steps: (tick - first) as usize + 1, discount, last };
             }
             tick += 1;
         }

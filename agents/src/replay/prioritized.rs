@@ -1,12 +1,37 @@
 //! Prioritised replay: steps whose error was large are drawn more often.
 
 use agon_envs::Pcg64;
+use agon_nn::Schedule;
 use serde::{Deserialize, Serialize};
 
 use super::SumTree;
 use crate::AgentError;
-use crate::error::{ensure, positive};
-use crate::schedule::LinearSchedule;
+use crate::error::positive;
+use crate::settings::{above_zero, shares};
+
+/// How minibatches are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Sampling {
+    /// Every step alike.
+    #[default]
+    Uniform,
+    /// Steps with a large error more often.
+    Prioritized(PrioritizedConfig),
+}
+
+impl Sampling {
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`].
+    pub fn validate(&self) -> Result<(), AgentError> {
+        match self {
+            Self::Uniform => Ok(()),
+            Self::Prioritized(prioritized) => prioritized.validate(),
+        }
+    }
+}
 
 /// Settings of prioritised replay.
 ///
@@ -39,21 +64,18 @@ impl PrioritizedConfig {
     /// # Errors
     /// [`AgentError::Setting`].
     pub fn validate(&self) -> Result<(), AgentError> {
-        for (field, value) in [
+        shares(&[
             ("replay.alpha", self.alpha),
             ("replay.beta_start", self.beta_start),
             ("replay.beta_end", self.beta_end),
             ("replay.beta_fraction", self.beta_fraction),
-        ] {
-            ensure((0.0..=1.0).contains(&value), field, "between 0 and 1", value)?;
-        }
-        ensure(positive(self.epsilon), "replay.epsilon", "above 0", self.epsilon)
+        ])?;
+        above_zero(&[("replay.epsilon", self.epsilon)])
     }
 
     /// `β` of a run of so many environment steps.
-    pub fn beta(&self, total_timesteps: u64) -> LinearSchedule {
-        let duration = self.beta_fraction * total_timesteps as f64;
-        LinearSchedule { start: self.beta_start, end: self.beta_end, duration }
+    pub fn beta(&self, total_timesteps: u64) -> Schedule {
+        Schedule::linear(self.beta_start, self.beta_end, self.beta_fraction * total_timesteps as f64)
     }
 }
 
@@ -125,29 +147,16 @@ impl Priorities {
         }
     }
 
+    /// Bytes that they take: a leaf and an inner node of eight bytes for each slot.
+    pub fn memory_bytes(&self) -> u64 {
+        16 * self.tree.len().next_power_of_two() as u64
+    }
+
     /// The state to be saved.
     pub fn save(&self) -> SavedPriorities {
         let priorities = self.tree.priorities();
         let used = priorities.iter().rposition(|&p| p > 0.0).map_or(0, |last| last + 1);
         SavedPriorities { largest: self.largest, tree: priorities[..used].to_vec() }
-    }
-
-    /// As [`Self::restored`], where there may be no priorities.
-    ///
-    /// # Errors
-    /// As [`Self::restored`], and if only one of both has priorities.
-    pub fn restored_where_used(
-        priorities: Option<&Self>,
-        saved: Option<SavedPriorities>,
-    ) -> Result<Option<Self>, AgentError> {
-        match (priorities, saved) {
-            (Some(priorities), Some(saved)) => priorities.restored(saved).map(Some),
-            (None, None) => Ok(None),
-            (expected, _) => {
-                let expected = if expected.is_some() { "priorities" } else { "no priorities" };
-                Err(AgentError::Restore(format!("expected a replay buffer with {expected}")))
-            }
-        }
     }
 
     /// Priorities of as many slots with a saved state.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, Flags, ReplayShape, append_frames};
 use crate::chunks::ChunkStore;
-use crate::learner::{decode, encode};
+use crate::codec::{decode, encode};
 use crate::{AgentError, Fragment};
 
 /// Ticks are counted from the run's beginning. Those from [`Stream::begin`] to [`Stream::end`] are the buffer's; some

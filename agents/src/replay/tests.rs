@@ -237,7 +237,8 @@ fn assert_like(buffer: &ReplayBuffer, case: &Case, rows: &[Vec<Row>]) {
                 for n in 1..5 {
                     let (reward, discount, last) = n_step(&row.steps, tick, n, 0.5);
                     let got = buffer.n_step(slot, 0.5, n);
-                    assert_eq!(got, NStep { reward, discount, last: buffer.slot(s, last as u64, r) });
+                    let (steps, last) = (last - tick + 1, buffer.slot(s, last as u64, r));
+                    assert_eq!(got, NStep { reward, steps, discount, last });
                 }
             }
         }
@@ -278,7 +279,7 @@ proptest! {
         // Streams advance each for itself, as they do in asynchronous mode.
         for shard in order.into_iter().map(|shard| shard % case.streams) {
             let fragment = play(&case, shard, &mut rows[shard], &mut ends);
-            buffer.extend(&[fragment], |slot, holds| learnable[slot as usize] = holds);
+            buffer.extend(&fragment, |slot, holds| learnable[slot as usize] = holds);
         }
         assert_like(&buffer, &case, &rows);
         prop_assert_eq!(learnable.iter().filter(|&&holds| holds).count(), buffer.len());
@@ -300,7 +301,7 @@ fn filled(case: &Case, fragments: usize, ends: &[End]) -> ReplayBuffer {
     let mut ends = ends.iter().copied().cycle();
     let mut buffer = ReplayBuffer::new(case.capacity, case.shape());
     for _ in 0..fragments {
-        buffer.extend(&[play(case, 0, &mut rows, &mut ends)], |_, _| {});
+        buffer.extend(&play(case, 0, &mut rows, &mut ends), |_, _| {});
     }
     buffer
 }

@@ -9,7 +9,7 @@ use agon_nn::losses::squashed_gaussian::SquashedGaussian;
 use agon_nn::{Head, Input, Packed, Params, Sequential, Tape};
 use rand_distr::{Distribution as _, StandardNormal};
 
-use super::{ActorSums, Update};
+use super::{SacSums, Update};
 use crate::action_box::ActionBox;
 use crate::critics::{CriticSums, concatenated};
 use crate::learner::Spaces;
@@ -81,7 +81,6 @@ impl Continuous {
         &self,
         update: &Update<'_>,
         slots: &[u32],
-        noise: &[f32],
         range: Range<usize>,
         grads: &mut [f32],
     ) -> Result<CriticSums, AgentError> {
@@ -90,7 +89,7 @@ impl Continuous {
         let outputs = update.actor.forward_input(update.actor_params, &next, &mut Tape::inference())?;
         let parameters = Parameters::of(outputs.as_slice(), dimensions);
         let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
-        let noise = self.noise(noise, 0, &range);
+        let noise = self.noise(update.noise, 0, &range);
         parameters.distribution(dimensions)?.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
         let next_values =
             update.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
@@ -114,17 +113,17 @@ impl Continuous {
         &self,
         update: &Update<'_>,
         slots: &[u32],
-        noise: &[f32],
         range: Range<usize>,
         grads: &mut [f32],
-    ) -> Result<ActorSums, AgentError> {
+    ) -> Result<SacSums, AgentError> {
         let (rows, dimensions) = (slots.len(), self.dimensions());
         let observations = update.replay.observations(slots)?;
         let mut tape = Tape::new();
         let outputs = update.actor.forward_input(update.actor_params, &observations, &mut tape)?;
         let parameters = Parameters::of(outputs.as_slice(), dimensions);
         let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
-        let (noise, distribution) = (self.noise(noise, 1, &range), parameters.distribution(dimensions)?);
+        let (noise, distribution) =
+            (self.noise(update.noise, 1, &range), parameters.distribution(dimensions)?);
         distribution.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
         let x = concatenated(&observations, &actions, dimensions)?;
         let width = x.columns();
@@ -144,9 +143,9 @@ impl Continuous {
             of_outputs.extend_from_slice(log_std);
         }
         tape.backward(update.actor_params, &[(&outputs, &of_outputs)], grads)?;
-        let mut sums = ActorSums::default();
+        let mut sums = SacSums::default();
         for (log_prob, value) in log_probs.iter().zip(values) {
-            sums.loss += f64::from(update.alpha * log_prob - value);
+            sums.actor_loss += f64::from(update.alpha * log_prob - value);
             sums.entropy -= f64::from(*log_prob);
         }
         Ok(sums)

@@ -6,7 +6,7 @@ use agon_nn::kernels::exp;
 use agon_nn::losses::categorical;
 use agon_nn::{Head, Packed, Params, Sequential, Tape};
 
-use super::{ActorSums, Update};
+use super::{SacSums, Update};
 use crate::critics::CriticSums;
 use crate::distribution::Distribution;
 use crate::learner::{Spaces, single_discrete};
@@ -91,14 +91,14 @@ impl Discrete {
         update: &Update<'_>,
         slots: &[u32],
         grads: &mut [f32],
-    ) -> Result<ActorSums, AgentError> {
+    ) -> Result<SacSums, AgentError> {
         let observations = update.replay.observations(slots)?;
         let values = update.critics.values(&observations)?;
         let mut tape = Tape::new();
         let logits = update.actor.forward_input(update.actor_params, &observations, &mut tape)?;
         let (log_probs, probs) = self.probabilities(logits.as_slice())?;
         let mut gradient = vec![0.0; probs.len()];
-        let mut sums = ActorSums::default();
+        let mut sums = SacSums::default();
         for (row, gradient) in gradient.chunks_exact_mut(self.actions).enumerate() {
             let range = row * self.actions..(row + 1) * self.actions;
             let (log_probs, probs) = (&log_probs[range.clone()], &probs[range.clone()]);
@@ -109,7 +109,7 @@ impl Discrete {
             for (cost, prob) in gradient.iter_mut().zip(probs) {
                 *cost = update.scale * prob * (*cost - expected);
             }
-            sums.loss += f64::from(expected);
+            sums.actor_loss += f64::from(expected);
             sums.entropy -= probs.iter().zip(log_probs).map(|(p, l)| f64::from(p * l)).sum::<f64>();
         }
         tape.backward(update.actor_params, &[(&logits, &gradient)], grads)?;

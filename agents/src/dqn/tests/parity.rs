@@ -1,6 +1,10 @@
 //! The same bits for any number of threads and after a restore; states that are refused.
 
+use agon_nn::OptimizerState;
+
 use super::*;
+use crate::codec::{decode, encode};
+use crate::replay_learner::Saved;
 
 fn sliced() -> DqnConfig {
     DqnConfig { buffer_size: 40, learning_starts: 10, gradient_slices: 5, double: true, ..small() }
@@ -38,7 +42,8 @@ fn states_of_another_network_are_refused() {
     let bandit = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut identity = trial(&spec_of(Identity::default()), &small(), 1, 0).learner;
     let error = identity.restore(&bandit.save().unwrap()).unwrap_err();
-    let (expected, got) = (identity.params.len(), bandit.params.len());
+    let len = |dqn: &Dqn| dqn.algorithm.online.params.len();
+    let (expected, got) = (len(&identity), len(&bandit));
     assert_eq!(
         error.to_string(),
         format!("saved learner cannot be restored: expected {expected} weights, got {got}")
@@ -49,11 +54,13 @@ fn states_of_another_network_are_refused() {
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut store = crate::chunks::MemoryStore::default();
-    let mut saved: Saved = crate::learner::decode(&learner.save_with(&mut store).unwrap()).unwrap();
-    let OptimizerState::Adam(adam) = &mut saved.optimizer else { panic!("the default is Adam") };
+    let mut saved: Saved = decode(&learner.save_with(&mut store).unwrap()).unwrap();
+    let Some(OptimizerState::Adam(adam)) = &mut saved.parts[0].optimizer else {
+        panic!("the default is Adam")
+    };
     adam.exp_avg.pop();
     adam.exp_avg_sq.pop();
-    let error = learner.restore_with(&crate::learner::encode(&saved).unwrap(), &store);
+    let error = learner.restore_with(&encode(&saved).unwrap(), &store);
     assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
 }
 

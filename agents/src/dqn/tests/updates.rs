@@ -26,7 +26,7 @@ fn the_double_target_is_the_target_networks_value_of_the_online_choice() {
         );
         assert!((report.metrics[3] - 1.0).abs() < 1e-6, "double {double}: {}", report.metrics[3]);
         // The update moves the value of action 0 towards the target, and that of action 1 not at all.
-        let bias = dqn.params.get("q.0.bias").unwrap();
+        let bias = dqn.algorithm.online.params.get("q.0.bias").unwrap();
         assert!((f64::from(bias[0]) - 1.0) * error < 0.0 && bias[1] == 2.0, "{bias:?}");
     }
 }
@@ -44,22 +44,24 @@ fn the_target_network_is_copied_exactly_every_so_many_environment_steps() {
     for (stride, rounds, copied_at) in [(1, 7, [3, 6].as_slice()), (2, 5, &[4, 6, 10])] {
         let config = DqnConfig { target_network_frequency: 3, ..linear() };
         let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
-        let mut expected = dqn.target_params.as_slice().to_vec();
+        let mut expected = dqn.algorithm.target.part.params.as_slice().to_vec();
         for round in 1..=rounds {
             let env_steps = round * stride;
             // The copy is made before the round's update.
-            let online = dqn.params.as_slice().to_vec();
+            let online = dqn.algorithm.online.params.as_slice().to_vec();
             let report = dqn.learn(&vec![transition(false); stride as usize], env_steps).unwrap();
-            assert!(report.updates == round && dqn.params.as_slice() != online);
+            assert!(report.updates == round && dqn.algorithm.online.params.as_slice() != online);
             if copied_at.contains(&env_steps) {
                 assert_ne!(online, expected);
                 expected = online;
             }
-            assert_eq!(dqn.target_params.as_slice(), expected, "stride {stride}, after step {env_steps}");
+            let target = &dqn.algorithm.target;
+            assert_eq!(target.part.params.as_slice(), expected, "stride {stride}, after step {env_steps}");
             // The packed form that targets are computed with is the same network.
             let mut packed = [0.0; 2];
-            dqn.network.infer(&dqn.target, &[0.0; 4], 1, &[], &mut Scratch::default(), &mut packed).unwrap();
-            assert_eq!(packed, dqn.target_params.get("q.0.bias").unwrap());
+            let (network, scratch) = (&dqn.algorithm.network, &mut Scratch::default());
+            network.infer(&target.packed, &[0.0; 4], 1, &[], scratch, &mut packed).unwrap();
+            assert_eq!(packed, target.part.params.get("q.0.bias").unwrap());
         }
     }
 }
@@ -70,19 +72,20 @@ fn tau_moves_the_target_network_part_of_the_way() {
     let mut dqn = with_values(config, [1.0, 2.0], [5.0, 3.0]);
     dqn.learn(&[transition(false)], 1).unwrap();
     let expected = [0.25 * 1.0 + 0.75 * 5.0, 0.25 * 2.0 + 0.75 * 3.0];
-    assert_eq!(dqn.target_params.get("q.0.bias").unwrap(), expected);
+    assert_eq!(dqn.algorithm.target.part.params.get("q.0.bias").unwrap(), expected);
 }
 
 #[test]
 fn nothing_is_learned_before_learning_starts() {
     let config = DqnConfig { learning_starts: 3, gradient_steps: 2, ..linear() };
     let mut dqn = Dqn::new(config, &mlp(&[], Activation::Tanh), &info()).unwrap();
-    let first = dqn.params.as_slice().to_vec();
+    let first = dqn.algorithm.online.params.as_slice().to_vec();
     for step in 1..=3 {
         let report = dqn.learn(&[transition(false)], step).unwrap();
         assert!(report.metrics[2].is_nan() && report.metrics[3].is_nan(), "{:?}", report.metrics);
     }
-    assert!(dqn.updates == 0 && dqn.params.as_slice() == first && dqn.replay.len() == 3);
+    assert!(dqn.experience.updates == 0 && dqn.experience.replay.len() == 3);
+    assert!(dqn.algorithm.online.params.as_slice() == first);
     assert!(dqn.learn(&[transition(false)], 4).unwrap().metrics[2].is_finite());
-    assert_eq!(dqn.updates, 2);
+    assert_eq!(dqn.experience.updates, 2);
 }

@@ -15,7 +15,7 @@ fn a_step_in_which_an_agent_took_no_part_teaches_nothing() {
         fragment.active[row] = active;
         fragment.rewards[row] = reward;
         trial.learner.learn(&fragments, trial.env_steps).unwrap();
-        trial.learner.core.params.as_slice().to_vec()
+        trial.learner.core.part.params.as_slice().to_vec()
     };
     assert_eq!(learned(false, 0.0), learned(false, 1000.0), "its reward counts for nothing");
     assert_ne!(learned(true, 0.0), learned(true, 1000.0), "that of a transition counts");
@@ -49,7 +49,7 @@ fn states_of_another_network_are_refused() {
     let bandit = trial(&spec_of(Bandit), &small(), 1, 0).learner;
     let mut identity = trial(&spec_of(Identity::default()), &small(), 1, 0).learner;
     let error = identity.restore(&bandit.save().unwrap()).unwrap_err();
-    let (expected, got) = (identity.core.params.len(), bandit.core.params.len());
+    let (expected, got) = (identity.core.part.params.len(), bandit.core.part.params.len());
     assert_eq!(
         error.to_string(),
         format!("saved learner cannot be restored: expected {expected} weights, got {got}")
@@ -59,11 +59,13 @@ fn states_of_another_network_are_refused() {
 #[test]
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
-    let mut saved: Saved = crate::learner::decode(&learner.save().unwrap()).unwrap();
-    let OptimizerState::Adam(adam) = &mut saved.core.optimizer else { panic!("the default is Adam") };
+    let mut saved: Saved = crate::codec::decode(&learner.save().unwrap()).unwrap();
+    let Some(OptimizerState::Adam(adam)) = &mut saved.core.parts[0].optimizer else {
+        panic!("the default is Adam")
+    };
     adam.exp_avg.pop();
     adam.exp_avg_sq.pop();
-    let error = learner.restore(&crate::learner::encode(&saved).unwrap());
+    let error = learner.restore(&crate::codec::encode(&saved).unwrap());
     assert!(matches!(error, Err(AgentError::Restore(_))), "{error:?}");
 }
 

@@ -106,7 +106,7 @@ fn the_learning_rate_is_annealed_from_its_start_to_zero() {
         assert!((report.metrics[0] - learning_rate).abs() < 1e-12, "{began}: {}", report.metrics[0]);
         let (expected, _) = after_one_iteration(&constant(learning_rate), 0);
         assert!(
-            annealed.core.params.as_slice() == expected.core.params.as_slice(),
+            annealed.core.part.params.as_slice() == expected.core.part.params.as_slice(),
             "{began}: not a rate of {learning_rate}"
         );
     }
@@ -119,7 +119,7 @@ fn the_clip_coefficient_is_annealed_if_asked_for() {
     let clipped_at = |clip_coef, anneal_clip_coef, began| {
         let config = PpoConfig { clip_coef, anneal_clip_coef, anneal_lr: false, ..small() };
         let (learner, report) = after_one_iteration(&config, began);
-        (learner.core.params.as_slice().to_vec(), report.metrics[6])
+        (learner.core.part.params.as_slice().to_vec(), report.metrics[6])
     };
     assert!(clipped_at(0.25, true, 0) == clipped_at(0.25, false, 0));
     assert!(clipped_at(0.25, true, 640) == clipped_at(0.125, false, 0));

@@ -9,8 +9,8 @@ use agon_nn::{
     Rows, Scratch, Sequential, Summary, Tape,
 };
 
-use super::config::{Distribution, IqnConfig};
 use crate::learner::{Spaces, single_discrete};
+use crate::value_distribution::{Distribution, IqnConfig};
 use crate::{AgentError, network};
 
 /// What the numbers that a network puts out for an action are.
@@ -260,16 +260,4 @@ impl QNetwork {
 /// The middle of the `index`th of `count` equal shares.
 pub(crate) fn midpoint(index: usize, count: usize) -> f32 {
     (index as f32 + 0.5) / count as f32
-}
-
-/// The allowed action of the highest value; the first of equals.
-pub(crate) fn best(values: &[f32], mask: Option<&[bool]>) -> usize {
-    let first = mask.and_then(|mask| mask.iter().position(|&allowed| allowed)).unwrap_or(0);
-    let mut best = (first, f32::NEG_INFINITY);
-    for (action, &value) in values.iter().enumerate() {
-        if value > best.1 && mask.is_none_or(|mask| mask[action]) {
-            best = (action, value);
-        }
-    }
-    best.0
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use agon_envs::{ActionSpec, EnvSpec, Space};
 use agon_nn::{Activation, ModelConfig};
 
-use super::*;
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 use crate::test_support::{
@@ -13,7 +12,7 @@ use crate::test_support::{
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn,
     spec_of, with_spaces,
 };
-use crate::{Algorithm, Fragment, LearnReport, Learner, Policy, Weights};
+use crate::{AgentError, Algorithm, Fragment, LearnReport, Learner, Policy, RunInfo, Weights};
 
 /// One of the learners, so that a test can go over all of them.
 enum Any {

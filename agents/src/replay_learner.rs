@@ -1,0 +1,274 @@
+//! What all learners with a replay buffer share: remembering, rounds of updates, weights, saving and restoring.
+//!
+//! An algorithm brings its networks and one update of them ([`ReplayAlgorithm`]); [`ReplayLearner`] is the learner. Each
+//! iteration adds its fragments to the buffer and then takes a round of `gradient_steps` updates.
+
+use std::sync::Arc;
+
+use agon_nn::{ModelConfig, Summary};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms::Algorithm;
+use crate::chunks::{ChunkStore, restore_whole, save_whole};
+use crate::codec::{decode, encode};
+use crate::experience::{Experience, SavedExperience, Unit};
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::part::{self, Part, SavedPart};
+use crate::replay::{ReplayShape, Sampling};
+use crate::settings::Replaying;
+use crate::slices::{Slice, Sums, awake, slices};
+use crate::{AgentError, Fragment, Policy, Weights};
+
+/// The settings that the core goes by.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) buffer_size: usize,
+    /// What is kept of each step.
+    pub(crate) shape: ReplayShape,
+    pub(crate) sampling: Sampling,
+    pub(crate) unit: Unit,
+    /// Environment steps before the first update.
+    pub(crate) learning_starts: u64,
+    /// Ticks of a fragment.
+    pub(crate) num_steps: usize,
+    pub(crate) gradient_steps: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) gradient_slices: usize,
+}
+
+impl Plan {
+    /// Of an algorithm that learns from single steps.
+    pub(crate) fn of_steps(settings: Replaying, sampling: Sampling, info: &RunInfo) -> Self {
+        Self {
+            buffer_size: settings.buffer_size,
+            shape: ReplayShape::of(info),
+            sampling,
+            unit: Unit::Step,
+            learning_starts: settings.learning_starts,
+            num_steps: settings.train_frequency / info.num_envs,
+            gradient_steps: settings.gradient_steps,
+            batch_size: settings.batch_size,
+            gradient_slices: settings.gradient_slices,
+        }
+    }
+}
+
+/// Networks that learn from replayed experience.
+pub trait ReplayAlgorithm: Send + Sized + 'static {
+    /// Its settings.
+    type Config: Serialize + DeserializeOwned;
+    /// Working memory of a gradient slice.
+    type Work: Default + Send;
+    /// What is summed over the rows of a minibatch and the updates of a round.
+    type Sums: Sums;
+
+    /// Names of the metrics.
+    const METRICS: &'static [&'static str];
+
+    /// The shape of its networks where none is given.
+    fn default_network() -> ModelConfig;
+
+    /// Checks the settings and builds the networks, initialised from the run's seed.
+    ///
+    /// # Errors
+    /// As [`Algorithm::new`].
+    fn new(config: Self::Config, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError>;
+
+    /// As [`Algorithm::policy_from`].
+    ///
+    /// # Errors
+    /// As there.
+    fn policy_from(
+        config: &Self::Config,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError>;
+
+    /// A snapshot of the current policy.
+    ///
+    /// # Errors
+    /// If the network cannot be prepared for acting.
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError>;
+
+    /// The networks' layers.
+    fn summary(&self) -> Summary;
+
+    /// All networks, the acting one first.
+    fn parts(&self) -> Vec<&Part>;
+
+    /// All networks, in the same order.
+    fn parts_mut(&mut self) -> Vec<&mut Part>;
+
+    /// Makes anew whatever is derived from the networks, which were changed from outside.
+    ///
+    /// # Errors
+    /// If a network cannot be prepared for acting.
+    fn refresh(&mut self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// Called once before anything else that draws.
+    fn begin(&mut self, _experience: &mut Experience) {}
+
+    /// Called in each iteration, before the updates; the run went on from `before` to `now` environment steps.
+    ///
+    /// # Errors
+    /// If a network cannot be prepared for acting.
+    fn before_round(&mut self, _before: u64, _now: u64) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    /// One update, with a minibatch that was drawn; gives its sums. The core counts it.
+    ///
+    /// # Errors
+    /// If a loss or gradient is not finite.
+    fn update(
+        &mut self,
+        experience: &mut Experience,
+        slices: &mut [Slice<Self::Work, Self::Sums>],
+        env_steps: u64,
+    ) -> Result<Self::Sums, AgentError>;
+
+    /// Called after the updates of a round.
+    fn after_round(&mut self, _experience: &mut Experience) {}
+
+    /// The metrics of an iteration, with the sums of its round if there was one.
+    fn metrics(&self, sums: Option<&Self::Sums>, experience: &Experience, env_steps: u64) -> Vec<f64>;
+
+    /// A seed that decides more than the networks and is saved; the others leave it at zero.
+    fn own_seed(&self) -> u64 {
+        0
+    }
+
+    /// Takes on a saved seed.
+    fn set_own_seed(&mut self, _seed: u64) {}
+}
+
+/// A learner with a replay buffer.
+pub struct ReplayLearner<A: ReplayAlgorithm> {
+    pub(crate) algorithm: A,
+    pub(crate) experience: Experience,
+    plan: Plan,
+    slices: Vec<Slice<A::Work, A::Sums>>,
+}
+
+/// What is saved of a learner beside its full chunks.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Saved {
+    pub(crate) parts: Vec<SavedPart>,
+    own_seed: u64,
+    experience: SavedExperience,
+}
+
+impl<A: ReplayAlgorithm> ReplayLearner<A> {
+    /// A round of updates; gives their sums.
+    fn round(&mut self, env_steps: u64) -> Result<Option<A::Sums>, AgentError> {
+        let Self { algorithm, experience, plan, slices } = self;
+        let mut total: Option<A::Sums> = None;
+        for _ in 0..plan.gradient_steps {
+            experience.draw(plan.batch_size, env_steps);
+            let sums = algorithm.update(experience, slices, env_steps)?;
+            experience.updates += 1;
+            match &mut total {
+                Some(total) => total.add(&sums),
+                None => total = Some(sums),
+            }
+        }
+        algorithm.after_round(experience);
+        Ok(total)
+    }
+}
+
+impl<A: ReplayAlgorithm> Algorithm for ReplayLearner<A> {
+    type Config = A::Config;
+
+    fn default_network() -> ModelConfig {
+        A::default_network()
+    }
+
+    fn new(config: A::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        let (mut algorithm, plan) = A::new(config, network, info)?;
+        let mut experience =
+            Experience::new(plan.buffer_size, plan.shape.clone(), plan.sampling, plan.unit, info);
+        algorithm.begin(&mut experience);
+        Ok(Self { algorithm, experience, slices: slices(plan.gradient_slices), plan })
+    }
+
+    fn policy_from(
+        config: &A::Config,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        A::policy_from(config, network, info, weights)
+    }
+}
+
+impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
+    fn num_steps(&self) -> usize {
+        self.plan.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        A::METRICS
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.algorithm.policy()
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.experience.remember(fragments);
+        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
+        self.algorithm.before_round(env_steps - steps as u64, env_steps)?;
+        let learns = env_steps > self.plan.learning_starts && self.experience.held() > 0;
+        let sums = if learns { awake(self.slices.len() - 1, || self.round(env_steps))? } else { None };
+        let metrics = self.algorithm.metrics(sums.as_ref(), &self.experience, env_steps);
+        Ok(LearnReport { updates: self.experience.updates, metrics })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.experience.memory_bytes()
+    }
+
+    fn weights(&self) -> Weights {
+        part::weights(&self.algorithm.parts())
+    }
+
+    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
+        part::load_weights(&mut self.algorithm.parts_mut(), weights)?;
+        self.algorithm.refresh()
+    }
+
+    fn summary(&self) -> Option<Summary> {
+        Some(self.algorithm.summary())
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        save_whole(self)
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        restore_whole(self, saved)
+    }
+
+    fn save_with(&self, chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {
+        encode(&Saved {
+            parts: part::save(&self.algorithm.parts()),
+            own_seed: self.algorithm.own_seed(),
+            experience: self.experience.save(chunks)?,
+        })
+    }
+
+    fn restore_with(&mut self, saved: &[u8], chunks: &dyn ChunkStore) -> Result<(), AgentError> {
+        let saved: Saved = decode(saved)?;
+        // Everything is checked before anything is taken on.
+        let parts = part::restored(&self.algorithm.parts(), saved.parts)?;
+        self.experience = self.experience.restored(saved.experience, chunks)?;
+        parts.put(&mut self.algorithm.parts_mut());
+        self.algorithm.set_own_seed(saved.own_seed);
+        self.algorithm.refresh()
+    }
+}

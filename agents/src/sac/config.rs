@@ -1,0 +1,88 @@
+//! SAC's settings.
+
+use agon_nn::OptimizerConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Learning, Replaying, at_least_zero, shares_above_zero};
+use crate::{AgentError, RunInfo};
+
+/// SAC's settings. The defaults are Stable-Baselines3's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SacConfig {
+    /// Transitions that the replay buffer holds; at least `batch_size`.
+    pub buffer_size: usize,
+    /// Environment steps with random actions before the first update.
+    pub learning_starts: u64,
+    /// Environment steps between rounds of updates; a multiple of `num_envs`.
+    pub train_frequency: usize,
+    /// Updates in a round; at least 1.
+    pub gradient_steps: usize,
+    /// Transitions of a minibatch; at least 1.
+    pub batch_size: usize,
+    /// The optimizers' step size; above 0.
+    pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero over the run.
+    pub anneal_lr: bool,
+    /// Discount factor, 0 to 1.
+    pub gamma: f64,
+    /// How far target networks move in an update; above 0, at most 1.
+    pub tau: f64,
+    /// The temperature α, if it is not learned; at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ent_coef: Option<f64>,
+    /// The entropy that a learned temperature keeps. By default minus the number of dimensions; of discrete actions, 0.89
+    /// of the largest one there is (CleanRL's).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_entropy: Option<f64>,
+    /// What takes the gradient steps.
+    pub optimizer: OptimizerConfig,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+}
+
+impl Default for SacConfig {
+    fn default() -> Self {
+        Self {
+            buffer_size: 1_000_000,
+            learning_starts: 100,
+            train_frequency: 1,
+            gradient_steps: 1,
+            batch_size: 256,
+            learning_rate: 3e-4,
+            anneal_lr: false,
+            gamma: 0.99,
+            tau: 0.005,
+            ent_coef: None,
+            target_entropy: None,
+            optimizer: OptimizerConfig::default(),
+            gradient_slices: 2,
+        }
+    }
+}
+
+impl SacConfig {
+    /// How steps are replayed.
+    pub(crate) fn replaying(&self) -> Replaying {
+        Replaying {
+            buffer_size: self.buffer_size,
+            learning_starts: self.learning_starts,
+            train_frequency: self.train_frequency,
+            gradient_steps: self.gradient_steps,
+            batch_size: self.batch_size,
+            gradient_slices: self.gradient_slices,
+        }
+    }
+
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
+        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        self.replaying().validate(info)?;
+        shares_above_zero(&[("tau", self.tau)])?;
+        at_least_zero(&[("ent_coef", self.ent_coef.unwrap_or(1.0))])
+    }
+}

@@ -1,0 +1,90 @@
+//! The bounds of settings that several algorithms have, each with one wording.
+
+use agon_nn::OptimizerConfig;
+
+use crate::error::{ensure, positive};
+use crate::{AgentError, RunInfo};
+
+/// Slices that a gradient may be summed over.
+const MOST_SLICES: usize = 64;
+
+/// Settings that must be at least 1.
+pub(crate) fn at_least_one(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| ensure(value > 0, field, "at least 1", value))
+}
+
+/// Settings that must be above 0, and finite.
+pub(crate) fn above_zero(fields: &[(&'static str, f64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| ensure(positive(value), field, "above 0", value))
+}
+
+/// Settings that must be at least 0, and finite.
+pub(crate) fn at_least_zero(fields: &[(&'static str, f64)]) -> Result<(), AgentError> {
+    fields
+        .iter()
+        .try_for_each(|&(field, value)| ensure(value >= 0.0 && value.is_finite(), field, "at least 0", value))
+}
+
+/// Settings that must be between 0 and 1.
+pub(crate) fn shares(fields: &[(&'static str, f64)]) -> Result<(), AgentError> {
+    fields
+        .iter()
+        .try_for_each(|&(field, value)| ensure((0.0..=1.0).contains(&value), field, "between 0 and 1", value))
+}
+
+/// Settings that must be above 0 and at most 1.
+pub(crate) fn shares_above_zero(fields: &[(&'static str, f64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| {
+        ensure(value > 0.0 && value <= 1.0, field, "above 0 and at most 1", value)
+    })
+}
+
+/// The settings of everything that learns by gradients.
+pub(crate) struct Learning {
+    pub(crate) learning_rate: f64,
+    pub(crate) gamma: f64,
+    pub(crate) gradient_slices: usize,
+    pub(crate) optimizer: OptimizerConfig,
+}
+
+impl Learning {
+    pub(crate) fn validate(&self) -> Result<(), AgentError> {
+        above_zero(&[("learning_rate", self.learning_rate)])?;
+        shares(&[("gamma", self.gamma)])?;
+        let slices = self.gradient_slices;
+        ensure((1..=MOST_SLICES).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
+        Ok(self.optimizer.validate()?)
+    }
+}
+
+/// The settings of everything that learns from single replayed steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replaying {
+    pub(crate) buffer_size: usize,
+    pub(crate) learning_starts: u64,
+    pub(crate) train_frequency: usize,
+    pub(crate) gradient_steps: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) gradient_slices: usize,
+}
+
+impl Replaying {
+    pub(crate) fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let Self { buffer_size, gradient_steps, batch_size, train_frequency, .. } = *self;
+        at_least_one(&[("gradient_steps", gradient_steps as u64), ("batch_size", batch_size as u64)])?;
+        ensure(buffer_size >= batch_size, "buffer_size", "at least batch_size", buffer_size)?;
+        let rows = "at least num_envs * num_agents";
+        ensure(buffer_size >= info.num_rows(), "buffer_size", rows, buffer_size)?;
+        addressable(buffer_size)?;
+        if train_frequency == 0 || !train_frequency.is_multiple_of(info.num_envs) {
+            let expected = format!("a multiple of num_envs = {}", info.num_envs);
+            return Err(AgentError::setting("train_frequency", expected, train_frequency));
+        }
+        Ok(())
+    }
+}
+
+/// The steps of a replay buffer are named by numbers of 32 bits.
+pub(crate) fn addressable(buffer_size: usize) -> Result<(), AgentError> {
+    ensure(u32::try_from(buffer_size).is_ok(), "buffer_size", "below 2^32", buffer_size)
+}

@@ -1,0 +1,96 @@
+//! TD3's settings.
+
+use agon_nn::OptimizerConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Learning, Replaying, at_least_one, at_least_zero, shares_above_zero};
+use crate::{AgentError, RunInfo};
+
+/// TD3's settings. The defaults are Stable-Baselines3's; actions count from −1 to 1 whatever their bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Td3Config {
+    /// Transitions that the replay buffer holds; at least `batch_size`.
+    pub buffer_size: usize,
+    /// Environment steps with random actions before the first update.
+    pub learning_starts: u64,
+    /// Environment steps between rounds of updates; a multiple of `num_envs`.
+    pub train_frequency: usize,
+    /// Updates in a round; at least 1.
+    pub gradient_steps: usize,
+    /// Transitions of a minibatch; at least 1.
+    pub batch_size: usize,
+    /// The optimizers' step size; above 0.
+    pub learning_rate: f64,
+    /// Whether the step size falls linearly to zero over the run.
+    pub anneal_lr: bool,
+    /// Discount factor, 0 to 1.
+    pub gamma: f64,
+    /// How far target networks move in an update; above 0, at most 1.
+    pub tau: f64,
+    /// Updates of the critics for each one of the policy and the target networks; at least 1.
+    pub policy_frequency: u64,
+    /// Standard deviation of the noise on the target policy's actions; at least 0.
+    pub policy_noise: f64,
+    /// Largest size of that noise; at least 0.
+    pub noise_clip: f64,
+    /// Standard deviation of the noise on the actions that explore; at least 0.
+    pub exploration_noise: f64,
+    /// What takes the gradient steps.
+    pub optimizer: OptimizerConfig,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+}
+
+impl Default for Td3Config {
+    fn default() -> Self {
+        Self {
+            buffer_size: 1_000_000,
+            learning_starts: 100,
+            train_frequency: 1,
+            gradient_steps: 1,
+            batch_size: 256,
+            learning_rate: 1e-3,
+            anneal_lr: false,
+            gamma: 0.99,
+            tau: 0.005,
+            policy_frequency: 2,
+            policy_noise: 0.2,
+            noise_clip: 0.5,
+            exploration_noise: 0.1,
+            optimizer: OptimizerConfig::default(),
+            gradient_slices: 2,
+        }
+    }
+}
+
+impl Td3Config {
+    /// How steps are replayed.
+    pub(crate) fn replaying(&self) -> Replaying {
+        Replaying {
+            buffer_size: self.buffer_size,
+            learning_starts: self.learning_starts,
+            train_frequency: self.train_frequency,
+            gradient_steps: self.gradient_steps,
+            batch_size: self.batch_size,
+            gradient_slices: self.gradient_slices,
+        }
+    }
+
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
+        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        self.replaying().validate(info)?;
+        shares_above_zero(&[("tau", self.tau)])?;
+        at_least_one(&[("policy_frequency", self.policy_frequency)])?;
+        at_least_zero(&[
+            ("policy_noise", self.policy_noise),
+            ("noise_clip", self.noise_clip),
+            ("exploration_noise", self.exploration_noise),
+        ])
+    }
+}
