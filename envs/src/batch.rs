@@ -1,8 +1,8 @@
 //! The types that cross the simulator's border: actions in, observations and outcomes out.
 //!
 //! Everything is a flat, row-major buffer owned by the caller, a row an acting agent: `N` rows are `E` environments times
-//! the agents of each, which is one in most. A row of observations is the *packed* form of the observation space ([`Space::packed_len`]): numbers one after the other, a discrete value as one
-//! number. Images stay bytes.
+//! the agents of each, which is one in most. A row of observations is the *packed* form of the observation space
+//! ([`Space::packed_len`]): numbers one after the other, a discrete value as one number. Images stay bytes.
 
 use serde::{Deserialize, Serialize};
 

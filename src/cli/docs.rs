@@ -75,6 +75,9 @@ fn page(spec: &EnvSpec) -> Result<String, RunError> {
             spec.threshold().map_or_else(none, |threshold| format!("a mean return of {threshold}")),
         ),
     ];
+    if !simulator.info().metrics.is_empty() {
+        facts.push(("metrics", format!("`{}`", simulator.info().metrics.join("`, `"))));
+    }
     if simulator.num_agents() > 1 {
         facts.push(("agents", simulator.num_agents().to_string()));
     }

@@ -191,7 +191,11 @@ fn wrong_files_name_the_entry() {
             "each_seed must be at most seeds = 2 settings, got 3",
         ),
         ("seeds = 2", "seeds = 2\neach_seed = [{}, { num_envs = \"no\" }]", "entry `small`: "),
-        ("kind = \"last_100\"", "kind = \"bsuite\", episodes = 9", "expected an environment with a score of its own"),
+        (
+            "kind = \"last_100\"",
+            "kind = \"bsuite\", episodes = 9",
+            "expected an environment with a score of its own",
+        ),
         ("episodes = 3", "episodes = 0", "measure.episodes must be at least 1"),
         (
             "wanted = { mean = 5.0 }",

@@ -49,9 +49,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::family::{Family, Layout};
 use super::grid::{Area, Point};
 use super::sample::between;
-use super::task::{Family, Layout};
 use super::world::World;
 use crate::Pcg64;
 

@@ -48,8 +48,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::family::{Family, Layout};
 use super::grid::Point;
-use super::task::{Family, Layout};
 use super::world::{UNLIMITED, World};
 use crate::Pcg64;
 

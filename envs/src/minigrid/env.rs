@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::draw;
-use super::task::{Layout, Task};
+use super::family::Layout;
+use super::task::Task;
 use super::view::{IMAGE_LEN, SIZE, View};
 use super::world::{GridAction, Outcome, World};
 use crate::batch::Action;

@@ -47,8 +47,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, Object};
+use super::family::{Family, Layout};
 use super::sample::{between, pick, pick_color};
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, UNLIMITED, World};
 use crate::Pcg64;
 

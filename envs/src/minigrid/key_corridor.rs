@@ -50,9 +50,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, Object};
+use super::family::{Family, Layout};
 use super::room_grid::{LEFT, RoomGrid, RoomIndex, UP};
 use super::sample::between;
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, World};
 use crate::Pcg64;
 

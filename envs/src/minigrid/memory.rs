@@ -49,9 +49,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, Object};
+use super::family::{Family, Layout};
 use super::grid::{Area, Point};
 use super::sample::{between, pick};
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, World};
 use crate::Pcg64;
 

@@ -1,7 +1,7 @@
 //! MiniGrid: grid worlds seen through a small window, as in MiniGrid 3.2.0.
 //!
 //! Same seed and same actions give MiniGrid's own episodes, world generation included. One struct, [`MiniGrid`], serves
-//! all ids; what differs between them is a family (`task.rs` says how to add one):
+//! all ids; what differs between them is a family (`family.rs` says how to add one):
 //!
 //! | part | file |
 //! |---|---|
@@ -22,6 +22,7 @@ mod draw;
 mod dynamic_obstacles;
 mod empty;
 mod env;
+mod family;
 mod fetch;
 mod four_rooms;
 mod go_to_door;

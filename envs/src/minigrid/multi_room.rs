@@ -48,9 +48,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, DoorState};
+use super::family::{Family, Layout};
 use super::grid::{Area, Point};
 use super::sample::{between, pick};
-use super::task::{Family, Layout};
 use super::world::{UNLIMITED, World};
 use crate::Pcg64;
 

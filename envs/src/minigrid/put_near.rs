@@ -48,9 +48,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, Object};
+use super::family::{Family, Layout};
 use super::grid::Point;
 use super::sample::{between, pick, pick_color};
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, UNLIMITED, World};
 use crate::Pcg64;
 

@@ -1,9 +1,9 @@
 //! Worlds of equal rooms in rows and columns, and the doors between them.
 
 use super::cell::{Cell, Color, DoorState, Object};
+use super::family::Layout;
 use super::grid::{Area, Point};
 use super::sample::{between, pick_color};
-use super::task::Layout;
 use super::world::World;
 use crate::Pcg64;
 

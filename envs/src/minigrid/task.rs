@@ -1,9 +1,4 @@
-//! What a family of MiniGrid environments is: a world's layout, how it is drawn, what counts as success.
-//!
-//! # Adding a family
-//! 1. Write its file: a struct with the sizes that its ids differ in, and [`Family`] for it.
-//! 2. Name the struct in the list of [`Task`] below.
-//! 3. Add its ids to the table in the parent module.
+//! One task of any family.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +6,7 @@ use super::crossing::Crossing;
 use super::door_key::DoorKey;
 use super::dynamic_obstacles::DynamicObstacles;
 use super::empty::Empty;
+use super::family::Family;
 use super::fetch::Fetch;
 use super::four_rooms::FourRooms;
 use super::go_to_door::GoToDoor;
@@ -22,51 +18,6 @@ use super::put_near::PutNear;
 use super::red_blue_doors::RedBlueDoors;
 use super::unlock::Unlock;
 use super::unlock_pickup::UnlockPickup;
-use super::world::{GridAction, Outcome, World};
-use crate::Pcg64;
-
-/// Size and limits of a family's worlds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    pub(super) width: i32,
-    pub(super) height: i32,
-    /// Steps after which an episode is truncated, unless an argument says otherwise.
-    pub(super) max_steps: u32,
-    /// Whether nothing hides anything in the agent's window.
-    pub(super) see_through_walls: bool,
-}
-
-/// A family of environments. Its struct holds the sizes of one id and what it must remember of an episode.
-pub(super) trait Family {
-    /// The source file whose module documentation is the family's page.
-    fn page(&self) -> &'static str;
-
-    /// One sentence for listings.
-    fn summary(&self) -> &'static str;
-
-    fn layout(&self) -> Layout;
-
-    /// The first so many of [`GridAction::ALL`] are the family's actions.
-    fn num_actions(&self) -> usize {
-        GridAction::ALL.len()
-    }
-
-    /// How many missions there are.
-    fn num_missions(&self) -> usize {
-        1
-    }
-
-    /// The text of a mission; `index` is below [`Family::num_missions`].
-    fn mission(&self, index: usize) -> String;
-
-    /// Draws a world into a bare one and gives the episode's mission; none if the draw has to be given up.
-    fn generate(&mut self, world: &mut World, rng: &mut Pcg64) -> Option<usize>;
-
-    /// Lets the agent act and judges what came of it.
-    fn act(&mut self, world: &mut World, action: GridAction, _rng: &mut Pcg64) -> Outcome {
-        world.act(action)
-    }
-}
 
 /// Declares [`Task`] and the way from it to the family in it.
 macro_rules! task {

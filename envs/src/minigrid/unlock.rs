@@ -48,9 +48,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::Object;
+use super::family::{Family, Layout};
 use super::grid::Point;
 use super::room_grid::{LEFT_ROOM, RIGHT, RoomGrid};
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, World};
 use crate::Pcg64;
 

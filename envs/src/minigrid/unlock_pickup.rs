@@ -48,8 +48,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, Color, Object};
+use super::family::{Family, Layout};
 use super::room_grid::{LEFT_ROOM, RIGHT, RIGHT_ROOM, RoomGrid};
-use super::task::{Family, Layout};
 use super::world::{GridAction, Outcome, World};
 use crate::Pcg64;
 
