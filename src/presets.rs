@@ -178,6 +178,16 @@ mod tests {
     }
 
     #[test]
+    fn every_file_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/presets");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = files.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        let listed: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.toml")).collect();
+        assert_eq!(names, listed, "files of src/presets and the list above");
+    }
+
+    #[test]
     fn unknown_presets_list_the_known_ones() {
         let message = get("ppo-cartpol").unwrap_err().to_string();
         assert!(message.contains("ppo-cartpol`") && message.contains("dqn-cartpole"), "{message}");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use agon_envs::wrappers::Moments;
 use serde::{Deserialize, Serialize};
 
-use super::chunks::ChunkFile;
+use super::chunk_file::ChunkFile;
 use super::directory::write_atomically;
 use super::recent::Recent;
 use super::window::MetricsWindow;

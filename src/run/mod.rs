@@ -1,6 +1,7 @@
 //! A run on disk: its directory and checkpoints.
 
 pub mod checkpoint;
+mod chunk_file;
 pub(crate) mod chunks;
 pub mod directory;
 pub(crate) mod recent;
