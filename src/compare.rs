@@ -195,7 +195,7 @@ pub fn compare(
         }
     }
     let all_runs = || groups.iter().flat_map(|group| group.runs.values().flatten());
-    let measure = options.measure.unwrap_or_else(|| {
+    let measure = options.measure.clone().unwrap_or_else(|| {
         let evaluated = all_runs().all(|run| run.final_evaluation.is_some());
         if evaluated { Measure::FinalEvaluation } else { Measure::Last100 }
     });
@@ -216,7 +216,7 @@ pub fn compare(
     let algorithms = groups
         .iter()
         .map(|group| {
-            let scores = scores(group, measure, &environments)?;
+            let scores = scores(group, &measure, &environments)?;
             Ok(aggregate(group.label.clone(), scores, normalised, options.resampling))
         })
         .collect::<Result<Vec<_>, RunError>>()?;
@@ -289,7 +289,7 @@ fn references(
     )))
 }
 
-fn scores(group: &Group, measure: Measure, environments: &[Environment]) -> Result<Vec<Vec<f64>>, RunError> {
+fn scores(group: &Group, measure: &Measure, environments: &[Environment]) -> Result<Vec<Vec<f64>>, RunError> {
     let of_environment = |env: &Environment| {
         let (low, high) = env.references.unwrap_or((0.0, 1.0));
         let normalised = |run: &RunScores| Ok((run.get(measure)? - low) / (high - low));

@@ -76,8 +76,7 @@ pub(crate) fn random_play(
         check::random_actions(simulator, now, &mut rng, actions)?;
         Ok(simulator.step(actions, now)?)
     })?;
-    let returns: Vec<f64> = played.iter().map(|&(episode_return, _)| episode_return).collect();
-    Ok(stats::mean(&returns))
+    Ok(stats::mean(&played.returns))
 }
 
 /// Plays episodes with a policy, in fresh environments of the given seed.
@@ -93,8 +92,11 @@ fn play(
     let played = run_episodes(registry, env, &acting.statistics, episodes, seed, &mut |environments| {
         Ok(environments.tick(&*acting.policy, acting.env_steps, mode)?)
     })?;
-    let returns: Vec<f64> = played.iter().map(|&(episode_return, _)| episode_return).collect();
-    let lengths: Vec<f64> = played.iter().map(|&(_, length)| f64::from(length)).collect();
+    let Played { returns, lengths, metrics, names } = played;
+    let of_metric = |(i, name): (usize, String)| {
+        let values = metrics.iter().skip(i).step_by(metrics.len() / returns.len());
+        (name, stats::mean(&values.copied().collect::<Vec<_>>()))
+    };
     Ok(Evaluation {
         env_steps: acting.env_steps,
         episodes: returns.len(),
@@ -103,12 +105,24 @@ fn play(
         min_return: returns.iter().copied().fold(f64::INFINITY, f64::min),
         max_return: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         mean_length: stats::mean(&lengths),
-        env_metrics: Vec::new(),
+        env_metrics: names.into_iter().enumerate().map(of_metric).collect(),
         returns,
     })
 }
 
-/// Return and length of `count` episodes, which `tick` acts in.
+/// Episodes that have been played.
+struct Played {
+    /// `[episodes]`.
+    returns: Vec<f64>,
+    /// `[episodes]`.
+    lengths: Vec<f64>,
+    /// `[episodes, M]`: the environment's own metrics.
+    metrics: Vec<f64>,
+    /// `[M]`.
+    names: Vec<String>,
+}
+
+/// Plays `count` episodes, which `tick` acts in.
 ///
 /// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
 fn run_episodes(
@@ -118,7 +132,7 @@ fn run_episodes(
     count: usize,
     seed: u64,
     tick: &mut dyn FnMut(&mut EnvironmentLoop) -> Result<(), RunError>,
-) -> Result<Vec<(f64, u32)>, RunError> {
+) -> Result<Played, RunError> {
     let num_envs = count.min(MAX_ENVS);
     let mut simulator = registry.make(&env.id, &env.options(num_envs))?;
     set_statistics(&mut simulator, statistics, true);
@@ -126,18 +140,22 @@ fn run_episodes(
     let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
     let mut now = simulator.new_batch();
     simulator.reset(seed, &mut now)?;
+    let names = simulator.info().metrics.clone();
     let rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1]));
     let mut acting = EnvironmentLoop::new(simulator, now, rng);
-    let mut episodes = Vec::with_capacity(count);
-    while episodes.len() < count {
+    let mut played = Played { returns: Vec::new(), lengths: Vec::new(), metrics: Vec::new(), names };
+    while played.returns.len() < count {
         tick(&mut acting)?;
-        for ended in &acting.now.episodes {
+        let width = played.names.len();
+        for (i, ended) in acting.now.episodes.iter().enumerate() {
             let quota = &mut quotas[ended.row as usize];
             if *quota > 0 {
                 *quota -= 1;
-                episodes.push((ended.episode_return, ended.episode_length));
+                played.returns.push(ended.episode_return);
+                played.lengths.push(f64::from(ended.episode_length));
+                played.metrics.extend_from_slice(&acting.now.episode_metrics[i * width..(i + 1) * width]);
             }
         }
     }
-    Ok(episodes)
+    Ok(played)
 }

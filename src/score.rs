@@ -17,39 +17,42 @@ use crate::stats;
 pub const EVALUATION_METRIC: &str = "eval/mean_return";
 
 /// What a run's score is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// The mean return of the evaluation at the run's end.
     FinalEvaluation,
     /// The mean return of the last 100 training episodes.
     Last100,
+    /// The last value of a metric by its name, such as the environment's own `env/success`.
+    Metric(String),
 }
 
 impl Measure {
     /// What it is, for tables.
-    pub fn label(self) -> &'static str {
+    pub fn label(&self) -> String {
         match self {
-            Self::FinalEvaluation => "mean return of the final evaluation",
-            Self::Last100 => "mean return of the last 100 training episodes",
+            Self::FinalEvaluation => "mean return of the final evaluation".to_owned(),
+            Self::Last100 => "mean return of the last 100 training episodes".to_owned(),
+            Self::Metric(name) => format!("last value of {name}"),
         }
     }
-}
 
-impl Measure {
     /// The metric that it is the last value of.
-    pub fn metric(self) -> &'static str {
+    pub fn metric(&self) -> &str {
         match self {
             Self::FinalEvaluation => EVALUATION_METRIC,
             Self::Last100 => RETURN_METRIC,
+            Self::Metric(name) => name,
         }
     }
 
     /// What the metric is called on an axis.
-    pub fn axis(self) -> &'static str {
+    pub fn axis(&self) -> &str {
         match self {
             Self::FinalEvaluation => "mean return of evaluations",
             Self::Last100 => "mean return of the last 100 episodes",
+            Self::Metric(name) => name,
         }
     }
 }
@@ -62,9 +65,9 @@ impl Measure {
 ///
 /// # Errors
 /// If the run's files cannot be read or have no such metric.
-pub fn at(path: &Path, measure: Measure, env_steps: u64) -> Result<Option<f64>, RunError> {
+pub fn at(path: &Path, measure: &Measure, env_steps: u64) -> Result<Option<f64>, RunError> {
     let steps = env_steps as f64;
-    if measure == Measure::FinalEvaluation {
+    if *measure != Measure::Last100 {
         let series = plot::load_series(path, XAxis::Steps, measure.metric())?;
         let reached = series.iter().find(|&&(at, _)| at >= steps).or(series.last());
         return Ok(reached.map(|&(_, score)| score));
@@ -151,8 +154,12 @@ impl RunScores {
     ///
     /// # Errors
     /// If the run has none.
-    pub fn get(&self, measure: Measure) -> Result<f64, RunError> {
+    pub fn get(&self, measure: &Measure) -> Result<f64, RunError> {
         let (score, expected) = match measure {
+            Measure::Metric(name) => {
+                let series = plot::load_series(&self.path, XAxis::Steps, name)?;
+                (series.last().map(|&(_, value)| value), "a run with a value of the metric, found one without")
+            }
             Measure::FinalEvaluation => {
                 (self.final_evaluation, "a run with evaluations (`--eval-every`), found one without")
             }
@@ -190,8 +197,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         run(directory.path(), 100, 50);
         let scores = RunScores::load(directory.path()).unwrap();
-        assert_eq!(scores.get(Measure::FinalEvaluation).unwrap(), 90.0);
-        assert_eq!(scores.get(Measure::Last100).unwrap(), 21.5);
+        assert_eq!(scores.get(&Measure::FinalEvaluation).unwrap(), 90.0);
+        assert_eq!(scores.get(&Measure::Last100).unwrap(), 21.5);
     }
 
     #[test]
@@ -203,7 +210,7 @@ mod tests {
             text.push_str(&format!("{episode},{},0,{episode},9\n", 10 * episode));
         }
         fs::write(directory.path().join("episodes.csv"), text + "301,3010,0,9").unwrap();
-        let at = |measure, steps| super::at(directory.path(), measure, steps).unwrap();
+        let at = |measure, steps| super::at(directory.path(), &measure, steps).unwrap();
         assert_eq!(
             [10, 50, 51, 1000].map(|steps| at(Measure::FinalEvaluation, steps)),
             [3.0, 3.0, 90.0, 90.0].map(Some)
@@ -221,7 +228,7 @@ mod tests {
         assert!(message.contains("after 100 of 101 steps"), "{message}");
         run(directory.path(), 100, 0);
         let scores = RunScores::load(directory.path()).unwrap();
-        let message = scores.get(Measure::FinalEvaluation).unwrap_err().to_string();
+        let message = scores.get(&Measure::FinalEvaluation).unwrap_err().to_string();
         assert!(message.contains("expected a run with evaluations"), "{message}");
     }
 }

@@ -88,7 +88,7 @@ pub fn run<'a>(
             candidate.scores = candidate
                 .jobs(file, until)
                 .iter()
-                .map(|job| score::at(&job.path, file.metric, scored_at))
+                .map(|job| score::at(&job.path, &file.metric, scored_at))
                 .collect::<Result<_, _>>()?;
         }
         if rung + 1 < rungs.len() {

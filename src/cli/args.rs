@@ -195,9 +195,10 @@ pub(super) struct CompareArgs {
     /// Directories of runs or experiments, each as `PATH` or `NAME=PATH`.
     #[arg(required = true, value_hint = ValueHint::DirPath)]
     pub(super) runs: Vec<String>,
-    /// The score of a run.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(super) score: MeasureArg,
+    /// The score of a run: `evaluation` for the mean return of the evaluation at its end, `training` for that of the last 100
+    /// training episodes, or the last value of any metric, such as `env/success`; `auto` for evaluations if every run has one.
+    #[arg(long, value_name = "SCORE", default_value = "auto")]
+    pub(super) score: String,
     /// Scores that become 0 and 1: `LOW..HIGH` or `ENV=LOW..HIGH`, each a number, `random` or `threshold`; may be repeated.
     #[arg(long, value_name = "RANGE")]
     pub(super) normalize: Vec<String>,
@@ -254,17 +255,6 @@ pub(super) struct SuiteArgs {
     /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
     #[arg(long, default_value_t = 0)]
     pub(super) threads: usize,
-}
-
-/// The score of a run.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum MeasureArg {
-    /// The final evaluation if every run has one, else the last training episodes.
-    Auto,
-    /// Mean return of the evaluation at the end of the run.
-    Evaluation,
-    /// Mean return of the last 100 training episodes.
-    Training,
 }
 
 /// What the x axis counts.

@@ -1,6 +1,6 @@
 //! `compare`.
 
-use super::args::{CompareArgs, MeasureArg};
+use super::args::CompareArgs;
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::compare::{CompareOptions, Comparison, Contestant, Normalization, compare as compare_runs};
@@ -12,10 +12,11 @@ use crate::stats::{Estimate, Resampling};
 pub(super) fn compare(setup: &Setup, args: &CompareArgs) -> Result<Ending, RunError> {
     let contestants: Vec<Contestant> = args.runs.iter().map(|text| Contestant::parse(text)).collect();
     let options = CompareOptions {
-        measure: match args.score {
-            MeasureArg::Auto => None,
-            MeasureArg::Evaluation => Some(Measure::FinalEvaluation),
-            MeasureArg::Training => Some(Measure::Last100),
+        measure: match args.score.as_str() {
+            "auto" => None,
+            "evaluation" => Some(Measure::FinalEvaluation),
+            "training" => Some(Measure::Last100),
+            metric => Some(Measure::Metric(metric.to_owned())),
         },
         normalize: args.normalize.iter().map(|text| Normalization::parse(text)).collect::<Result<_, _>>()?,
         resampling: Resampling { resamples: args.resamples, seed: args.seed },

@@ -185,5 +185,9 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         evaluation.std_return,
         evaluation.min_return,
         evaluation.max_return
-    ))
+    ))?;
+    for (name, mean) in &evaluation.env_metrics {
+        say(format_args!("mean {name}: {mean:.3}"))?;
+    }
+    Ok(Ending::Success)
 }

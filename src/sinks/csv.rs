@@ -56,6 +56,7 @@ struct Files {
     timing: Csv,
     evaluations: Option<Csv>,
     num_agents: usize,
+    env_metrics: Vec<String>,
 }
 
 impl Files {
@@ -81,6 +82,7 @@ impl Files {
             timing: Csv::create(file("timing.csv"), &columns(&TIMING_COLUMNS, &[]))?,
             evaluations: beginning.config.eval.is_on().then(evaluations).transpose()?,
             num_agents: beginning.num_agents,
+            env_metrics: beginning.env_metrics.to_vec(),
         })
     }
 
@@ -102,6 +104,7 @@ impl Files {
             timing: Csv::reopen(file("timing.csv"), timing)?,
             evaluations: evaluations.transpose()?,
             num_agents: beginning.num_agents,
+            env_metrics: beginning.env_metrics.to_vec(),
         })
     }
 
@@ -166,7 +169,8 @@ impl Sink for CsvLog {
         let Some(csv) = &mut files.evaluations else { return Ok(()) };
         let mut line = format!("{iteration},{},{}", evaluation.env_steps, evaluation.episodes);
         push_values(&mut line, &evaluation.summary());
-        push_values(&mut line, &evaluation.env_metrics);
+        let of_env = files.env_metrics.iter().map(|name| evaluation.env_metrics.get(name).copied());
+        push_values(&mut line, &of_env.map(|value| value.unwrap_or(f64::NAN)).collect::<Vec<_>>());
         csv.line(&line)?;
         files.flush()
     }

@@ -1,5 +1,7 @@
 //! What sinks are told.
 
+use std::collections::BTreeMap;
+
 use agon_envs::EpisodeStats;
 use serde::Serialize;
 
@@ -115,9 +117,9 @@ pub struct Evaluation {
     pub mean_length: f64,
     /// Return of every episode.
     pub returns: Vec<f64>,
-    /// Means of the environment's own metrics, in the order of its names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env_metrics: Vec<f64>,
+    /// Means of the environment's own metrics, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_metrics: BTreeMap<String, f64>,
 }
 
 impl Evaluation {

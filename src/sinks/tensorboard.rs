@@ -76,8 +76,9 @@ impl Sink for TensorBoard {
     }
 
     fn evaluation(&mut self, _iteration: u64, evaluation: &Evaluation) -> Result<(), RunError> {
-        let names: Vec<String> = self.env_metrics.iter().map(|name| format!("eval/{name}")).collect();
-        let of_env = names.iter().map(String::as_str).zip(evaluation.env_metrics.iter().copied());
+        let of_env = evaluation.env_metrics.iter().map(|(name, &value)| (format!("eval/{name}"), value));
+        let of_env: Vec<(String, f64)> = of_env.collect();
+        let of_env = of_env.iter().map(|(name, value)| (name.as_str(), *value));
         let fixed = EVALUATION_COLUMNS[3..].iter().copied().zip(evaluation.summary());
         self.scalars(evaluation.env_steps, fixed.chain(of_env))
     }

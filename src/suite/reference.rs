@@ -84,7 +84,7 @@ impl Reference {
             let scores = RunScores::load(path)?;
             config.made_by.clone_from(&scores.config.made_by);
             let value = match entry.measure {
-                Measured::Last100 {} => scores.get(score::Measure::Last100)?,
+                Measured::Last100 {} => scores.get(&score::Measure::Last100)?,
                 Measured::Bsuite { episodes } => {
                     score::of_experiment(&setup.registry, path, &scores.config, episodes)?
                 }

@@ -70,7 +70,7 @@ impl SweepReport {
         order.sort_by(|a, b| b.steps.cmp(&a.steps).then(b.score().total_cmp(&a.score())));
         let first = candidates.first().map_or(&[][..], |candidate| &candidate.trial.values);
         let parameters = first.iter().map(|(key, _)| key.clone()).collect();
-        Self { metric: file.metric, parameters, trials: order.into_iter().map(row).collect() }
+        Self { metric: file.metric.clone(), parameters, trials: order.into_iter().map(row).collect() }
     }
 
     /// The trials as a table in Markdown, the best first.
