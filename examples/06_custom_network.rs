@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 use agon::config::{self, RunConfig};
-use agon::nn::custom::{CustomPart, PartParameter, Traced, Weight, check_part};
+use agon::nn::custom::{CustomPart, PartParameter, PartWeights, Traced, check_part};
 use agon::nn::dfdx::prelude::*;
 use agon::nn::Init;
 use agon::runtime::{self, Setup};
@@ -24,8 +24,8 @@ impl CustomPart for Fourier {
         vec![PartParameter::new("frequencies", (inputs, self.frequencies), Init::Normal { std: 1.0 })]
     }
 
-    fn forward(&self, weights: &[Weight], x: Traced) -> Traced {
-        let angles = x.matmul(weights[0].clone());
+    fn forward(&self, weights: &PartWeights, x: Traced) -> Traced {
+        let angles = x.matmul(weights.get(0));
         (angles.retaped::<OwnedTape<f32, Cpu>>().sin(), angles.cos()).concat_along(Axis::<1>)
     }
 }

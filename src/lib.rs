@@ -52,7 +52,13 @@ mod text;
 
 pub use error::RunError;
 
-/// The README's Rust code, as a test.
+/// The Rust code of README and pages, as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/policies.md")]
+    struct Policies;
+    #[doc = include_str!("../docs/extending.md")]
+    struct Extending;
+}

@@ -13,7 +13,7 @@
 //!
 //! # Example
 //! ```
-//! use agon_nn::custom::{CustomPart, PartParameter, Traced, Weight};
+//! use agon_nn::custom::{CustomPart, PartParameter, PartWeights, Traced};
 //! use agon_nn::dfdx::prelude::*;
 //! use agon_nn::Init;
 //!
@@ -30,8 +30,8 @@
 //!     fn parameters(&self, inputs: usize) -> Vec<PartParameter> {
 //!         vec![PartParameter::new("frequencies", (inputs, self.frequencies), Init::Normal { std: 1.0 })]
 //!     }
-//!     fn forward(&self, weights: &[Weight], x: Traced) -> Traced {
-//!         let angles = x.matmul(weights[0].clone());
+//!     fn forward(&self, weights: &PartWeights, x: Traced) -> Traced {
+//!         let angles = x.matmul(weights.get(0));
 //!         (angles.retaped::<OwnedTape<f32, Cpu>>().sin(), angles.cos()).concat_along(Axis::<1>)
 //!     }
 //! }
@@ -59,11 +59,26 @@ use crate::tape::Tape;
 /// Rows that a part computes at a time.
 pub const ROWS: usize = 32;
 
-/// A parameter of a part, as dfdx sees it.
-pub type Weight = Tensor<(usize, usize), f32, Cpu>;
-
-/// A batch on its way through a part, `[ROWS, columns]`, with dfdx's tape.
+/// Numbers on their way through a part, with dfdx's tape: a batch `[ROWS, columns]`, or a parameter.
 pub type Traced = Tensor<(usize, usize), f32, Cpu, OwnedTape<f32, Cpu>>;
+
+/// The same without a tape.
+type Plain = Tensor<(usize, usize), f32, Cpu>;
+
+/// The parameters of a part, as [`CustomPart::parameters`] lists them.
+#[derive(Debug)]
+pub struct PartWeights(Vec<Plain>);
+
+impl PartWeights {
+    /// One of the parameters, on a tape of its own: whatever is made of it is differentiated.
+    ///
+    /// # Panics
+    /// If there is no such parameter.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Traced {
+        self.0[index].leaky_trace()
+    }
+}
 
 /// A parameter that a part asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +116,7 @@ pub trait CustomPart: fmt::Debug + Send + Sync {
     ///
     /// # Shapes
     /// `x`: `[ROWS, inputs]`; returns `[ROWS, outputs]`.
-    fn forward(&self, weights: &[Weight], x: Traced) -> Traced;
+    fn forward(&self, weights: &PartWeights, x: Traced) -> Traced;
 }
 
 /// Settings of a part: numbers by name.
@@ -244,7 +259,7 @@ impl CustomLayer {
     }
 
     /// The parameters as dfdx tensors.
-    fn weights(&self, weights: Weights<'_>) -> Vec<Weight> {
+    fn weights(&self, weights: Weights<'_>) -> PartWeights {
         let mut start = 0;
         let mut tensor = |parameter: &ParamRange| {
             let values = if weights.params.is_empty() {
@@ -257,13 +272,13 @@ impl CustomLayer {
             let shape = (parameter.shape()[0], parameter.shape()[1]);
             device().tensor_from_vec(values.to_vec(), shape)
         };
-        self.parameters.iter().map(&mut tensor).collect()
+        PartWeights(self.parameters.iter().map(&mut tensor).collect())
     }
 
 }
 
 /// Up to [`ROWS`] rows as a tensor of that many, the others zero.
-fn padded(rows: &[f32], columns: usize) -> Weight {
+fn padded(rows: &[f32], columns: usize) -> Plain {
     let mut values = rows.to_vec();
     values.resize(ROWS * columns, 0.0);
     device().tensor_from_vec(values, (ROWS, columns))
@@ -271,7 +286,7 @@ fn padded(rows: &[f32], columns: usize) -> Weight {
 
 /// The gradient of a tensor; zeros where nothing depends on it.
 #[expect(clippy::expect_used, reason = "dfdx's processor device allocates or aborts")]
-fn gradient_of<'a>(gradients: &'a mut Gradients<f32, Cpu>, tensor: &Weight) -> &'a [f32] {
+fn gradient_of<'a>(gradients: &'a mut Gradients<f32, Cpu>, tensor: &Plain) -> &'a [f32] {
     gradients.get_or_alloc_mut(tensor).expect("allocations do not fail")
 }
 
@@ -334,7 +349,7 @@ impl Layer for CustomLayer {
             // The gradient of this sum is the product of the part's Jacobian with the output's gradient.
             let mut slopes = (y * padded(delta, self.outputs)).sum::<(), _>().backward();
             if let Some(gradient) = &mut gradient {
-                for (parameter, weight) in self.parameters.iter().zip(&weights) {
+                for (parameter, weight) in self.parameters.iter().zip(&weights.0) {
                     let target = parameter.of_mut(gradient.flat);
                     target.iter_mut().zip(gradient_of(&mut slopes, weight)).for_each(|(sum, slope)| *sum += slope);
                 }

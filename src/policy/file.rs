@@ -55,8 +55,9 @@ pub struct Card {
     pub seed: u64,
     /// Mean return of the last 100 training episodes; none before the first has ended.
     pub mean_return: Option<f64>,
-    /// Mean return of the best evaluation so far; none without evaluations.
-    pub best_evaluation: Option<f64>,
+    /// Only in `best.safetensors`: the mean return that it is the best by, of an evaluation or, without those, of the last 100
+    /// training episodes.
+    pub best_mean_return: Option<f64>,
     /// The instruction set that its bits were made with.
     pub instruction_set: String,
 }

@@ -308,15 +308,17 @@ impl Session<'_> {
             env_steps: *env_steps,
             seed: config.seed,
             mean_return: Some(recent.mean_return()).filter(|mean| !mean.is_nan()),
-            // Without evaluations the best is one of the checkpoints, which are taken whenever somebody stops the run.
-            best_evaluation: best.filter(|_| config.eval.is_on()).map(|best| best.mean_return),
+            best_mean_return: None,
             instruction_set: config.instruction_set()?.to_string(),
         };
         policy::write(&self.run.model(), &card, &weights)?;
-        if best.is_some_and(|best| best.env_steps == *env_steps) {
-            policy::write(&self.run.best_model(), &card, &weights)?;
+        match best {
+            Some(best) if best.env_steps == *env_steps => {
+                let card = Card { best_mean_return: Some(best.mean_return), ..card };
+                policy::write(&self.run.best_model(), &card, &weights)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

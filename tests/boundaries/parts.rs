@@ -1,7 +1,7 @@
 //! A part of a network that is written in dfdx trains like any other.
 
 use agon::nn::Init;
-use agon::nn::custom::{CustomPart, PartParameter, Traced, Weight};
+use agon::nn::custom::{CustomPart, PartParameter, PartWeights, Traced};
 use agon::nn::dfdx::prelude::*;
 use agon::policy;
 use agon::runtime::Setup;
@@ -20,8 +20,8 @@ impl CustomPart for Fourier {
         vec![PartParameter::new("frequencies", (inputs, self.0), Init::Normal { std: 1.0 })]
     }
 
-    fn forward(&self, weights: &[Weight], x: Traced) -> Traced {
-        let angles = x.matmul(weights[0].clone());
+    fn forward(&self, weights: &PartWeights, x: Traced) -> Traced {
+        let angles = x.matmul(weights.get(0));
         (angles.retaped::<OwnedTape<f32, Cpu>>().sin(), angles.cos()).concat_along(Axis::<1>)
     }
 }

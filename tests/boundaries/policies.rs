@@ -113,7 +113,7 @@ fn a_policy_forgets_when_it_is_told_to() {
     let settings = ["env.id=CartPoleNoVel-v1", "network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     train(&Setup::default(), "ppo", &[&common::PPO[..], &settings].concat(), 2, directory.path());
     let mut policy = policy::load(directory.path()).unwrap().stochastic(1);
-    let x = [0.01_f32, -0.02];
+    let x = [0.01_f32, 0.0, -0.02, 0.0];
     let mut sequence = || (0..50).map(|_| policy.act(&x[..]).unwrap().indices()[0]).collect::<Vec<_>>();
     let first = sequence();
     let going_on = sequence();

@@ -20,10 +20,10 @@ impl CustomPart for Dense {
         vec![PartParameter::new("weight", (inputs, self.0), init), PartParameter::new("bias", (1, self.0), init)]
     }
 
-    fn forward(&self, weights: &[Weight], x: Traced) -> Traced {
+    fn forward(&self, weights: &PartWeights, x: Traced) -> Traced {
         let ones = device().tensor_from_vec(vec![1.0; ROWS], (ROWS, 1));
-        let bias = ones.matmul(weights[1].clone());
-        (x.matmul(weights[0].clone()) + bias).tanh()
+        let bias = ones.matmul(weights.get(1));
+        (x.matmul(weights.get(0)) + bias).tanh()
     }
 }
 
@@ -36,7 +36,7 @@ impl CustomPart for Mixes {
         inputs
     }
 
-    fn forward(&self, _weights: &[Weight], x: Traced) -> Traced {
+    fn forward(&self, _weights: &PartWeights, x: Traced) -> Traced {
         let shape = *x.shape();
         x.retaped::<OwnedTape<f32, Cpu>>() + x.mean::<(usize,), Axis<0>>().broadcast_like::<(usize, usize), Axis<0>>(&shape)
     }
@@ -51,7 +51,7 @@ impl CustomPart for Lies {
         inputs + 1
     }
 
-    fn forward(&self, _weights: &[Weight], x: Traced) -> Traced {
+    fn forward(&self, _weights: &PartWeights, x: Traced) -> Traced {
         x
     }
 }
