@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
+use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
-use crate::rollout::Targets;
 use crate::settings::shares;
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,7 +177,6 @@ impl Learner for A2c {
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
         let (sums, learned) = self.core.passes(&once, &loss, &mut self.rng, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -185,7 +184,7 @@ impl Learner for A2c {
                 mean(sums.value_loss),
                 mean(sums.policy_loss),
                 mean(sums.entropy),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
             ],
         })
     }

@@ -385,3 +385,6 @@ impl Algorithms {
         self.specs.values()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Experience as it streams from workers to the learner.
 
+mod validate;
+
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::Moments;
 use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};

@@ -26,12 +26,12 @@ use serde::{Deserialize, Serialize};
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
 use crate::error::{ensure, positive};
+use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
 use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
-use crate::rollout::Targets;
 use crate::settings::{above_zero, at_least_one};
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 
 /// Settings of IMPALA and APPO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -238,7 +238,6 @@ impl Learner for Impala {
             None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, rng, learning_rate)?,
         };
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -248,7 +247,7 @@ impl Learner for Impala {
                 mean(sums.entropy),
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
             ],
         })
     }

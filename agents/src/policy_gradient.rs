@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::Evaluated;
+use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::part::{self, Part, SavedPart};
 use crate::rnd::Bonus;
-use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
-use crate::settings::{Learning, above_zero, at_least_one, at_least_zero};
+use crate::rollout::Rollout;
+use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
 use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, slices};
 use crate::{AgentError, Fragment, Policy, Weights, error};
 
@@ -164,8 +166,7 @@ impl Settings {
     }
 
     fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         at_least_one(&[("num_steps", self.num_steps as u64)])?;
         at_least_zero(&[("ent_coef", self.ent_coef), ("vf_coef", self.vf_coef)])?;
         above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
@@ -252,19 +253,19 @@ impl PolicyGradient {
         targets: Targets,
         bonus: Option<&Bonus>,
     ) -> Result<(), AgentError> {
-        let estimator = Estimator::new(&self.networks, &self.part.params, &self.rollout, targets)?;
-        for_each(&mut self.shards, |shard, work| {
-            estimator.estimate(&fragments[shard], work)?;
+        let sequence_length = self.rollout.sequence_length;
+        let estimator = Estimator::new(&self.networks, &self.part.params, sequence_length, targets)?;
+        // Workspaces go by the fragments' positions: which shard one is of does not matter here.
+        for_each(&mut self.shards, |position, work| {
+            estimator.estimate(&fragments[position], work)?;
             if let Some(bonus) = bonus {
-                estimator.add_bonus(&fragments[shard], work, bonus, shard);
+                estimator.add_bonus(&fragments[position], work, bonus, position);
             }
             Ok::<_, AgentError>(())
         })?;
         self.rollout.clear();
-        for (fragment, work) in fragments.iter().zip(&self.shards) {
-            self.rollout.extend(fragment, work);
-        }
-        Ok(())
+        let mut estimated = fragments.iter().zip(&self.shards);
+        estimated.try_for_each(|(fragment, work)| self.rollout.extend(fragment, work))
     }
 
     /// Passes over the rollout, each in a new random order and minibatch by minibatch.

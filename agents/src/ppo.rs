@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
+use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
-use crate::rollout::Targets;
 use crate::settings::{above_zero, at_least_one, shares};
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 pub(crate) use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
@@ -244,7 +244,6 @@ impl Learner for Ppo {
         let passes = self.config.passes();
         let (sums, learned) = self.core.passes(&passes, &loss, &mut self.rng, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -255,7 +254,7 @@ impl Learner for Ppo {
                 mean(sums.old_approx_kl),
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
                 rnd_loss,
             ],
         })
