@@ -84,9 +84,8 @@ impl Fragment {
     /// The steps that ended an episode, and no others, have a final observation and an episode.
     fn validate_ends(&self) -> Result<(), AgentError> {
         let num_rows = self.shape.num_rows();
-        let ended = |row: usize| self.active[row] && (self.terminated[row] || self.truncated[row]);
         let mut finals = self.final_rows.iter().map(|&row| row as usize).enumerate().peekable();
-        for row in (0..self.rows()).filter(|&row| ended(row)) {
+        for row in (0..self.rows()).filter(|&row| self.ended(row)) {
             let found = finals.peek().map(|&(_, found)| found);
             let what = || format!("final observation of {}", self.place(row));
             self.expect(found == Some(row), what, || "there".to_owned(), &"none at its place")?;
