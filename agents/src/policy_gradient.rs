@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Summary, Tape, Unroll};
+use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll};
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
@@ -127,6 +127,7 @@ pub(crate) struct Settings {
     pub(crate) sequence_length: Option<usize>,
     pub(crate) num_minibatches: usize,
     pub(crate) learning_rate: f64,
+    pub(crate) anneal_lr: bool,
     pub(crate) gamma: f64,
     pub(crate) ent_coef: f64,
     pub(crate) vf_coef: f64,
@@ -202,6 +203,8 @@ pub(crate) struct Passes {
 pub(crate) struct PolicyGradient {
     pub(crate) networks: ActorCritic,
     pub(crate) part: Part,
+    rng: Pcg64,
+    learning_rate: Schedule,
     pub(crate) updates: u64,
     pub(crate) rollout: Rollout,
     shards: Vec<ShardWork>,
@@ -215,6 +218,7 @@ pub(crate) struct PolicyGradient {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) parts: Vec<SavedPart>,
+    rng: Pcg64,
     updates: u64,
 }
 
@@ -232,6 +236,12 @@ impl PolicyGradient {
         Ok(Self {
             rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            learning_rate: Schedule::annealed(
+                settings.learning_rate,
+                settings.anneal_lr,
+                info.total_timesteps,
+            ),
             networks,
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
@@ -275,14 +285,13 @@ impl PolicyGradient {
         &mut self,
         passes: &Passes,
         loss: &impl PolicyLoss,
-        rng: &mut Pcg64,
         learning_rate: f64,
     ) -> Result<(LossSums, usize), AgentError> {
         awake(self.slices.len() - 1, || {
             let (mut sums, mut learned) = (LossSums::default(), 0);
             let mut order: Vec<u32> = (0..self.rollout.units() as u32).collect();
             for _ in 0..passes.update_epochs {
-                rng.shuffle(&mut order);
+                self.rng.shuffle(&mut order);
                 let mut approx_kl = 0.0;
                 for index in 0..passes.num_minibatches {
                     let units = &order[slice_range(order.len(), passes.num_minibatches, index)];
@@ -341,6 +350,12 @@ impl PolicyGradient {
         Ok(sums)
     }
 
+    /// The step size of updates on a rollout that began after so many environment steps: the first ones of a run have the
+    /// full one.
+    pub(crate) fn learning_rate(&self, began: u64) -> f64 {
+        self.learning_rate.at(began)
+    }
+
     pub(crate) fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.networks.policy(&self.part.params)
     }
@@ -358,13 +373,13 @@ impl PolicyGradient {
     }
 
     pub(crate) fn save(&self) -> Saved {
-        Saved { parts: part::save(&[&self.part]), updates: self.updates }
+        Saved { parts: part::save(&[&self.part]), rng: self.rng.clone(), updates: self.updates }
     }
 
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
         part::restored(&[&self.part], saved.parts)?.put(&mut [&mut self.part]);
-        self.updates = saved.updates;
+        (self.rng, self.updates) = (saved.rng, saved.updates);
         Ok(())
     }
 }
