@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use agon::agents::{
-    ActInput, ActOutput, Actor, AgentError, AlgorithmSpec, Fragment, LearnReport, Learner, Policy, learner,
+    ActInput, ActOutput, Actor, AgentError, AlgorithmSpec, Fragment, LearnReport, Learner, Policy, codec,
 };
 use agon::config::RunConfig;
 use agon::envs::Pcg64;
@@ -51,10 +51,10 @@ impl Learner for HillClimbing {
         Ok(LearnReport { updates: 0, metrics: vec![] })
     }
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        learner::encode(self)
+        codec::encode(self)
     }
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        *self = learner::decode(saved)?;
+        *self = codec::decode(saved)?;
         Ok(())
     }
 }

@@ -14,17 +14,16 @@
 
 use std::sync::Arc;
 
-use agon_envs::Pcg64;
-use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
+use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
-use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
-use crate::rollout::Targets;
+use crate::estimator::Targets;
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::settings::shares;
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +87,7 @@ impl A2cConfig {
             sequence_length: self.sequence_length,
             num_minibatches: 1,
             learning_rate: self.learning_rate,
+            anneal_lr: self.anneal_lr,
             gamma: self.gamma,
             ent_coef: self.ent_coef,
             vf_coef: self.vf_coef,
@@ -104,15 +104,6 @@ impl A2cConfig {
 pub struct A2c {
     config: A2cConfig,
     core: PolicyGradient,
-    rng: Pcg64,
-    learning_rate: Schedule,
-}
-
-/// What is saved of a learner.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    core: policy_gradient::Saved,
-    rng: Pcg64,
 }
 
 impl A2c {
@@ -131,12 +122,7 @@ impl Algorithm for A2c {
 
     fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         shares(&[("gae_lambda", config.gae_lambda)])?;
-        Ok(Self {
-            core: PolicyGradient::new(&config.settings(), network, info)?,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, info.total_timesteps),
-            config,
-        })
+        Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
     }
 
     fn policy_from(
@@ -171,13 +157,11 @@ impl Learner for A2c {
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         let A2cConfig { gamma, gae_lambda, norm_adv, ent_coef, vf_coef, .. } = self.config;
         self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
-        // Schedules go by where the rollout began: the first update has the full step size.
-        let learning_rate = self.learning_rate.at(env_steps - steps_of(fragments) as u64);
+        let learning_rate = self.core.learning_rate(env_steps - steps_of(fragments) as u64);
         let loss = ActorCriticLoss { ent_coef: ent_coef as f32, vf_coef: vf_coef as f32 };
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
-        let (sums, learned) = self.core.passes(&once, &loss, &mut self.rng, learning_rate)?;
+        let (sums, learned) = self.core.passes(&once, &loss, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -185,7 +169,7 @@ impl Learner for A2c {
                 mean(sums.value_loss),
                 mean(sums.policy_loss),
                 mean(sums.entropy),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
             ],
         })
     }
@@ -203,13 +187,10 @@ impl Learner for A2c {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
+        encode(&self.core.save())
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        let saved: Saved = decode(saved)?;
-        self.core.restore(saved.core)?;
-        self.rng = saved.rng;
-        Ok(())
+        self.core.restore(decode(saved)?)
     }
 }

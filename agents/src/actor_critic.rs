@@ -131,7 +131,7 @@ struct ActorPolicy {
 
 impl Policy for ActorPolicy {
     fn data_width(&self) -> usize {
-        self.distribution.data_width()
+        self.distribution.policy_data().width()
     }
 
     fn state_len(&self) -> usize {

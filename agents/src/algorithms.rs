@@ -396,3 +396,6 @@ impl Algorithms {
         self.specs.values()
     }
 }
+
+#[cfg(test)]
+mod tests;

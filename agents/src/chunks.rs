@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
-use crate::codec::{decode, encode};
-use crate::learner::Learner;
 
 /// Keeps chunks by key.
 pub trait ChunkStore {
@@ -51,27 +49,4 @@ impl ChunkStore for MemoryStore {
         let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
         self.0.get(key).cloned().ok_or_else(missing)
     }
-}
-
-/// A learner's whole state in one, its chunks included: what [`Learner::save`] is for a learner with chunks.
-///
-/// # Errors
-/// As [`Learner::save_with`].
-pub fn save_whole(learner: &impl Learner) -> Result<Vec<u8>, AgentError> {
-    let mut store = MemoryStore::default();
-    let rest = learner.save_with(&mut store)?;
-    encode(&(rest, store))
-}
-
-/// The counterpart of [`save_whole`].
-///
-/// # Errors
-/// As [`Learner::restore_with`].
-pub fn restore_whole(learner: &mut impl Learner, saved: &[u8]) -> Result<(), AgentError> {
-    let (rest, store): (Vec<u8>, MemoryStore) = decode(saved)?;
-    learner.restore_with(&rest, &store).map_err(|error| match error {
-        // Within one state, a chunk that is missing is damage.
-        AgentError::Chunk { key, message } => AgentError::Restore(format!("chunk {key}: {message}")),
-        error => error,
-    })
 }

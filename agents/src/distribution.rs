@@ -12,6 +12,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::AgentError;
 use crate::policy::{ActMode, ActOutput};
+use crate::policy_data::PolicyData;
 
 /// The distribution of actions that a row of a network's outputs stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,11 +71,11 @@ impl Distribution {
         self.head().outputs()
     }
 
-    /// Numbers that are recorded with an action: its log-probability, and before it was clipped, a continuous action.
-    pub(crate) fn data_width(&self) -> usize {
+    /// What is recorded with an action.
+    pub(crate) fn policy_data(&self) -> PolicyData {
         match self {
-            Self::Categorical { .. } => 1,
-            Self::Gaussian { low, .. } => 1 + low.len(),
+            Self::Categorical { .. } => PolicyData::discrete(),
+            Self::Gaussian { low, .. } => PolicyData::continuous(low.len()),
         }
     }
 
@@ -91,13 +92,15 @@ impl Distribution {
         buffer: &mut Vec<f32>,
         to: ActOutput<'_>,
     ) -> Result<(), AgentError> {
+        let ActOutput { actions, policy_data } = to;
         match self {
             Self::Categorical { nvec } => {
                 buffer.resize(outputs.len(), 0.0);
                 log_softmax(outputs, nvec, masks, buffer)?;
                 let rows = buffer.chunks_exact(self.outputs());
-                let actions = to.actions.indices_mut().chunks_exact_mut(nvec.len());
-                for ((row, actions), log_prob) in rows.zip(actions).zip(to.policy_data) {
+                let actions = actions.indices_mut().chunks_exact_mut(nvec.len());
+                let data = self.policy_data().rows_mut(policy_data);
+                for ((row, actions), (log_prob, _)) in rows.zip(actions).zip(data) {
                     *log_prob = 0.0;
                     for (log_probs, action) in parts(row, nvec).zip(actions) {
                         let chosen = match mode {
@@ -125,17 +128,17 @@ impl Distribution {
                     raw.copy_from_slice(means);
                 }
                 gaussian.log_prob(raw, log_probs)?;
-                let ActionBatch::Continuous(actions) = to.actions else {
+                let ActionBatch::Continuous(actions) = actions else {
                     return Err(other_actions());
                 };
                 let bounds = low.iter().zip(high).cycle();
                 for ((action, &raw), (&low, &high)) in actions.iter_mut().zip(&*raw).zip(bounds) {
                     *action = raw.clamp(low, high);
                 }
-                let data = to.policy_data.chunks_exact_mut(1 + dimensions);
-                for ((data, &log_prob), raw) in data.zip(&*log_probs).zip(raw.chunks_exact(dimensions)) {
-                    data[0] = log_prob;
-                    data[1..].copy_from_slice(raw);
+                let recorded = log_probs.iter().zip(raw.chunks_exact(dimensions));
+                for ((log_prob, to), (now, raw)) in self.policy_data().rows_mut(policy_data).zip(recorded) {
+                    *log_prob = *now;
+                    to.copy_from_slice(raw);
                 }
             }
         }
@@ -236,7 +239,7 @@ impl Distribution {
     }
 }
 
-fn other_actions() -> AgentError {
+pub(crate) fn other_actions() -> AgentError {
     let (expected, found) = ("actions of the environment's kind", "another kind".to_owned());
     AgentError::Unsupported { algorithm: "the policy", expected, found }
 }
@@ -330,22 +333,23 @@ mod tests {
         ];
         for spec in specs {
             let distribution = Distribution::of(&spec);
-            let (rows, width) = (50, distribution.data_width());
+            let (rows, layout) = (50, distribution.policy_data());
             let outputs: Vec<f32> =
                 (0..rows * distribution.outputs()).map(|_| rng.uniform(-1.0, 1.0) as f32).collect();
             let mut actions = ActionBatch::zeros(&spec, rows);
-            let mut data = vec![0.0; rows * width];
+            let mut data = vec![0.0; rows * layout.width()];
             let to = ActOutput { actions: &mut actions, policy_data: &mut data };
             distribution.act(&outputs, &[], ActMode::Explore, &mut rng, &mut Vec::new(), to).unwrap();
-            if let ActionBatch::Continuous(clipped) = &mut actions {
+            if let ActionBatch::Continuous(clipped) = &actions {
                 assert!(clipped.chunks_exact(2).all(|a| a[0].abs() <= 0.5 && a[1].abs() <= 2.0));
-                let raw: Vec<f32> = data.chunks_exact(width).flat_map(|row| row[1..].to_vec()).collect();
+            }
+            let actions = layout.learned_actions(&actions, &data);
+            if let ActionBatch::Continuous(raw) = &actions {
                 assert!(raw.chunks_exact(2).any(|a| a[0].abs() > 0.5), "some were clipped");
-                *clipped = raw;
             }
             let mut evaluated = Evaluated::default();
             distribution.evaluate(&outputs, &[], &actions, &mut evaluated).unwrap();
-            let recorded: Vec<f32> = data.iter().step_by(width).copied().collect();
+            let recorded: Vec<f32> = layout.log_probs(&data).collect();
             assert_eq!(evaluated.log_probs, recorded, "{spec:?}");
         }
     }

@@ -64,6 +64,18 @@ pub enum AgentError {
     /// Weights do not fit the networks that should take them on.
     #[error("weights do not fit the networks: {0}")]
     Weights(Misfits),
+    /// A fragment from outside is not what an environment loop could have filled.
+    #[error("fragment of shard {shard}: {what} must be {expected}, got {found}")]
+    Fragment {
+        /// The shard that it says it is of.
+        shard: usize,
+        /// What is wrong.
+        what: String,
+        /// What is allowed.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
     /// A chunk of a replay buffer cannot be kept or read.
     #[error("chunk {key} of the replay buffer: {message}")]
     Chunk {

@@ -1,5 +1,7 @@
 //! Experience as it streams from workers to the learner.
 
+mod validate;
+
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::Moments;
 use agon_envs::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
@@ -156,15 +158,34 @@ impl Fragment {
         self.copy_observations(t + 1, out);
     }
 
+    /// Whether a row took part in step `row` and its episode ended with it.
+    pub fn ended(&self, row: usize) -> bool {
+        self.active[row] && (self.terminated[row] || self.truncated[row])
+    }
+
+    /// Which of the final observations step `row` led to; none if it ended no episode.
+    ///
+    /// # Panics
+    /// If the step ended an episode and has none: [`Self::validate`] refuses such a fragment.
+    pub fn final_index(&self, row: usize) -> Option<usize> {
+        if !self.ended(row) {
+            return None;
+        }
+        let index = self.final_rows.binary_search(&(row as u32));
+        assert!(index.is_ok(), "step {row} ended an episode and has no final observation");
+        index.ok()
+    }
+
     /// Where the observation that truly followed step `row` is: in `final_observations` or in `observations`.
+    ///
+    /// # Panics
+    /// As [`Self::final_index`].
     pub fn next_observation(&self, row: usize) -> (&ObsBuffer, usize) {
         let len = self.shape.observation_len;
-        if (self.terminated[row] || self.truncated[row])
-            && let Ok(i) = self.final_rows.binary_search(&(row as u32))
-        {
-            return (&self.final_observations, i * len);
+        match self.final_index(row) {
+            Some(index) => (&self.final_observations, index * len),
+            None => (&self.observations, (row + self.shape.num_rows()) * len),
         }
-        (&self.observations, (row + self.shape.num_rows()) * len)
     }
 
     fn copy_observations(&mut self, t: usize, out: &StepBatch) {

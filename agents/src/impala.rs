@@ -19,19 +19,18 @@
 
 use std::sync::Arc;
 
-use agon_envs::Pcg64;
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
 use crate::error::{ensure, positive};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
-use crate::policy_gradient::{self, ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
+use crate::estimator::Targets;
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
-use crate::rollout::Targets;
 use crate::settings::{above_zero, at_least_one};
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 
 /// Settings of IMPALA and APPO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +130,7 @@ impl ImpalaConfig {
             sequence_length: self.sequence_length,
             num_minibatches: self.num_minibatches,
             learning_rate: self.learning_rate,
+            anneal_lr: self.anneal_lr,
             gamma: self.gamma,
             ent_coef: self.ent_coef,
             vf_coef: self.vf_coef,
@@ -156,15 +156,6 @@ impl ImpalaConfig {
 pub struct Impala {
     config: ImpalaConfig,
     core: PolicyGradient,
-    rng: Pcg64,
-    learning_rate: Schedule,
-}
-
-/// What is saved of a learner.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    core: policy_gradient::Saved,
-    rng: Pcg64,
 }
 
 impl Impala {
@@ -183,12 +174,7 @@ impl Algorithm for Impala {
 
     fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate()?;
-        Ok(Self {
-            core: PolicyGradient::new(&config.settings(), network, info)?,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
-            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, info.total_timesteps),
-            config,
-        })
+        Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
     }
 
     fn policy_from(
@@ -228,17 +214,16 @@ impl Learner for Impala {
         let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, clip_coef.is_none());
         let targets = Targets::Vtrace { gamma, rho_bar, c_bar, weighted };
         self.core.estimate(fragments, targets)?;
-        let learning_rate = self.learning_rate.at(env_steps.saturating_sub(steps_of(fragments) as u64));
-        let (passes, rng) = (self.config.passes(), &mut self.rng);
+        let learning_rate = self.core.learning_rate(env_steps.saturating_sub(steps_of(fragments) as u64));
+        let passes = self.config.passes();
         let (sums, learned) = match clip_coef {
             Some(clip_coef) => {
                 let loss = PpoLoss { clip_coef: clip_coef as f32, clip_vloss: false, ent_coef, vf_coef };
-                self.core.passes(&passes, &loss, rng, learning_rate)?
+                self.core.passes(&passes, &loss, learning_rate)?
             }
-            None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, rng, learning_rate)?,
+            None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, learning_rate)?,
         };
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -248,7 +233,7 @@ impl Learner for Impala {
                 mean(sums.entropy),
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
             ],
         })
     }
@@ -266,13 +251,10 @@ impl Learner for Impala {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved { core: self.core.save(), rng: self.rng.clone() })
+        encode(&self.core.save())
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        let saved: Saved = decode(saved)?;
-        self.core.restore(saved.core)?;
-        self.rng = saved.rng;
-        Ok(())
+        self.core.restore(decode(saved)?)
     }
 }

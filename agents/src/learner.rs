@@ -9,7 +9,6 @@ use agon_nn::Summary;
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkStore;
-pub use crate::codec::{decode, encode};
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// What is observed and done in an environment, a row an agent.

@@ -5,17 +5,19 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Summary, Tape, Unroll};
+use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll};
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::Evaluated;
+use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::part::{self, Part, SavedPart};
 use crate::rnd::Bonus;
-use crate::rollout::{Estimator, Gathered, MinibatchScale, Rollout, ShardWork, Targets};
-use crate::settings::{Learning, above_zero, at_least_one, at_least_zero};
+use crate::rollout::Rollout;
+use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
 use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, slices};
 use crate::{AgentError, Fragment, Policy, Weights, error};
 
@@ -125,6 +127,7 @@ pub(crate) struct Settings {
     pub(crate) sequence_length: Option<usize>,
     pub(crate) num_minibatches: usize,
     pub(crate) learning_rate: f64,
+    pub(crate) anneal_lr: bool,
     pub(crate) gamma: f64,
     pub(crate) ent_coef: f64,
     pub(crate) vf_coef: f64,
@@ -164,8 +167,7 @@ impl Settings {
     }
 
     fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         at_least_one(&[("num_steps", self.num_steps as u64)])?;
         at_least_zero(&[("ent_coef", self.ent_coef), ("vf_coef", self.vf_coef)])?;
         above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
@@ -201,6 +203,8 @@ pub(crate) struct Passes {
 pub(crate) struct PolicyGradient {
     pub(crate) networks: ActorCritic,
     pub(crate) part: Part,
+    rng: Pcg64,
+    learning_rate: Schedule,
     pub(crate) updates: u64,
     pub(crate) rollout: Rollout,
     shards: Vec<ShardWork>,
@@ -214,6 +218,7 @@ pub(crate) struct PolicyGradient {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) parts: Vec<SavedPart>,
+    rng: Pcg64,
     updates: u64,
 }
 
@@ -231,6 +236,12 @@ impl PolicyGradient {
         Ok(Self {
             rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
+            rng: Pcg64::seed_from(stream(info.seed, 1)),
+            learning_rate: Schedule::annealed(
+                settings.learning_rate,
+                settings.anneal_lr,
+                info.total_timesteps,
+            ),
             networks,
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
@@ -252,19 +263,19 @@ impl PolicyGradient {
         targets: Targets,
         bonus: Option<&Bonus>,
     ) -> Result<(), AgentError> {
-        let estimator = Estimator::new(&self.networks, &self.part.params, &self.rollout, targets)?;
-        for_each(&mut self.shards, |shard, work| {
-            estimator.estimate(&fragments[shard], work)?;
+        let sequence_length = self.rollout.sequence_length;
+        let estimator = Estimator::new(&self.networks, &self.part.params, sequence_length, targets)?;
+        // Workspaces go by the fragments' positions: which shard one is of does not matter here.
+        for_each(&mut self.shards, |position, work| {
+            estimator.estimate(&fragments[position], work)?;
             if let Some(bonus) = bonus {
-                estimator.add_bonus(&fragments[shard], work, bonus, shard);
+                estimator.add_bonus(&fragments[position], work, bonus, position);
             }
             Ok::<_, AgentError>(())
         })?;
         self.rollout.clear();
-        for (fragment, work) in fragments.iter().zip(&self.shards) {
-            self.rollout.extend(fragment, work);
-        }
-        Ok(())
+        let mut estimated = fragments.iter().zip(&self.shards);
+        estimated.try_for_each(|(fragment, work)| self.rollout.extend(fragment, work))
     }
 
     /// Passes over the rollout, each in a new random order and minibatch by minibatch.
@@ -274,14 +285,13 @@ impl PolicyGradient {
         &mut self,
         passes: &Passes,
         loss: &impl PolicyLoss,
-        rng: &mut Pcg64,
         learning_rate: f64,
     ) -> Result<(LossSums, usize), AgentError> {
         awake(self.slices.len() - 1, || {
             let (mut sums, mut learned) = (LossSums::default(), 0);
             let mut order: Vec<u32> = (0..self.rollout.units() as u32).collect();
             for _ in 0..passes.update_epochs {
-                rng.shuffle(&mut order);
+                self.rng.shuffle(&mut order);
                 let mut approx_kl = 0.0;
                 for index in 0..passes.num_minibatches {
                     let units = &order[slice_range(order.len(), passes.num_minibatches, index)];
@@ -340,6 +350,12 @@ impl PolicyGradient {
         Ok(sums)
     }
 
+    /// The step size of updates on a rollout that began after so many environment steps: the first ones of a run have the
+    /// full one.
+    pub(crate) fn learning_rate(&self, began: u64) -> f64 {
+        self.learning_rate.at(began)
+    }
+
     pub(crate) fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.networks.policy(&self.part.params)
     }
@@ -357,13 +373,13 @@ impl PolicyGradient {
     }
 
     pub(crate) fn save(&self) -> Saved {
-        Saved { parts: part::save(&[&self.part]), updates: self.updates }
+        Saved { parts: part::save(&[&self.part]), rng: self.rng.clone(), updates: self.updates }
     }
 
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
         part::restored(&[&self.part], saved.parts)?.put(&mut [&mut self.part]);
-        self.updates = saved.updates;
+        (self.rng, self.updates) = (saved.rng, saved.updates);
         Ok(())
     }
 }

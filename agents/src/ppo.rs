@@ -16,19 +16,18 @@ mod loss;
 
 use std::sync::Arc;
 
-use agon_envs::Pcg64;
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
 use crate::codec::{decode, encode};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, stream};
+use crate::estimator::Targets;
+use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
-use crate::rollout::Targets;
 use crate::settings::{above_zero, at_least_one, shares};
-use crate::{AgentError, Fragment, Policy, Weights, returns};
+use crate::{AgentError, Fragment, Policy, Weights};
 pub(crate) use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
@@ -123,6 +122,7 @@ impl PpoConfig {
             sequence_length: self.sequence_length,
             num_minibatches: self.num_minibatches,
             learning_rate: self.learning_rate,
+            anneal_lr: self.anneal_lr,
             gamma: self.gamma,
             ent_coef: self.ent_coef,
             vf_coef: self.vf_coef,
@@ -149,8 +149,6 @@ pub struct Ppo {
     config: PpoConfig,
     core: PolicyGradient,
     rnd: Option<Rnd>,
-    rng: Pcg64,
-    learning_rate: Schedule,
     clip_coef: Schedule,
 }
 
@@ -159,7 +157,6 @@ pub struct Ppo {
 struct Saved {
     core: policy_gradient::Saved,
     rnd: Option<rnd::Saved>,
-    rng: Pcg64,
 }
 
 impl Algorithm for Ppo {
@@ -179,11 +176,9 @@ impl Algorithm for Ppo {
         let rnd = config.rnd.as_ref().map(build).transpose()?;
         let total = info.total_timesteps;
         Ok(Self {
-            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, total),
             clip_coef: Schedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
             core,
             rnd,
-            rng: Pcg64::seed_from(stream(info.seed, 1)),
             config,
         })
     }
@@ -232,9 +227,8 @@ impl Learner for Ppo {
             None => (None, f64::NAN),
         };
         self.core.estimate_with(fragments, targets, bonus.as_ref())?;
-        // Schedules go by where the rollout began: the first update has the full step size.
         let began = env_steps - steps_of(fragments) as u64;
-        let learning_rate = self.learning_rate.at(began);
+        let learning_rate = self.core.learning_rate(began);
         let loss = PpoLoss {
             clip_coef: self.clip_coef.at(began) as f32,
             clip_vloss,
@@ -242,9 +236,8 @@ impl Learner for Ppo {
             vf_coef: vf_coef as f32,
         };
         let passes = self.config.passes();
-        let (sums, learned) = self.core.passes(&passes, &loss, &mut self.rng, learning_rate)?;
+        let (sums, learned) = self.core.passes(&passes, &loss, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;
-        let rollout = &self.core.rollout;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -255,7 +248,7 @@ impl Learner for Ppo {
                 mean(sums.old_approx_kl),
                 mean(sums.approx_kl),
                 mean(sums.clipfrac),
-                returns::explained_variance(&rollout.values, &rollout.returns),
+                self.core.rollout.explained_variance(),
                 rnd_loss,
             ],
         })
@@ -278,11 +271,7 @@ impl Learner for Ppo {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved {
-            core: self.core.save(),
-            rnd: self.rnd.as_ref().map(Rnd::save),
-            rng: self.rng.clone(),
-        })
+        encode(&Saved { core: self.core.save(), rnd: self.rnd.as_ref().map(Rnd::save) })
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
@@ -293,9 +282,7 @@ impl Learner for Ppo {
             (Some(_), None) => return Err(AgentError::Restore("expected a bonus, found none".to_owned())),
             (None, Some(_)) => return Err(AgentError::Restore("expected no bonus, found one".to_owned())),
         }
-        self.core.restore(saved.core)?;
-        self.rng = saved.rng;
-        Ok(())
+        self.core.restore(saved.core)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::Algorithm;
-use crate::chunks::{ChunkStore, restore_whole, save_whole};
+use crate::chunks::{ChunkStore, MemoryStore};
 use crate::codec::{decode, encode};
 use crate::experience::{Experience, SavedExperience, Unit};
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
@@ -247,11 +247,18 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        save_whole(self)
+        let mut store = MemoryStore::default();
+        let rest = self.save_with(&mut store)?;
+        encode(&(rest, store))
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        restore_whole(self, saved)
+        let (rest, store): (Vec<u8>, MemoryStore) = decode(saved)?;
+        self.restore_with(&rest, &store).map_err(|error| match error {
+            // Within one state, a chunk that is missing is damage.
+            AgentError::Chunk { key, message } => AgentError::Restore(format!("chunk {key}: {message}")),
+            error => error,
+        })
     }
 
     fn save_with(&self, chunks: &mut dyn ChunkStore) -> Result<Vec<u8>, AgentError> {

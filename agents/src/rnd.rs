@@ -100,11 +100,13 @@ pub(crate) struct Rnd {
     observations: RunningStatistics,
     /// Of discounted sums of errors.
     returns: RunningStatistics,
-    /// The sums so far: of each row of each shard.
-    sums: Vec<Vec<f32>>,
+    /// The sums so far: of each row of each shard, by the shard's number.
+    pub(crate) sums: Vec<Vec<f32>>,
     max_grad_norm: f64,
     /// Normalised observations that followed: `[B, O]`.
     inputs: Vec<f32>,
+    /// Rows of `inputs` that took part in their tick.
+    active: Vec<u32>,
     targets: Vec<f32>,
     errors: Vec<f32>,
     scratch: Scratch,
@@ -128,7 +130,7 @@ pub(crate) struct Saved {
     rng: Pcg64,
     observations: Moments,
     returns: Moments,
-    sums: Vec<Vec<f32>>,
+    pub(crate) sums: Vec<Vec<f32>>,
 }
 
 impl Rnd {
@@ -166,6 +168,7 @@ impl Rnd {
             sums: vec![vec![0.0; rows]; info.num_shards],
             max_grad_norm,
             inputs: Vec::new(),
+            active: Vec::new(),
             targets: Vec::new(),
             errors: Vec::new(),
             scratch: Scratch::default(),
@@ -185,7 +188,7 @@ impl Rnd {
         self.target.infer(&self.packed_target, &self.inputs, rows, &mut self.scratch, &mut self.targets)?;
         self.predict(rows)?;
         let rewards = self.rewards(fragments);
-        let loss = self.train(rows)?;
+        let loss = self.train()?;
         let RndConfig { ext_coef, int_coef, int_gamma, .. } = self.config;
         let bonus =
             Bonus { rewards, gamma: int_gamma as f32, ext_coef: ext_coef as f32, int_coef: int_coef as f32 };
@@ -207,7 +210,11 @@ impl Rnd {
                 }
             }
         }
-        self.observations.update(self.inputs.chunks_exact(width));
+        let flags = fragments.iter().flat_map(|fragment| &fragment.active).enumerate();
+        self.active.clear();
+        self.active.extend(flags.filter(|(_, active)| **active).map(|(row, _)| row as u32));
+        let rows = self.active.iter().map(|&row| row as usize);
+        self.observations.update(rows.map(|row| &self.inputs[row * width..(row + 1) * width]));
         let moments = self.observations.moments();
         let scales: Vec<(f32, f32)> = (0..width)
             .map(|i| (moments.mean[i] as f32, 1.0 / (moments.variance(i).sqrt() as f32 + 1e-8)))
@@ -235,29 +242,40 @@ impl Rnd {
     }
 
     /// Errors over the running deviation of their discounted sums.
+    ///
+    /// Rows that took no part in a tick have no reward in it, and their sums wait.
     fn rewards(&mut self, fragments: &[Fragment]) -> Vec<Vec<f32>> {
         let gamma = self.config.int_gamma as f32;
         let mut errors = self.errors.as_slice();
         let mut rewards = Vec::with_capacity(fragments.len());
-        for (fragment, sums) in fragments.iter().zip(&mut self.sums) {
+        for fragment in fragments {
             let (own, rest) = errors.split_at(fragment.rows());
             errors = rest;
-            for tick in own.chunks_exact(fragment.shape.num_rows()) {
-                sums.iter_mut().zip(tick).for_each(|(sum, error)| *sum = gamma * *sum + error);
-                self.returns.update(sums.chunks_exact(1));
+            let mut own = own.to_vec();
+            let (sums, rows) = (&mut self.sums[fragment.shard], fragment.shape.num_rows());
+            for (errors, active) in own.chunks_exact_mut(rows).zip(fragment.active.chunks_exact(rows)) {
+                let taking_part = |row: &usize| active[*row];
+                for row in 0..rows {
+                    if active[row] {
+                        sums[row] = gamma * sums[row] + errors[row];
+                    } else {
+                        errors[row] = 0.0;
+                    }
+                }
+                self.returns.update((0..rows).filter(taking_part).map(|row| &sums[row..=row]));
             }
-            rewards.push(own.to_vec());
+            rewards.push(own);
         }
         let scale = 1.0 / (self.returns.moments().variance(0).sqrt() as f32).max(1e-8);
         rewards.iter_mut().flatten().for_each(|reward| *reward *= scale);
         rewards
     }
 
-    /// One pass of gradient steps on a share of the rows; gives the mean loss.
-    fn train(&mut self, rows: usize) -> Result<f64, AgentError> {
-        let mut order: Vec<u32> = (0..rows as u32).collect();
+    /// One pass of gradient steps on a share of the transitions; gives the mean loss.
+    fn train(&mut self) -> Result<f64, AgentError> {
+        let mut order = self.active.clone();
         self.rng.shuffle(&mut order);
-        order.truncate(((rows as f64 * self.config.update_proportion) as usize).max(1));
+        order.truncate(((order.len() as f64 * self.config.update_proportion) as usize).max(1));
         let mut loss = 0.0;
         for batch in order.chunks(BATCH) {
             // Taken out, so that slices can be written while they all read the rest.

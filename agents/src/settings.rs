@@ -84,6 +84,34 @@ impl Replaying {
     }
 }
 
+/// A group of settings, out of a configuration that has them under the same names.
+macro_rules! group {
+    ($group:ident of $config:expr, $($field:ident),+) => {
+        $group { $($field: $config.$field),+ }
+    };
+}
+
+/// [`Learning`], out of a configuration.
+macro_rules! learning {
+    ($config:expr) => {{
+        use crate::settings::{Learning, group};
+        group!(Learning of $config, learning_rate, gamma, gradient_slices, optimizer)
+    }};
+}
+
+/// [`Replaying`], out of a configuration.
+macro_rules! replaying {
+    ($config:expr) => {{
+        use crate::settings::{Replaying, group};
+        group!(
+            Replaying of $config,
+            buffer_size, learning_starts, train_frequency, gradient_steps, batch_size, gradient_slices
+        )
+    }};
+}
+
+pub(crate) use {group, learning, replaying};
+
 /// The steps of a replay buffer are named by numbers of 32 bits.
 pub(crate) fn addressable(buffer_size: usize) -> Result<(), AgentError> {
     ensure(u32::try_from(buffer_size).is_ok(), "buffer_size", "below 2^32", buffer_size)

@@ -4,16 +4,17 @@
 //! The driver does what a runtime's shard does, without threads and files: the crate must not depend on the runtime.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
-use agon_envs::{Action, ActionSpec, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
+use agon_envs::{Action, ActionBatch, ActionSpec, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
 use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::ActMode;
-use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, RunInfo, Spaces};
+use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
 #[derive(Clone, Serialize, Deserialize)]
@@ -447,6 +448,50 @@ impl<L: Learner> Trial<L> {
         }
         total / num_steps as f64
     }
+}
+
+/// A learner of any kind.
+pub(crate) struct Boxed(pub(crate) Box<dyn Learner>);
+
+impl Learner for Boxed {
+    fn num_steps(&self) -> usize {
+        self.0.num_steps()
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.0.policy()
+    }
+
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.0.learn(fragments, env_steps)
+    }
+
+    fn weights(&self) -> Weights {
+        self.0.weights()
+    }
+
+    fn save(&self) -> Result<Vec<u8>, AgentError> {
+        self.0.save()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
+        self.0.restore(saved)
+    }
+}
+
+/// Some ticks of a policy in environments of their own: actions, states and generator after each.
+pub(crate) fn play(
+    spec: &EnvSpec,
+    policy: &dyn Policy,
+    mode: ActMode,
+    env_steps: u64,
+) -> Vec<(ActionBatch, Vec<f32>, Pcg64)> {
+    let mut acting = new_loop(spec, 3, 7, 0);
+    let ticks = (0..12).map(|tick| {
+        acting.tick(policy, env_steps + tick, mode).unwrap();
+        (acting.actions.clone(), acting.actor.state.clone(), acting.actor.rng.clone())
+    });
+    ticks.collect()
 }
 
 /// Everything that a learner knows is the same after a few iterations in pools of 1, 2 and 4 threads.

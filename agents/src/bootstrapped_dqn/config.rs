@@ -3,7 +3,9 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Learning, Replaying, above_zero, at_least_one, at_least_zero, shares_above_zero};
+use crate::settings::{
+    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
+};
 use crate::{AgentError, RunInfo};
 
 /// Settings of bootstrapped DQN. The defaults are bsuite's.
@@ -64,14 +66,7 @@ impl Default for BootstrappedDqnConfig {
 impl BootstrappedDqnConfig {
     /// How steps are replayed.
     pub(crate) fn replaying(&self) -> Replaying {
-        Replaying {
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            train_frequency: self.train_frequency,
-            gradient_steps: self.gradient_steps,
-            batch_size: self.batch_size,
-            gradient_slices: self.gradient_slices,
-        }
+        replaying!(self)
     }
 
     /// Checks every setting's range.
@@ -79,8 +74,7 @@ impl BootstrappedDqnConfig {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         self.replaying().validate(info)?;
         let frequency = ("target_network_frequency", self.target_network_frequency);
         at_least_one(&[frequency, ("ensemble", self.ensemble as u64)])?;

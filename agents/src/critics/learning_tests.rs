@@ -1,24 +1,16 @@
 //! SAC and TD3 on tasks whose answer is known; gradients; parity; settings.
 
-use std::sync::Arc;
-
 use agon_envs::{ActionSpec, EnvSpec, Space};
 use agon_nn::{Activation, ModelConfig};
 
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 use crate::test_support::{
-    Aim, Bandit, BrightHalf, Identity, Trial, TrialConfig, assert_continues_after_restore,
+    Aim, Bandit, Boxed, BrightHalf, Identity, Trial, TrialConfig, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn,
     spec_of, with_spaces,
 };
-use crate::{AgentError, Algorithm, Fragment, LearnReport, Learner, Policy, RunInfo, Weights};
-
-/// One of the learners, so that a test can go over all of them.
-enum Any {
-    Sac(Box<Sac>),
-    Td3(Box<Td3>),
-}
+use crate::{AgentError, Algorithm, RunInfo};
 
 /// Which learner with which settings.
 #[derive(Clone, Debug)]
@@ -28,58 +20,16 @@ enum AnyConfig {
 }
 
 impl AnyConfig {
-    fn build(&self, info: &RunInfo) -> Result<Any, AgentError> {
+    fn build(&self, info: &RunInfo) -> Result<Boxed, AgentError> {
         let hidden = if matches!(self, Self::Sac(_)) { 16 } else { 32 };
         self.build_of(&mlp(&[hidden], Activation::Tanh), info)
     }
 
-    fn build_of(&self, network: &ModelConfig, info: &RunInfo) -> Result<Any, AgentError> {
+    fn build_of(&self, network: &ModelConfig, info: &RunInfo) -> Result<Boxed, AgentError> {
         Ok(match self {
-            Self::Sac(config) => Any::Sac(Box::new(Sac::new(config.clone(), network, info)?)),
-            Self::Td3(config) => Any::Td3(Box::new(Td3::new(config.clone(), network, info)?)),
+            Self::Sac(config) => Boxed(Box::new(Sac::new(config.clone(), network, info)?)),
+            Self::Td3(config) => Boxed(Box::new(Td3::new(config.clone(), network, info)?)),
         })
-    }
-}
-
-impl Any {
-    fn learner(&self) -> &dyn Learner {
-        match self {
-            Self::Sac(learner) => &**learner,
-            Self::Td3(learner) => &**learner,
-        }
-    }
-
-    fn learner_mut(&mut self) -> &mut dyn Learner {
-        match self {
-            Self::Sac(learner) => &mut **learner,
-            Self::Td3(learner) => &mut **learner,
-        }
-    }
-}
-
-impl Learner for Any {
-    fn num_steps(&self) -> usize {
-        self.learner().num_steps()
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.learner().policy()
-    }
-
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.learner_mut().learn(fragments, env_steps)
-    }
-
-    fn weights(&self) -> Weights {
-        self.learner().weights()
-    }
-
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        self.learner().save()
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        self.learner_mut().restore(saved)
     }
 }
 
@@ -112,7 +62,7 @@ fn td3() -> Td3Config {
     }
 }
 
-fn trial(spec: &EnvSpec, config: &AnyConfig, iterations: u64, seed: u64) -> Trial<Any> {
+fn trial(spec: &EnvSpec, config: &AnyConfig, iterations: u64, seed: u64) -> Trial<Boxed> {
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 8 * iterations, seed };
     Trial::new(spec, sizes, |info| config.build(info))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
-use crate::settings::{Learning, Replaying, above_zero, at_least_one, shares_above_zero};
+use crate::settings::{Replaying, above_zero, at_least_one, learning, replaying, shares_above_zero};
 use crate::value_distribution::{C51Config, Distribution, IqnConfig, QrConfig};
 use crate::{AgentError, RunInfo};
 
@@ -161,14 +161,7 @@ impl DqnConfig {
 
     /// How steps are replayed.
     pub(crate) fn replaying(&self) -> Replaying {
-        Replaying {
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            train_frequency: self.train_frequency,
-            gradient_steps: self.gradient_steps,
-            batch_size: self.batch_size,
-            gradient_slices: self.gradient_slices,
-        }
+        replaying!(self)
     }
 
     /// Checks every setting's range.
@@ -176,8 +169,7 @@ impl DqnConfig {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         self.replaying().validate(info)?;
         let frequency = ("target_network_frequency", self.target_network_frequency);
         at_least_one(&[("n_step", self.n_step as u64), frequency])?;

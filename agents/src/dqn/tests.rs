@@ -109,6 +109,10 @@ fn transition(terminated: bool) -> Fragment {
     });
     fragment.rewards[0] = 0.5;
     fragment.terminated[0] = terminated;
+    if terminated {
+        fragment.final_rows.push(0);
+        fragment.final_observations.resize(4);
+    }
     fragment
 }
 

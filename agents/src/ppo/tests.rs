@@ -7,7 +7,7 @@ mod parity;
 mod settings;
 mod spaces;
 
-use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Space};
+use agon_envs::{ActionBatch, EnvSpec, ObsBuffer, Pcg64, Space};
 use agon_nn::losses::categorical;
 use agon_nn::{
     Activation, MemoryConfig, MemoryState, ModelScratch, OptimizerState, PackedModel, RecurrentInit,

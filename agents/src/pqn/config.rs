@@ -4,7 +4,7 @@ use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::exploration::Exploration;
-use crate::settings::{Learning, above_zero, at_least_one, shares};
+use crate::settings::{above_zero, at_least_one, learning, shares};
 use crate::{AgentError, RunInfo};
 
 /// PQN's settings. The defaults are CleanRL's for classic control.
@@ -71,8 +71,7 @@ impl PqnConfig {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         at_least_one(&[("num_steps", self.num_steps as u64), ("update_epochs", self.update_epochs as u64)])?;
         let most = self.num_steps * info.num_rows();
         if !(1..=most).contains(&self.num_minibatches) {

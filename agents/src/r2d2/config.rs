@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
-use crate::settings::{Learning, above_zero, addressable, at_least_one, shares};
+use crate::settings::{above_zero, addressable, at_least_one, learning, shares};
 use crate::{AgentError, RunInfo};
 
 /// R2D2's settings. The defaults are the paper's in kind, and small enough for one machine.
@@ -107,8 +107,7 @@ impl R2d2Config {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         at_least_one(&[
             ("num_steps", self.num_steps as u64),
             ("learn_steps", self.learn_steps as u64),

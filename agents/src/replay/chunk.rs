@@ -160,9 +160,7 @@ impl Chunk {
         }
         for row in rows {
             let flags = Flags::of(fragment, row);
-            if flags.ended()
-                && let Ok(index) = fragment.final_rows.binary_search(&(row as u32))
-            {
+            if let Some(index) = fragment.final_index(row) {
                 self.final_entries.push(self.flags.len() as u32);
                 append_frames(shape, &mut self.finals, &fragment.final_observations, index, 1);
             }
@@ -208,6 +206,7 @@ impl Chunk {
         let rows = ticks * shape.num_rows;
         let (frame, width) = (shape.frame_len(), shape.action_spec.width());
         let discrete = matches!(self.actions, ActionBatch::Discrete(_));
+        let ended = |entry: &usize| self.flags(*entry).active() && self.flags(*entry).ended();
         self.observations.len() == rows * frame
             && self.observations.dtype() == shape.dtype
             && self.actions.len() == rows * width
@@ -217,7 +216,7 @@ impl Chunk {
             && self.masks.len() == rows * shape.mask_len
             && self.finals.len() == self.final_entries.len() * frame
             && self.finals.dtype() == shape.dtype
-            && self.final_entries.is_sorted()
+            && (0..rows).filter(ended).eq(self.final_entries.iter().map(|&entry| entry as usize))
             && self.states.len() == states * shape.num_rows * shape.state_len
     }
 }

@@ -181,8 +181,7 @@ impl Stream {
         let shape = &layout.shape;
         let len = shape.frame_len();
         let (chunk, entry) = self.place(layout, tick, row);
-        let last = if chunk.flags(entry).ended() { chunk.final_frame(entry, len) } else { None };
-        let frame = last.unwrap_or_else(|| self.frame(layout, tick + 1, row));
+        let frame = chunk.final_frame(entry, len).unwrap_or_else(|| self.frame(layout, tick + 1, row));
         self.stack(layout, frame, Some(tick), row, out);
     }
 

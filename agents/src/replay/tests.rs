@@ -285,8 +285,8 @@ proptest! {
         prop_assert_eq!(learnable.iter().filter(|&&holds| holds).count(), buffer.len());
 
         let mut store = MemoryStore::default();
-        let bytes = crate::learner::encode(&buffer.save(&mut store).unwrap()).unwrap();
-        let saved = crate::learner::decode(&bytes).unwrap();
+        let bytes = crate::codec::encode(&buffer.save(&mut store).unwrap()).unwrap();
+        let saved = crate::codec::decode(&bytes).unwrap();
         let restored = ReplayBuffer::new(case.capacity, case.shape()).restored(saved, &store).unwrap();
         prop_assert!(restored == buffer);
     }
@@ -322,12 +322,12 @@ fn sampling_reaches_every_step_in_which_a_row_took_part() {
 fn a_step_is_kept_once_and_a_stack_as_its_newest_frame() {
     let case = Case { stack: 4, bytes: true, ..plain(1 << 12) };
     let buffer = filled(&case, 1 << 11, &[End::Runs]);
-    let bytes = crate::learner::encode(&buffer.save(&mut MemoryStore::default()).unwrap()).unwrap().len();
+    let bytes = crate::codec::encode(&buffer.save(&mut MemoryStore::default()).unwrap()).unwrap().len();
     assert!(buffer.memory_bytes() < 20 << 12, "{}", buffer.memory_bytes());
     assert!(bytes < 20_000, "full chunks are left out: {bytes}");
     let mut store = MemoryStore::default();
     let before = buffer.save(&mut store).unwrap();
-    let whole = crate::learner::encode(&(before, &store)).unwrap().len();
+    let whole = crate::codec::encode(&(before, &store)).unwrap().len();
     // A frame of 2 bytes, an action, a reward of 4, a flag, 3 masks, and half a state of 4: 13, and not 4 frames twice.
     assert!(whole < 15 << 12, "{whole}");
 }

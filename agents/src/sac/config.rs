@@ -3,7 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Learning, Replaying, at_least_zero, shares_above_zero};
+use crate::settings::{Replaying, at_least_zero, learning, replaying, shares_above_zero};
 use crate::{AgentError, RunInfo};
 
 /// SAC's settings. The defaults are Stable-Baselines3's.
@@ -64,14 +64,7 @@ impl Default for SacConfig {
 impl SacConfig {
     /// How steps are replayed.
     pub(crate) fn replaying(&self) -> Replaying {
-        Replaying {
-            buffer_size: self.buffer_size,
-            learning_starts: self.learning_starts,
-            train_frequency: self.train_frequency,
-            gradient_steps: self.gradient_steps,
-            batch_size: self.batch_size,
-            gradient_slices: self.gradient_slices,
-        }
+        replaying!(self)
     }
 
     /// Checks every setting's range.
@@ -79,8 +72,7 @@ impl SacConfig {
     /// # Errors
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
-        let &Self { learning_rate, gamma, gradient_slices, optimizer, .. } = self;
-        Learning { learning_rate, gamma, gradient_slices, optimizer }.validate()?;
+        learning!(self).validate()?;
         self.replaying().validate(info)?;
         shares_above_zero(&[("tau", self.tau)])?;
         at_least_zero(&[("ent_coef", self.ent_coef.unwrap_or(1.0))])

@@ -140,7 +140,7 @@ struct CategoricalPolicy {
 impl Policy for CategoricalPolicy {
     /// The log-probability of the action, which nobody reads.
     fn data_width(&self) -> usize {
-        self.distribution.data_width()
+        self.distribution.policy_data().width()
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {

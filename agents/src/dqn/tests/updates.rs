@@ -89,3 +89,17 @@ fn nothing_is_learned_before_learning_starts() {
     assert!(dqn.learn(&[transition(false)], 4).unwrap().metrics[2].is_finite());
     assert_eq!(dqn.experience.updates, 2);
 }
+
+#[test]
+fn steps_are_counted_by_environments_and_transitions_by_agents() {
+    let registry = agon_envs::Registry::builtin();
+    let spec = registry.get("Foraging-8x8-2p-2f-v3").unwrap();
+    let config = DqnConfig { learning_starts: 8, ..small() };
+    let mut trial = trial(spec, &config, 4, 0);
+    // Four environments of two agents each; eight steps of environments between rounds.
+    assert_eq!((trial.info.num_rows(), trial.learner.num_steps()), (8, 2));
+    assert_eq!(trial.iterate().unwrap().updates, 0);
+    assert_eq!((trial.env_steps, trial.learner.experience.replay.len()), (8, 16));
+    assert_eq!(trial.iterate().unwrap().updates, 2);
+    assert_eq!((trial.env_steps, trial.learner.experience.replay.len()), (16, 32));
+}
