@@ -18,8 +18,8 @@ use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, Seed, StepBatch};
 
 /// Counts every row's return and steps, and truncates its episode at the time limit.
-pub struct Monitor {
-    env: Box<dyn VectorEnv>,
+pub struct Monitor<E> {
+    env: E,
     returns: Vec<f64>,
     lengths: Vec<u32>,
     max_episode_steps: u32,
@@ -35,12 +35,12 @@ struct Saved {
     env: Vec<u8>,
 }
 
-impl Monitor {
+impl<E: VectorEnv> Monitor<E> {
     /// Around an environment; without a limit episodes end when the environment says so.
     ///
     /// # Errors
     /// If the limit is zero.
-    pub fn new(env: Box<dyn VectorEnv>, max_episode_steps: Option<u32>) -> Result<Self, EnvError> {
+    pub fn new(env: E, max_episode_steps: Option<u32>) -> Result<Self, EnvError> {
         if max_episode_steps == Some(0) {
             let found = "0".to_owned();
             return Err(EnvError::Setting { field: "max_episode_steps", expected: "at least 1", found });
@@ -86,7 +86,7 @@ impl Monitor {
     }
 }
 
-impl VectorEnv for Monitor {
+impl<E: VectorEnv> VectorEnv for Monitor<E> {
     fn info(&self) -> &VectorInfo {
         self.env.info()
     }

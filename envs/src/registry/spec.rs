@@ -9,8 +9,9 @@ use super::MakeOptions;
 use crate::simulator::{SingleEnv, WorldEnv};
 use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig};
 
-/// Makes a number of environments from an id and arguments.
-type Make = dyn Fn(&str, &toml::Table, usize) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
+/// Makes environments and their monitor: from an id, arguments, their number and the time limit.
+type Make =
+    dyn Fn(&str, &toml::Table, usize, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
 /// Scores the returns of an experiment's episodes, given the id and the arguments.
 type Score = dyn Fn(&str, &toml::Table, &[f64]) -> Result<f64, EnvError> + Send + Sync;
 
@@ -55,8 +56,9 @@ impl EnvSpec {
         A: DeserializeOwned,
         V: VectorEnv + 'static,
     {
-        let make = move |id: &str, args: &toml::Table, num_envs: usize| {
-            Ok(Box::new(make(read(id, args)?, num_envs)?) as Box<dyn VectorEnv>)
+        let make = move |id: &str, args: &toml::Table, num_envs: usize, limit: Option<u32>| {
+            let env = make(read(id, args)?, num_envs)?;
+            Ok(Box::new(Monitor::new(env, limit)?) as Box<dyn VectorEnv>)
         };
         Self {
             id: id.to_owned(),
@@ -217,8 +219,7 @@ impl EnvSpec {
     /// If the arguments do not fit, the environment cannot be made, or a wrapper does not fit it.
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
-        let env = (self.make)(&self.id, &options.args, options.num_envs)?;
-        let mut env: Box<dyn VectorEnv> = Box::new(Monitor::new(env, limit)?);
+        let mut env = (self.make)(&self.id, &options.args, options.num_envs, limit)?;
         for (depth, wrapper) in self.wrappers.iter().chain(&options.wrappers).enumerate() {
             env = wrapper.wrap(env, depth as u32)?;
         }

@@ -85,7 +85,7 @@ impl Simulator {
         max_episode_steps: Option<u32>,
         autoreset: Autoreset,
     ) -> Result<Self, EnvError> {
-        let world = Box::new(WorldEnv::new(env, num_envs)?);
+        let world = WorldEnv::new(env, num_envs)?;
         Ok(Self::over(Box::new(Monitor::new(world, max_episode_steps)?), autoreset))
     }
 
@@ -300,6 +300,7 @@ impl Simulator {
     }
 
     /// Checks the actions, and says which rows take part in this tick and which environments are reset instead.
+    #[inline]
     fn begin_tick(&mut self, actions: &ActionBatch, masks: &[bool]) -> Result<(), EnvError> {
         actions.validate(&self.info.action_spec, &self.info.action_space, self.num_rows())?;
         if self.info.mask_len > 0 {
@@ -325,6 +326,7 @@ impl Simulator {
     }
 
     /// Says which rows were stepped, resets what was over before the tick and reports what ended in it.
+    #[inline]
     fn end_tick(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
         if self.active.is_all() {
             out.active.fill(true);
@@ -375,7 +377,7 @@ impl Simulator {
                 }
                 let row = chunk * CHUNK + i;
                 out.final_observations.extend_from(&out.observations, row * len, len);
-                self.record_episode(row, &mut out.episodes, &mut out.episode_metrics)?;
+                self.record_episode(row, &mut out.episodes, &mut out.episode_metrics);
                 if at_once {
                     self.ended.insert(row);
                     continue;
@@ -393,20 +395,15 @@ impl Simulator {
     }
 
     /// Adds the statistics and metrics of an episode that ended.
-    fn record_episode(
-        &self,
-        row: usize,
-        episodes: &mut Vec<EpisodeStats>,
-        metrics: &mut Vec<f64>,
-    ) -> Result<(), EnvError> {
-        let uncounted = || EnvError::Failed("nobody counts its episodes".to_owned());
-        episodes.push(self.env.episode(row).ok_or_else(uncounted)?);
+    #[inline]
+    #[expect(clippy::expect_used, reason = "the constructor has asked for a monitor")]
+    fn record_episode(&self, row: usize, episodes: &mut Vec<EpisodeStats>, metrics: &mut Vec<f64>) {
+        episodes.push(self.env.episode(row).expect("a monitor counts every row"));
         if !self.info.metrics.is_empty() {
             let start = metrics.len();
             metrics.resize(start + self.info.metrics.len(), 0.0);
             self.env.episode_metrics(row, &mut metrics[start..]);
         }
-        Ok(())
     }
 
     /// Gives the caller's buffers the right sizes.

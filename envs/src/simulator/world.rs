@@ -142,7 +142,9 @@ impl WorldEnv {
         std::mem::swap(&mut outcomes.rewards, &mut out.rewards);
         std::mem::swap(&mut outcomes.terminated, &mut out.terminated);
         std::mem::swap(&mut outcomes.truncated, &mut out.truncated);
-        std::mem::swap(&mut self.world.resource_mut::<ActionMasks>().masks, &mut out.action_masks);
+        if self.info.mask_len > 0 {
+            std::mem::swap(&mut self.world.resource_mut::<ActionMasks>().masks, &mut out.action_masks);
+        }
     }
 
     fn start_episodes(&mut self, envs: &RowSet, out: &mut StepBatch) {

@@ -1,6 +1,7 @@
 //! Tests that every wrapper, and any stack of them, keeps the contract of environments.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
@@ -30,8 +31,7 @@ fn contract_cases() -> Vec<(WrapperConfig, EnvSpec)> {
         "kind = 'random_crop'\nheight = 2\nwidth = 3",
         "kind = 'frame_stack'\nnum_stack = 2",
     ];
-    let directory = std::env::temp_dir().join(format!("agon-contract-{}", std::process::id()));
-    let video = WrapperConfig::RecordVideo { directory, every: 1_000_000 };
+    let video = WrapperConfig::RecordVideo { directory: video_directory(), every: 1_000_000 };
     let drawn = Registry::builtin().get("TicTacToe-v0").unwrap().clone();
     // Statistics outside, so that they count the steps that the check counts.
     let counted = WrapperConfig::RecordStatistics {};
@@ -42,12 +42,17 @@ fn contract_cases() -> Vec<(WrapperConfig, EnvSpec)> {
     clocks.into_iter().chain(pictures).chain(videos).collect()
 }
 
+fn video_directory() -> PathBuf {
+    std::env::temp_dir().join(format!("agon-contract-{}", std::process::id()))
+}
+
 #[test]
 fn every_wrapper_keeps_the_contract() {
     for (wrapper, spec) in contract_cases() {
         let report = check_env(&spec).unwrap_or_else(|error| panic!("{wrapper:?}: {error}"));
         assert!(report.snapshots);
     }
+    std::fs::remove_dir_all(video_directory()).unwrap();
 }
 
 /// The kinds that can be configured, from the error about one that cannot.
