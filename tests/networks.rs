@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use agon::RunError;
 use agon::agents::Algorithms;
 use agon::config;
 use agon::config::RunConfig;
@@ -60,12 +61,16 @@ fn setup() -> Setup {
 }
 
 fn config_of(algorithm: &str, settings: &[&str]) -> RunConfig {
+    read_config(algorithm, settings).unwrap()
+}
+
+fn read_config(algorithm: &str, settings: &[&str]) -> Result<RunConfig, RunError> {
     let mut table = toml::Table::new();
     let fixed = [format!("algorithm={algorithm}"), "env.id=Quadrant-v0".to_owned()];
     for setting in fixed.iter().map(String::as_str).chain(settings.iter().copied()) {
         config::set(&mut table, setting).unwrap();
     }
-    RunConfig::from_table(&Algorithms::builtin(), table).unwrap()
+    RunConfig::from_table(&Algorithms::builtin(), table)
 }
 
 const PPO: [&str; 8] = [
@@ -145,8 +150,9 @@ fn networks_that_do_not_fit_are_refused_before_the_run_begins() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let run = directory.path().join("run");
-        let config = config_of("ppo", &[setting]);
-        let error = runtime::train(&setup(), config, &run, &mut |_| true).unwrap_err();
+        let trained = read_config("ppo", &[setting])
+            .and_then(|config| runtime::train(&setup(), config, &run, &mut |_| true));
+        let error = trained.unwrap_err();
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(error) = source {

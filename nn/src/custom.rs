@@ -45,7 +45,7 @@ use std::sync::{Arc, LazyLock};
 
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{Cpu, Gradients, OwnedTape, Tensor, TensorFromVec as _, Trace as _};
-use dfdx::tensor_ops::{Backward as _, SumTo as _};
+use dfdx::tensor_ops::{Backward as _, SumTo as _, TryMatMul as _};
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
@@ -77,6 +77,16 @@ impl PartWeights {
     #[must_use]
     pub fn get(&self, index: usize) -> Traced {
         self.0[index].leaky_trace()
+    }
+
+    /// One of the parameters, a single row, repeated for every row of a batch: a bias.
+    ///
+    /// # Panics
+    /// If there is no such parameter, or it has several rows.
+    #[must_use]
+    pub fn in_every_row(&self, index: usize) -> Traced {
+        let ones = device().tensor_from_vec(vec![1.0; ROWS], (ROWS, 1));
+        ones.leaky_trace().matmul(self.get(index))
     }
 }
 

@@ -74,7 +74,7 @@ impl InProcess {
 
 /// Takes on the saved states of all shards.
 fn restore(shards: &mut [Shard], saved: &[u8]) -> Result<(), RunError> {
-    let saved: Vec<SavedShard> = agon_agents::learner::decode(saved)?;
+    let saved: Vec<SavedShard> = agon_agents::codec::decode(saved)?;
     if saved.len() != shards.len() {
         let message = format!("expected {} shards, found {}", shards.len(), saved.len());
         return Err(agon_agents::AgentError::Restore(message).into());
@@ -141,7 +141,7 @@ impl FragmentSource for InProcess {
             Place::Threads(threads) => threads.save(self.num_shards)?,
         };
         let shards: Vec<SavedShard> = shards;
-        Ok(agon_agents::learner::encode(&shards)?)
+        Ok(agon_agents::codec::encode(&shards)?)
     }
 
     fn is_outside(&self) -> bool {

@@ -159,8 +159,7 @@ impl Session<'_> {
             let message = format!("expected {expected} fragments an iteration, got {}", fragments.len());
             return Err(RunError::Source(message));
         }
-        let _ = &self.shape;
-        Ok(())
+        fragments.iter().try_for_each(|fragment| Ok(fragment.validate(&self.shape, expected)?))
     }
 
     /// Counts an iteration's episodes and tells the sinks; gives their strongest wish.
