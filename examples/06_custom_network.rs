@@ -4,9 +4,9 @@
 #![allow(clippy::print_stdout)]
 
 use agon::config::{self, RunConfig};
+use agon::nn::Init;
 use agon::nn::custom::{CustomPart, PartParameter, PartWeights, Traced, check_part};
 use agon::nn::dfdx::prelude::*;
-use agon::nn::Init;
 use agon::runtime::{self, Setup};
 
 /// `[sin(x W), cos(x W)]`, with frequencies `W` that are learned.
@@ -36,7 +36,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut setup = Setup::default();
     setup.algorithms.parts_mut().register("fourier", |arguments| {
         let frequencies = arguments.get("frequencies").copied().unwrap_or(16.0);
-        if frequencies >= 1.0 { Ok(Fourier { frequencies: frequencies as usize }) } else { Err("at least 1".into()) }
+        if frequencies >= 1.0 {
+            Ok(Fourier { frequencies: frequencies as usize })
+        } else {
+            Err("at least 1".into())
+        }
     });
     for (algorithm, steps) in [("ppo", "60000"), ("dqn", "4000")] {
         let mut table = toml::Table::new();

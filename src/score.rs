@@ -105,8 +105,11 @@ pub fn of_experiment(
     episodes: usize,
 ) -> Result<f64, RunError> {
     let spec = experiment(registry, config)?;
-    let returns: Vec<f64> =
-        written::episodes(path)?.into_iter().take(episodes).map(|(_, episode_return)| episode_return).collect();
+    let returns: Vec<f64> = written::episodes(path)?
+        .into_iter()
+        .take(episodes)
+        .map(|(_, episode_return)| episode_return)
+        .collect();
     if returns.len() < episodes {
         let message = format!("expected {episodes} episodes to score, found {}", returns.len());
         return Err(RunError::Directory { path: path.to_owned(), message });
@@ -158,7 +161,10 @@ impl RunScores {
         let (score, expected) = match measure {
             Measure::Metric(name) => {
                 let series = plot::load_series(&self.path, XAxis::Steps, name)?;
-                (series.last().map(|&(_, value)| value), "a run with a value of the metric, found one without")
+                (
+                    series.last().map(|&(_, value)| value),
+                    "a run with a value of the metric, found one without",
+                )
             }
             Measure::FinalEvaluation => {
                 (self.final_evaluation, "a run with evaluations (`--eval-every`), found one without")

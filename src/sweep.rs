@@ -20,9 +20,9 @@ use crate::config::{self, MadeBy, RunConfig, read_table};
 use crate::error::AtPath;
 use crate::jobs::{self, Job};
 use crate::run::directory::write_atomically;
+use crate::score::{self, Measure};
 use crate::setup::Setup;
 use crate::sinks::Sink;
-use crate::score::{self, Measure};
 use crate::stats;
 
 /// The copy of the sweep file in the sweep's directory.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};

@@ -10,6 +10,7 @@ use agon_nn::{CustomParts, ModelConfig};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::a2c::A2c;
+use crate::algorithm::Algorithm;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
@@ -20,32 +21,6 @@ use crate::r2d2::R2d2;
 use crate::sac::Sac;
 use crate::td3::Td3;
 use crate::{AgentError, Policy, Weights};
-
-/// A learner with networks: how it is built, and how its policy is made from weights alone.
-pub trait Algorithm: Learner + Sized + 'static {
-    /// Its settings. Use `#[serde(deny_unknown_fields)]`; missing keys come from the registered defaults.
-    type Config: Serialize + DeserializeOwned;
-
-    /// The shape of its networks where none is given.
-    fn default_network() -> ModelConfig;
-
-    /// Builds the learner, with networks initialised from the run's seed.
-    ///
-    /// # Errors
-    /// If a setting is out of range, or settings or environment do not suit the algorithm.
-    fn new(config: Self::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError>;
-
-    /// The policy that a learner with these weights publishes, without the learner.
-    ///
-    /// # Errors
-    /// As [`Self::new`], and [`AgentError::Weights`] if the weights are of other networks.
-    fn policy_from(
-        config: &Self::Config,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError>;
-}
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<Box<dyn Learner>, AgentError>

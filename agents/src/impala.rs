@@ -22,7 +22,7 @@ use std::sync::Arc;
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;

@@ -12,6 +12,7 @@
 pub mod a2c;
 mod action_box;
 mod actor_critic;
+pub mod algorithm;
 pub mod algorithms;
 pub mod bootstrapped_dqn;
 pub mod chunks;
@@ -53,7 +54,8 @@ mod test_support;
 pub mod value_distribution;
 pub mod weights;
 
-pub use algorithms::{Algorithm, AlgorithmSpec, Algorithms};
+pub use algorithm::Algorithm;
+pub use algorithms::{AlgorithmSpec, Algorithms};
 pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::PqnConfig;
 
-use crate::algorithms::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::exploration::{best, mask_of};
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};

@@ -9,7 +9,7 @@ use agon_nn::{ModelConfig, Summary};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::Algorithm;
+use crate::algorithm::Algorithm;
 use crate::chunks::{ChunkStore, MemoryStore};
 use crate::codec::{decode, encode};
 use crate::experience::{Experience, SavedExperience, Unit};

@@ -284,7 +284,6 @@ impl CustomLayer {
         };
         PartWeights(self.parameters.iter().map(&mut tensor).collect())
     }
-
 }
 
 /// Up to [`ROWS`] rows as a tensor of that many, the others zero.
@@ -361,7 +360,10 @@ impl Layer for CustomLayer {
             if let Some(gradient) = &mut gradient {
                 for (parameter, weight) in self.parameters.iter().zip(&weights.0) {
                     let target = parameter.of_mut(gradient.flat);
-                    target.iter_mut().zip(gradient_of(&mut slopes, weight)).for_each(|(sum, slope)| *sum += slope);
+                    target
+                        .iter_mut()
+                        .zip(gradient_of(&mut slopes, weight))
+                        .for_each(|(sum, slope)| *sum += slope);
                 }
             }
             if let Some(dx) = &mut dx {

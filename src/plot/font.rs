@@ -48,9 +48,7 @@ impl Typeface {
         let mut data = String::new();
         for letter in text.chars() {
             let glyph = self.0.glyph_id(letter);
-            let at = |point: Point| {
-                (pen + f64::from(point.x) * scale, down - f64::from(point.y) * scale)
-            };
+            let at = |point: Point| (pen + f64::from(point.x) * scale, down - f64::from(point.y) * scale);
             let mut end = None;
             for curve in self.0.outline(glyph).map(|outline| outline.curves).unwrap_or_default() {
                 let (from, controls, to) = match curve {

@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agon_envs::batch::row_dtype;
 use agon_envs::statistics::RunningStatistics;
 use agon_envs::vector::{RowSet, VectorEnv, VectorInfo};
-use agon_envs::{
-    ActionBatch, ActionSpec, EnvError, ObsBuffer, ObsRow, Seed, StepBatch, WrapperConfig,
-};
+use agon_envs::{ActionBatch, ActionSpec, EnvError, ObsBuffer, ObsRow, Seed, StepBatch, WrapperConfig};
 
 use super::file::{Card, EnvSpaces};
 use crate::RunError;

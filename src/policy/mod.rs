@@ -31,8 +31,8 @@ use crate::setup::Setup;
 use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
-pub(crate) use file::{parse, write};
 pub use file::{Card, EnvSpaces, FORMAT, read};
+pub(crate) use file::{parse, write};
 
 /// Which of a run's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,8 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
     }
     let spec = setup.algorithms.get(&card.algorithm)?;
     let policy = spec.policy(&card.agent, card.network.as_ref(), &card.policy_info(), &weights)?;
-    let acting = Acting { policy, statistics: card.statistics.clone(), version: 0, env_steps: card.env_steps };
+    let acting =
+        Acting { policy, statistics: card.statistics.clone(), version: 0, env_steps: card.env_steps };
     let seed = streams::evaluation(card.seed);
     Ok(TrainedPolicy { card, acting, mode: ActMode::Deterministic, seed, session: None })
 }
@@ -110,7 +111,8 @@ pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBu
     if file.exists() {
         return Ok(file);
     }
-    let message = "expected weights (model.safetensors), found none: the run has not reached its first checkpoint";
+    let message =
+        "expected weights (model.safetensors), found none: the run has not reached its first checkpoint";
     Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
 }
 

@@ -76,7 +76,6 @@ impl ChunkFiles {
         }
         Ok(names)
     }
-
 }
 
 impl ChunkStore for ChunkFiles {
@@ -87,7 +86,9 @@ impl ChunkStore for ChunkFiles {
     ) -> Result<(), AgentError> {
         let file = match self.known.get(key) {
             Some(file) => file.clone(),
-            None => ChunkFile::write(&self.directory, key, &content()?).map_err(|error| failed(key, &error))?,
+            None => {
+                ChunkFile::write(&self.directory, key, &content()?).map_err(|error| failed(key, &error))?
+            }
         };
         self.known.insert(key.to_owned(), file.clone());
         self.used.push(file);

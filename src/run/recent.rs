@@ -29,7 +29,8 @@ impl Recent {
 
     /// Means of the environment's own metrics, over the episodes that have a value.
     pub(crate) fn env_metrics(&self, count: usize) -> Vec<f64> {
-        let values = |i: usize| self.0.iter().map(move |(_, _, values)| values[i]).filter(|value| !value.is_nan());
+        let values =
+            |i: usize| self.0.iter().map(move |(_, _, values)| values[i]).filter(|value| !value.is_nan());
         (0..count).map(|i| values(i).sum::<f64>() / values(i).count() as f64).collect()
     }
 }

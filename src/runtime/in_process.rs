@@ -174,8 +174,13 @@ impl Threads {
         for shard in shards {
             dealt[shard.index % count].push(shard);
         }
-        let mut threads =
-            Self { commands: Vec::with_capacity(count), messages, empty, running: false, workers: Vec::new() };
+        let mut threads = Self {
+            commands: Vec::with_capacity(count),
+            messages,
+            empty,
+            running: false,
+            workers: Vec::new(),
+        };
         for (index, shards) in dealt.into_iter().enumerate() {
             let (sender, receiver) = unbounded();
             threads.commands.push(sender);

@@ -197,7 +197,8 @@ impl<'a> Parts<'a> {
         let spec = setup.registry.get(&config.env.id)?;
         let mut probe = Probe::new(spec, config)?;
         let (info, statistics) = (probe.run_info(config), probe.fresh_statistics());
-        let learner = setup.algorithms.get(&config.algorithm)?.build(&config.agent, config.network.as_ref(), &info)?;
+        let learner =
+            setup.algorithms.get(&config.algorithm)?.build(&config.agent, config.network.as_ref(), &info)?;
         Ok(Self { spec, probe, info, statistics, learner })
     }
 
@@ -269,8 +270,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     }
     let policy = learner.policy()?;
     let shape = probe.fragment_shape(config, learner.num_steps(), &*policy);
-    let acting =
-        Acting { policy, statistics: statistics.clone(), version: 0, env_steps: counters.env_steps };
+    let acting = Acting { policy, statistics: statistics.clone(), version: 0, env_steps: counters.env_steps };
     let acting = Arc::new(acting);
     let threads = config.threads();
     let context = SourceContext {

@@ -18,9 +18,7 @@ use crate::run::chunks::ChunkFiles;
 use crate::run::recent::Recent;
 use crate::run::window::MetricsWindow;
 use crate::setup::Setup;
-use crate::sinks::{
-    EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, Signal, Sinks, TimingRow,
-};
+use crate::sinks::{EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, Signal, Sinks, TimingRow};
 
 /// Where a run stands.
 #[derive(Debug, Default)]
@@ -84,11 +82,10 @@ impl Session<'_> {
             }
             let mut iteration = self.iterate()?;
             let env_steps = iteration.env_steps;
-            let improved = iteration.evaluation.as_ref().is_some_and(|found| self.improves(found.mean_return));
-            let due = env_steps >= total
-                || env_steps >= next_checkpoint
-                || improved
-                || wish > Signal::Continue;
+            let improved =
+                iteration.evaluation.as_ref().is_some_and(|found| self.improves(found.mean_return));
+            let due =
+                env_steps >= total || env_steps >= next_checkpoint || improved || wish > Signal::Continue;
             // While this iteration is written down, the next one is acted in already.
             begun = !due;
             if begun {

@@ -90,8 +90,7 @@ impl Files {
     fn reopen(beginning: &Beginning<'_>, lengths: &[u64]) -> Result<Self, RunError> {
         let file = |name: &str| beginning.path.join(name);
         let expected = 3 + usize::from(beginning.config.eval.is_on());
-        let (&[metrics, episodes, timing, ref evaluations @ ..], true) =
-            (lengths, lengths.len() == expected)
+        let (&[metrics, episodes, timing, ref evaluations @ ..], true) = (lengths, lengths.len() == expected)
         else {
             let found = lengths.len();
             let message = format!("expected a checkpoint that notes {expected} log lengths, found {found}");

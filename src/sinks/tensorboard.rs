@@ -54,7 +54,8 @@ impl Sink for TensorBoard {
             return Ok(());
         };
         let length = saved.try_into().map(u64::from_le_bytes);
-        let length = length.map_err(|_| broken("the length of the event file in the checkpoint".to_owned()))?;
+        let length =
+            length.map_err(|_| broken("the length of the event file in the checkpoint".to_owned()))?;
         let path = find_events(directory)?.pop();
         let path = path.ok_or_else(|| broken(format!("expected a file {EVENTS_PREFIX}*, found none")))?;
         cut(&path, length)?;

@@ -151,7 +151,11 @@ impl SweepFile {
     }
 
     /// A trial's configuration. Where scores are evaluations there must be some: at every rung at least.
-    pub(super) fn config(&self, algorithms: &Algorithms, mut table: toml::Table) -> Result<RunConfig, RunError> {
+    pub(super) fn config(
+        &self,
+        algorithms: &Algorithms,
+        mut table: toml::Table,
+    ) -> Result<RunConfig, RunError> {
         config::set_subject(&mut table, &self.algorithm, &self.env)?;
         let mut config = RunConfig::from_table(algorithms, table)?;
         if self.metric == Measure::FinalEvaluation && !config.eval.is_on() {

@@ -99,8 +99,8 @@ fn a_changed_file_is_refused() {
     let small = FILE.replace("trials = 4", "trials = 1").replace("seeds = 2", "seeds = 1");
     run_until(&file(&small), directory.path(), usize::MAX).unwrap();
     let other = small.replace("0.9, 0.99", "0.9, 0.98");
-    let error =
-        run(&Setup::default(), &file(&other), directory.path(), 1, &|_| Box::new(watch(|_| true))).unwrap_err();
+    let error = run(&Setup::default(), &file(&other), directory.path(), 1, &|_| Box::new(watch(|_| true)))
+        .unwrap_err();
     let message = error.to_string();
     assert!(message.contains("parameters.agent.gamma: [0.9, 0.98] and [0.9, 0.99]"), "{message}");
 }

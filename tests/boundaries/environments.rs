@@ -115,7 +115,8 @@ impl VectorEnv for Walkers {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        self.walkers = serde_json::from_slice(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
+        self.walkers =
+            serde_json::from_slice(snapshot).map_err(|error| EnvError::Snapshot(error.to_string()))?;
         Ok(())
     }
 }
@@ -133,7 +134,8 @@ fn setup() -> Setup {
 fn every_family_trains_on_it_resumes_exactly_and_writes_its_metrics() {
     let setup = setup();
     let walkers = ["env.id=Walkers-v0"];
-    let gru = ["network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
+    let gru =
+        ["network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     let r2d2: Vec<&str> = common::cases().into_iter().find(|case| case.algorithm == "r2d2").unwrap().settings;
     for (algorithm, settings) in [
         ("ppo", [&common::PPO[..], &walkers].concat()),
@@ -150,10 +152,21 @@ fn every_family_trains_on_it_resumes_exactly_and_writes_its_metrics() {
         assert_same(&path("one"), &path("four"), algorithm);
         assert_same(&path("one"), &path("stopped"), algorithm);
         let read = |name: &str| fs::read_to_string(path("one").join(name)).unwrap();
-        assert!(read("episodes.csv").starts_with("episode,global_step,env,episodic_return,episodic_length,env/success\n"));
+        assert!(
+            read("episodes.csv")
+                .starts_with("episode,global_step,env,episodic_return,episodic_length,env/success\n")
+        );
         let header = read("metrics.csv").lines().next().unwrap().to_owned();
         let column = header.split(',').position(|name| name == "env/success").unwrap();
-        let last = read("metrics.csv").lines().last().unwrap().split(',').nth(column).unwrap().parse::<f64>().unwrap();
+        let last = read("metrics.csv")
+            .lines()
+            .last()
+            .unwrap()
+            .split(',')
+            .nth(column)
+            .unwrap()
+            .parse::<f64>()
+            .unwrap();
         assert!((0.0..=1.0).contains(&last), "{last}");
         if algorithm == "ppo" {
             assert!(last > 0.9, "{algorithm} finds the flag: {last}");

@@ -86,7 +86,8 @@ fn a_sink_sees_everything_and_changes_nothing() {
     train(&setup, "ppo", &common::PPO, 2, &path("watched"));
     assert_same(&path("alone"), &path("watched"), "a sink");
     let seen = watcher.seen.lock().unwrap().clone();
-    let lines = |name: &str| fs::read_to_string(path("watched").join(name)).unwrap().lines().count() as u64 - 1;
+    let lines =
+        |name: &str| fs::read_to_string(path("watched").join(name)).unwrap().lines().count() as u64 - 1;
     assert_eq!((seen.begun, seen.episodes, seen.rows), (1, lines("episodes.csv"), lines("metrics.csv")));
     assert_eq!(seen.outcome, Some((true, 16384)));
     // Every 2048 steps, and once more where the sink asked for it: in lockstep the next iteration had begun.
@@ -101,8 +102,14 @@ fn a_sink_stops_a_run_and_goes_on_from_what_it_saved() {
     let watcher = Watcher { wish: Some((2500, Signal::Stop)), ..Watcher::default() };
     let made = watcher.clone();
     let setup = Setup::default().with_sink(move || made.clone());
-    let stopped = runtime::train(&setup, common::config_of("dqn", &common::DQN), &path("stopped"), &mut |_| true).unwrap();
-    assert_eq!((stopped.finished, stopped.env_steps), (false, 2550), "the iteration that had begun is finished");
+    let stopped =
+        runtime::train(&setup, common::config_of("dqn", &common::DQN), &path("stopped"), &mut |_| true)
+            .unwrap();
+    assert_eq!(
+        (stopped.finished, stopped.env_steps),
+        (false, 2550),
+        "the iteration that had begun is finished"
+    );
     let episodes = watcher.seen.lock().unwrap().episodes;
     assert!(runtime::resume(&setup, &path("stopped"), None, &mut |_| true).unwrap().finished);
     let seen = watcher.seen.lock().unwrap().clone();
@@ -120,7 +127,11 @@ impl Sink for Fails {
     }
 
     fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {
-        if progress.env_steps > 5000 { Err(RunError::Config("the sink is full".to_owned())) } else { Ok(Signal::Continue) }
+        if progress.env_steps > 5000 {
+            Err(RunError::Config("the sink is full".to_owned()))
+        } else {
+            Ok(Signal::Continue)
+        }
     }
 }
 
@@ -129,7 +140,8 @@ fn a_sink_that_fails_ends_the_run_which_stays_whole() {
     let directory = tempfile::tempdir().unwrap();
     let run = directory.path().join("run");
     let setup = Setup::default().with_sink(|| Fails);
-    let error = runtime::train(&setup, common::config_of("ppo", &common::PPO), &run, &mut |_| true).unwrap_err();
+    let error =
+        runtime::train(&setup, common::config_of("ppo", &common::PPO), &run, &mut |_| true).unwrap_err();
     assert_eq!(error.to_string(), "the sink is full");
     assert!(runtime::resume(&Setup::default(), &run, None, &mut |_| true).unwrap().finished);
 }

@@ -26,7 +26,8 @@ impl CustomPart for Fourier {
     }
 }
 
-const ENCODER: &str = "network.encoder={kind='custom', part='fourier', arguments={frequencies=8}, hidden=[16]}";
+const ENCODER: &str =
+    "network.encoder={kind='custom', part='fourier', arguments={frequencies=8}, hidden=[16]}";
 
 fn setup() -> Setup {
     let mut setup = Setup::default();

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use agon::evaluate::{EvalOptions, evaluate};
 use agon::envs::{ActionBatch, MakeOptions, ObsRow, StepBatch};
+use agon::evaluate::{EvalOptions, evaluate};
 use agon::policy::{self, Observed, TrainedPolicy};
 use agon::runtime::Setup;
 
@@ -56,7 +56,10 @@ fn policies_of_every_algorithm_do_what_their_evaluation_does() {
     // What wrappers change of observations and actions is part of a policy.
     let wrapped = "env.wrappers=[{kind='frame_stack', num_stack=3}, {kind='normalize_observation'}]";
     cases.push(("ppo", [&common::PPO[..], &[wrapped]].concat()));
-    cases.push(("sac", [&common::CONTINUOUS[..], &["env.wrappers=[{kind='rescale_action', min=-3, max=1}]"]].concat()));
+    cases.push((
+        "sac",
+        [&common::CONTINUOUS[..], &["env.wrappers=[{kind='rescale_action', min=-3, max=1}]"]].concat(),
+    ));
     cases.push(("ppo", [&common::PPO[..], &["env.id=TicTacToe-v0"]].concat()));
     for (algorithm, settings) in cases {
         let directory = tempfile::tempdir().unwrap();
@@ -82,14 +85,17 @@ fn policies_of_every_algorithm_do_what_their_evaluation_does() {
 #[test]
 fn one_row_alone_acts_as_it_does_among_others() {
     let setup = Setup::default();
-    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
+    let lstm =
+        ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
     let normalised = ["env.wrappers=[{kind='normalize_observation'}]", "env.id=CartPoleNoVel-v1"];
     let directory = tempfile::tempdir().unwrap();
     train(&setup, "ppo", &[&common::PPO[..], &lstm, &normalised].concat(), 2, directory.path());
     let load = || policy::load(directory.path()).unwrap();
     let (mut many, mut alone) = (load(), [load(), load(), load()]);
-    let mut simulator =
-        setup.registry.make("CartPoleNoVel-v1", &MakeOptions { num_envs: 3, ..MakeOptions::default() }).unwrap();
+    let mut simulator = setup
+        .registry
+        .make("CartPoleNoVel-v1", &MakeOptions { num_envs: 3, ..MakeOptions::default() })
+        .unwrap();
     let mut now = simulator.new_batch();
     simulator.reset(1, &mut now).unwrap();
     let width = simulator.observation_len();
@@ -110,7 +116,12 @@ fn one_row_alone_acts_as_it_does_among_others() {
 #[test]
 fn a_policy_forgets_when_it_is_told_to() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = ["env.id=CartPoleNoVel-v1", "network.memory={kind='gru', hidden=16}", "agent.sequence_length=16", "agent.share_encoder=true"];
+    let settings = [
+        "env.id=CartPoleNoVel-v1",
+        "network.memory={kind='gru', hidden=16}",
+        "agent.sequence_length=16",
+        "agent.share_encoder=true",
+    ];
     train(&Setup::default(), "ppo", &[&common::PPO[..], &settings].concat(), 2, directory.path());
     let mut policy = policy::load(directory.path()).unwrap().stochastic(1);
     let x = [0.01_f32, 0.0, -0.02, 0.0];
@@ -139,7 +150,9 @@ fn wrong_observations_are_refused_and_leave_the_policy_usable() {
     let one = Observed { observations, action_masks: &[], episode_starts: &starts };
     let message = policy.act_in(&one).unwrap_err().to_string();
     assert!(message.contains("episode starts must be 1"), "{message}");
-    assert!(matches!(policy.act(&[0.0_f32; 8][..]).unwrap(), ActionBatch::Discrete(actions) if actions.len() == 2));
+    assert!(
+        matches!(policy.act(&[0.0_f32; 8][..]).unwrap(), ActionBatch::Discrete(actions) if actions.len() == 2)
+    );
 }
 
 #[test]

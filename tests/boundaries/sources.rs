@@ -79,7 +79,8 @@ impl FragmentSource for Elsewhere {
     }
 
     fn save(&mut self) -> Result<Vec<u8>, RunError> {
-        let loops: Vec<SavedLoop> = self.loops.iter_mut().map(EnvironmentLoop::save).collect::<Result<_, _>>()?;
+        let loops: Vec<SavedLoop> =
+            self.loops.iter_mut().map(EnvironmentLoop::save).collect::<Result<_, _>>()?;
         Ok(encoding::encode(&(self.fragments, loops))?)
     }
 }
@@ -101,7 +102,8 @@ fn fragments_from_elsewhere_train_to_the_same_bits() {
             iterations < 9
         });
         let run = path("elsewhere");
-        let stopped = runtime::train_from(&setup, config, &run, Box::new(sink), Some(Box::new(make))).unwrap();
+        let stopped =
+            runtime::train_from(&setup, config, &run, Box::new(sink), Some(Box::new(make))).unwrap();
         assert!(!stopped.finished);
         let sink = Box::new(watch(|_| true));
         assert!(runtime::resume_from(&setup, &run, None, sink, Some(Box::new(make))).unwrap().finished);

@@ -12,9 +12,14 @@ fn a_training_begins_with_the_weights_of_another() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let normalised = ["env.wrappers=[{kind='normalize_observation'}]"];
-    for (algorithm, settings) in [("ppo", [&common::PPO[..], &normalised].concat()), ("dqn", common::DQN.to_vec())] {
-        let (first, second, resumed) =
-            (path(&format!("{algorithm}_1")), path(&format!("{algorithm}_2")), path(&format!("{algorithm}_3")));
+    for (algorithm, settings) in
+        [("ppo", [&common::PPO[..], &normalised].concat()), ("dqn", common::DQN.to_vec())]
+    {
+        let (first, second, resumed) = (
+            path(&format!("{algorithm}_1")),
+            path(&format!("{algorithm}_2")),
+            path(&format!("{algorithm}_3")),
+        );
         train(&setup, algorithm, &settings, 2, &first);
         let begin = |run: &std::path::Path| {
             let mut config = common::config_of(algorithm, &settings);
@@ -27,7 +32,11 @@ fn a_training_begins_with_the_weights_of_another() {
         assert!(read(&first, "model.safetensors") == read(&second, "init.safetensors"));
         let early = |run: &std::path::Path| {
             let text = String::from_utf8(read(run, "episodes.csv")).unwrap();
-            let returns = text.lines().skip(1).take(20).map(|line| line.split(',').nth(3).unwrap().parse::<f64>().unwrap());
+            let returns = text
+                .lines()
+                .skip(1)
+                .take(20)
+                .map(|line| line.split(',').nth(3).unwrap().parse::<f64>().unwrap());
             returns.sum::<f64>() / 20.0
         };
         if algorithm == "ppo" {
@@ -54,7 +63,11 @@ fn weights_that_do_not_fit_are_listed_and_nothing_is_begun() {
     config.init_from = Some(first.join("model.safetensors"));
     let second = directory.path().join("second");
     let message = runtime::train(&setup, config, &second, &mut |_| true).unwrap_err().to_string();
-    for part in ["actor.encoder.0.weight must have shape [48, 4], got [32, 4]", "unexpected", "actor.encoder.2.weight"] {
+    for part in [
+        "actor.encoder.0.weight must have shape [48, 4], got [32, 4]",
+        "unexpected",
+        "actor.encoder.2.weight",
+    ] {
         assert!(message.contains(part), "`{part}` in {message}");
     }
     assert!(!second.exists());

@@ -1,10 +1,10 @@
 use dfdx::prelude::{Axis, BroadcastTo as _, MeanTo as _, TryMatMul as _};
 
 use super::*;
-use crate::tape::Tape;
 use crate::linear::Activation;
 use crate::model::{EncoderConfig, Head, HeadSpec, Model, ModelConfig, Observation, PackedModel};
 use crate::model::{MemoryState, ModelScratch};
+use crate::tape::Tape;
 
 /// `tanh(x W + b)`, which the crate has too: the two must agree.
 #[derive(Clone, Debug)]
@@ -17,7 +17,10 @@ impl CustomPart for Dense {
 
     fn parameters(&self, inputs: usize) -> Vec<PartParameter> {
         let init = Init::Normal { std: 0.5 };
-        vec![PartParameter::new("weight", (inputs, self.0), init), PartParameter::new("bias", (1, self.0), init)]
+        vec![
+            PartParameter::new("weight", (inputs, self.0), init),
+            PartParameter::new("bias", (1, self.0), init),
+        ]
     }
 
     fn forward(&self, weights: &PartWeights, x: Traced) -> Traced {
@@ -36,7 +39,8 @@ impl CustomPart for Mixes {
 
     fn forward(&self, _weights: &PartWeights, x: Traced) -> Traced {
         let shape = *x.shape();
-        x.retaped::<OwnedTape<f32, Cpu>>() + x.mean::<(usize,), Axis<0>>().broadcast_like::<(usize, usize), Axis<0>>(&shape)
+        x.retaped::<OwnedTape<f32, Cpu>>()
+            + x.mean::<(usize,), Axis<0>>().broadcast_like::<(usize, usize), Axis<0>>(&shape)
     }
 }
 
@@ -72,8 +76,7 @@ fn config(text: &str) -> ModelConfig {
 fn model(config: &ModelConfig) -> Result<(Model, Params), NnError> {
     let mut builder = LayoutBuilder::new();
     let head = HeadSpec { name: "q".to_owned(), head: Head::Q { actions: 3 }, init: Init::PYTORCH_LINEAR };
-    let model =
-        Model::new(&mut builder, "", &Observation::Vector(4), config, &[head], Init::PYTORCH_LINEAR)?;
+    let model = Model::new(&mut builder, "", &Observation::Vector(4), config, &[head], Init::PYTORCH_LINEAR)?;
     Ok((model, builder.build(7)))
 }
 
@@ -117,7 +120,8 @@ fn a_part_agrees_with_the_layer_it_repeats() {
 
 #[test]
 fn acting_gives_the_bits_of_learning() {
-    let mut config = config(r#"{"kind": "custom", "part": "dense", "arguments": {"width": 8}, "hidden": [5]}"#);
+    let mut config =
+        config(r#"{"kind": "custom", "part": "dense", "arguments": {"width": 8}, "hidden": [5]}"#);
     config.bind(&parts()).unwrap();
     let (model, params) = model(&config).unwrap();
     assert!(params.get("encoder.0.weight").is_some(), "{params:?}");
