@@ -2,6 +2,7 @@
 
 pub mod env;
 pub mod nn;
+pub mod policy;
 
 use agon_nn::InstructionSet;
 use serde::Serialize;

@@ -188,29 +188,33 @@ pub struct WrapperRow {
     pub wrapped_ns: f64,
 }
 
+/// A wrapper of every kind but films, and an environment that it fits.
+const WRAPPER_CASES: [(&str, &str); 16] = [
+    ("CartPole-v1", "kind = 'time_limit'\nmax_episode_steps = 400"),
+    ("CartPole-v1", "kind = 'record_statistics'"),
+    ("CartPole-v1", "kind = 'clip_reward'"),
+    ("CartPole-v1", "kind = 'sticky_action'"),
+    ("CartPole-v1", "kind = 'frame_stack'"),
+    ("CartPole-v1", "kind = 'mask_observation'\nindices = [1, 3]"),
+    ("CartPole-v1", "kind = 'observation_noise'\nstd = 0.1"),
+    ("CartPole-v1", "kind = 'normalize_observation'"),
+    ("CartPole-v1", "kind = 'normalize_reward'"),
+    ("Taxi-v4", "kind = 'flatten_observation'"),
+    ("Pendulum-v1", "kind = 'clip_action'"),
+    ("Pendulum-v1", "kind = 'rescale_action'"),
+    ("MinAtar/Breakout-v0", "kind = 'frame_stack'"),
+    ("MinAtar/Breakout-v0", "kind = 'random_shift'\npad = 1"),
+    ("CartPole-v1", "kind = 'action_repeat'\nrepeats = 2"),
+    ("MinAtar/Breakout-v0", "kind = 'random_crop'\nheight = 8\nwidth = 8"),
+];
+
 /// Measures a step with and without each wrapper, in turn.
 ///
 /// # Errors
 /// If an environment or wrapper fails.
 pub fn wrappers(setup: &Setup, num_envs: usize, seconds: f64) -> Result<Vec<WrapperRow>, RunError> {
-    const CASES: [(&str, &str); 14] = [
-        ("CartPole-v1", "kind = 'time_limit'\nmax_episode_steps = 400"),
-        ("CartPole-v1", "kind = 'record_statistics'"),
-        ("CartPole-v1", "kind = 'clip_reward'"),
-        ("CartPole-v1", "kind = 'sticky_action'"),
-        ("CartPole-v1", "kind = 'frame_stack'"),
-        ("CartPole-v1", "kind = 'mask_observation'\nindices = [1, 3]"),
-        ("CartPole-v1", "kind = 'observation_noise'\nstd = 0.1"),
-        ("CartPole-v1", "kind = 'normalize_observation'"),
-        ("CartPole-v1", "kind = 'normalize_reward'"),
-        ("Taxi-v4", "kind = 'flatten_observation'"),
-        ("Pendulum-v1", "kind = 'clip_action'"),
-        ("Pendulum-v1", "kind = 'rescale_action'"),
-        ("MinAtar/Breakout-v0", "kind = 'frame_stack'"),
-        ("MinAtar/Breakout-v0", "kind = 'random_shift'\npad = 1"),
-    ];
     let mut rows = Vec::new();
-    for (id, text) in CASES {
+    for (id, text) in WRAPPER_CASES {
         let wrapper: WrapperConfig = toml::from_str(text)
             .map_err(|error| RunError::Config(format!("wrapper of the bench: {error}")))?;
         let spec = setup.registry.get(id)?;
@@ -264,4 +268,23 @@ fn resident_bytes() -> u64 {
     const PAGE: u64 = 4096;
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     status.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_wrapper_has_a_case() {
+        // serde lists the kinds that there are.
+        let error = toml::from_str::<WrapperConfig>("kind = '?'").unwrap_err().to_string();
+        let kinds = error.split("expected one of ").nth(1).unwrap();
+        for kind in kinds.split('`').skip(1).step_by(2).filter(|kind| *kind != "record_video") {
+            let named = format!("kind = '{kind}'");
+            assert!(WRAPPER_CASES.iter().any(|(_, text)| text.starts_with(&named)), "no case of `{kind}`");
+        }
+        for (_, text) in WRAPPER_CASES {
+            assert!(toml::from_str::<WrapperConfig>(text).is_ok(), "{text}");
+        }
+    }
 }

@@ -418,6 +418,14 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// A trained policy: milliseconds to load it, microseconds of a decision.
+    Policy {
+        /// The directory of a run, or a weight file.
+        path: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Training: steps a second and time until solved, over several seeds.
     Train {
         /// Presets; all if none is given.

@@ -49,6 +49,20 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
             say(table(&["environment", "wrapper", "bare, ns", "wrapped, ns", "cost, ns"], &cells))
         }
         BenchCommand::Build { ids, num_envs, json } => build(setup, ids, *num_envs, *json),
+        BenchCommand::Policy { path, json } => {
+            let row = bench::policy::policy(setup, path)?;
+            if *json {
+                return say_json(&row);
+            }
+            say(bench::machine())?;
+            say(format_args!("loaded in {:.2} ms", row.load_ms))?;
+            let cells: Vec<Vec<String>> = row
+                .decision_us
+                .iter()
+                .map(|(batch, time)| vec![batch.to_string(), format!("{time:.2}")])
+                .collect();
+            say(table(&["environments", "a decision, µs"], &cells))
+        }
         BenchCommand::Nn { networks, seconds, json } => {
             let (peak, rows) = bench::nn::networks(networks, *seconds)?;
             if *json {

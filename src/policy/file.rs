@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::error::AtPath;
-use crate::run::directory::write_atomically;
 
 /// The version of the format that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -87,13 +86,11 @@ impl Card {
     }
 }
 
-/// Writes a weight file, whole or not at all.
-pub(crate) fn write(path: &Path, card: &Card, weights: &Weights) -> Result<(), RunError> {
-    let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
-    let text = serde_json::to_string(card).map_err(|error| wrong(error.to_string()))?;
+/// The content of a weight file.
+pub(crate) fn content(card: &Card, weights: &Weights) -> Result<Vec<u8>, RunError> {
+    let text = serde_json::to_string(card).map_err(|error| RunError::Policy(error.to_string()))?;
     // One entry: the file's bytes must not depend on the order of a hash map.
-    let bytes = weights.to_safetensors(&BTreeMap::from([(KEY.to_owned(), text)]))?;
-    write_atomically(path, &bytes)
+    Ok(weights.to_safetensors(&BTreeMap::from([(KEY.to_owned(), text)]))?)
 }
 
 /// Reads a weight file.

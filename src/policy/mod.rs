@@ -32,7 +32,7 @@ use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
 pub use file::{Card, EnvSpaces, FORMAT, read};
-pub(crate) use file::{parse, write};
+pub(crate) use file::{content, parse};
 
 /// Which of a run's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@
 //! | `curve.svg`, `curve.png` | the learning curve |
 
 use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::RunError;
@@ -147,7 +148,6 @@ impl RunDirectory {
 
 /// Writes a file so that a crash leaves either the old content or the new one: to a temporary name, synced, renamed.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    use std::io::Write;
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).at("cannot create", &temporary)?;
     file.write_all(bytes).at("cannot write", &temporary)?;
@@ -158,4 +158,12 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError
         File::open(parent).and_then(|directory| directory.sync_all()).at("cannot write", parent)?;
     }
     Ok(())
+}
+
+/// Writes a file so that a killed process leaves either the old content or the new one. What can be made again need not
+/// survive a power cut, and is spared the wait for the disk.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, bytes).at("cannot write", &temporary)?;
+    fs::rename(&temporary, path).at("cannot write", path)
 }

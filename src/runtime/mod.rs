@@ -232,11 +232,11 @@ struct Drive<'a> {
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, state, sink, source: make_source } = drive;
     let Parts { spec, probe, info, mut statistics, mut learner } = parts;
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(CsvLog::default()), Box::new(TensorBoard::default())];
-    sinks.extend(setup.sinks.iter().map(|make| make()));
-    let mut sinks: Vec<Box<dyn Sink + '_>> = sinks;
+    let mut sinks = Sinks::default();
+    sinks.push(Box::new(CsvLog::default()));
+    sinks.push(Box::new(TensorBoard::default()));
+    setup.sinks.iter().for_each(|make| sinks.push(make()));
     sinks.push(sink);
-    let mut sinks = Sinks::new(sinks);
     let env_metrics = probe.env_metrics().to_vec();
     sinks.begin(
         &Beginning {

@@ -15,6 +15,7 @@ use crate::policy::{self, Card, EnvSpaces};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
 use crate::run::chunks::ChunkFiles;
+use crate::run::directory::{replace, write_atomically};
 use crate::run::recent::Recent;
 use crate::run::window::MetricsWindow;
 use crate::setup::Setup;
@@ -307,11 +308,13 @@ impl Session<'_> {
             best_mean_return: None,
             instruction_set: config.instruction_set()?.to_string(),
         };
-        policy::write(&self.run.model(), &card, &weights)?;
+        // On the way a checkpoint has the same weights, and writes them again if they are lost.
+        let write = if *env_steps < config.total_timesteps { replace } else { write_atomically };
+        write(&self.run.model(), &policy::content(&card, &weights)?)?;
         match best {
             Some(best) if best.env_steps == *env_steps => {
                 let card = Card { best_mean_return: Some(best.mean_return), ..card };
-                policy::write(&self.run.best_model(), &card, &weights)
+                write(&self.run.best_model(), &policy::content(&card, &weights)?)
             }
             _ => Ok(()),
         }

@@ -131,11 +131,12 @@ pub fn watch<F: FnMut(&Progress<'_>) -> bool + Send>(f: F) -> Watch<F> {
 }
 
 /// The sinks of one run, as one.
+#[derive(Default)]
 pub(crate) struct Sinks<'a>(Vec<Box<dyn Sink + 'a>>);
 
 impl<'a> Sinks<'a> {
-    pub(crate) fn new(sinks: Vec<Box<dyn Sink + 'a>>) -> Self {
-        Self(sinks)
+    pub(crate) fn push(&mut self, sink: Box<dyn Sink + 'a>) {
+        self.0.push(sink);
     }
 
     /// Begins all of them, each with what it saved.
