@@ -116,7 +116,8 @@ fn fragments_from_elsewhere_train_to_the_same_bits() {
 #[test]
 fn fragments_that_do_not_fit_are_refused_before_anything_is_learned() {
     let setup = Setup::default();
-    let damages: [(&str, fn(&mut Fragment)); 6] = [
+    type Damage = fn(&mut Fragment);
+    let damages: [(&str, Damage); 6] = [
         ("rewards", |fragment| fragment.rewards.truncate(3)),
         ("final observation", |fragment| {
             fragment.truncated[0] = true;

@@ -8,7 +8,7 @@
 //! result. Parallelism is across simulators, never inside one.
 //!
 //! Invariant: nothing outside the components registered with the [`SimulatorBuilder`], the counters of the
-//! [`Monitor`](crate::Monitor), the wrappers' own state and the autoreset bookkeeping survives from one tick to the next; a
+//! [`Monitor`], the wrappers' own state and the autoreset bookkeeping survives from one tick to the next; a
 //! [`Simulator::snapshot`] is therefore whole.
 
 mod builder;
