@@ -1,8 +1,7 @@
 //! Kill runs with SIGKILL at random moments, resume them to their end, and find the same bytes as without.
 //!
 //! Every algorithm, wrapped and multi-agent environments, memories; killed once, killed again while it goes on, killed
-//! while it is being resumed. `AGON_KILLS` says how often each is killed (1 by default);
-//! `results/reference/exact_resume.md` shows more.
+//! while it is being resumed. `AGON_KILLS` says how often each is killed (1 by default); `results/README.md` shows more.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -103,7 +102,7 @@ fn every_algorithm_resumes_to_the_same_bytes_after_sigkill() {
     let mut kills = 0;
     for common::Case { algorithm, settings } in common::cases() {
         let env =
-            settings.iter().find_map(|setting| setting.strip_prefix("env.id=")).unwrap_or("CartPole-v1");
+            settings.iter().rev().find_map(|setting| setting.strip_prefix("env.id=")).unwrap_or("CartPole-v1");
         let directory = tempfile::tempdir().unwrap();
         let arguments = |name: &'static str| {
             let fixed = ["train", algorithm, env, "--preset", "none", "--eval-every", "1500"];
