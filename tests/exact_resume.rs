@@ -101,8 +101,11 @@ fn every_algorithm_resumes_to_the_same_bytes_after_sigkill() {
     let mut rng = Pcg64::seed_from(2026);
     let mut kills = 0;
     for common::Case { algorithm, settings } in common::cases() {
-        let env =
-            settings.iter().rev().find_map(|setting| setting.strip_prefix("env.id=")).unwrap_or("CartPole-v1");
+        let env = settings
+            .iter()
+            .rev()
+            .find_map(|setting| setting.strip_prefix("env.id="))
+            .unwrap_or("CartPole-v1");
         let directory = tempfile::tempdir().unwrap();
         let arguments = |name: &'static str| {
             let fixed = ["train", algorithm, env, "--preset", "none", "--eval-every", "1500"];

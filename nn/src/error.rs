@@ -1,7 +1,5 @@
 //! The one error type of this crate.
 
-use crate::instruction_set::InstructionSet;
-
 /// What can go wrong when a network is built, run, saved or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,9 +61,9 @@ pub enum NnError {
     #[error("instruction set {requested} is not available on this processor, the best is {best}")]
     UnavailableInstructionSet {
         /// What was asked for.
-        requested: InstructionSet,
+        requested: String,
         /// The best that this processor has.
-        best: InstructionSet,
+        best: String,
     },
     /// A gradient holds NaN or an infinity.
     #[error("the gradient of {name} must be finite, got {value} at index {index}")]

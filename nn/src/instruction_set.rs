@@ -64,7 +64,10 @@ impl InstructionSet {
     /// [`NnError::UnavailableInstructionSet`] if this processor lacks it; nothing changes then.
     pub fn select(set: Self) -> Result<(), NnError> {
         if !set.is_available() {
-            return Err(NnError::UnavailableInstructionSet { requested: set, best: Self::detect() });
+            return Err(NnError::UnavailableInstructionSet {
+                requested: set.to_string(),
+                best: Self::detect().to_string(),
+            });
         }
         CURRENT.store(set.code(), Ordering::Relaxed);
         Ok(())

@@ -73,9 +73,10 @@ pub enum Measured {
     /// The mean return of the last 100 training episodes.
     #[serde(rename = "last_100")]
     Last100 {},
-    /// bsuite's score of the first episodes. An entry's mean is that of the experiment if its seeds have the sizes.
-    Bsuite {
-        /// So many of them; bsuite has 10,000.
+    /// The environment's own score of the first episodes (`EnvSpec::score`). An entry's mean is that of an experiment over
+    /// sizes if its seeds have the sizes.
+    Experiment {
+        /// So many of them.
         episodes: usize,
     },
 }
@@ -89,7 +90,9 @@ impl Measured {
                 format!("{episodes} {how} episodes at the end")
             }
             Self::Last100 {} => "last 100 training episodes".to_owned(),
-            Self::Bsuite { episodes } => format!("bsuite's score of {episodes} training episodes"),
+            Self::Experiment { episodes } => {
+                format!("the environment's score of {episodes} training episodes")
+            }
         }
     }
 }
@@ -208,7 +211,8 @@ impl Entry {
         if self.seeds == 0 {
             return wrong("seeds must be at least 1, got 0".to_owned());
         }
-        if let Measured::FinalEvaluation { episodes: 0, .. } | Measured::Bsuite { episodes: 0 } = self.measure
+        if let Measured::FinalEvaluation { episodes: 0, .. } | Measured::Experiment { episodes: 0 } =
+            self.measure
         {
             return wrong("measure.episodes must be at least 1, got 0".to_owned());
         }
@@ -222,7 +226,7 @@ impl Entry {
             return wrong(format!("wanted.seeds.count must be at most seeds = {}, got {count}", self.seeds));
         }
         let config = self.config(setup)?;
-        if let Measured::Bsuite { .. } = self.measure {
+        if let Measured::Experiment { .. } = self.measure {
             crate::score::experiment(&setup.registry, &config)?;
         }
         (1..=self.each_seed.len() as u64).try_for_each(|seed| self.config_of(setup, seed).map(|_| ()))

@@ -85,7 +85,7 @@ impl Reference {
             config.made_by.clone_from(&scores.config.made_by);
             let value = match entry.measure {
                 Measured::Last100 {} => scores.get(&score::Measure::Last100)?,
-                Measured::Bsuite { episodes } => {
+                Measured::Experiment { episodes } => {
                     score::of_experiment(&setup.registry, path, &scores.config, episodes)?
                 }
                 Measured::FinalEvaluation { episodes, stochastic } => {

@@ -117,8 +117,8 @@ fn markdown(standings: &[Standing<'_>]) -> String {
     let machines: Vec<&str> = machines.into_iter().collect();
     format!(
         "Measured on {}. Every row has a directory in `reference/` with the configuration, the scores of all seeds and \
-         the curve; `agon suite results/suite.toml` trains what is missing. The interval is Student's, over seeds; seeds of bsuite's \
-         experiments have other sizes. Time \
+         the curve; `agon suite results/suite.toml` trains what is missing. The interval is Student's, over seeds; seeds of experiments \
+         have other sizes. Time \
          and steps a second are medians of whole runs, logs and checkpoints included; where seeds ran side by side, a \
          run had one core of the machine.\n\n{}\n",
         machines.join("; and on "),

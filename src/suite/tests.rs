@@ -113,7 +113,7 @@ each_seed = [
     { env.args.memory_length = 50, total_timesteps = 8192 },
 ]
 seeds = 2
-measure = { kind = "bsuite", episodes = 100 }
+measure = { kind = "experiment", episodes = 100 }
 published = "-"
 source = "-"
 wanted = { mean_at_most = 0.5 }
@@ -193,7 +193,7 @@ fn wrong_files_name_the_entry() {
         ("seeds = 2", "seeds = 2\neach_seed = [{}, { num_envs = \"no\" }]", "entry `small`: "),
         (
             "kind = \"last_100\"",
-            "kind = \"bsuite\", episodes = 9",
+            "kind = \"experiment\", episodes = 9",
             "expected an environment with a score of its own",
         ),
         ("episodes = 3", "episodes = 0", "measure.episodes must be at least 1"),
