@@ -310,6 +310,8 @@ impl RunConfig {
         let mut table = toml::Table::try_from(self).unwrap_or_default();
         table.remove("seed");
         table.remove("made_by");
+        // Runs keep a copy of the weights that they begin with; where the original was says nothing.
+        table.remove("init_from");
         if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
             for key in ["threads", "checkpoint_every", "log_every", "instruction_set"] {
                 runtime.remove(key);

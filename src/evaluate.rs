@@ -8,7 +8,7 @@ use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Moments;
 use agon_envs::{Pcg64, Registry, check};
 
-use crate::acting::{Acting, set_statistics};
+use crate::acting::{Acting, fit, set_statistics};
 use crate::config::{EnvConfig, RunConfig};
 use crate::policy::{self, Which};
 use crate::setup::Setup;
@@ -50,6 +50,8 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     let trained = policy::load_which(setup, path, which)?;
     let card = trained.card();
     let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
+    let mut probe = setup.registry.make(&card.env.id, &card.env.options(1))?;
+    fit(&mut probe, &card.spaces, &card.statistics)?;
     play(&setup.registry, &card.env, trained.acting(), options.episodes, seed, options.stochastic)
 }
 

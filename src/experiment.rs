@@ -12,8 +12,9 @@ use crate::config::{self, RunConfig};
 use crate::error::AtPath;
 use crate::jobs::{self, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
+use crate::policy;
 use crate::run::RunDirectory;
-use crate::run::directory::{CONFIG, write_atomically};
+use crate::run::directory::{CONFIG, INIT, write_atomically};
 use crate::setup::Setup;
 use crate::sinks::{Outcome, RETURN_METRIC, Sink};
 
@@ -93,16 +94,29 @@ pub fn train<'a>(
     for path in taken {
         RunDirectory::refuse_existing(path)?;
     }
+    let mut config = config.clone();
     if runs.len() > 1 {
         let file = path.join(EXPERIMENT);
-        let mut config = config.clone();
         config.resolve(&setup.registry, &setup.algorithms)?;
-        let experiment = Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config };
+        let seeds = runs.iter().map(|run| run.seed).collect();
+        let experiment = Experiment { seeds, config: config.clone() };
         let text = toml::to_string(&experiment).map_err(|error| RunError::Config(error.to_string()))?;
+        let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
         std::fs::create_dir_all(path).at("cannot create", path)?;
+        if let Some(init) = init {
+            write_atomically(&path.join(INIT), &init)?;
+        }
         write_atomically(&file, text.as_bytes())?;
+        begin_with_copy(&mut config, path);
     }
-    go_on(setup, config, path, runs, observe)
+    go_on(setup, &config, path, runs, observe)
+}
+
+/// All seeds begin with the experiment's own copy of the weights that it was given, whenever they begin.
+fn begin_with_copy(config: &mut RunConfig, path: &Path) {
+    if config.init_from.is_some() {
+        config.init_from = Some(path.join(INIT));
+    }
 }
 
 /// Whether a directory holds an experiment of several seeds.
@@ -123,7 +137,8 @@ pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
         None => return Err(named(&"expected `seeds`, found none")),
     };
     let config = table.remove("config").and_then(|config| config.as_table().cloned()).unwrap_or_default();
-    let config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
+    let mut config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
+    begin_with_copy(&mut config, path);
     let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
     Ok((config, runs.collect()))
 }

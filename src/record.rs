@@ -7,8 +7,8 @@ use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
 use agon_envs::{Autoreset, Frame, MakeOptions, Pcg64, Simulator, check};
 
-use crate::acting::{Acting, set_statistics};
-use crate::policy;
+use crate::acting::{Acting, fit};
+use crate::policy::{self, Which};
 use crate::setup::Setup;
 use crate::{RunError, streams};
 
@@ -41,16 +41,22 @@ impl Player {
         Self::new(setup.registry.make(id, &options)?, None, ActMode::Explore, seed)
     }
 
-    /// The newest policy of a run, or that of a weight file, in its environment and wrappers.
+    /// A policy of a run, or that of a weight file, in its environment and wrappers.
     ///
     /// # Errors
     /// If there are no weights or the environment cannot be made.
-    pub fn of_run(setup: &Setup, path: &Path, stochastic: bool, seed: Option<u64>) -> Result<Self, RunError> {
-        let trained = policy::load_with(setup, path)?;
+    pub fn of_run(
+        setup: &Setup,
+        path: &Path,
+        which: Which,
+        stochastic: bool,
+        seed: Option<u64>,
+    ) -> Result<Self, RunError> {
+        let trained = policy::load_which(setup, path, which)?;
         let card = trained.card();
         let options = MakeOptions { autoreset: Autoreset::Disabled, ..card.env.options(1) };
         let mut simulator = setup.registry.make(&card.env.id, &options)?;
-        set_statistics(&mut simulator, &trained.acting().statistics, true);
+        fit(&mut simulator, &card.spaces, &trained.acting().statistics)?;
         let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
         let seed = seed.unwrap_or_else(|| streams::evaluation(card.seed));
         Self::new(simulator, Some(trained.acting().clone()), mode, seed)

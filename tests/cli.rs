@@ -216,6 +216,33 @@ fn evaluation_repeats_itself_and_reports_every_statistic() {
 }
 
 #[test]
+fn a_weight_file_alone_is_evaluated_recorded_and_begun_with() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "one", &[]);
+    fs::rename(
+        directory.path().join("results/one/model.safetensors"),
+        directory.path().join("it.safetensors"),
+    )
+    .unwrap();
+    fs::remove_dir_all(directory.path().join("results")).unwrap();
+    let succeeds = |arguments: &[&str], expected: &str| {
+        let (output, text) = run(directory.path(), arguments);
+        assert!(output.status.success() && text.contains(expected), "{arguments:?}: {text}");
+    };
+    succeeds(&["eval", "it.safetensors", "--episodes", "3"], "3 episodes after 4096 steps");
+    succeeds(&["record", "it.safetensors", "--out", "it.png", "--max-frames", "30"], "wrote it.png");
+    succeeds(&["bench", "policy", "it.safetensors"], "loaded in");
+    train(directory.path(), "two", &["--init-from", "it.safetensors"]);
+    for (arguments, expected) in [
+        (vec!["record", "nowhere.safetensors"], "nowhere.safetensors"),
+        (vec!["eval", "it.safetensors", "--best"], "a weight file has one policy"),
+    ] {
+        let (output, text) = run(directory.path(), &arguments);
+        assert!(!output.status.success() && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_says_what_is_allowed() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, expected) in [

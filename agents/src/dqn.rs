@@ -133,8 +133,7 @@ impl ReplayAlgorithm for QLearning {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (network, builder) = Self::layout(config, network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill_all(&mut [("", &mut params)], &[TARGET])?;
+        let params = weights.params(builder, &[TARGET])?;
         let epsilon = config.exploration(network.is_noisy()).epsilon(info.total_timesteps);
         QPolicy::of(&Arc::new(network), &params, epsilon)
     }

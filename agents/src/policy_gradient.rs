@@ -157,8 +157,7 @@ impl Settings {
         others: &[&str],
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (networks, builder) = self.layout(network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill_all(&mut [("", &mut params)], others)?;
+        let params = weights.params(builder, others)?;
         networks.policy(&params)
     }
 

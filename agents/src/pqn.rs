@@ -282,8 +282,7 @@ impl Algorithm for Pqn {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (network, builder) = Self::layout(network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill("", &mut params)?;
+        let params = weights.params(builder, &[])?;
         let epsilon = config.exploration().epsilon(info.total_timesteps);
         QPolicy::of(&Arc::new(network), &params, epsilon)
     }

@@ -131,8 +131,7 @@ impl ReplayAlgorithm for RecurrentQLearning {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (model, builder) = Self::layout(config, network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill_all(&mut [("", &mut params)], &[TARGET])?;
+        let params = weights.params(builder, &[TARGET])?;
         let epsilon = config.exploration().epsilon(info.total_timesteps);
         RecurrentPolicy::of(&Arc::new(model), &params, epsilon)
     }

@@ -235,8 +235,7 @@ impl ReplayAlgorithm for SoftActorCritic {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (kind, model, builder) = Self::layout(network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill_all(&mut [("", &mut params)], &[CRITICS, TARGET_CRITICS, LOG_ALPHA])?;
+        let params = weights.params(builder, &[CRITICS, TARGET_CRITICS, LOG_ALPHA])?;
         kind.policy(&model.chain(0)?, &params, config.learning_starts)
     }
 

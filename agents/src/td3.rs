@@ -205,8 +205,7 @@ impl ReplayAlgorithm for TwinDelayed {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (bounds, chain, _, builder) = Self::layout(network, &info.spaces)?;
-        let mut params = builder.build(0);
-        weights.fill_all(&mut [("", &mut params)], &[TARGET, CRITICS, TARGET_CRITICS])?;
+        let params = weights.params(builder, &[TARGET, CRITICS, TARGET_CRITICS])?;
         Td3Policy::of(&chain, &params, &bounds, config)
     }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use agon_nn::{NnError, Params};
+use agon_nn::{Layout, LayoutBuilder, NnError, Params};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::AgentError;
@@ -118,6 +118,20 @@ impl Weights {
         self.tensors.is_empty()
     }
 
+    /// The parameters of one network without a prefix, which takes no more memory than the tensors: they are compared with
+    /// its layout first. Tensors whose names begin with one of `others` are passed over.
+    ///
+    /// # Errors
+    /// As [`Self::fill`].
+    pub fn params(&self, builder: LayoutBuilder, others: &[&str]) -> Result<Params, AgentError> {
+        let passed_over = |name: &str| others.iter().any(|other| name.starts_with(other));
+        let own: Vec<&Tensor> = self.tensors.iter().filter(|tensor| !passed_over(&tensor.name)).collect();
+        check(&own, &[("", builder.layout())])?;
+        let mut params = builder.zeros();
+        fill(&own, &mut [("", &mut params)])?;
+        Ok(params)
+    }
+
     /// Fills one network with the tensors whose names begin with a prefix, which must be exactly its own.
     ///
     /// # Errors
@@ -139,12 +153,12 @@ impl Weights {
     }
 }
 
-/// Fills networks with tensors that must be exactly theirs, or changes nothing.
-fn fill(tensors: &[&Tensor], networks: &mut [(&str, &mut Params)]) -> Result<(), AgentError> {
+/// Makes sure that tensors are exactly those of networks.
+fn check(tensors: &[&Tensor], networks: &[(&str, &Layout)]) -> Result<(), AgentError> {
     let (mut misfits, mut known) = (Misfits::default(), BTreeSet::new());
     let find = |name: &str| tensors.iter().find(|tensor| tensor.name == name);
-    for (prefix, params) in networks.iter() {
-        for spec in params.layout().specs() {
+    for (prefix, layout) in networks {
+        for spec in layout.specs() {
             let (name, shape) = (format!("{prefix}{}", spec.name), spec.range.shape());
             match find(&name) {
                 None => misfits.missing.push((name.clone(), shape.to_vec())),
@@ -158,7 +172,14 @@ fn fill(tensors: &[&Tensor], networks: &mut [(&str, &mut Params)]) -> Result<(),
     }
     let unexpected = tensors.iter().filter(|tensor| !known.contains(&tensor.name));
     misfits.unexpected.extend(unexpected.map(|tensor| (tensor.name.clone(), tensor.shape.clone())));
-    misfits.none_or_error()?;
+    misfits.none_or_error()
+}
+
+/// Fills networks with tensors that must be exactly theirs, or changes nothing.
+fn fill(tensors: &[&Tensor], networks: &mut [(&str, &mut Params)]) -> Result<(), AgentError> {
+    let layouts: Vec<_> = networks.iter().map(|(prefix, params)| (*prefix, &**params.layout())).collect();
+    check(tensors, &layouts)?;
+    let find = |name: &str| tensors.iter().find(|tensor| tensor.name == name);
     for (prefix, params) in networks {
         let layout = params.layout().clone();
         for spec in layout.specs() {

@@ -189,6 +189,19 @@ impl LayoutBuilder {
         range
     }
 
+    /// What has been added so far.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Makes the buffer with zeros, to be filled with given values.
+    #[must_use]
+    pub fn zeros(self) -> Params {
+        let values = vec![0.0; self.layout.len];
+        Params::from_values(Arc::new(self.layout), values)
+    }
+
     /// Makes the buffer, every parameter initialised from its own random stream of `seed`.
     ///
     /// The values depend on the seed, and on a parameter's position, shape and [`Init`]; not on the machine.

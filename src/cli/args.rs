@@ -142,8 +142,8 @@ pub(super) struct PresetsArgs {
     after_help = "Examples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic"
 )]
 pub(super) struct EvalArgs {
-    /// The run's directory.
-    #[arg(value_hint = ValueHint::DirPath)]
+    /// The run's directory, or a weight file.
+    #[arg(value_hint = ValueHint::AnyPath)]
     pub(super) run: PathBuf,
     /// Episodes to play.
     #[arg(long, default_value_t = 100)]
@@ -306,7 +306,7 @@ pub(super) enum EnvsCommand {
     after_help = "Examples:\n  agon record results/ppo_CartPole-v1_1 --out cartpole.gif\n  agon record MinAtar/Breakout-v0 --episodes 3 --out sheet.png"
 )]
 pub(super) struct RecordArgs {
-    /// A run's directory, whose policy plays, or an environment's id, played at random.
+    /// A run's directory or a weight file, whose policy plays, or an environment's id, played at random.
     pub(super) source: String,
     /// Episodes to record.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -326,6 +326,9 @@ pub(super) struct RecordArgs {
     /// Act as in training instead of taking the best action.
     #[arg(long)]
     pub(super) stochastic: bool,
+    /// Of a run, take the best weights instead of the newest.
+    #[arg(long)]
+    pub(super) best: bool,
     /// One argument of the environment, such as `is_slippery=false`; may be repeated. For an id only.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) arg: Vec<String>,

@@ -8,6 +8,7 @@ use super::args::RecordArgs;
 use super::{Ending, say};
 use crate::RunError;
 use crate::config;
+use crate::policy::Which;
 use crate::record::Player;
 use crate::runtime::Setup;
 
@@ -27,15 +28,21 @@ pub(super) fn record(setup: &Setup, args: &RecordArgs) -> Result<Ending, RunErro
         }
     };
     let path = Path::new(&args.source);
-    let mut player = if path.is_dir() {
-        if !args.arg.is_empty() {
-            let message = "--arg is for an environment's id: a run has its own arguments".to_owned();
-            return Err(RunError::Config(message));
-        }
-        Player::of_run(setup, path, args.stochastic, args.seed)?
-    } else {
-        Player::random(setup, &args.source, arguments(&args.arg)?, args.seed.unwrap_or(0))?
-    };
+    let known = setup.registry.get(&args.source).is_ok();
+    let which = if args.best { Which::Best } else { Which::Newest };
+    let mut player =
+        if path.is_dir() || (path.exists() && !known) || path.extension().is_some_and(|e| e == "safetensors")
+        {
+            if !args.arg.is_empty() {
+                let message =
+                    "--arg is for an environment's id: a run and a weight file have their own arguments"
+                        .to_owned();
+                return Err(RunError::Config(message));
+            }
+            Player::of_run(setup, path, which, args.stochastic, args.seed)?
+        } else {
+            Player::random(setup, &args.source, arguments(&args.arg)?, args.seed.unwrap_or(0))?
+        };
     let mut frames = Vec::new();
     for number in 1..=args.episodes {
         let episode = player.episode(args.max_frames as usize)?;

@@ -13,6 +13,7 @@ use agon_envs::{ActionBatch, ActionSpec, EnvError, ObsBuffer, ObsRow, Seed, Step
 
 use super::file::{Card, EnvSpaces};
 use crate::RunError;
+use crate::acting::check_widths;
 
 /// What a policy is told of one tick.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,9 @@ impl Feed {
                 env = wrapper.wrap(env, (spaces.wrappers + depth) as u32)?;
             }
         }
+        let mut widths = Vec::new();
+        env.visit_statistics(&mut |own: &mut RunningStatistics| widths.push(own.moments().mean.len()));
+        check_widths(&widths, card.statistics.get(spaces.statistics..).unwrap_or(&[]))?;
         let mut statistics = card.statistics.iter().skip(spaces.statistics);
         env.visit_statistics(&mut |own: &mut RunningStatistics| {
             own.freeze(true);

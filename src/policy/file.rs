@@ -59,6 +59,8 @@ pub struct Card {
     pub best_mean_return: Option<f64>,
     /// The instruction set that its bits were made with.
     pub instruction_set: String,
+    /// CRC-32 of the weights; set when the file is written.
+    pub checksum: u32,
 }
 
 /// The spaces of an environment, without the wrappers that a run puts around it.
@@ -88,7 +90,8 @@ impl Card {
 
 /// The content of a weight file.
 pub(crate) fn content(card: &Card, weights: &Weights) -> Result<Vec<u8>, RunError> {
-    let text = serde_json::to_string(card).map_err(|error| RunError::Policy(error.to_string()))?;
+    let card = Card { checksum: checksum(weights), ..card.clone() };
+    let text = serde_json::to_string(&card).map_err(|error| RunError::Policy(error.to_string()))?;
     // One entry: the file's bytes must not depend on the order of a hash map.
     Ok(weights.to_safetensors(&BTreeMap::from([(KEY.to_owned(), text)]))?)
 }
@@ -118,7 +121,39 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Card, Weights), RunErr
     if format != FORMAT {
         return Err(wrong(format!("expected format {FORMAT}, found {format}")));
     }
-    let card = serde_json::from_str(text).map_err(named)?;
+    let card: Card = serde_json::from_str(text).map_err(named)?;
     let weights = Weights::from_safetensors(bytes).map_err(|error| wrong(error.to_string()))?;
+    let found = checksum(&weights);
+    if found != card.checksum {
+        let expected = card.checksum;
+        return Err(wrong(format!("expected checksum {expected:08x} of the weights, found {found:08x}")));
+    }
+    for (name, _, values) in weights.iter() {
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(wrong(format!("expected finite weights, found {value} in {name}")));
+        }
+    }
+    for (i, moments) in card.statistics.iter().enumerate() {
+        let numbers = || moments.mean.iter().chain(&moments.squares);
+        let whole = moments.mean.len() == moments.squares.len()
+            && moments.count >= 0.0
+            && moments.squares.iter().all(|square| *square >= 0.0)
+            && numbers().chain([&moments.count]).all(|number| number.is_finite());
+        if !whole {
+            return Err(wrong(format!("statistics {i} of the metadata are no count, means and squares")));
+        }
+    }
     Ok((card, weights))
+}
+
+/// CRC-32 of all tensors, by name.
+fn checksum(weights: &Weights) -> u32 {
+    let mut tensors: Vec<_> = weights.iter().collect();
+    tensors.sort_unstable_by_key(|(name, _, _)| *name);
+    let mut hasher = crc32fast::Hasher::new();
+    for (name, _, values) in tensors {
+        hasher.update(name.as_bytes());
+        values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+    }
+    hasher.finalize()
 }

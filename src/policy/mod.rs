@@ -26,7 +26,8 @@ use agon_envs::{ActionBatch, ObsRow, Pcg64, StepBatch};
 
 use crate::RunError;
 use crate::acting::Acting;
-use crate::run::RunDirectory;
+use crate::error::AtPath;
+use crate::run::{RunDirectory, checkpoint};
 use crate::setup::Setup;
 use crate::streams;
 use feed::Feed;
@@ -101,7 +102,13 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
 /// The weight file of a run directory, or the path itself.
 pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBuf, RunError> {
     if !path.is_dir() {
-        return Ok(path.to_owned());
+        return match which {
+            Which::Newest => Ok(path.to_owned()),
+            Which::Best => {
+                let message = "a weight file has one policy: the best one of a run is asked of the run";
+                Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
+            }
+        };
     }
     let (run, _) = RunDirectory::open(path)?;
     let file = match which {
@@ -111,9 +118,19 @@ pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBu
     if file.exists() {
         return Ok(file);
     }
-    let message =
-        "expected weights (model.safetensors), found none: the run has not reached its first checkpoint";
+    let message = match checkpoint::newest_step(&run.checkpoints())? {
+        None => {
+            "expected weights (model.safetensors), found none: the run has not reached its first checkpoint"
+        }
+        Some(_) => "expected weights (model.safetensors), found none: `agon resume` writes them again",
+    };
     Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
+}
+
+/// The content of a weight file, or of a run's newest.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
+    let file = weight_file(path, Which::Newest)?;
+    std::fs::read(&file).at("cannot read", &file)
 }
 
 impl TrainedPolicy {

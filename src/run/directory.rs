@@ -29,6 +29,9 @@ pub const CONFIG: &str = "config.toml";
 /// The file name of the newest weights.
 pub const MODEL: &str = "model.safetensors";
 
+/// The file name of the weights that a run, or the seeds of an experiment, began with.
+pub const INIT: &str = "init.safetensors";
+
 /// A directory that holds one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory {
@@ -128,7 +131,7 @@ impl RunDirectory {
 
     /// The weights that the run began with, if they were not random.
     pub fn init_model(&self) -> PathBuf {
-        self.path.join("init.safetensors")
+        self.path.join(INIT)
     }
 
     /// The best weights so far.

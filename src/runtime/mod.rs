@@ -12,7 +12,7 @@ mod shard;
 mod source;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ use crate::acting::Acting;
 use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
 use crate::memory;
-use crate::policy::{self, Which};
+use crate::policy;
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, RunState};
 use crate::run::chunks::ChunkFiles;
@@ -85,9 +85,9 @@ pub fn train_from(
     // Everything that can be refused is refused before a directory exists.
     let mut parts = Parts::new(setup, &config)?;
     memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
-    let init = config.init_from.as_ref().map(|from| read_init(from)).transpose()?;
-    if let Some((file, bytes)) = &init {
-        parts.begin_with(file, bytes)?;
+    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
+        parts.begin_with(from, bytes)?;
     }
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
@@ -96,7 +96,7 @@ pub fn train_from(
         (None, Mode::Lockstep) => parts.probe.inexact(),
     };
     config.made_by = Some(MadeBy { inexact, ..config.made_by.unwrap_or(made_by) });
-    let run = RunDirectory::create(path, &config, init.as_ref().map(|(_, bytes)| bytes.as_slice()))?;
+    let run = RunDirectory::create(path, &config, init.as_deref())?;
     let _lock = run.lock()?;
     drive(Drive { setup, config: &config, run: &run, parts, state: None, sink, source })
 }
@@ -174,13 +174,6 @@ pub fn memory_bytes(setup: &Setup, config: &RunConfig) -> Result<u64, RunError> 
     Ok(Parts::new(setup, config)?.learner.memory_bytes())
 }
 
-/// The weight file that a run begins with, and its content.
-fn read_init(from: &Path) -> Result<(PathBuf, Vec<u8>), RunError> {
-    let file = policy::weight_file(from, Which::Newest)?;
-    let bytes = std::fs::read(&file).at("cannot read", &file)?;
-    Ok((file, bytes))
-}
-
 /// What a run is made of before anything acts.
 struct Parts<'a> {
     spec: &'a EnvSpec,
@@ -207,7 +200,8 @@ impl<'a> Parts<'a> {
     fn begin_with(&mut self, file: &Path, bytes: &[u8]) -> Result<(), RunError> {
         let (card, weights) = policy::parse(file, bytes)?;
         self.learner.load_weights(&weights).map_err(|error| {
-            let message = format!("cannot begin with them: {error}");
+            let (algorithm, env) = (&card.algorithm, &card.env.id);
+            let message = format!("cannot begin with weights of {algorithm} on {env}: {error}");
             RunError::Weights { path: file.to_owned(), message }
         })?;
         let sizes = |all: &[Moments]| all.iter().map(|moments| moments.mean.len()).collect::<Vec<_>>();

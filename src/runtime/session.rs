@@ -85,8 +85,8 @@ impl Session<'_> {
             let env_steps = iteration.env_steps;
             let improved =
                 iteration.evaluation.as_ref().is_some_and(|found| self.improves(found.mean_return));
-            let due =
-                env_steps >= total || env_steps >= next_checkpoint || improved || wish > Signal::Continue;
+            let regular = env_steps >= total || env_steps >= next_checkpoint;
+            let due = regular || improved || wish > Signal::Continue;
             // While this iteration is written down, the next one is acted in already.
             begun = !due;
             if begun {
@@ -96,7 +96,7 @@ impl Session<'_> {
             wish = wish.max(progress);
             self.source.recycle(iteration.fragments);
             if due {
-                self.checkpoint()?;
+                self.checkpoint(regular)?;
                 next_checkpoint = next_multiple(env_steps, self.config.checkpoint_every());
                 if wish == Signal::Stop {
                     break;
@@ -256,12 +256,15 @@ impl Session<'_> {
     }
 
     /// Saves the whole state, and the weights. The source waits meanwhile, and goes on only when told to.
-    fn checkpoint(&mut self) -> Result<(), RunError> {
+    ///
+    /// Without evaluations the best is one of the regular checkpoints: those that somebody asks for would make it depend on
+    /// when they did.
+    fn checkpoint(&mut self, regular: bool) -> Result<(), RunError> {
         let source = self.source.save()?;
         let env_steps = self.counters.env_steps;
         let mean_return = self.counters.recent.mean_return();
         // With evaluations on, they alone say what is best.
-        if !self.config.eval.is_on() && self.improves(mean_return) {
+        if regular && !self.config.eval.is_on() && self.improves(mean_return) {
             self.counters.best = Some(Best { env_steps, mean_return });
         }
         let state = RunState {
@@ -307,6 +310,7 @@ impl Session<'_> {
             mean_return: Some(recent.mean_return()).filter(|mean| !mean.is_nan()),
             best_mean_return: None,
             instruction_set: config.instruction_set()?.to_string(),
+            checksum: 0,
         };
         // On the way a checkpoint has the same weights, and writes them again if they are lost.
         let write = if *env_steps < config.total_timesteps { replace } else { write_atomically };

@@ -186,5 +186,54 @@ fn files_that_are_no_policies_are_refused_by_name() {
     assert!(message.contains("nowhere"), "{message}");
     fs::remove_file(run.join("model.safetensors")).unwrap();
     let message = policy::load(&run).err().unwrap().to_string();
+    assert!(message.contains("`agon resume` writes them again"), "{message}");
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let message = policy::load(&run).err().unwrap().to_string();
     assert!(message.contains("has not reached its first checkpoint"), "{message}");
+}
+
+#[test]
+fn damaged_numbers_are_found_and_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [&common::PPO[..], &["env.wrappers=[{kind='normalize_observation'}]"]].concat();
+    train(&Setup::default(), "ppo", &settings, 2, directory.path());
+    let whole = fs::read(directory.path().join("model.safetensors")).unwrap();
+    let file = directory.path().join("damaged.safetensors");
+    let refusal = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let loaded = policy::load(&file).and_then(|mut policy| policy.act(&[0.0_f32; 4][..]).map(drop));
+        let evaluated =
+            evaluate(&Setup::default(), &file, &EvalOptions { episodes: 1, ..EvalOptions::default() });
+        let message = loaded.unwrap_err().to_string();
+        assert!(evaluated.is_err(), "{message}");
+        message
+    };
+    // One bit of one weight.
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(refusal(&flipped).contains("checksum"));
+    // Statistics of other wrappers, or of none, by a text of the same length.
+    let header = usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
+    let text = String::from_utf8(whole[8..8 + header].to_vec()).unwrap();
+    let edited = |edit: &dyn Fn(&str) -> String| {
+        let text = edit(&text);
+        [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &whole[8 + header..]].concat()
+    };
+    let start = text.find(r#"\"statistics\":["#).unwrap() + r#"\"statistics\":["#.len();
+    let end = start + text[start..].find("}]").unwrap() + 1;
+    let without = edited(&|text| format!("{}{}", &text[..start], &text[end..]));
+    assert!(refusal(&without).contains("statistics"), "{}", refusal(&without));
+    let twice = edited(&|text| format!("{},{}{}", &text[..end], &text[start..end], &text[end..]));
+    assert!(refusal(&twice).contains("statistics"));
+    let negative = edited(&|text| text.replacen(r#"\"count\":"#, r#"\"count\":-"#, 1));
+    assert!(refusal(&negative).contains("statistics 0"));
+    // Networks far larger than the file: refused by shape, before memory is asked for.
+    let large =
+        edited(&|text| text.replacen(r#"\"hidden\":[32,32]"#, r#"\"hidden\":[64000000,64000000]"#, 1));
+    assert!(refusal(&large).contains("must have shape"));
+    let other = edited(&|text| text.replacen(r#"\"id\":\"CartPole-v1\""#, r#"\"id\":\"Acrobot-v1\""#, 1));
+    fs::write(&file, other).unwrap();
+    let evaluated =
+        evaluate(&Setup::default(), &file, &EvalOptions { episodes: 1, ..EvalOptions::default() });
+    assert!(evaluated.unwrap_err().to_string().contains("the environment shows"));
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use agon::experiment;
 use agon::runtime::{self, Setup};
+use agon::sinks::watch;
 
-use crate::{assert_same, common, train};
+use crate::{assert_same, common, train, train_in_two};
 
 #[test]
 fn a_training_begins_with_the_weights_of_another() {
@@ -71,4 +73,44 @@ fn weights_that_do_not_fit_are_listed_and_nothing_is_begun() {
         assert!(message.contains(part), "`{part}` in {message}");
     }
     assert!(!second.exists());
+}
+
+#[test]
+fn seeds_of_an_experiment_begin_with_one_copy_of_the_weights() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let first = directory.path().join("first");
+    train(&setup, "ppo", &common::PPO, 2, &first);
+    let given = directory.path().join("given.safetensors");
+    fs::copy(first.join("model.safetensors"), &given).unwrap();
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.init_from = Some(given.clone());
+    let path = directory.path().join("seeds");
+    let runs = experiment::seed_runs(&path, 1, 2);
+    // The first seed is stopped, so that the second one has not begun when the original goes.
+    config.runtime.threads = 1;
+    let stopped = experiment::train(&setup, &config, &path, &runs, &|_| Box::new(watch(|_| false))).unwrap();
+    assert!(stopped[1].is_none());
+    fs::remove_file(&given).unwrap();
+    let outcomes = experiment::resume(&setup, &path, None, &|_| Box::new(watch(|_| true))).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_some_and(|outcome| outcome.finished)));
+    let copy = |run: &str| fs::read(path.join(run).join("init.safetensors")).unwrap();
+    assert!(
+        copy("seed_1") == copy("seed_2")
+            && copy("seed_1") == fs::read(path.join("init.safetensors")).unwrap()
+    );
+}
+
+#[test]
+fn a_stop_does_not_decide_what_is_best() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    train(&setup, "ppo", &common::PPO, 2, &path("whole"));
+    for stop_after in [9, 14, 23, 29] {
+        let run = path(&format!("stopped_{stop_after}"));
+        train_in_two(&setup, "ppo", &common::PPO, stop_after, &run);
+        let best = |run: &std::path::Path| fs::read(run.join("best.safetensors")).unwrap();
+        assert!(best(&path("whole")) == best(&run), "stopped after {stop_after}");
+    }
 }
