@@ -153,7 +153,8 @@ fn checksum(weights: &Weights) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for (name, _, values) in tensors {
         hasher.update(name.as_bytes());
-        values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hasher.update(&bytes);
     }
     hasher.finalize()
 }
