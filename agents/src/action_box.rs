@@ -7,6 +7,8 @@ use crate::AgentError;
 /// The bounds of an action space.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ActionBox {
+    low: Vec<f32>,
+    high: Vec<f32>,
     center: Vec<f32>,
     half: Vec<f32>,
 }
@@ -17,10 +19,13 @@ impl ActionBox {
         let expected = "actions with finite bounds";
         match spec {
             ActionSpec::Continuous { low, high } if low.iter().chain(high).all(|bound| bound.is_finite()) => {
+                // Halved one by one: the sum of two bounds may be out of a float's range.
                 let bounds = low.iter().zip(high);
                 Ok(Self {
-                    center: bounds.clone().map(|(low, high)| 0.5 * (low + high)).collect(),
-                    half: bounds.map(|(low, high)| 0.5 * (high - low)).collect(),
+                    center: bounds.clone().map(|(low, high)| 0.5 * low + 0.5 * high).collect(),
+                    half: bounds.map(|(low, high)| 0.5 * high - 0.5 * low).collect(),
+                    low: low.clone(),
+                    high: high.clone(),
                 })
             }
             other => Err(AgentError::Unsupported { algorithm, expected, found: format!("{other:?}") }),
@@ -38,10 +43,13 @@ impl ActionBox {
     /// Both: `[B, D]`.
     pub(crate) fn write(&self, actions: &[f32], to: &mut ActionBatch) {
         if let ActionBatch::Continuous(to) = to {
-            let scales = self.center.iter().zip(&self.half).cycle();
-            for ((to, action), (center, half)) in to.iter_mut().zip(actions).zip(scales) {
-                // Rounding must not leave the bounds.
-                *to = (center + half * action).clamp(center - half, center + half);
+            let scales = self.center.iter().zip(&self.half);
+            let bounds = self.low.iter().zip(&self.high);
+            for ((to, action), ((center, half), (low, high))) in
+                to.iter_mut().zip(actions).zip(scales.zip(bounds).cycle())
+            {
+                // Rounding must not leave the bounds, and the middle plus the half is not always one of them.
+                *to = (center + half * action).clamp(*low, *high);
             }
         }
     }
@@ -70,6 +78,28 @@ mod tests {
         let mut back = [0.0; 2];
         bounds.read(&[1.0, 0.5], &mut back);
         assert_eq!(back, [0.5, 0.0]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn rounding_never_leaves_the_box(a: f32, b: f32, action in -1.0_f32..=1.0) {
+            proptest::prop_assume!(a.is_finite() && b.is_finite());
+            let spec = ActionSpec::Continuous { low: vec![a.min(b)], high: vec![a.max(b)] };
+            let bounds = ActionBox::of("td3", &spec).unwrap();
+            let mut env = ActionBatch::zeros(&spec, 1);
+            for action in [-1.0, action, 1.0] {
+                bounds.write(&[action], &mut env);
+                env.validate(&spec, &agon_envs::Space::box_f32(&[a.min(b)], &[a.max(b)]).unwrap(), 1).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_the_report_are_kept() {
+        let spec = ActionSpec::Continuous { low: vec![-5.0], high: vec![0.3] };
+        let mut env = ActionBatch::zeros(&spec, 1);
+        ActionBox::of("td3", &spec).unwrap().write(&[1.0], &mut env);
+        assert_eq!(env, ActionBatch::Continuous(vec![0.3]));
     }
 
     #[test]

@@ -134,6 +134,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
         self.env.episode_metrics(row, out);
     }
 
+    fn reads_back(&self) -> bool {
+        self.env.reads_back()
+    }
+
     fn snapshot_support(&self) -> Result<(), EnvError> {
         self.env.snapshot_support()
     }

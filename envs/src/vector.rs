@@ -267,6 +267,12 @@ pub trait VectorEnv: Send {
     /// `out`: `[M]`, zeros.
     fn episode_metrics(&self, _row: usize, _out: &mut [f64]) {}
 
+    /// Whether it goes on from the observations that the caller's buffer holds from the last call, as a frame stack does.
+    /// Whoever changes observations around such an environment must do so in a copy.
+    fn reads_back(&self) -> bool {
+        false
+    }
+
     /// Whether snapshots can be taken, and single environments be saved, loaded and forked.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Wrappers of actions: repeat, stickiness, clipping, another range.
 
-use super::{Context, Frames, Moment, Wrapper, refused};
+use super::{Context, Moment, Wrapper, refused};
 use crate::columns::{ActionColumn, Column};
 use crate::random::Generator;
 use crate::vector::{RowSet, VectorInfo};
@@ -27,6 +27,10 @@ impl ActionRepeat {
 impl Wrapper for ActionRepeat {
     fn name(&self) -> &'static str {
         "action_repeat"
+    }
+
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn repeats(&self) -> u32 {
@@ -73,8 +77,8 @@ impl Wrapper for StickyAction {
         "sticky_action"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn changes_actions(&self) -> bool {
@@ -135,8 +139,8 @@ impl Wrapper for ClipAction {
         "clip_action"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {
@@ -181,6 +185,11 @@ impl RescaleAction {
             let message = format!("expected bounded actions, got {}", info.action_space);
             return Err(refused("rescale_action", message));
         }
+        let widths = low.iter().zip(&high).map(|(low, high)| high - low).chain([max - min]);
+        if let Some(width) = widths.into_iter().find(|width| !width.is_finite()) {
+            let message = format!("expected ranges whose width is a float32, got {width}");
+            return Err(refused("rescale_action", message));
+        }
         Ok(Self { range: (min, max), low, high })
     }
 }
@@ -190,8 +199,8 @@ impl Wrapper for RescaleAction {
         "rescale_action"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn info(&self, inner: &VectorInfo) -> Result<VectorInfo, EnvError> {

@@ -14,7 +14,7 @@ use crate::{EnvError, Space, StepBatch};
 /// dimension (`[O]` becomes `[num_stack * O]`), as in Stable-Baselines3's `VecFrameStack`.
 ///
 /// The stack needs no memory of its own: the older frames are the newer ones of the last observation, which the caller (or
-/// the wrapper around it) holds.
+/// a wrapper around it that changes observations) holds as they were.
 pub struct FrameStack {
     frames: Frames,
 }
@@ -53,6 +53,10 @@ impl FrameStack {
 impl Wrapper for FrameStack {
     fn name(&self) -> &'static str {
         "frame_stack"
+    }
+
+    fn reads_back(&self) -> bool {
+        self.frames.num_stack > 1
     }
 
     fn frames(&self, _inner: Option<Frames>) -> Option<Frames> {

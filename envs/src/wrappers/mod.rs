@@ -51,7 +51,7 @@ pub struct Context<'a> {
     /// What happened to them.
     pub moment: Moment,
     /// The observations inside, `[N, O]`, if the wrapper changes their size or space; else none, and the batch holds
-    /// them.
+    /// them, to be changed in place.
     pub inner: Option<&'a ObsBuffer>,
     /// The wrapped environment, for pictures.
     pub env: &'a mut dyn VectorEnv,
@@ -70,10 +70,21 @@ pub trait Wrapper: Send {
         Ok(inner.clone())
     }
 
+    /// Whether it changes observations. One that says so never changes what the environment inside goes on from: where that
+    /// is the caller's buffer, as with a frame stack, it works on a copy.
+    fn changes_observations(&self) -> bool {
+        true
+    }
+
+    /// Whether it goes on from the observations that the caller's buffer holds; see [`VectorEnv::reads_back`].
+    fn reads_back(&self) -> bool {
+        false
+    }
+
     /// How observations outside repeat earlier ones, from how those inside do. A wrapper that leaves observations and the
     /// number of steps alone hands on what it gets.
-    fn frames(&self, _inner: Option<Frames>) -> Option<Frames> {
-        None
+    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
+        if self.changes_observations() || self.repeats() > 1 { None } else { inner }
     }
 
     /// Steps of the environment inside for each one outside; at least 1.

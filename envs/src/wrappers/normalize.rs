@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Frames, Moment, Wrapper, refused};
+use super::{Context, Moment, Wrapper, refused};
 use crate::batch::ObsElement;
 use crate::columns::{Column, from_bytes, to_bytes};
 use crate::spaces::Dtype;
@@ -126,8 +126,8 @@ impl Wrapper for NormalizeReward {
         "normalize_reward"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

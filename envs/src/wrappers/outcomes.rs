@@ -1,6 +1,6 @@
 //! Wrappers of outcomes: time limit, clipped rewards, episode statistics.
 
-use super::{Context, Frames, Moment, Wrapper, refused};
+use super::{Context, Moment, Wrapper, refused};
 use crate::batch::EpisodeStats;
 use crate::columns::Column;
 use crate::vector::VectorInfo;
@@ -31,8 +31,8 @@ impl Wrapper for TimeLimit {
         "time_limit"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
@@ -74,8 +74,8 @@ impl Wrapper for ClipReward {
         "clip_reward"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
@@ -106,8 +106,8 @@ impl Wrapper for RecordStatistics {
         "record_statistics"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

@@ -128,6 +128,44 @@ fn frame_stack_puts_images_into_channels() {
 }
 
 #[test]
+fn what_is_around_a_stack_leaves_its_older_frames_alone() {
+    // Counted steps 0 to 6: each place of the stack has statistics of its own, of what the stack showed there.
+    let stack = "kind = 'frame_stack'\nnum_stack = 4";
+    let (mut simulator, mut out) = wrapped(
+        &clock(),
+        &[
+            "kind = 'mask_observation'\nindices = [1]\ndrop = true",
+            stack,
+            "kind = 'clip_reward'",
+            "kind = 'normalize_observation'",
+        ],
+        1,
+    );
+    (0..6).for_each(|_| step(&mut simulator, &mut out, 0.0));
+    let expected = [1.905, 1.716, 1.581, 1.5];
+    let found = out.observations.as_f32();
+    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 5e-4), "{found:?}");
+
+    // Noise on the newest frame alone.
+    let noise = "kind = 'observation_noise'\nstd = 0.1\nindices = [6]";
+    let (mut simulator, mut out) = wrapped(&clock(), &[stack, noise], 2);
+    (0..6).for_each(|_| step(&mut simulator, &mut out, 0.5));
+    for row in out.observations.as_f32().chunks(8) {
+        assert_eq!(row[..6], [3.0, 0.5, 4.0, 0.5, 5.0, 0.5]);
+        assert!(row[6] != 6.0 && row[7] == 0.5, "{row:?}");
+    }
+
+    // The frames of a stack are shifted together.
+    let pair = "kind = 'frame_stack'\nnum_stack = 2";
+    let (mut simulator, mut out) = wrapped(&picture(), &[pair, "kind = 'random_shift'\npad = 2"], 1);
+    for _ in 0..8 {
+        step(&mut simulator, &mut out, 0.0);
+        let ObsBuffer::U8(pixels) = &out.observations else { panic!("bytes") };
+        assert!(pixels.chunks(2).all(|frames| frames[0] + 10 == frames[1]), "{pixels:?}");
+    }
+}
+
+#[test]
 fn a_stack_is_known_where_nothing_outside_it_changes_observations() {
     let stack = "kind = 'frame_stack'\nnum_stack = 2";
     for (outside, known) in [

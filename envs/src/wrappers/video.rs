@@ -48,8 +48,8 @@ impl Wrapper for RecordVideo {
         "record_video"
     }
 
-    fn frames(&self, inner: Option<Frames>) -> Option<Frames> {
-        inner
+    fn changes_observations(&self) -> bool {
+        false
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

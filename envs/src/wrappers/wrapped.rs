@@ -16,8 +16,11 @@ pub struct Wrapped<W> {
     env: Box<dyn VectorEnv>,
     wrapper: W,
     info: VectorInfo,
-    /// What the environment inside writes, where its observations are of another size or kind.
+    /// What the environment inside writes, where its observations are of another size or kind, or where it goes on from them
+    /// and the wrapper changes them.
     inner: Option<StepBatch>,
+    /// Whether `inner` is of the second kind: then the wrapper works in place on a copy.
+    copies: bool,
     actions: ActionBatch,
     /// The rows of an environment's reset, and those still running in an action repeat.
     rows: RowSet,
@@ -47,16 +50,18 @@ impl<W: Wrapper> Wrapped<W> {
     pub fn new(env: Box<dyn VectorEnv>, wrapper: W) -> Result<Self, EnvError> {
         let mut info = wrapper.info(env.info())?;
         info.frames = wrapper.frames(env.info().frames);
-        let inner = (info.observation_space != env.info().observation_space).then(|| env.info().new_batch());
+        let converts = info.observation_space != env.info().observation_space;
+        let copies = !converts && env.reads_back() && wrapper.changes_observations();
+        let inner = (converts || copies).then(|| env.info().new_batch());
         let rows = info.num_rows();
         let actions = ActionBatch::zeros(&env.info().action_spec, rows);
         let (none, rewards) = (RowSet::none(rows), vec![0.0; rows]);
-        Ok(Self { env, wrapper, info, inner, actions, rows: none.clone(), rewards, sent: none })
+        Ok(Self { env, wrapper, info, inner, copies, actions, rows: none.clone(), rewards, sent: none })
     }
 
     /// Runs the wrapper's hook on the rows.
     fn after(&mut self, moment: Moment, rows: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
-        let mask_len = self.info.mask_len;
+        let (mask_len, copies, len) = (self.info.mask_len, self.copies, self.info.observation_len());
         let inner = self.inner.as_mut().map(|inner| {
             if moment == Moment::Step {
                 std::mem::swap(&mut inner.rewards, &mut out.rewards);
@@ -67,8 +72,14 @@ impl<W: Wrapper> Wrapped<W> {
                 let range = row * mask_len..(row + 1) * mask_len;
                 out.action_masks[range.clone()].copy_from_slice(&inner.action_masks[range]);
             }
+            if copies {
+                for row in rows.iter() {
+                    out.observations.copy_range(row * len, &inner.observations, row * len, len);
+                }
+            }
             &inner.observations
         });
+        let inner = inner.filter(|_| !copies);
         self.wrapper.after(Context { rows, moment, inner, env: &mut *self.env }, out)
     }
 
@@ -244,6 +255,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
 
     fn episode_metrics(&self, row: usize, out: &mut [f64]) {
         self.env.episode_metrics(row, out);
+    }
+
+    fn reads_back(&self) -> bool {
+        self.wrapper.reads_back() || (self.inner.is_none() && self.env.reads_back())
     }
 
     fn snapshot_support(&self) -> Result<(), EnvError> {
