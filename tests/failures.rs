@@ -90,13 +90,25 @@ fn a_worker_that_panics_stops_the_run_with_its_message() {
 #[test]
 fn a_reward_that_is_not_a_number_stops_the_run() {
     let message = break_run(How::NanReward).to_string();
-    assert!(message.contains("produced a reward of NaN"), "{message}");
+    let expected = "`Breaks-v0` produced NaN as the reward of row ";
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn an_observation_that_is_not_a_number_is_named() {
+    let message = break_run(How::NanObservation).to_string();
+    let expected = "`Breaks-v0` produced NaN as number 0 of the observation of row ";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]
 fn a_loss_that_is_not_a_number_stops_the_run() {
-    let message = break_run(How::NanObservation).to_string();
-    assert!(message.contains("loss became NaN at update"), "{message}");
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.agent.insert("learning_rate".to_owned(), 1e30.into());
+    let run = directory.path().join("run");
+    let message = runtime::train(&Setup::default(), config, &run, &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains("became") && message.contains("at update"), "{message}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl EnvironmentLoop {
     /// One tick: acts in every row and steps the environments. `env_steps` counts the run's steps before it.
     ///
     /// # Errors
-    /// If the policy or an environment fails.
+    /// If the policy or an environment fails, or observations are not finite.
     pub fn tick(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) -> Result<(), AgentError> {
         let rows = self.simulator.num_rows();
         self.policy_data.resize(rows * policy.data_width(), 0.0);
@@ -88,6 +88,7 @@ impl EnvironmentLoop {
         let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
         policy.act(&input, &mut self.actor, output)?;
         self.simulator.step(&self.actions, &mut self.now)?;
+        self.simulator.check_observations(&self.now)?;
         let outcomes = self.now.terminated.iter().zip(&self.now.truncated).zip(&self.now.active);
         for (reset, ((terminated, truncated), active)) in self.resets.iter_mut().zip(outcomes) {
             // A row whose agent has ended waits for its arena: whenever that begins anew, the row does too.

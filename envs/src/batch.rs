@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spaces::Dtype;
+use crate::vector::RowSet;
 use crate::{EnvError, Space};
 
 mod sealed {
@@ -340,11 +341,17 @@ impl ActionBatch {
         if let Self::Discrete(values) = self { values } else { &mut [] }
     }
 
-    /// Checks kind, length and range of every action.
+    /// Checks kind and length, and the range of every action of the `active` ones among `rows` rows.
     ///
     /// # Errors
     /// [`EnvError::ActionShape`] or [`EnvError::InvalidAction`].
-    pub fn validate(&self, spec: &ActionSpec, space: &Space, rows: usize) -> Result<(), EnvError> {
+    pub fn validate(
+        &self,
+        spec: &ActionSpec,
+        space: &Space,
+        rows: usize,
+        active: &RowSet,
+    ) -> Result<(), EnvError> {
         let expected = rows * spec.width();
         let shape_error = || EnvError::ActionShape {
             expected: format!(
@@ -366,13 +373,15 @@ impl ActionBatch {
                 _ => values
                     .iter()
                     .enumerate()
-                    .find(|(i, v)| **v >= nvec[i % nvec.len()])
+                    .find(|(i, v)| **v >= nvec[i % nvec.len()] && active.contains(i / nvec.len()))
                     .map(|(i, v)| (i / nvec.len(), v.to_string())),
             },
             (Self::Continuous(values), ActionSpec::Continuous { low, high }) => values
                 .iter()
                 .enumerate()
-                .find(|(i, v)| !(low[i % low.len()]..=high[i % low.len()]).contains(v))
+                .find(|(i, v)| {
+                    !(low[i % low.len()]..=high[i % low.len()]).contains(v) && active.contains(i / low.len())
+                })
                 .map(|(i, v)| (i / low.len(), v.to_string())),
             _ => return Err(shape_error()),
         };
@@ -382,17 +391,17 @@ impl ActionBatch {
         }
     }
 
-    /// Checks that every action is one that its mask allows.
+    /// Checks that every action of the active rows is one that its mask allows.
     ///
     /// # Shapes
     /// `masks`: `[rows, A]`, over all branches one after the other.
     ///
     /// # Errors
     /// [`EnvError::MaskedAction`].
-    pub fn validate_masks(&self, spec: &ActionSpec, masks: &[bool]) -> Result<(), EnvError> {
+    pub fn validate_masks(&self, spec: &ActionSpec, masks: &[bool], active: &RowSet) -> Result<(), EnvError> {
         let ActionSpec::Discrete { nvec } = spec else { return Ok(()) };
         let rows = self.indices().chunks(nvec.len()).zip(masks.chunks(spec.mask_len()));
-        for (row, (actions, mask)) in rows.enumerate() {
+        for (row, (actions, mask)) in rows.enumerate().filter(|&(row, _)| active.contains(row)) {
             let mut start = 0;
             for (branch, (&action, &n)) in actions.iter().zip(nvec).enumerate() {
                 if !mask[start + action as usize] {

@@ -94,14 +94,33 @@ pub enum EnvError {
         method: &'static str,
     },
     /// The environment produced a number that is not finite.
-    #[error("row {row} produced a {what} of {value}: rewards and observations must be numbers")]
+    #[error(
+        "{} produced {value} as {} of row {row}: rewards and observations must be finite numbers",
+        subject(env),
+        number(index)
+    )]
     NotANumber {
+        /// The environment's id; empty where nobody knows it.
+        env: String,
         /// Row of the batch.
         row: usize,
-        /// `reward` or `observation`.
-        what: &'static str,
+        /// Index in the row's observation; none for a reward.
+        index: Option<usize>,
         /// The value.
         value: f64,
+    },
+    /// A row that goes on may do nothing.
+    #[error(
+        "{} allows no action in row {row}, branch {branch}: the mask of a row that goes on must allow one",
+        subject(env)
+    )]
+    NoLegalAction {
+        /// The environment's id; empty where nobody knows it.
+        env: String,
+        /// Row of the batch.
+        row: usize,
+        /// Branch of the action space, from zero.
+        branch: usize,
     },
     /// The environment failed, for a reason that it gives itself.
     #[error("the environment failed: {0}")]
@@ -153,6 +172,26 @@ pub enum EnvError {
         /// What is wrong with it.
         message: String,
     },
+}
+
+impl EnvError {
+    /// The same error, of the environment of this id where it names none.
+    pub(crate) fn named(mut self, id: &str) -> Self {
+        if let Self::NotANumber { env, .. } | Self::NoLegalAction { env, .. } = &mut self
+            && env.is_empty()
+        {
+            id.clone_into(env);
+        }
+        self
+    }
+}
+
+fn subject(env: &str) -> String {
+    if env.is_empty() { "the environment".to_owned() } else { format!("`{env}`") }
+}
+
+fn number(index: &Option<usize>) -> String {
+    index.map_or_else(|| "the reward".to_owned(), |index| format!("number {index} of the observation"))
 }
 
 fn suggestion(nearest: &[String]) -> String {

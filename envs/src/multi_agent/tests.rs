@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::registry::NoArguments;
-use crate::simulator::{Actions, Agent, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
+use crate::simulator::{
+    ActionMasks, Actions, Agent, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder,
+};
 use crate::{ActionBatch, Autoreset, EcsEnv, MakeOptions, Simulator, Space, StepBatch, check_env};
 
 #[test]
@@ -36,7 +38,12 @@ fn unknown_arguments_are_refused_and_wrong_ones_named() {
 
 /// Three candles that burn down one after the other: each ends its episode when it goes out. They observe what is left of
 /// them and how often the clock of their arena has struck, and are paid their action.
-struct Candles;
+struct Candles {
+    /// Whether a candle that is out may do nothing at all.
+    masked: bool,
+}
+
+const CANDLES: Candles = Candles { masked: false };
 
 #[derive(Component, Clone, Default, Serialize, Deserialize)]
 struct Wick(u32);
@@ -61,7 +68,16 @@ impl EcsEnv for Candles {
         Some(3)
     }
 
+    fn has_action_mask(&self) -> bool {
+        self.masked
+    }
+
     fn build(&self, simulator: &mut SimulatorBuilder) {
+        if self.masked {
+            simulator.observe(|mut masks: ResMut<ActionMasks>, wicks: Query<(&Row, &Wick)>| {
+                wicks.iter().for_each(|(&row, wick)| masks.row_mut(row).fill(wick.0 > 0));
+            });
+        }
         simulator
             .arena_component(Clock::default())
             .agent_component(Wick::default())
@@ -110,7 +126,7 @@ fn light(scope: Res<Scope>, clocks: Query<&Clock>, mut wicks: Query<(&Agent, &mu
 }
 
 fn candles(num_envs: usize, autoreset: Autoreset) -> (Simulator, StepBatch) {
-    let spec = EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(Candles));
+    let spec = EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(CANDLES));
     let mut simulator = spec.make(&MakeOptions { num_envs, autoreset, ..Default::default() }).unwrap();
     let mut out = simulator.new_batch();
     simulator.reset(0, &mut out).unwrap();
@@ -119,9 +135,9 @@ fn candles(num_envs: usize, autoreset: Autoreset) -> (Simulator, StepBatch) {
 
 #[test]
 fn agents_that_end_at_different_times_keep_the_contract() {
-    let report = check_env(&EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(Candles))).unwrap();
+    let report = check_env(&EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(CANDLES))).unwrap();
     assert!(report.episodes > 1000 && report.seeds_differ, "{report:?}");
-    check_env(&EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(Candles)).max_episode_steps(5)).unwrap();
+    check_env(&EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(CANDLES)).max_episode_steps(5)).unwrap();
 }
 
 #[test]
@@ -187,6 +203,24 @@ fn a_snapshot_between_two_ends_has_the_same_future() {
             original.step(&actions, &mut out).unwrap();
             restored.step(&actions, &mut restored_out).unwrap();
             assert_eq!(out, restored_out);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_takes_no_part_is_not_checked() {
+    let spec = EnvSpec::ecs("Candles-v0", |_: NoArguments| Ok(Candles { masked: true }));
+    check_env(&spec).unwrap();
+    for autoreset in [Autoreset::SameStep, Autoreset::NextStep] {
+        let mut simulator = spec.make(&MakeOptions { autoreset, ..Default::default() }).unwrap();
+        let mut out = simulator.new_batch();
+        simulator.reset(0, &mut out).unwrap();
+        for _ in 0..40 {
+            // Who acts does so in every row: there must be something to choose from.
+            assert!(out.action_masks.chunks(4).all(|mask| mask.contains(&true)), "{:?}", out.action_masks);
+            let burns = out.observations.as_f32().chunks(2).map(|candle| candle[0] > 0.0);
+            let actions = burns.map(|burns| if burns { 1 } else { 99 }).collect();
+            simulator.step(&ActionBatch::Discrete(actions), &mut out).unwrap();
         }
     }
 }

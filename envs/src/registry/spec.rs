@@ -226,7 +226,7 @@ impl EnvSpec {
         for wrap in &options.wrap {
             env = wrap(env)?;
         }
-        Ok(Simulator::over(env, options.autoreset))
+        Ok(Simulator::over(env, options.autoreset).named(&self.id))
     }
 }
 

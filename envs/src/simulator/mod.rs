@@ -28,7 +28,7 @@ pub use schedule::{
 pub use single::SingleEnv;
 pub use world::WorldEnv;
 
-use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, StepBatch};
+use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
 use crate::random::Seed;
 use crate::statistics::RunningStatistics;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
@@ -49,6 +49,8 @@ pub enum Autoreset {
 
 /// `E` environments of one kind, stepped together: `N` rows, one for each acting agent.
 pub struct Simulator {
+    /// The environment's id, for errors; empty where it has none.
+    id: String,
     env: Box<dyn VectorEnv>,
     info: VectorInfo,
     observation_len: usize,
@@ -97,6 +99,7 @@ impl Simulator {
         assert!(env.episode(0).is_some(), "a simulator needs a Monitor in its vector environment");
         let info = env.info().clone();
         Self {
+            id: String::new(),
             observation_len: info.observation_len(),
             autoreset,
             started: false,
@@ -108,6 +111,13 @@ impl Simulator {
             env,
             info,
         }
+    }
+
+    /// With an id that errors name.
+    #[must_use]
+    pub fn named(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self
     }
 
     /// Number of environments, `E`.
@@ -182,13 +192,13 @@ impl Simulator {
     pub fn reset_with(&mut self, seeds: &[Seed], out: &mut StepBatch) -> Result<(), EnvError> {
         self.not_in_flight("reset")?;
         self.fit(out);
-        self.env.reset(seeds, out)?;
+        self.env.reset(seeds, out).map_err(|error| error.named(&self.id))?;
         self.started = true;
         self.waiting.fill(false);
         self.num_waiting = 0;
         out.active.fill(true);
         clear_ended(out);
-        Ok(())
+        self.settle_masks(out)
     }
 
     /// Starts a new episode in the given environments; their generators run on. The rows of other environments keep their
@@ -207,7 +217,8 @@ impl Simulator {
                 self.ended.insert(env as usize);
             }
         }
-        self.reset_ended(out)
+        self.reset_ended(out)?;
+        self.settle_masks(out)
     }
 
     /// Steps every environment once and fills `out`. Allocates nothing once the buffers have grown to their size.
@@ -216,13 +227,14 @@ impl Simulator {
     /// `actions`: `[N, width]` as [`Simulator::action_spec`] says.
     ///
     /// # Errors
-    /// For a wrong or masked-out action, a step before the first reset or after an end, or a reward that is not a number.
+    /// For a wrong or masked-out action of a row that takes part, a step before the first reset or after an end, a reward that
+    /// is not a number, or a row that goes on and may do nothing.
     /// After a wrong action nothing has been stepped.
     pub fn step(&mut self, actions: &ActionBatch, out: &mut StepBatch) -> Result<(), EnvError> {
         self.is_ready("step")?;
         self.fit(out);
         self.begin_tick(actions, &out.action_masks)?;
-        self.env.step(actions, &self.active, out)?;
+        self.env.step(actions, &self.active, out).map_err(|error| error.named(&self.id))?;
         self.end_tick(out)
     }
 
@@ -257,8 +269,27 @@ impl Simulator {
             return Err(EnvError::NothingSent);
         }
         self.fit(out);
-        self.env.receive(out)?;
+        self.env.receive(out).map_err(|error| error.named(&self.id))?;
         self.end_tick(out)
+    }
+
+    /// Checks that what is observed now, and was observed last in the episodes that ended, is finite. Not part of a step: who
+    /// has a network read it wants to know, and pays for it.
+    ///
+    /// # Errors
+    /// [`EnvError::NotANumber`] naming the environment, the row and the index. Rows that wait for a reset are passed over.
+    pub fn check_observations(&self, last: &StepBatch) -> Result<(), EnvError> {
+        let len = self.observation_len;
+        let ended = first_not_finite(&last.final_observations, |_| true)
+            .map(|(at, value)| (last.episodes[at / len].row as usize, at % len, value));
+        let now = || first_not_finite(&last.observations, |at| !self.waiting[at / len]);
+        match ended.or_else(|| now().map(|(at, value)| (at / len, at % len, value))) {
+            None => Ok(()),
+            Some((row, index, value)) => {
+                let (env, value) = (self.id.clone(), f64::from(value));
+                Err(EnvError::NotANumber { env, row, index: Some(index), value })
+            }
+        }
     }
 
     /// A picture of an environment; none if it cannot be drawn or does not exist.
@@ -299,13 +330,18 @@ impl Simulator {
         Err(EnvError::Setting { field, expected, found: env.to_string() })
     }
 
-    /// Checks the actions, and says which rows take part in this tick and which environments are reset instead.
+    /// Says which rows take part in this tick and which environments are reset instead, and checks the actions of the former.
     #[inline]
     fn begin_tick(&mut self, actions: &ActionBatch, masks: &[bool]) -> Result<(), EnvError> {
-        actions.validate(&self.info.action_spec, &self.info.action_space, self.num_rows())?;
-        if self.info.mask_len > 0 {
-            actions.validate_masks(&self.info.action_spec, masks)?;
-        }
+        self.choose_active()?;
+        let VectorInfo { action_spec, action_space, mask_len, .. } = &self.info;
+        actions.validate(action_spec, action_space, self.info.num_rows(), &self.active)?;
+        if *mask_len > 0 { actions.validate_masks(action_spec, masks, &self.active) } else { Ok(()) }
+    }
+
+    /// Says which rows take part in the next tick and which environments are reset in it.
+    #[inline]
+    fn choose_active(&mut self) -> Result<(), EnvError> {
         self.ended.clear();
         if self.num_waiting == 0 {
             self.active.fill();
@@ -337,13 +373,41 @@ impl Simulator {
             self.reset_ended(out)?;
         }
         self.collect_ended(out)?;
-        match out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
-            true => Ok(()),
-            false => {
-                let row = out.rewards.iter().position(|reward| !reward.is_finite()).unwrap_or(0);
-                Err(EnvError::NotANumber { row, what: "reward", value: out.rewards[row] })
+        self.settle_masks(out)?;
+        if out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
+            return Ok(());
+        }
+        let wrong = |&row: &usize| out.active[row] && !out.rewards[row].is_finite();
+        match (0..out.rewards.len()).find(wrong) {
+            None => Ok(()),
+            Some(row) => {
+                let (env, value) = (self.id.clone(), out.rewards[row]);
+                Err(EnvError::NotANumber { env, row, index: None, value })
             }
         }
+    }
+
+    /// Sees to it that every mask allows something: one of a row that waits for its reset allows all if it allowed nothing,
+    /// because whoever acts acts in every row.
+    fn settle_masks(&self, out: &mut StepBatch) -> Result<(), EnvError> {
+        let ActionSpec::Discrete { nvec } = &self.info.action_spec else { return Ok(()) };
+        if self.info.mask_len == 0 {
+            return Ok(());
+        }
+        for (row, mask) in out.action_masks.chunks_exact_mut(self.info.mask_len).enumerate() {
+            let mut rest = &*mask;
+            let blocked = nvec.iter().position(|&n| {
+                let (of_branch, others) = rest.split_at(n as usize);
+                rest = others;
+                !of_branch.contains(&true)
+            });
+            match blocked {
+                None => {}
+                Some(_) if self.waiting[row] => mask.fill(true),
+                Some(branch) => return Err(EnvError::NoLegalAction { env: self.id.clone(), row, branch }),
+            }
+        }
+        Ok(())
     }
 
     /// Resets the environments in `ended`.
@@ -354,7 +418,7 @@ impl Simulator {
                 self.waiting[row] = false;
             }
         }
-        self.env.reset_envs(&self.ended, out)?;
+        self.env.reset_envs(&self.ended, out).map_err(|error| error.named(&self.id))?;
         self.ended.clear();
         Ok(())
     }
@@ -418,6 +482,17 @@ impl Simulator {
         out.truncated.resize(rows, false);
         out.active.resize(rows, true);
     }
+}
+
+/// The first number that is not finite, among those at places that are looked at.
+fn first_not_finite(values: &ObsBuffer, is_looked_at: impl Fn(usize) -> bool) -> Option<(usize, f32)> {
+    let ObsBuffer::F32(values) = values else { return None };
+    // Most have none: one vectorised look decides.
+    if values.iter().fold(true, |ok, value| ok & value.is_finite()) {
+        return None;
+    }
+    let wrong = |&(at, value): &(usize, &f32)| !value.is_finite() && is_looked_at(at);
+    values.iter().enumerate().find(wrong).map(|(at, &value)| (at, value))
 }
 
 /// Empties the lists of what ended.

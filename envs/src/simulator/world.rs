@@ -187,9 +187,15 @@ impl WorldEnv {
         idle
     }
 
-    /// Hands the actions to the systems.
-    fn act(&mut self, actions: &ActionBatch) {
-        self.world.resource_mut::<Actions>().batch.copy_range(0, actions, 0, actions.len());
+    /// Hands the actions of the active rows to the systems. What the others have is not checked, and they keep their last
+    /// ones, so that a system that looks at every row finds legal ones only.
+    fn act(&mut self, actions: &ActionBatch, active: &RowSet) {
+        let batch = &mut self.world.resource_mut::<Actions>().batch;
+        if active.is_all() {
+            return batch.copy_range(0, actions, 0, actions.len());
+        }
+        let width = self.info.action_spec.width();
+        active.iter().for_each(|row| batch.copy_range(row * width, actions, row * width, width));
     }
 
     /// Runs a tick of the active rows with the actions handed over.
@@ -259,7 +265,7 @@ impl VectorEnv for WorldEnv {
     }
 
     fn send(&mut self, actions: &ActionBatch, active: &RowSet) -> Result<(), EnvError> {
-        self.act(actions);
+        self.act(actions, active);
         self.sent.copy_from(active);
         Ok(())
     }
@@ -272,7 +278,7 @@ impl VectorEnv for WorldEnv {
     }
 
     fn step(&mut self, actions: &ActionBatch, active: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
-        self.act(actions);
+        self.act(actions, active);
         self.advance(active, out);
         Ok(())
     }

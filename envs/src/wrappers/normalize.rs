@@ -66,6 +66,14 @@ impl Wrapper for NormalizeObservation {
                     .copy_from_slice(&source[row * width..(row + 1) * width]);
             }
         }
+        for row in context.rows.iter() {
+            // Statistics must not learn from it: one row's fault would be every row's.
+            let numbers = &target[row * width..(row + 1) * width];
+            if let Some((index, value)) = numbers.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+                let (env, value) = (String::new(), f64::from(*value));
+                return Err(EnvError::NotANumber { env, row, index: Some(index), value });
+            }
+        }
         self.statistics.update(context.rows.iter().map(|row| &target[row * width..(row + 1) * width]));
         let moments = self.statistics.moments();
         let scales: Vec<(f64, f64)> = (0..width)
@@ -136,6 +144,10 @@ impl Wrapper for NormalizeReward {
             return Ok(());
         }
         for row in context.rows.iter() {
+            let value = out.rewards[row];
+            if !value.is_finite() {
+                return Err(EnvError::NotANumber { env: String::new(), row, index: None, value });
+            }
             self.returns[row] = (f64::from(self.returns[row]) * self.gamma + out.rewards[row]) as f32;
         }
         let returns = &self.returns;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, Frames, Moment, Wrapper, refused};
+use super::{Context, Moment, Wrapper, refused};
 use crate::columns::{from_bytes, to_bytes};
 use crate::render::{self, Frame};
 use crate::vector::VectorInfo;
