@@ -99,6 +99,22 @@ pub enum RunError {
     Plot(#[from] PlotError),
 }
 
+impl RunError {
+    /// Whether it is the run's own: it would fail so again, and other runs would not.
+    pub(crate) fn is_of_run(&self) -> bool {
+        matches!(self, Self::Agent(_) | Self::Env(_) | Self::Network(_) | Self::WorkerPanic { .. })
+    }
+
+    /// The error and its causes in one line.
+    pub(crate) fn chain(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        std::iter::once(self.to_string())
+            .chain(causes.map(ToString::to_string))
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
 /// Names the file in the error of an operation on it.
 pub(crate) trait AtPath<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, RunError>;

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::RunError;
 use crate::config::{self, RunConfig};
 use crate::error::AtPath;
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Ended, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
 use crate::policy;
 use crate::run::RunDirectory;
 use crate::run::directory::{CONFIG, INIT, write_atomically};
 use crate::setup::Setup;
-use crate::sinks::{Outcome, RETURN_METRIC, Sink};
+use crate::sinks::{RETURN_METRIC, Sink};
 
 /// The file that says what an experiment of several seeds is made of.
 const EXPERIMENT: &str = "experiment.toml";
@@ -73,18 +73,18 @@ struct Experiment {
 }
 
 /// Trains every run of an experiment and draws its curve. `observe` makes the sink that observes each run. Once one is
-/// told to stop no other one is begun, and has no outcome; [`resume`] goes on.
+/// told to stop no other one is begun; [`resume`] goes on. One that fails by itself stops no other one.
 ///
 /// # Errors
-/// If one of the runs exists already; the first run's error, after those under way have ended; or a curve that cannot be
-/// written.
+/// If one of the runs exists already; the first error that is not of one run alone, after those under way have ended; or a
+/// curve that cannot be written.
 pub fn train<'a>(
     setup: &Setup,
     config: &RunConfig,
     path: &Path,
     runs: &[SeedRun],
     observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
-) -> Result<Vec<Option<Outcome>>, RunError> {
+) -> Result<Vec<Ended>, RunError> {
     if is_experiment(path) {
         let message =
             "holds an experiment already: continue it with `agon resume`, or choose another --name or --out";
@@ -152,7 +152,7 @@ pub fn resume<'a>(
     path: &Path,
     threads: Option<usize>,
     observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
-) -> Result<Vec<Option<Outcome>>, RunError> {
+) -> Result<Vec<Ended>, RunError> {
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
     go_on(setup, &config, path, &runs, observe)
@@ -164,7 +164,7 @@ fn go_on<'a>(
     path: &Path,
     runs: &[SeedRun],
     observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
-) -> Result<Vec<Option<Outcome>>, RunError> {
+) -> Result<Vec<Ended>, RunError> {
     let job = |run: &SeedRun| {
         let config = RunConfig { seed: run.seed, ..config.clone() };
         Job { name: String::new(), config, path: run.path.clone(), until: u64::MAX }
@@ -172,9 +172,11 @@ fn go_on<'a>(
     let jobs: Vec<Job> = runs.iter().map(job).collect();
     let observe_job = |job: &Job| observe(&SeedRun { seed: job.config.seed, path: job.path.clone() });
     let cores = config.threads();
-    let outcomes = jobs::work_all(setup, &jobs, cores, cores, &observe_job)?;
-    draw_curve(setup, path, config)?;
-    Ok(outcomes)
+    let ended = jobs::work_all(setup, &jobs, cores, cores, &observe_job)?;
+    if runs.iter().any(|run| RunDirectory::exists(&run.path)) {
+        draw_curve(setup, path, config)?;
+    }
+    Ok(ended)
 }
 
 /// Draws `curve.svg` and `curve.png` of a run or an experiment. Nothing is drawn while no episode has ended.

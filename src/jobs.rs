@@ -1,7 +1,8 @@
 //! Jobs: runs that are brought to a step, side by side on the cores, each from where it stands.
 //!
 //! A job's run is started if it does not exist, resumed if it was cut short, and left alone if it has got there. So
-//! whatever is made of jobs (experiments, sweeps, the suite) goes on after a kill by being asked for again.
+//! whatever is made of jobs (experiments, sweeps, the suite) goes on after a kill by being asked for again. A run that fails
+//! by itself, because its losses diverge for example, keeps its [`Failure`] and no other one from its goal.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::config::RunConfig;
 use crate::memory;
 use crate::plot::{self, XAxis};
 use crate::run::written::steps_done;
-use crate::run::{RunDirectory, checkpoint};
+use crate::run::{Failure, RunDirectory, checkpoint};
 use crate::runtime::{self, Setup};
 use crate::sinks::{
     Beginning, EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, RETURN_METRIC, Signal, Sink, TimingRow,
@@ -42,27 +43,53 @@ impl Job {
     /// Brings the run to its goal, or until its sink says to stop.
     ///
     /// # Errors
-    /// If the directory holds a run of other settings, or the run fails.
-    pub fn work(&self, setup: &Setup, sink: Box<dyn Sink + '_>) -> Result<Outcome, RunError> {
+    /// If the directory holds a run of other settings, or what fails would keep other runs from their goals too, as a full
+    /// disk does.
+    pub fn work(&self, setup: &Setup, sink: Box<dyn Sink + '_>) -> Result<Ended, RunError> {
         let until = Box::new(Until { goal: self.goal(), sink });
-        if !RunDirectory::exists(&self.path) {
-            return runtime::train_with(setup, self.config.clone(), &self.path, until);
-        }
-        self.check_settings(setup)?;
-        match self.outcome()? {
-            Some(outcome) => Ok(outcome),
-            None => runtime::resume_with(setup, &self.path, Some(self.config.runtime.threads), until),
+        let worked = if RunDirectory::exists(&self.path) {
+            self.check_settings(setup)?;
+            if let Some(ended) = self.ended()? {
+                return Ok(ended);
+            }
+            runtime::resume_with(setup, &self.path, Some(self.config.runtime.threads), until)
+        } else {
+            runtime::train_with(setup, self.config.clone(), &self.path, until)
+        };
+        match worked {
+            Ok(outcome) if outcome.env_steps >= self.goal() => Ok(Ended::Reached(outcome)),
+            Ok(outcome) => Ok(Ended::Stopped(outcome)),
+            Err(error) if error.is_of_run() => {
+                let failure = Failure { env_steps: steps_done(&self.path)?, reason: error.chain() };
+                // What was refused before it had a directory is refused as fast again.
+                if RunDirectory::exists(&self.path) {
+                    failure.save(&self.path)?;
+                }
+                Ok(Ended::Failed(failure))
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Bytes that working on it will need at most; none if it is at its goal.
+    /// How it ended already, if it did.
+    fn ended(&self) -> Result<Option<Ended>, RunError> {
+        match self.outcome()? {
+            Some(outcome) => Ok(Some(Ended::Reached(outcome))),
+            None => Ok(Failure::load(&self.path)?.map(Ended::Failed)),
+        }
+    }
+
+    /// Bytes that working on it will need at most; none if it has ended. One that is refused will say so itself.
     fn memory(&self, setup: &Setup) -> Result<u64, RunError> {
-        if RunDirectory::exists(&self.path) && self.outcome()?.is_some() {
+        if RunDirectory::exists(&self.path) && self.ended()?.is_some() {
             return Ok(0);
         }
         let mut config = self.config.clone();
         config.resolve(&setup.registry, &setup.algorithms)?;
-        runtime::memory_bytes(setup, &config)
+        match runtime::memory_bytes(setup, &config) {
+            Err(error) if error.is_of_run() => Ok(0),
+            bytes => bytes,
+        }
     }
 
     /// Refuses to go on with a run that is not this job's.
@@ -97,6 +124,39 @@ impl Job {
         let mean_return = returns.last().map_or(f64::NAN, |&(_, mean)| mean);
         let seconds = seconds_taken(&self.path)?;
         Ok(Some(Outcome { finished, env_steps: saved, mean_return, seconds }))
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// Its run reached its goal.
+    Reached(Outcome),
+    /// Its run was told to stop before.
+    Stopped(Outcome),
+    /// It was not begun, because another one was told to stop.
+    Waiting,
+    /// Its run failed, for a reason of its own.
+    Failed(Failure),
+}
+
+impl Ended {
+    /// What the run gave, if it reached its goal or was told to stop.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Reached(outcome) | Self::Stopped(outcome) => Some(outcome),
+            Self::Waiting | Self::Failed(_) => None,
+        }
+    }
+
+    /// Why the run failed, if it did.
+    pub fn failure(&self) -> Option<&Failure> {
+        if let Self::Failed(failure) = self { Some(failure) } else { None }
+    }
+
+    /// Whether nothing is left to do: it reached its goal, or never will.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Reached(_) | Self::Failed(_))
     }
 }
 
@@ -153,17 +213,17 @@ pub fn seconds_taken(path: &Path) -> Result<f64, RunError> {
 
 /// Does jobs side by side, at most `at_once` of them and as many as the memory has room for, on `cores` threads in all; in
 /// lockstep mode that changes no result.
-/// Once one is told to stop no other one is begun: those have no outcome.
+/// Once one is told to stop no other one is begun. One that fails by itself stops no other one.
 ///
 /// # Errors
-/// The first failed job's error, after those under way have ended.
+/// The first error that is not of one run alone, after those under way have ended.
 pub fn work_all<'a>(
     setup: &Setup,
     jobs: &[Job],
     cores: usize,
     at_once: usize,
     observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
-) -> Result<Vec<Option<Outcome>>, RunError> {
+) -> Result<Vec<Ended>, RunError> {
     work_all_then(setup, jobs, cores, at_once, observe, &|_| Ok(()))
 }
 
@@ -178,14 +238,14 @@ pub fn work_all_then<'a>(
     at_once: usize,
     observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
     done: &(dyn Fn(usize) -> Result<(), RunError> + Sync),
-) -> Result<Vec<Option<Outcome>>, RunError> {
+) -> Result<Vec<Ended>, RunError> {
     let at_once = at_once.clamp(1, jobs.len().max(1));
     let threads = (cores / at_once).max(1);
     let stopped = AtomicBool::new(false);
     let memory = Memory::new(memory::available());
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..jobs.len()).collect());
-    let outcomes: Mutex<Vec<Option<Result<Outcome, RunError>>>> =
-        Mutex::new(jobs.iter().map(|_| None).collect());
+    let ended: Mutex<Vec<Result<Ended, RunError>>> =
+        Mutex::new(jobs.iter().map(|_| Ok(Ended::Waiting)).collect());
     thread::scope(|scope| {
         for _ in 0..at_once {
             scope.spawn(|| {
@@ -195,30 +255,26 @@ pub fn work_all_then<'a>(
                     let mut job = jobs[index].clone();
                     job.config.runtime.threads = threads;
                     let needed = if at_once > 1 { job.memory(setup) } else { Ok(0) };
-                    let mut outcome = needed.and_then(|needed| {
+                    let worked = needed.and_then(|needed| {
                         let _room = memory.wait_for(needed);
                         job.work(setup, observe(&job))
                     });
-                    let mut goes_on = outcome.as_ref().is_ok_and(|outcome| outcome.env_steps >= job.goal());
-                    if let (true, Err(error)) = (goes_on, done(index)) {
-                        outcome = Err(error);
-                        goes_on = false;
-                    }
-                    if !goes_on {
+                    let worked = worked.and_then(|ended| {
+                        if matches!(ended, Ended::Reached(_)) {
+                            done(index).map(|()| ended)
+                        } else {
+                            Ok(ended)
+                        }
+                    });
+                    if !worked.as_ref().is_ok_and(Ended::is_settled) {
                         stopped.store(true, Ordering::Relaxed);
                     }
-                    lock(&outcomes)[index] = Some(outcome);
+                    lock(&ended)[index] = worked;
                 }
             });
         }
     });
-    std::mem::take(&mut *lock(&outcomes)).into_iter().map(Option::transpose).collect()
-}
-
-/// The outcomes of jobs if every one has reached its goal.
-pub fn complete(jobs: &[Job], outcomes: Vec<Option<Outcome>>) -> Option<Vec<Outcome>> {
-    let reached = |(job, outcome): (&Job, Option<Outcome>)| outcome.filter(|o| o.env_steps >= job.goal());
-    jobs.iter().zip(outcomes).map(reached).collect()
+    std::mem::take(&mut *lock(&ended)).into_iter().collect()
 }
 
 /// Memory that jobs side by side share: one that does not fit beside the others waits for them.

@@ -25,7 +25,8 @@ use std::sync::Mutex;
 pub use file::{Entry, Measured, Side, SuiteFile, Wanted};
 pub use reference::{Reference, SeedScore};
 
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Ended, Job};
+use crate::run::Failure;
 use crate::setup::Setup;
 use crate::sinks::Sink;
 use crate::{RunError, bench};
@@ -90,20 +91,21 @@ impl Suite {
         self.file.entries.iter().map(standing).collect()
     }
 
-    /// Trains and measures the entries of some names that are not done. False if it was told to stop.
+    /// Trains and measures the entries of some names that are not done. Gives the runs that failed, by name, or none if it was
+    /// told to stop. An entry with such a run stays undone.
     ///
     /// Entries that are measured for speed run alone, one seed after the other, on all cores; the seeds of all others
     /// share the cores.
     ///
     /// # Errors
-    /// If no entry has such a name, or a run fails.
+    /// If no entry has such a name, or the first error that is not of one run alone.
     pub fn run<'a>(
         &self,
         setup: &Setup,
         only: Option<&str>,
         cores: usize,
         observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
-    ) -> Result<bool, RunError> {
+    ) -> Result<Option<Vec<(String, Failure)>>, RunError> {
         let standings = self.standings(setup)?;
         let chosen: Vec<&Standing<'_>> =
             standings.iter().filter(|s| file::matches(only, &s.entry.name)).collect();
@@ -118,18 +120,16 @@ impl Suite {
         let missing: Vec<&Entry> = chosen.iter().filter(|s| !s.is_current).map(|s| s.entry).collect();
         let (alone, shared): (Vec<&Entry>, Vec<&Entry>) =
             missing.into_iter().partition(|entry| entry.run == Side::Alone);
-        if !self.train(setup, &shared, cores, cores, observe)? {
-            return Ok(false);
-        }
+        let Some(mut failed) = self.train(setup, &shared, cores, cores, observe)? else { return Ok(None) };
         for entry in alone {
-            if !self.train(setup, &[entry], cores, 1, observe)? {
-                return Ok(false);
-            }
+            let Some(more) = self.train(setup, &[entry], cores, 1, observe)? else { return Ok(None) };
+            failed.extend(more);
         }
-        Ok(true)
+        Ok(Some(failed))
     }
 
-    /// Trains the seeds of entries and records each entry as soon as its last one ends. False if told to stop.
+    /// Trains the seeds of entries and records each entry as soon as its last one ends. Gives those that failed; none if told
+    /// to stop.
     fn train<'a>(
         &self,
         setup: &Setup,
@@ -137,7 +137,7 @@ impl Suite {
         cores: usize,
         at_once: usize,
         observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
-    ) -> Result<bool, RunError> {
+    ) -> Result<Option<Vec<(String, Failure)>>, RunError> {
         let mut jobs = Vec::new();
         let mut entry_of = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -159,8 +159,15 @@ impl Suite {
             };
             if is_last { self.record(setup, entries[index], together) } else { Ok(()) }
         };
-        let outcomes = jobs::work_all_then(setup, &jobs, cores, at_once, observe, &done)?;
-        Ok(jobs::complete(&jobs, outcomes).is_some())
+        let ended = jobs::work_all_then(setup, &jobs, cores, at_once, observe, &done)?;
+        if !ended.iter().all(Ended::is_settled) {
+            return Ok(None);
+        }
+        let failed = jobs.into_iter().zip(ended).filter_map(|(job, ended)| match ended {
+            Ended::Failed(failure) => Some((job.name, failure)),
+            _ => None,
+        });
+        Ok(Some(failed.collect()))
     }
 
     /// Measures an entry's finished runs and writes its reference.

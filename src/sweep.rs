@@ -18,7 +18,8 @@ pub use search::{Parameter, Range, Trial};
 use crate::RunError;
 use crate::config::{self, MadeBy, RunConfig, read_table};
 use crate::error::AtPath;
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Ended, Job};
+use crate::run::Failure;
 use crate::run::directory::write_atomically;
 use crate::score::{self, Measure};
 use crate::setup::Setup;
@@ -38,6 +39,8 @@ struct Candidate {
     /// Environment steps that it was last brought to, and the score of each seed there.
     steps: u64,
     scores: Vec<Option<f64>>,
+    /// Why it failed, if one of its runs did: the first one's reason.
+    failure: Option<Failure>,
 }
 
 impl Candidate {
@@ -60,8 +63,10 @@ impl Candidate {
 
 /// Runs a sweep in a directory, or goes on with it, and writes its tables and plots. None if it was told to stop.
 ///
+/// A trial that fails by itself is reported as failed, and the rest goes on.
+///
 /// # Errors
-/// If the directory holds another sweep, a trial's configuration is broken, or a run fails.
+/// If the directory holds another sweep, a trial's configuration is broken, or the first error that is not of one run alone.
 pub fn run<'a>(
     setup: &Setup,
     file: &SweepFile,
@@ -76,10 +81,14 @@ pub fn run<'a>(
     let mut active: Vec<usize> = (0..candidates.len()).collect();
     for (rung, &until) in rungs.iter().enumerate() {
         let jobs: Vec<Job> = active.iter().flat_map(|&index| candidates[index].jobs(file, until)).collect();
-        let outcomes = jobs::work_all(setup, &jobs, cores, cores, observe)?;
-        if jobs::complete(&jobs, outcomes).is_none() {
+        let ended = jobs::work_all(setup, &jobs, cores, cores, observe)?;
+        if !ended.iter().all(Ended::is_settled) {
             return Ok(None);
         }
+        for (&index, ended) in active.iter().zip(ended.chunks(file.seeds as usize)) {
+            candidates[index].failure = ended.iter().find_map(Ended::failure).cloned();
+        }
+        active.retain(|&index| candidates[index].failure.is_none());
         for &index in &active {
             let candidate = &mut candidates[index];
             candidate.steps = until;
@@ -119,7 +128,7 @@ fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candid
         config.resolve(&setup.registry, &setup.algorithms).map_err(named)?;
         config.made_by = Some(MadeBy::this_program(&config)?);
         let path = path.join(format!("trial_{:0width$}", trial.number));
-        Ok(Candidate { trial, path, config, steps: 0, scores: Vec::new() })
+        Ok(Candidate { trial, path, config, steps: 0, scores: Vec::new(), failure: None })
     };
     trials.into_iter().map(candidate).collect()
 }

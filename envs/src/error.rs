@@ -175,6 +175,20 @@ pub enum EnvError {
 }
 
 impl EnvError {
+    /// The same error of a batch whose rows begin at `first` of a larger one, such as a run's.
+    #[must_use]
+    pub fn offset(mut self, first: usize) -> Self {
+        match &mut self {
+            Self::InvalidAction { row, .. }
+            | Self::MaskedAction { row, .. }
+            | Self::StepAfterEnd { row }
+            | Self::NotANumber { row, .. }
+            | Self::NoLegalAction { row, .. } => *row += first,
+            _ => {}
+        }
+        self
+    }
+
     /// The same error, of the environment of this id where it names none.
     pub(crate) fn named(mut self, id: &str) -> Self {
         if let Self::NotANumber { env, .. } | Self::NoLegalAction { env, .. } = &mut self

@@ -18,7 +18,6 @@ mod runs;
 mod suite;
 mod sweep;
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -58,7 +57,7 @@ pub fn main(setup: &Setup) -> ExitCode {
         Err(RunError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             let code = if matches!(error, RunError::Config(_)) { 2 } else { 1 };
-            let _ = writeln!(io::stderr(), "error: {}", chain(&error));
+            let _ = writeln!(io::stderr(), "error: {}", error.chain());
             ExitCode::from(code)
         }
     }
@@ -108,15 +107,9 @@ fn completed(setup: &Setup) -> Result<clap::Command, RunError> {
     Ok(Cli::command().mut_subcommand("train", of_training).mut_subcommand("network", of_training))
 }
 
-/// The whole chain of an error: what failed, and why.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
+/// Says on standard error what failed of several things, while the others did what they were asked to.
+pub(crate) fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "error: {text}");
 }
 
 /// Prints to standard output.

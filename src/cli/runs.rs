@@ -6,15 +6,16 @@ use serde::Serialize;
 
 use super::args::{EvalArgs, ResumeArgs, TrainArgs};
 use super::progress::{self, Display};
-use super::{Ending, say, say_json};
+use super::{Ending, complain, say, say_json};
 use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
 use crate::evaluate::{EvalOptions, evaluate};
 use crate::experiment::{self, SeedRun};
+use crate::jobs::Ended;
 use crate::memory;
 use crate::presets;
 use crate::run::RunDirectory;
-use crate::runtime::{self, Outcome, Setup};
+use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
 
 /// What a training command prints with `--json`.
@@ -46,8 +47,8 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
         display.note(&format!("a full replay buffer takes {needed}; {available} of memory are available"));
     }
     let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
-    let outcomes = experiment::train(setup, &config, &path, &runs, &observe)?;
-    report(&pairs(runs, outcomes), &path, args.json)
+    let ended = experiment::train(setup, &config, &path, &runs, &observe)?;
+    report(&pairs(runs, ended), &path, args.json)
 }
 
 pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
@@ -103,8 +104,8 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
     if experiment::is_experiment(&args.run) {
         let (config, runs) = experiment::open(&args.run)?;
         let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
-        let outcomes = experiment::resume(setup, &args.run, args.threads, &observe)?;
-        return report(&pairs(runs, outcomes), &args.run, args.json);
+        let ended = experiment::resume(setup, &args.run, args.threads, &observe)?;
+        return report(&pairs(runs, ended), &args.run, args.json);
     }
     let (_, config) = RunDirectory::open(&args.run)?;
     if let Some(reason) = config.made_by.as_ref().and_then(|made_by| made_by.inexact.as_ref()) {
@@ -114,17 +115,26 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
     let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
     experiment::draw_curve(setup, &args.run, &config)?;
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
-    report(&[(run, Some(outcome))], &args.run, args.json)
+    let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
+    report(&[(run, ended)], &args.run, args.json)
 }
 
-fn pairs(runs: Vec<SeedRun>, outcomes: Vec<Option<Outcome>>) -> Vec<(SeedRun, Option<Outcome>)> {
-    runs.into_iter().zip(outcomes).collect()
+fn pairs(runs: Vec<SeedRun>, ended: Vec<Ended>) -> Vec<(SeedRun, Ended)> {
+    runs.into_iter().zip(ended).collect()
 }
 
-fn report(runs: &[(SeedRun, Option<Outcome>)], path: &Path, json: bool) -> Result<Ending, RunError> {
-    let finished = runs.iter().all(|(_, outcome)| outcome.as_ref().is_some_and(|outcome| outcome.finished));
-    let ending = if finished { Ending::Success } else { Ending::Interrupted };
-    let begun = || runs.iter().filter_map(|(run, outcome)| Some((run, outcome.as_ref()?)));
+fn report(runs: &[(SeedRun, Ended)], path: &Path, json: bool) -> Result<Ending, RunError> {
+    let settled = runs.iter().all(|(_, ended)| ended.is_settled());
+    let mut ending = if settled { Ending::Success } else { Ending::Interrupted };
+    for (run, failure) in runs.iter().filter_map(|(run, ended)| Some((run, ended.failure()?))) {
+        let (seed, run) = (run.seed, run.path.display());
+        complain(format_args!(
+            "seed {seed} failed after {} steps: {}; `agon resume {run}` tries again from its last checkpoint",
+            failure.env_steps, failure.reason
+        ));
+        ending = if settled { Ending::Failure } else { ending };
+    }
+    let begun = || runs.iter().filter_map(|(run, ended)| Some((run, ended.outcome()?)));
     if json {
         let summaries: Vec<Summary<'_>> = begun()
             .map(|(run, outcome)| Summary {
@@ -155,7 +165,7 @@ fn report(runs: &[(SeedRun, Option<Outcome>)], path: &Path, json: bool) -> Resul
             duration(outcome.seconds),
         ))?;
     }
-    if !finished {
+    if !settled {
         say(format_args!("continue with: agon resume {}", path.display()))?;
     }
     say(format_args!("run: {}", path.display()))?;

@@ -2,7 +2,7 @@
 
 use super::args::SuiteArgs;
 use super::progress::{self, Display};
-use super::{Ending, say};
+use super::{Ending, complain, say};
 use crate::RunError;
 use crate::config::available_threads;
 use crate::jobs::Job;
@@ -11,20 +11,23 @@ use crate::suite::{Standing, Suite};
 
 pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError> {
     let suite = Suite::load(setup, &args.file)?;
-    let mut complete = true;
+    let mut failed = Some(Vec::new());
     if !args.table {
         progress::handle_interrupts()?;
         let display = Display::of_many(false);
         let observe = |job: &Job| display.of_run(job.name.clone());
-        complete = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
+        failed = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
     }
     suite.report(setup)?;
     for standing in suite.standings(setup)? {
         say(line(&standing))?;
     }
     say(format_args!("table: {}", suite.document().display()))?;
-    if complete {
-        return Ok(Ending::Success);
+    if let Some(failed) = failed {
+        for (name, failure) in &failed {
+            complain(format_args!("{name}: failed after {} steps: {}", failure.env_steps, failure.reason));
+        }
+        return Ok(if failed.is_empty() { Ending::Success } else { Ending::Failure });
     }
     say(format_args!("stopped; continue with: agon suite {}", args.file.display()))?;
     Ok(Ending::Interrupted)

@@ -23,9 +23,13 @@ pub(super) fn sweep(setup: &Setup, args: &SweepArgs) -> Result<Ending, RunError>
         }
         return Ok(Ending::Interrupted);
     };
+    // Some trials of a search may fail; only one that found nothing has failed itself.
+    let ending = if report.succeeded().next().is_some() { Ending::Success } else { Ending::Failure };
     if args.json {
-        return say_json(&report);
+        say_json(&report)?;
+        return Ok(ending);
     }
     say(format_args!("score: {}\n\n{}\n", report.metric.label(), report.table()))?;
-    say(format_args!("sweep: {} (trials.csv, table.md, best.svg, score_over_*.svg)", path.display()))
+    say(format_args!("sweep: {} (trials.csv, table.md, best.svg, score_over_*.svg)", path.display()))?;
+    Ok(ending)
 }

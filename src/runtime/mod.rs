@@ -27,10 +27,10 @@ use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
 use crate::memory;
 use crate::policy;
-use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, RunState};
 use crate::run::chunks::ChunkFiles;
 use crate::run::window::MetricsWindow;
+use crate::run::{Failure, RunDirectory};
 pub use crate::setup::Setup;
 use crate::sinks::{Beginning, CsvLog, Sink, Sinks, TensorBoard, watch};
 pub use crate::sinks::{Outcome, Progress, RECENT_EPISODES};
@@ -140,6 +140,7 @@ pub fn resume_from(
 ) -> Result<Outcome, RunError> {
     let (run, mut config) = RunDirectory::open(path)?;
     let _lock = run.lock()?;
+    Failure::clear(path)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
     if let Some(threads) = threads {
         config.runtime.threads = threads;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use agon_agents::Fragment;
 use agon_agents::environment_loop::{EnvironmentLoop, SavedLoop};
+use agon_agents::{AgentError, Fragment};
 use agon_envs::{EnvSpec, Pcg64, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,11 @@ impl Shard {
         let before = self.fragments * fragment.shape.num_steps as u64 * run_envs;
         fragment.shard = self.index;
         fragment.policy_version = acting.version;
-        self.acting.fill(fragment, &*acting.policy, before, run_envs)?;
+        let first = self.index * self.acting.simulator.num_rows();
+        self.acting.fill(fragment, &*acting.policy, before, run_envs).map_err(|error| match error {
+            AgentError::Environment(error) => AgentError::Environment(error.offset(first)),
+            other => other,
+        })?;
         self.fragments += 1;
         fragment.news.clear();
         self.acting.simulator.visit_statistics(&mut |statistics| fragment.news.push(statistics.take_news()));

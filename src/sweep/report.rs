@@ -22,7 +22,7 @@ pub struct SweepReport {
     pub metric: Measure,
     /// The settings that were searched.
     pub parameters: Vec<String>,
-    /// The trials, those that were trained longest first and the best of them before the others.
+    /// The trials, those that were trained longest first and the best of them before the others; those that failed last.
     pub trials: Vec<TrialRow>,
 }
 
@@ -34,6 +34,8 @@ pub enum Status {
     Finished,
     /// It was stopped at a rung.
     Stopped,
+    /// One of its runs failed.
+    Failed,
 }
 
 /// A trial of a report.
@@ -45,8 +47,10 @@ pub struct TrialRow {
     pub values: Vec<toml::Value>,
     /// Whether it was trained to its end.
     pub status: Status,
-    /// Environment steps that its score was taken after.
+    /// Environment steps that its score was taken after, or that it had taken when it failed.
     pub env_steps: u64,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
     /// The mean score over seeds; none if a seed has no score.
     pub score: Option<f64>,
     /// The score of each seed.
@@ -57,24 +61,69 @@ pub struct TrialRow {
 
 impl SweepReport {
     pub(super) fn new(file: &SweepFile, candidates: &[Candidate], total: u64) -> Self {
-        let row = |candidate: &Candidate| TrialRow {
-            trial: candidate.trial.number,
-            values: candidate.trial.values.iter().map(|(_, value)| value.clone()).collect(),
-            status: if candidate.steps >= total { Status::Finished } else { Status::Stopped },
-            env_steps: candidate.steps,
-            score: Some(candidate.score()).filter(|score| score.is_finite()),
-            seeds: candidate.scores.clone(),
-            path: candidate.path.clone(),
+        let row = |candidate: &Candidate| {
+            let failure = candidate.failure.as_ref();
+            let score = Some(candidate.score()).filter(|score| score.is_finite() && failure.is_none());
+            TrialRow {
+                trial: candidate.trial.number,
+                values: candidate.trial.values.iter().map(|(_, value)| value.clone()).collect(),
+                status: match failure {
+                    Some(_) => Status::Failed,
+                    None if candidate.steps >= total => Status::Finished,
+                    None => Status::Stopped,
+                },
+                env_steps: failure.map_or(candidate.steps, |failure| failure.env_steps),
+                failure: failure.map(|failure| failure.reason.clone()),
+                score,
+                seeds: if failure.is_some() {
+                    vec![None; file.seeds as usize]
+                } else {
+                    candidate.scores.clone()
+                },
+                path: candidate.path.clone(),
+            }
         };
         let mut order: Vec<&Candidate> = candidates.iter().collect();
-        order.sort_by(|a, b| b.steps.cmp(&a.steps).then(b.score().total_cmp(&a.score())));
+        order.sort_by(|a, b| {
+            let failed = |candidate: &Candidate| candidate.failure.is_some();
+            failed(a).cmp(&failed(b)).then(b.steps.cmp(&a.steps)).then(b.score().total_cmp(&a.score()))
+        });
         let first = candidates.first().map_or(&[][..], |candidate| &candidate.trial.values);
         let parameters = first.iter().map(|(key, _)| key.clone()).collect();
         Self { metric: file.metric.clone(), parameters, trials: order.into_iter().map(row).collect() }
     }
 
-    /// The trials as a table in Markdown, the best first.
+    /// The trials that have a score, or never will for another reason than a failure.
+    pub fn succeeded(&self) -> impl Iterator<Item = &TrialRow> {
+        self.trials.iter().filter(|trial| trial.status != Status::Failed)
+    }
+
+    /// The trials that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &TrialRow> {
+        self.trials.iter().filter(|trial| trial.status == Status::Failed)
+    }
+
+    /// The trials as a table in Markdown, the best first; those that failed, with their reasons, in a table of their own.
     pub fn table(&self) -> String {
+        let mut failed: Vec<&TrialRow> = self.failed().collect();
+        if failed.is_empty() {
+            return self.table_of_scores();
+        }
+        failed.sort_by_key(|trial| trial.trial);
+        let mut header: Vec<&str> = vec!["failed trial"];
+        header.extend(self.parameters.iter().map(String::as_str));
+        header.extend(["env steps", "reason"]);
+        let row = |trial: &&TrialRow| {
+            let mut cells = vec![trial.trial.to_string()];
+            cells.extend(trial.values.iter().map(ToString::to_string));
+            cells.extend([trial.env_steps.to_string(), trial.failure.clone().unwrap_or_default()]);
+            cells
+        };
+        let failures = table(&header, &failed.iter().map(row).collect::<Vec<_>>());
+        format!("{}\n\n{failures}", self.table_of_scores())
+    }
+
+    fn table_of_scores(&self) -> String {
         let mut header: Vec<&str> = vec!["rank", "trial"];
         header.extend(self.parameters.iter().map(String::as_str));
         header.extend(["env steps", "score", "standard deviation"]);
@@ -87,7 +136,7 @@ impl SweepReport {
             cells.extend([trial.env_steps.to_string(), score(trial.score), score(spread)]);
             cells
         };
-        table(&header, &(1..).zip(&self.trials).map(row).collect::<Vec<_>>())
+        table(&header, &(1..).zip(self.succeeded()).map(row).collect::<Vec<_>>())
     }
 
     /// Writes `trials.csv` and `table.md`.
@@ -104,6 +153,7 @@ impl SweepReport {
         header.extend(self.parameters.iter().cloned());
         header.extend(["status", "env_steps", "score"].map(str::to_owned));
         header.extend((1..=seeds).map(|seed| format!("seed_{seed}")));
+        header.push("failure".to_owned());
         csv.write_record(&header).map_err(failed)?;
         let mut trials: Vec<&TrialRow> = self.trials.iter().collect();
         trials.sort_by_key(|trial| trial.trial);
@@ -112,11 +162,13 @@ impl SweepReport {
             let status = match trial.status {
                 Status::Finished => "finished",
                 Status::Stopped => "stopped",
+                Status::Failed => "failed",
             };
             let mut record = vec![trial.trial.to_string()];
             record.extend(trial.values.iter().map(ToString::to_string));
             record.extend([status.to_owned(), trial.env_steps.to_string(), number(trial.score)]);
             record.extend(trial.seeds.iter().map(|&score| number(score)));
+            record.push(trial.failure.clone().unwrap_or_default());
             csv.write_record(&record).map_err(failed)?;
         }
         csv.flush().at("cannot write", &csv_path)?;
@@ -131,9 +183,9 @@ pub(super) fn draw(file: &SweepFile, report: &SweepReport, path: &Path) -> Resul
     for (index, parameter) in file.parameters()?.iter().enumerate() {
         let numeric = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         // Scores after different numbers of steps do not compare: each rung has its colour.
-        let rungs: BTreeSet<u64> = report.trials.iter().map(|trial| trial.env_steps).collect();
+        let rungs: BTreeSet<u64> = report.succeeded().map(|trial| trial.env_steps).collect();
         let dots = |&steps: &u64| {
-            let trials = report.trials.iter().filter(|trial| trial.env_steps == steps);
+            let trials = report.succeeded().filter(|trial| trial.env_steps == steps);
             let points: Vec<(f64, f64)> =
                 trials.filter_map(|trial| Some((numeric(&trial.values[index])?, trial.score?))).collect();
             let label =
@@ -172,7 +224,7 @@ fn draw_best(file: &SweepFile, report: &SweepReport, path: &Path) -> Result<(), 
         let label = Trial { number: trial.trial, values }.to_string();
         plot::load_curve(&trial.path, XAxis::Steps, file.metric.metric(), Some(label))
     };
-    let curves = report.trials.iter().take(BEST).map(curve).collect::<Result<Vec<_>, _>>()?;
+    let curves = report.succeeded().take(BEST).map(curve).collect::<Result<Vec<_>, _>>()?;
     let options = PlotOptions {
         title: format!("{} in {}: the best trials", file.algorithm.to_uppercase(), file.env),
         y_label: file.metric.axis().to_owned(),

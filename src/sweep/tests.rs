@@ -54,8 +54,9 @@ fn halving_trains_the_better_trials_longer() {
     let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
     assert_eq!(read("trials.csv").lines().count(), 5);
     assert!(
-        read("trials.csv")
-            .starts_with("trial,agent.gamma,agent.learning_rate,status,env_steps,score,seed_1,seed_2")
+        read("trials.csv").starts_with(
+            "trial,agent.gamma,agent.learning_rate,status,env_steps,score,seed_1,seed_2,failure"
+        )
     );
     assert!(read("table.md").contains("| rank | trial |"));
     for name in ["best.svg", "score_over_agent_learning_rate.svg", "score_over_agent_gamma.svg"] {
@@ -91,6 +92,44 @@ fn a_sweep_that_was_stopped_anywhere_goes_on_to_the_same_table() {
         run_until(&file(&sparse), &path, iterations);
     }
     assert!(expected == fs::read(path.join("trials.csv")).unwrap());
+}
+
+#[test]
+fn trials_that_diverge_are_reported_and_the_rest_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let grid = FILE
+        .replace("kind = \"successive_halving\"", "kind = \"grid\"")
+        .replace("trials = 4\n", "")
+        .replace("eta = 2\n", "")
+        .replace("min_steps = 256\n", "")
+        .replace("{ kind = \"log_uniform\", low = 1e-4, high = 1e-2 }", "[1e-3, 1e30, 3e-4]");
+    let report = run_until(&file(&grid), directory.path(), usize::MAX).unwrap();
+    assert_eq!((report.succeeded().count(), report.failed().count()), (4, 2));
+    for trial in report.failed() {
+        assert_eq!(trial.values[1].as_float(), Some(1e30));
+        let reason = trial.failure.clone().unwrap();
+        assert!(reason.contains("at update"), "{reason}");
+        assert!(report.table().contains(&reason));
+    }
+    let trials = fs::read_to_string(directory.path().join("trials.csv")).unwrap();
+    assert_eq!(trials.lines().filter(|line| line.contains(",failed,")).count(), 2, "{trials}");
+    // Asked for again, nothing is tried again and the same table comes out.
+    let mut begun = 0;
+    let begun_again = Mutex::new(&mut begun);
+    let observe = |_: &Job| -> Box<dyn Sink + '_> {
+        Box::new(watch(|_| {
+            **begun_again.lock().unwrap() += 1;
+            true
+        }))
+    };
+    let again = run(&Setup::default(), &file(&grid), directory.path(), 1, &observe).unwrap().unwrap();
+    assert_eq!(again, report);
+    assert_eq!(begun, 0);
+    // By itself a failed run can be tried again: a new version of an algorithm may not fail.
+    let failed = report.failed().next().unwrap().path.join("seed_1");
+    assert!(crate::run::Failure::load(&failed).unwrap().is_some());
+    crate::runtime::resume(&Setup::default(), &failed, None, &mut |_| true).unwrap_err();
+    assert!(crate::run::Failure::load(&failed).unwrap().is_none());
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod common;
 
 mod environments;
+mod failing_runs;
 mod observers;
 mod parts;
 mod policies;

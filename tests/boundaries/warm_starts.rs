@@ -90,10 +90,10 @@ fn seeds_of_an_experiment_begin_with_one_copy_of_the_weights() {
     // The first seed is stopped, so that the second one has not begun when the original goes.
     config.runtime.threads = 1;
     let stopped = experiment::train(&setup, &config, &path, &runs, &|_| Box::new(watch(|_| false))).unwrap();
-    assert!(stopped[1].is_none());
+    assert!(stopped[1].outcome().is_none());
     fs::remove_file(&given).unwrap();
     let outcomes = experiment::resume(&setup, &path, None, &|_| Box::new(watch(|_| true))).unwrap();
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_some_and(|outcome| outcome.finished)));
+    assert!(outcomes.iter().all(|outcome| outcome.outcome().is_some_and(|outcome| outcome.finished)));
     let copy = |run: &str| fs::read(path.join(run).join("init.safetensors")).unwrap();
     assert!(
         copy("seed_1") == copy("seed_2")
