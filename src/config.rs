@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
-use agon_envs::{MakeOptions, Registry, WrapperConfig};
+use agon_envs::{EnvSpec, MakeOptions, Registry, WrapperConfig};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,21 @@ pub struct EnvConfig {
 }
 
 impl EnvConfig {
+    /// How to make `num_envs` of it for an evaluation, and whether its episodes have no other limit than the evaluation's.
+    pub(crate) fn options_with_limit(
+        &self,
+        num_envs: usize,
+        spec: &EnvSpec,
+        limit: u32,
+    ) -> (MakeOptions, bool) {
+        let mut options = self.options(num_envs);
+        let endless = options.max_episode_steps.unwrap_or(spec.time_limit()).is_none();
+        if endless {
+            options.max_episode_steps = Some(Some(limit));
+        }
+        (options, endless)
+    }
+
     /// How to make `num_envs` of it.
     pub fn options(&self, num_envs: usize) -> MakeOptions {
         let max_episode_steps = self.max_episode_steps.map(|limit| (limit > 0).then_some(limit));
@@ -128,11 +143,16 @@ pub struct EvalConfig {
     pub episodes: usize,
     /// Whether the policy acts as in training instead of taking its best action.
     pub stochastic: bool,
+    /// Steps after which an episode is cut where the environment has no time limit: a policy may never reach an end.
+    pub max_episode_steps: u32,
 }
+
+/// Steps after which an evaluation cuts an episode that has no other limit.
+pub const EVALUATION_LIMIT: u32 = 100_000;
 
 impl Default for EvalConfig {
     fn default() -> Self {
-        Self { every: 0, episodes: 20, stochastic: false }
+        Self { every: 0, episodes: 20, stochastic: false, max_episode_steps: EVALUATION_LIMIT }
     }
 }
 
@@ -278,6 +298,9 @@ impl RunConfig {
         }
         if self.eval.episodes == 0 {
             return wrong("eval.episodes", "at least 1", &self.eval.episodes);
+        }
+        if self.eval.max_episode_steps == 0 {
+            return wrong("eval.max_episode_steps", "at least 1", &0);
         }
         self.instruction_set()?;
         Ok(())

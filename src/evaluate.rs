@@ -1,15 +1,16 @@
 //! Evaluation: a run's policy in environments and with seeds that training never saw.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Moments;
-use agon_envs::{Pcg64, Registry, check};
+use agon_envs::{Pcg64, Registry, VectorInfo, check};
 
 use crate::acting::{Acting, fit, set_statistics};
-use crate::config::{EnvConfig, RunConfig};
+use crate::config::{EVALUATION_LIMIT, EnvConfig, RunConfig};
 use crate::policy::{self, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
@@ -30,11 +31,19 @@ pub struct EvalOptions {
     /// Whether to take the best checkpoint instead of the newest: that of the best evaluation if there were any in
     /// training, else that of the highest mean return.
     pub best: bool,
+    /// Steps after which an episode is cut where the environment has no time limit.
+    pub max_episode_steps: u32,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { episodes: 100, seed: None, stochastic: false, best: false }
+        Self {
+            episodes: 100,
+            seed: None,
+            stochastic: false,
+            best: false,
+            max_episode_steps: EVALUATION_LIMIT,
+        }
     }
 }
 
@@ -52,17 +61,23 @@ pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Eva
     let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
     let mut probe = setup.registry.make(&card.env.id, &card.env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
-    play(&setup.registry, &card.env, trained.acting(), options.episodes, seed, options.stochastic)
+    let episodes = Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps };
+    let played =
+        play(&setup.registry, &card.env, trained.acting(), &episodes, options.stochastic, &mut || false)?;
+    played.ok_or_else(|| RunError::Config("the evaluation was stopped".to_owned()))
 }
 
-/// The evaluation that is due at a step of training.
+/// The evaluation that is due at a step of training; none if it was told to stop.
 pub(crate) fn during_training(
     registry: &Registry,
     config: &RunConfig,
     acting: &Acting,
-) -> Result<Evaluation, RunError> {
+    is_stopped: &mut dyn FnMut() -> bool,
+) -> Result<Option<Evaluation>, RunError> {
+    let RunConfig { eval, .. } = config;
     let seed = streams::evaluation_at(config.seed, acting.env_steps);
-    play(registry, &config.env, acting, config.eval.episodes, seed, config.eval.stochastic)
+    let episodes = Episodes { count: eval.episodes, seed, max_steps: eval.max_episode_steps };
+    play(registry, &config.env, acting, &episodes, eval.stochastic, is_stopped)
 }
 
 /// The mean return of random legal actions.
@@ -73,91 +88,170 @@ pub(crate) fn random_play(
     seed: u64,
 ) -> Result<f64, RunError> {
     let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[2]));
-    let played = run_episodes(registry, env, &[], episodes, seed, &mut |acting| {
+    let episodes = Episodes { count: episodes, seed, max_steps: EVALUATION_LIMIT };
+    let played = episodes.play(registry, env, &[], &mut || false, &mut |acting| {
         let EnvironmentLoop { simulator, now, actions, .. } = acting;
         check::random_actions(simulator, now, &mut rng, actions)?;
         Ok(simulator.step(actions, now)?)
     })?;
-    Ok(stats::mean(&played.returns))
+    Ok(played.map_or(f64::NAN, |played| stats::mean(&played.returns())))
 }
 
-/// Plays episodes with a policy, in fresh environments of the given seed.
+/// Plays episodes with a policy, in fresh environments.
 fn play(
     registry: &Registry,
     env: &EnvConfig,
     acting: &Acting,
-    episodes: usize,
-    seed: u64,
+    episodes: &Episodes,
     stochastic: bool,
-) -> Result<Evaluation, RunError> {
+    is_stopped: &mut dyn FnMut() -> bool,
+) -> Result<Option<Evaluation>, RunError> {
     let mode = if stochastic { ActMode::Explore } else { ActMode::Deterministic };
-    let played = run_episodes(registry, env, &acting.statistics, episodes, seed, &mut |environments| {
+    let played = episodes.play(registry, env, &acting.statistics, is_stopped, &mut |environments| {
         Ok(environments.tick(&*acting.policy, acting.env_steps, mode)?)
     })?;
-    let Played { returns, lengths, metrics, names } = played;
-    let of_metric = |(i, name): (usize, String)| {
-        let values = metrics.iter().skip(i).step_by(metrics.len() / returns.len());
-        (name, stats::mean(&values.copied().collect::<Vec<_>>()))
-    };
-    Ok(Evaluation {
-        env_steps: acting.env_steps,
-        episodes: returns.len(),
-        mean_return: stats::mean(&returns),
-        std_return: if returns.len() > 1 { stats::sample_std(&returns) } else { 0.0 },
-        min_return: returns.iter().copied().fold(f64::INFINITY, f64::min),
-        max_return: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        mean_length: stats::mean(&lengths),
-        env_metrics: names.into_iter().enumerate().map(of_metric).collect(),
-        returns,
-    })
+    Ok(played.map(|played| played.evaluation(acting.env_steps)))
+}
+
+/// Which episodes are played.
+struct Episodes {
+    /// How many, of environments.
+    count: usize,
+    seed: u64,
+    /// Steps after which one is cut that has no other limit.
+    max_steps: u32,
+}
+
+/// What one agent did in one episode of its environment.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    episode_return: f64,
+    length: u32,
 }
 
 /// Episodes that have been played.
 struct Played {
-    /// `[episodes]`.
-    returns: Vec<f64>,
-    /// `[episodes]`.
-    lengths: Vec<f64>,
-    /// `[episodes, M]`: the environment's own metrics.
+    /// `[episodes, agents]`.
+    parts: Vec<Part>,
+    /// `[episodes, agents, M]`: the environment's own metrics.
     metrics: Vec<f64>,
     /// `[M]`.
     names: Vec<String>,
+    /// `[agents]`, or empty.
+    teams: Vec<String>,
+    agents: usize,
+    /// The evaluation's own limit, where there is no other.
+    limit: Option<u32>,
 }
 
-/// Plays `count` episodes, which `tick` acts in.
-///
-/// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
-fn run_episodes(
-    registry: &Registry,
-    env: &EnvConfig,
-    statistics: &[Moments],
-    count: usize,
-    seed: u64,
-    tick: &mut dyn FnMut(&mut EnvironmentLoop) -> Result<(), RunError>,
-) -> Result<Played, RunError> {
-    let num_envs = count.min(MAX_ENVS);
-    let mut simulator = registry.make(&env.id, &env.options(num_envs))?;
-    set_statistics(&mut simulator, statistics, true);
-    let num_rows = simulator.num_rows();
-    let mut quotas: Vec<usize> = (0..num_rows).map(|i| count.saturating_sub(i).div_ceil(num_rows)).collect();
-    let mut now = simulator.new_batch();
-    simulator.reset(seed, &mut now)?;
-    let names = simulator.info().metrics.clone();
-    let rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1]));
-    let mut acting = EnvironmentLoop::new(simulator, now, rng);
-    let mut played = Played { returns: Vec::new(), lengths: Vec::new(), metrics: Vec::new(), names };
-    while played.returns.len() < count {
-        tick(&mut acting)?;
-        let width = played.names.len();
-        for (i, ended) in acting.now.episodes.iter().enumerate() {
-            let quota = &mut quotas[ended.row as usize];
-            if *quota > 0 {
-                *quota -= 1;
-                played.returns.push(ended.episode_return);
-                played.lengths.push(f64::from(ended.episode_length));
-                played.metrics.extend_from_slice(&acting.now.episode_metrics[i * width..(i + 1) * width]);
-            }
+impl Played {
+    /// `[episodes]`: means over agents.
+    fn returns(&self) -> Vec<f64> {
+        let mean =
+            |parts: &[Part]| parts.iter().map(|part| part.episode_return).sum::<f64>() / self.agents as f64;
+        self.parts.chunks(self.agents).map(mean).collect()
+    }
+
+    /// `[episodes]`: of the agent that went on longest.
+    fn lengths(&self) -> Vec<f64> {
+        let longest = |parts: &[Part]| f64::from(parts.iter().map(|part| part.length).max().unwrap_or(0));
+        self.parts.chunks(self.agents).map(longest).collect()
+    }
+
+    /// The mean return of the agents that fit, added up in each episode.
+    fn sum_of(&self, fits: impl Fn(usize) -> bool) -> f64 {
+        let of_agents = self.parts.iter().enumerate().filter(|(i, _)| fits(i % self.agents));
+        let episodes = (self.parts.len() / self.agents) as f64;
+        of_agents.map(|(_, part)| part.episode_return).sum::<f64>() / episodes
+    }
+
+    fn teams(&self) -> BTreeMap<String, f64> {
+        let team_of = |agent: usize| self.teams.get(agent).map_or("all", String::as_str);
+        let agents = if self.agents > 1 { 0..self.agents } else { 0..0 };
+        agents
+            .map(|agent| (team_of(agent).to_owned(), self.sum_of(|other| team_of(other) == team_of(agent))))
+            .collect()
+    }
+
+    fn evaluation(&self, env_steps: u64) -> Evaluation {
+        let (returns, lengths) = (self.returns(), self.lengths());
+        let of_metric = |(i, name): (usize, &String)| {
+            let values: Vec<f64> = self.metrics.iter().skip(i).step_by(self.names.len()).copied().collect();
+            (name.clone(), stats::mean(&values))
+        };
+        let agents = if self.agents > 1 { 0..self.agents } else { 0..0 };
+        Evaluation {
+            env_steps,
+            episodes: returns.len(),
+            cut: lengths.iter().filter(|&&length| Some(length as u32) == self.limit).count(),
+            mean_return: stats::mean(&returns),
+            std_return: if returns.len() > 1 { stats::sample_std(&returns) } else { 0.0 },
+            min_return: returns.iter().copied().fold(f64::INFINITY, f64::min),
+            max_return: returns.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mean_length: stats::mean(&lengths),
+            agents: agents.map(|agent| self.sum_of(|other| other == agent)).collect(),
+            teams: self.teams(),
+            env_metrics: self.names.iter().enumerate().map(of_metric).collect(),
+            returns,
         }
     }
-    Ok(played)
+}
+
+impl Episodes {
+    /// Plays them, acted in by `tick`; none if told to stop.
+    ///
+    /// Each environment plays a fixed number of them: taking whichever end first would favour short ones.
+    fn play(
+        &self,
+        registry: &Registry,
+        env: &EnvConfig,
+        statistics: &[Moments],
+        is_stopped: &mut dyn FnMut() -> bool,
+        tick: &mut dyn FnMut(&mut EnvironmentLoop) -> Result<(), RunError>,
+    ) -> Result<Option<Played>, RunError> {
+        let Self { count, seed, max_steps } = *self;
+        let num_envs = count.min(MAX_ENVS);
+        let (options, endless) = env.options_with_limit(num_envs, registry.get(&env.id)?, max_steps);
+        let mut simulator = registry.make(&env.id, &options)?;
+        set_statistics(&mut simulator, statistics, true);
+        let mut now = simulator.new_batch();
+        simulator.reset(seed, &mut now)?;
+        let VectorInfo { metrics: names, teams, num_agents: agents, .. } = simulator.info().clone();
+        let rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[1]));
+        let width = names.len();
+        // Of the episode under way in each environment: who has ended, and their metrics.
+        let mut parts: Vec<Option<Part>> = vec![None; num_envs * agents];
+        let mut metrics = vec![0.0; parts.len() * width];
+        let mut quotas: Vec<usize> =
+            (0..num_envs).map(|env| count.saturating_sub(env).div_ceil(num_envs)).collect();
+        let limit = endless.then_some(max_steps);
+        let mut played = Played { parts: Vec::new(), metrics: Vec::new(), names, teams, agents, limit };
+        let mut acting = EnvironmentLoop::new(simulator, now, rng);
+        while played.parts.len() < count * agents {
+            if is_stopped() {
+                return Ok(None);
+            }
+            tick(&mut acting)?;
+            for (i, ended) in acting.now.episodes.iter().enumerate() {
+                let row = ended.row as usize;
+                parts[row] =
+                    Some(Part { episode_return: ended.episode_return, length: ended.episode_length });
+                let own = &acting.now.episode_metrics[i * width..(i + 1) * width];
+                metrics[row * width..(row + 1) * width].copy_from_slice(own);
+                let env = row / agents;
+                let rows = env * agents..(env + 1) * agents;
+                // An agent that ended waits for its environment's others.
+                let Some(whole) = parts[rows.clone()].iter().copied().collect::<Option<Vec<Part>>>() else {
+                    continue;
+                };
+                parts[rows.clone()].fill(None);
+                if quotas[env] > 0 {
+                    quotas[env] -= 1;
+                    played.parts.extend(whole);
+                    played.metrics.extend_from_slice(&metrics[rows.start * width..rows.end * width]);
+                }
+            }
+        }
+        Ok(Some(played))
+    }
 }

@@ -193,6 +193,10 @@ impl Sink for Until<'_> {
         Ok(if reached { Signal::Stop } else { wish })
     }
 
+    fn poll(&mut self) -> Signal {
+        self.sink.poll()
+    }
+
     fn save(&mut self) -> Result<Vec<u8>, RunError> {
         self.sink.save()
     }

@@ -11,8 +11,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use agon::RunError;
 use agon::evaluate::{EvalOptions, evaluate};
 use agon::runtime::{self, Setup};
+use agon::sinks::{Progress, Signal, Sink};
 
 const TRAINING: [&str; 3] = ["model.safetensors", "metrics.csv", "episodes.csv"];
 const EVALUATIONS: &str = "evaluations.csv";
@@ -96,4 +98,74 @@ fn the_best_checkpoint_is_that_of_the_best_evaluation() {
     let options = EvalOptions { episodes: 1, best: true, ..EvalOptions::default() };
     let evaluation = evaluate(&Setup::default(), directory.path(), &options).unwrap();
     assert_eq!(evaluation.env_steps as f64, best.1, "{table}");
+}
+
+#[test]
+fn episodes_are_those_of_environments_whatever_their_agents() {
+    let directory = tempfile::tempdir().unwrap();
+    train("ppo", &[&common::PPO[..], &["env.id=SimpleTag-v3"]].concat(), 2, directory.path());
+    let evaluated = |episodes| {
+        let options = EvalOptions { episodes, ..EvalOptions::default() };
+        evaluate(&Setup::default(), directory.path(), &options).unwrap()
+    };
+    let (three, four) = (evaluated(3), evaluated(4));
+    assert_eq!((three.returns.len(), four.returns.len()), (3, 4));
+    // The environments of the same seed play the same episodes, and one more.
+    assert_eq!(three.returns, four.returns[..3]);
+    for evaluation in [&three, &four] {
+        let (agents, teams) = (&evaluation.agents, &evaluation.teams);
+        assert_eq!((agents.len(), teams.len()), (4, 2));
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * a.abs().max(1.0);
+        assert!(close(agents[..3].iter().sum(), teams["adversary"]) && close(agents[3], teams["good"]));
+        assert!(close(agents.iter().sum::<f64>() / 4.0, evaluation.mean_return));
+    }
+}
+
+/// Stops long work after some looks.
+struct Impatient(u32);
+
+impl Sink for Impatient {
+    fn name(&self) -> &str {
+        "impatient"
+    }
+
+    fn poll(&mut self) -> Signal {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 == 0 { Signal::Stop } else { Signal::Continue }
+    }
+
+    fn iteration(&mut self, _: &Progress<'_>) -> Result<Signal, RunError> {
+        Ok(Signal::Continue)
+    }
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_is_done_again_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [&common::PPO[..], &EVALUATED].concat();
+    let path = |name: &str| directory.path().join(name);
+    train("ppo", &settings, 2, &path("whole"));
+    let (run, config) = (path("stopped"), common::config_of("ppo", &settings));
+    // Amid the second evaluation.
+    let patience = 150;
+    let stopped =
+        runtime::train_with(&Setup::default(), config, &run, Box::new(Impatient(patience))).unwrap();
+    assert!(!stopped.finished && stopped.env_steps >= 2048, "{stopped:?}");
+    assert!(runtime::resume(&Setup::default(), &run, Some(1), &mut |_| true).unwrap().finished);
+    for file in TRAINING.iter().chain(&[EVALUATIONS]) {
+        assert!(read(&path("whole"), file) == read(&run, file), "{file}");
+    }
+}
+
+#[test]
+fn an_episode_that_nothing_ends_is_cut() {
+    let directory = tempfile::tempdir().unwrap();
+    let endless = ["env.id=Pendulum-v1", "env.max_episode_steps=0", "eval.every=8192", "eval.episodes=3"];
+    let cut = ["eval.max_episode_steps=250"];
+    train("ppo", &[&common::PPO[..], &endless, &cut].concat(), 2, directory.path());
+    let table = String::from_utf8(read(directory.path(), EVALUATIONS)).unwrap();
+    assert!(table.lines().skip(1).all(|line| line.contains("250")), "{table}");
+    let options = EvalOptions { episodes: 2, max_episode_steps: 300, ..EvalOptions::default() };
+    let evaluation = evaluate(&Setup::default(), directory.path(), &options).unwrap();
+    assert_eq!((evaluation.cut, evaluation.mean_length), (2, 300.0));
 }

@@ -38,6 +38,8 @@ pub struct VectorInfo {
     pub num_envs: usize,
     /// Acting rows of each environment.
     pub num_agents: usize,
+    /// The team of each agent of an environment, `num_agents` names; empty where all are one team.
+    pub teams: Vec<String>,
     /// How observations repeat earlier ones of their episode, if a frame stack is the last that changed them.
     pub frames: Option<Frames>,
     /// Names of the environment's own metrics of an episode, `M` of them, such as `success`.

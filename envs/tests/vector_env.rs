@@ -33,6 +33,7 @@ impl Walkers {
             mask_len: 3,
             num_envs,
             num_agents: 2,
+            teams: Vec::new(),
             frames: None,
             metrics: vec!["reached".to_owned()],
         };

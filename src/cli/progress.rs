@@ -99,6 +99,10 @@ impl Sink for Interrupt {
     fn iteration(&mut self, _progress: &Progress<'_>) -> Result<Signal, RunError> {
         Ok(wish())
     }
+
+    fn poll(&mut self) -> Signal {
+        wish()
+    }
 }
 
 /// A progress bar.
@@ -136,6 +140,10 @@ impl Sink for Bar {
         }
         Ok(wish())
     }
+
+    fn poll(&mut self) -> Signal {
+        wish()
+    }
 }
 
 /// Lines now and then, where there is no terminal.
@@ -157,6 +165,10 @@ impl Sink for Lines {
             let _ = writeln!(io::stderr(), "{}: {steps}/{total} steps  {}", self.name, message(progress));
         }
         Ok(wish())
+    }
+
+    fn poll(&mut self) -> Signal {
+        wish()
     }
 }
 

@@ -182,6 +182,7 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         seed: args.seed,
         stochastic: args.stochastic,
         best: args.best,
+        ..EvalOptions::default()
     };
     let evaluation = evaluate(setup, &args.run, &options)?;
     if args.json {
@@ -196,6 +197,16 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         evaluation.min_return,
         evaluation.max_return
     ))?;
+    if evaluation.cut > 0 {
+        let (cut, limit) = (evaluation.cut, options.max_episode_steps);
+        say(format_args!("{cut} of them did not end and were cut after {limit} steps"))?;
+    }
+    for (agent, mean) in evaluation.agents.iter().enumerate() {
+        say(format_args!("mean return of agent {agent}: {mean:.2}"))?;
+    }
+    for (team, mean) in &evaluation.teams {
+        say(format_args!("mean return of team {team}, its agents' returns added up: {mean:.2}"))?;
+    }
     for (name, mean) in &evaluation.env_metrics {
         say(format_args!("mean {name}: {mean:.3}"))?;
     }

@@ -81,6 +81,7 @@ impl Feed {
             mask_len: spaces.mask_len,
             num_envs,
             num_agents: spaces.num_agents,
+            teams: Vec::new(),
             frames: None,
             metrics: Vec::new(),
         };

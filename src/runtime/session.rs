@@ -81,7 +81,8 @@ impl Session<'_> {
             if !begun {
                 self.source.begin()?;
             }
-            let mut iteration = self.iterate()?;
+            // Stopped amid an evaluation, the run goes on from its last checkpoint.
+            let Some(mut iteration) = self.iterate()? else { break };
             let env_steps = iteration.env_steps;
             let improved =
                 iteration.evaluation.as_ref().is_some_and(|found| self.improves(found.mean_return));
@@ -115,8 +116,8 @@ impl Session<'_> {
     }
 
     /// Learns from the fragments that were begun, publishes what the next ones are acted with, and evaluates it if that is
-    /// due. Nothing of an evaluation reaches the training.
-    fn iterate(&mut self) -> Result<Iteration, RunError> {
+    /// due. Nothing of an evaluation reaches the training. Nothing comes of it if a sink ends the evaluation.
+    fn iterate(&mut self) -> Result<Option<Iteration>, RunError> {
         let waiting = Instant::now();
         let fragments = self.source.fragments()?;
         let waited = waiting.elapsed().as_secs_f64();
@@ -145,9 +146,15 @@ impl Session<'_> {
         let learned = learning.elapsed().as_secs_f64();
         let config = self.config;
         let due = config.eval.is_due(self.counters.env_steps, env_steps, config.total_timesteps);
-        let evaluate = || evaluate::during_training(&self.setup.registry, config, &self.acting);
-        let evaluation = due.then(evaluate).transpose()?;
-        Ok(Iteration { fragments, env_steps, report, evaluation, policy_lag, waited, learned })
+        let mut evaluation = None;
+        if due {
+            let is_stopped = &mut || self.sinks.is_stopped();
+            evaluation = evaluate::during_training(&self.setup.registry, config, &self.acting, is_stopped)?;
+            if evaluation.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Iteration { fragments, env_steps, report, evaluation, policy_lag, waited, learned }))
     }
 
     /// Refuses fragments from outside that do not fit the run.

@@ -95,6 +95,12 @@ pub trait Sink: Send {
         Ok(Signal::Continue)
     }
 
+    /// Asked now and then within long work, such as an evaluation. [`Signal::Stop`] ends it at once: what it would have given is
+    /// lost, and the run stops at its last checkpoint, from which it does it again.
+    fn poll(&mut self) -> Signal {
+        Signal::Continue
+    }
+
     /// A checkpoint is taken: makes what was written durable, and gives what is needed to go on from here.
     ///
     /// # Errors
@@ -170,6 +176,11 @@ impl<'a> Sinks<'a> {
             strongest = strongest.max(sink.iteration(progress)?);
         }
         Ok(strongest)
+    }
+
+    /// Whether long work is to end at once.
+    pub(crate) fn is_stopped(&mut self) -> bool {
+        self.0.iter_mut().any(|sink| sink.poll() == Signal::Stop)
     }
 
     /// What every sink goes on from, by name.

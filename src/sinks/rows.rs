@@ -103,9 +103,11 @@ pub struct Outcome {
 pub struct Evaluation {
     /// Environment steps that the policy was trained for.
     pub env_steps: u64,
-    /// Number of episodes.
+    /// Number of episodes: of environments, whatever number of agents they have.
     pub episodes: usize,
-    /// Mean return.
+    /// Episodes that were cut because nothing else ended them.
+    pub cut: usize,
+    /// Mean return. An episode's return is the mean over its agents' returns.
     pub mean_return: f64,
     /// Standard deviation of the returns.
     pub std_return: f64,
@@ -113,10 +115,16 @@ pub struct Evaluation {
     pub min_return: f64,
     /// Highest return.
     pub max_return: f64,
-    /// Mean episode length in steps.
+    /// Mean episode length in steps, of the agent that went on longest.
     pub mean_length: f64,
     /// Return of every episode.
     pub returns: Vec<f64>,
+    /// Mean return of each agent; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<f64>,
+    /// Mean over the episodes of the sum of a team's returns, by the team's name; empty where there is one agent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub teams: BTreeMap<String, f64>,
     /// Means of the environment's own metrics, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env_metrics: BTreeMap<String, f64>,

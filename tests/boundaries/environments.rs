@@ -38,6 +38,7 @@ impl Walkers {
             mask_len: 0,
             num_envs,
             num_agents: 1,
+            teams: Vec::new(),
             frames: None,
             metrics: vec!["success".to_owned()],
         };

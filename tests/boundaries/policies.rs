@@ -13,15 +13,15 @@ use crate::{common, train};
 const EPISODES: usize = 6;
 const SEED: u64 = 3;
 
-/// Returns of episodes that a user's own loop plays, in the way in which an evaluation divides them among rows.
+/// Returns of episodes that a user's own loop plays, in the way in which an evaluation divides them among environments.
 fn played(setup: &Setup, mut policy: TrainedPolicy) -> Vec<f64> {
     let card = policy.card().clone();
     let options = MakeOptions { wrappers: Vec::new(), ..card.env.options(EPISODES) };
     let mut simulator = setup.registry.make(&card.env.id, &options).unwrap();
     let mut now = simulator.new_batch();
     simulator.reset(SEED, &mut now).unwrap();
-    let (rows, agents) = (simulator.num_rows(), simulator.num_agents());
-    let mut quotas: Vec<usize> = (0..rows).map(|row| EPISODES.saturating_sub(row).div_ceil(rows)).collect();
+    let agents = simulator.num_agents();
+    let mut ended_in: Vec<Vec<f64>> = vec![Vec::new(); EPISODES];
     let mut starts = vec![true; EPISODES];
     let mut returns = Vec::new();
     while returns.len() < EPISODES {
@@ -30,10 +30,11 @@ fn played(setup: &Setup, mut policy: TrainedPolicy) -> Vec<f64> {
         let over = |row: usize| now.terminated[row] || now.truncated[row] || !now.active[row];
         starts = (0..EPISODES).map(|env| (env * agents..(env + 1) * agents).all(over)).collect();
         for ended in &now.episodes {
-            let quota = &mut quotas[ended.row as usize];
-            if *quota > 0 {
-                *quota -= 1;
-                returns.push(ended.episode_return);
+            let of_agents = &mut ended_in[ended.row as usize / agents];
+            of_agents.push(ended.episode_return);
+            // The first episode of each environment: that of all its agents.
+            if of_agents.len() == agents {
+                returns.push(of_agents.iter().sum::<f64>() / agents as f64);
             }
         }
     }
@@ -69,7 +70,8 @@ fn policies_of_every_algorithm_do_what_their_evaluation_does() {
         let file = directory.path().join("elsewhere.safetensors");
         fs::copy(run.join("model.safetensors"), &file).unwrap();
         for stochastic in [false, true] {
-            let options = EvalOptions { episodes: EPISODES, seed: Some(SEED), stochastic, best: false };
+            let options =
+                EvalOptions { episodes: EPISODES, seed: Some(SEED), stochastic, ..EvalOptions::default() };
             let expected = evaluate(&setup, &run, &options).unwrap().returns;
             let what = format!("{algorithm} {settings:?}, stochastic: {stochastic}");
             assert_eq!(evaluate(&setup, &file, &options).unwrap().returns, expected, "{what}");

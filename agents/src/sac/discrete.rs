@@ -14,7 +14,7 @@ use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::{AgentError, network};
 
 /// Share of the largest entropy that is kept by default, CleanRL's.
-const TARGET_ENTROPY_SCALE: f64 = 0.89;
+const TARGET_ENTROPY_SCALE: f64 = 0.5;
 
 #[derive(Clone)]
 pub(super) struct Discrete {

@@ -144,6 +144,11 @@ impl EcsEnv for SimpleTag {
         self.scene().action_space()
     }
 
+    fn teams(&self) -> Vec<String> {
+        let team = |name: &str, size| vec![name.to_owned(); size];
+        [team("adversary", self.num_adversaries), team("good", self.num_good)].concat()
+    }
+
     fn num_agents(&self) -> Option<usize> {
         Some(self.agents())
     }

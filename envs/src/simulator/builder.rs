@@ -81,6 +81,11 @@ pub trait EcsEnv: Send + Sync + 'static {
     fn num_agents(&self) -> Option<usize> {
         None
     }
+
+    /// The team of each of them, by which returns are reported; empty where all are one team.
+    fn teams(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A world in the making: what [`EcsEnv::build`] adds to.

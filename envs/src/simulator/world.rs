@@ -86,6 +86,11 @@ impl WorldEnv {
             let found = num_envs.to_string();
             return Err(EnvError::Setting { field: "num_envs", expected: "between 1 and 2^31", found });
         }
+        let named = env.teams().len();
+        if named != 0 && named != num_agents {
+            let expected = "one for each agent, or none";
+            return Err(EnvError::Setting { field: "teams", expected, found: named.to_string() });
+        }
         let (observation_space, action_space) = (env.observation_space(), env.action_space());
         let action_spec = ActionSpec::of(&action_space)?;
         let mask_len = if env.has_action_mask() { action_spec.mask_len() } else { 0 };
@@ -96,6 +101,7 @@ impl WorldEnv {
             mask_len,
             num_envs,
             num_agents,
+            teams: env.teams(),
             frames: None,
             metrics: Vec::new(),
         };
