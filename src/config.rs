@@ -189,6 +189,12 @@ pub struct MadeBy {
     pub command: String,
     /// The instruction set that was used.
     pub instruction_set: String,
+    /// The preset that the settings began with; `none` for the algorithm's bare defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Runs that were trained at once on the same cores when it began, itself included: its seconds are theirs too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side_by_side: Option<usize>,
     /// Why the run cannot be resumed exactly; none if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inexact: Option<String>,
@@ -209,6 +215,8 @@ impl MadeBy {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
             instruction_set: config.instruction_set()?.to_string(),
+            preset: None,
+            side_by_side: None,
             inexact: None,
         })
     }

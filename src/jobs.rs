@@ -258,6 +258,9 @@ pub fn work_all_then<'a>(
                     let Some(index) = next else { return };
                     let mut job = jobs[index].clone();
                     job.config.runtime.threads = threads;
+                    if let Some(made_by) = &mut job.config.made_by {
+                        made_by.side_by_side = Some(at_once);
+                    }
                     let needed = if at_once > 1 { job.memory(setup) } else { Ok(0) };
                     let worked = needed.and_then(|needed| {
                         let _room = memory.wait_for(needed);

@@ -10,7 +10,7 @@ pub use aggregate::{
     aggregate_iqm, aggregate_mean, aggregate_median, interquartile_mean, median, optimality_gap,
     performance_profile, probability_of_improvement,
 };
-pub use bootstrap::{Estimate, Resampling, stratified_bootstrap};
+pub use bootstrap::{Estimate, Resamples, Resampling, stratified_bootstrap};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

@@ -164,19 +164,28 @@ pub(super) struct EvalArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out compare.png\n  agon plot results/ppo --y losses/value_loss --smooth 10\n  agon plot results/ppo --y eval/mean_return"
+    after_help = "A curve of several seeds is their mean. It goes on, thinner, where fewer seeds are left, and the legend says how many. The band is the 95 % interval of that mean, bootstrapped over seeds, unless --band says otherwise; the picture says what it is. Of several directories those that cannot be drawn are left out, and named.\n\nExamples:\n  agon plot results/ppo\n  agon plot results/ppo results/dqn --x seconds --out plots/compare.png\n  agon plot small=results/a large=results/b --band seeds\n  agon plot results/ppo --y losses/value_loss --smooth 10 --log-y\n  agon plot results/ppo --y eval/mean_return"
 )]
 pub(super) struct PlotArgs {
-    /// Directories of runs or experiments; each is a curve.
+    /// Directories of runs or experiments, each as `PATH` or `NAME=PATH`; each is a curve, and those of one name are one.
     #[arg(required = true, value_hint = ValueHint::DirPath)]
-    pub(super) runs: Vec<PathBuf>,
+    pub(super) runs: Vec<String>,
     /// What the x axis counts.
     #[arg(long, value_enum, default_value = "steps")]
     pub(super) x: XAxisArg,
     /// The metric: a column of metrics.csv, timing.csv or evaluations.csv, or its last part.
     #[arg(long, default_value = crate::sinks::RETURN_METRIC)]
     pub(super) y: String,
-    /// The picture; .svg or .png.
+    /// What surrounds the mean of several seeds.
+    #[arg(long, value_enum, default_value = "ci")]
+    pub(super) band: BandArg,
+    /// A logarithmic x axis; points at or below 0 are left out.
+    #[arg(long)]
+    pub(super) log_x: bool,
+    /// A logarithmic y axis; points at or below 0 are left out.
+    #[arg(long)]
+    pub(super) log_y: bool,
+    /// The picture; .svg or .png. Its folder is created.
     #[arg(long, value_name = "FILE", default_value = "curve.svg")]
     pub(super) out: PathBuf,
     /// Points of the trailing moving average.
@@ -255,6 +264,23 @@ pub(super) struct SuiteArgs {
     /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
     #[arg(long, default_value_t = 0)]
     pub(super) threads: usize,
+}
+
+/// What surrounds a mean.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum BandArg {
+    /// 95 % interval of the mean, by the percentile bootstrap over seeds; of 2 or 3 seeds their range.
+    Ci,
+    /// One standard error of the mean on both sides, within what was seen.
+    Se,
+    /// One standard deviation over seeds on both sides, within what was seen.
+    Std,
+    /// From the lowest to the highest seed.
+    Minmax,
+    /// No band: each seed as a thin line.
+    Seeds,
+    /// Nothing.
+    None,
 }
 
 /// What the x axis counts.

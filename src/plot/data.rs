@@ -2,10 +2,11 @@
 //!
 //! A run directory holds `metrics.csv`, one row an iteration with `iteration,global_step,updates` and the metrics, and
 //! `timing.csv` with `iteration,global_step,seconds` and the speeds. Times are kept apart because they differ between
-//! two equal runs. `evaluations.csv` has a row for each iteration that was evaluated after, if any was. An experiment directory holds one run directory for each seed: `seed_1`, `seed_2`, ...
+//! two equal runs. `evaluations.csv` has a row for each iteration that was evaluated after, if any was. An experiment
+//! directory holds one run directory for each seed: `seed_1`, `seed_2`, ...
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Curve, PlotError};
 
@@ -44,7 +45,8 @@ impl XAxis {
 /// The points of one metric of a run.
 ///
 /// `y` is a column of `metrics.csv`, `timing.csv` or `evaluations.csv`, as a whole (`charts/episodic_return`) or its last part
-/// (`episodic_return`). Rows where one of both is empty are left out.
+/// (`episodic_return`). Rows where one of both is empty are left out: there was nothing to measure. What is there and not
+/// finite is kept.
 ///
 /// # Errors
 /// If a file is missing or not a table of numbers, or if there is no such metric or several.
@@ -83,32 +85,59 @@ pub fn load_series(run_dir: &Path, x: XAxis, y: &str) -> Result<Vec<(f64, f64)>,
 /// # Errors
 /// As [`load_series`]; or if the directory is neither.
 pub fn load_curve(dir: &Path, x: XAxis, y: &str, label: Option<String>) -> Result<Curve, PlotError> {
-    let run_dirs = if dir.join(METRICS).exists() { vec![dir.to_path_buf()] } else { seed_dirs(dir)? };
-    if run_dirs.is_empty() {
-        return Err(PlotError::NotARun { path: dir.to_path_buf() });
-    }
-    let runs = run_dirs.iter().map(|run_dir| load_series(run_dir, x, y)).collect::<Result<_, _>>()?;
-    let label = label.unwrap_or_else(|| {
-        // A path such as `.` or `results/..` has a name only once it is resolved.
-        let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-        resolved.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-    });
-    Ok(Curve { label, runs })
+    let runs = run_dirs(dir)?.iter().map(|run_dir| load_series(run_dir, x, y)).collect::<Result<_, _>>()?;
+    Ok(Curve { label: label.unwrap_or_else(|| name(dir, 1)), runs })
 }
 
-/// The directories `seed_*` of an experiment, ordered by name.
-fn seed_dirs(dir: &Path) -> Result<Vec<std::path::PathBuf>, PlotError> {
+/// The directories of runs in a directory: itself if it is a run, else those of an experiment, by seed. Seeds that have written
+/// down nothing yet are none.
+///
+/// # Errors
+/// If it is neither.
+pub fn run_dirs(dir: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    if dir.join(METRICS).exists() {
+        return Ok(vec![dir.to_path_buf()]);
+    }
     let failed = |source| PlotError::Io { action: "read", path: dir.to_path_buf(), source };
-    let mut dirs = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let is_seed = entry.file_name().to_string_lossy().starts_with(SEED_PREFIX);
-        if is_seed && entry.path().is_dir() {
-            dirs.push(entry.path());
+        let path = entry.map_err(failed)?.path();
+        let seed =
+            path.file_name().and_then(|name| name.to_str()?.strip_prefix(SEED_PREFIX)?.parse::<u64>().ok());
+        if let Some(seed) = seed.filter(|_| path.join(METRICS).exists()) {
+            found.push((seed, path));
         }
     }
-    dirs.sort();
-    Ok(dirs)
+    found.sort();
+    if found.is_empty() {
+        return Err(PlotError::NotARun { path: dir.to_path_buf() });
+    }
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Names of directories: their last parts, as many as tell them apart.
+pub fn names(dirs: &[&Path]) -> Vec<String> {
+    let longest = dirs.iter().map(|dir| dir.components().count()).max().unwrap_or(1);
+    let name_of = |dir: &&Path| {
+        let differs = |parts: &usize| {
+            let own = name(dir, *parts);
+            dirs.iter().filter(|other| *other != dir).all(|other| name(other, *parts) != own)
+        };
+        name(dir, (1..=longest).find(differs).unwrap_or(longest))
+    };
+    dirs.iter().map(name_of).collect()
+}
+
+/// The last parts of a directory's path.
+fn name(dir: &Path, parts: usize) -> String {
+    // A path such as `.` or `results/..` has a name only once it is resolved.
+    let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+    let all: Vec<String> = resolved
+        .components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    all[all.len().saturating_sub(parts)..].join("/")
 }
 
 /// The table and column of a metric: a full name first, then a last part.

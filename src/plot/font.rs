@@ -58,12 +58,12 @@ impl Typeface {
                 };
                 if end != Some(from) {
                     let (x, y) = at(from);
-                    let _ = write!(data, "M{x:.1} {y:.1}");
+                    let _ = write!(data, "M{x:.2} {y:.2}");
                 }
                 data.push(['L', 'Q', 'C'][controls.len()]);
                 for point in controls.into_iter().chain([to]) {
                     let (x, y) = at(point);
-                    let _ = write!(data, "{x:.1} {y:.1} ");
+                    let _ = write!(data, "{x:.2} {y:.2} ");
                 }
                 end = Some(to);
             }

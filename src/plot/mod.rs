@@ -1,13 +1,17 @@
 //! Learning curves: from run directories to SVG and PNG.
 //!
-//! Runs of one algorithm with several seeds become one [`Curve`], drawn as the mean with Student's 95 % interval of the
-//! mean, so that a picture never shows a lucky seed as if it were the rule. Text is drawn with a font that is part of the
-//! program: the same data gives the same picture everywhere.
+//! Runs of one algorithm with several seeds become one [`Curve`], drawn as the mean with a [`Band`] around it, by default the
+//! bootstrapped 95 % interval of the mean, so that a picture never shows a lucky seed as if it were the rule. Where a seed
+//! ends before the others the curve goes on, thinner, and its legend says over how many. Text is drawn with a font that is
+//! part of the program: the same data gives the same picture everywhere.
 
 mod data;
 mod draw;
 mod font;
+mod legend;
 mod series;
+mod style;
+mod svg;
 mod ticks;
 
 use std::io;
@@ -15,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use resvg::{tiny_skia, usvg};
 
-pub use data::{XAxis, load_curve, load_series};
+pub use data::{XAxis, load_curve, load_series, names, run_dirs};
 
 /// PNG files have this many pixels for each of [`PlotOptions::size`].
 const PNG_SCALE: f32 = 2.0;
@@ -25,7 +29,7 @@ const PNG_SCALE: f32 = 2.0;
 pub struct Curve {
     /// Its name in the legend.
     pub label: String,
-    /// One vector of (x, y) points for each seed, by increasing x. Points that are not finite are left out.
+    /// One vector of (x, y) points for each seed, by increasing x. A y that is not finite leaves a gap.
     pub runs: Vec<Vec<(f64, f64)>>,
 }
 
@@ -44,6 +48,25 @@ pub struct Line {
     pub joined: bool,
 }
 
+/// What surrounds the mean of several runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Band {
+    /// The 95 % interval of the mean by the percentile bootstrap over runs, with a fixed seed. It never leaves the range of the
+    /// runs, which it is where there are two or three.
+    #[default]
+    Interval,
+    /// One standard error of the mean on both sides, cut off at the lowest and highest value of the curve's runs.
+    StandardError,
+    /// One standard deviation over the runs on both sides, cut off likewise.
+    StandardDeviation,
+    /// From the lowest to the highest run.
+    Range,
+    /// No band: every run as a thin line.
+    Seeds,
+    /// Nothing.
+    None,
+}
+
 /// What a plot says and how it is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlotOptions {
@@ -55,14 +78,18 @@ pub struct PlotOptions {
     pub y_label: String,
     /// Window of the trailing moving average that each run is smoothed with, in points; 1 leaves runs as they are.
     pub smooth: usize,
-    /// Width and height in pixels, at least 200 × 150.
+    /// Width and height in pixels, at least 200 × 150. A long legend makes the picture higher.
     pub size: (u32, u32),
-    /// Whether curves of several runs have a band: Student's interval of two runs is so wide that it hides the curves.
-    pub bands: bool,
-    /// Whether the x axis is logarithmic; points whose x is not positive are left out.
+    /// What surrounds the mean of several runs.
+    pub band: Band,
+    /// Whether the x axis is logarithmic; points whose x is not positive are left out, which the picture says.
     pub log_x: bool,
+    /// Whether the y axis is logarithmic; as `log_x`.
+    pub log_y: bool,
     /// A dashed horizontal line at this y, with its name in the legend, such as a score that counts as solved.
     pub threshold: Option<(f64, String)>,
+    /// What else has to be known, in small letters below the plot.
+    pub notes: Vec<String>,
 }
 
 impl Default for PlotOptions {
@@ -73,9 +100,11 @@ impl Default for PlotOptions {
             y_label: "episodic return".to_owned(),
             smooth: 1,
             size: (960, 600),
-            bands: true,
+            band: Band::default(),
             log_x: false,
+            log_y: false,
             threshold: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -88,18 +117,6 @@ pub enum PlotError {
     NoData {
         /// The curve without data; none if there are no curves.
         label: Option<String>,
-    },
-    /// The runs of a curve have no common range of x to average over.
-    #[error(
-        "the runs of `{label}` have no common range of x, the last begins at {begin} and the first ends at {end}"
-    )]
-    NoOverlap {
-        /// The curve.
-        label: String,
-        /// The largest first x of its runs.
-        begin: f64,
-        /// The smallest last x of its runs.
-        end: f64,
     },
     /// An option is out of range.
     #[error("{field} must be {bound}, got {value}")]
@@ -120,7 +137,7 @@ pub enum PlotError {
     /// A file could not be read or written.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried: `read` or `write`.
+        /// What was tried, such as `read` or `write`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -179,19 +196,48 @@ pub enum PlotError {
     Svg(#[source] usvg::Error),
 }
 
-/// Draws curves into an SVG picture, text as outlines, so that it looks the same everywhere.
+/// A drawn plot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// As SVG, text as outlines, so that it looks the same everywhere.
+    pub svg: String,
+    /// What it says of itself in small letters: what bands are, and what is not shown.
+    pub notes: Vec<String>,
+}
+
+impl Picture {
+    /// Writes the picture into a file: SVG or PNG, by the ending of its name. Its folder is created if there is none.
+    ///
+    /// # Errors
+    /// If the name ends otherwise, or the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), PlotError> {
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        let bytes = match extension.as_ref().and_then(|extension| extension.to_str()) {
+            Some("svg") => self.svg.clone().into_bytes(),
+            Some("png") => svg_to_png(&self.svg, PNG_SCALE)?,
+            _ => return Err(PlotError::UnknownFormat { path: path.to_path_buf() }),
+        };
+        let failed = |action| move |source| PlotError::Io { action, path: path.to_path_buf(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed("create the folder of"))?;
+        }
+        std::fs::write(path, bytes).map_err(failed("write"))
+    }
+}
+
+/// Draws curves.
 ///
 /// # Errors
 /// If there is nothing to draw or an option is out of range.
-pub fn draw_svg(curves: &[Curve], options: &PlotOptions) -> Result<String, PlotError> {
+pub fn draw(curves: &[Curve], options: &PlotOptions) -> Result<Picture, PlotError> {
     draw::draw(curves, options)
 }
 
-/// Draws lines into an SVG picture as [`draw_svg`] does curves.
+/// Draws lines as [`draw`] does curves.
 ///
 /// # Errors
-/// As [`draw_svg`].
-pub fn draw_lines_svg(lines: &[Line], options: &PlotOptions) -> Result<String, PlotError> {
+/// As [`draw`].
+pub fn draw_lines(lines: &[Line], options: &PlotOptions) -> Result<Picture, PlotError> {
     draw::draw_lines(lines, options)
 }
 
@@ -219,9 +265,9 @@ pub fn svg_to_png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
 /// Draws curves into a file: SVG or PNG, by the ending of its name.
 ///
 /// # Errors
-/// As [`draw_svg`]; or if the name ends otherwise, or the file cannot be written.
+/// As [`draw`] and [`Picture::save`].
 pub fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), PlotError> {
-    save_svg(|| draw_svg(curves, options), path)
+    draw(curves, options)?.save(path)
 }
 
 /// Draws lines into a file: SVG or PNG, by the ending of its name.
@@ -229,25 +275,11 @@ pub fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), 
 /// # Errors
 /// As [`save`].
 pub fn save_lines(lines: &[Line], options: &PlotOptions, path: &Path) -> Result<(), PlotError> {
-    save_svg(|| draw_lines_svg(lines, options), path)
-}
-
-fn save_svg(draw: impl Fn() -> Result<String, PlotError>, path: &Path) -> Result<(), PlotError> {
-    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-    let bytes = match extension.as_ref().and_then(|extension| extension.to_str()) {
-        Some("svg") => draw()?.into_bytes(),
-        Some("png") => svg_to_png(&draw()?, PNG_SCALE)?,
-        _ => return Err(PlotError::UnknownFormat { path: path.to_path_buf() }),
-    };
-    std::fs::write(path, bytes).map_err(|source| PlotError::Io {
-        action: "write",
-        path: path.to_path_buf(),
-        source,
-    })
+    draw_lines(lines, options)?.save(path)
 }
 
 fn of_curve(label: Option<&str>) -> String {
-    label.map_or_else(String::new, |label| format!(": `{label}` has no finite points"))
+    label.map_or_else(String::new, |label| format!(": `{label}` has no points that can be shown"))
 }
 
 #[cfg(test)]

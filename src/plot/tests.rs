@@ -32,21 +32,47 @@ fn options() -> PlotOptions {
     }
 }
 
-/// Where `AGON_PLOT_SAMPLES` names a directory, pictures to look at are written there.
+/// The pictures of `docs/plots.md`; where `AGON_PLOT_SAMPLES` names a directory they are written there, to be looked at.
 #[test]
-fn sample_plots_are_pictures_of_twice_the_size() {
-    let two_curves = [curve("PPO", 2, 4.0), curve("DQN", 1, 6.0)];
-    let nine: Vec<_> =
-        (0..9).map(|i| curve(&format!("algorithm {i}"), 3, 3.0 + f64::from(i) * 0.5)).collect();
-    let samples: [(&str, Vec<Curve>, PlotOptions); 6] = [
+fn sample_plots_are_whole_pictures() {
+    let short = |label: &str, speed: f64| {
+        let mut curve = curve(label, 3, speed);
+        curve.runs[1].truncate(100);
+        curve
+    };
+    let many = (0..24).map(|i| {
+        let label = format!(
+            "ppo_CartPole-v1_learning_rate_{}e-4_network_encoder_hidden_{}_seeds_1-3",
+            i % 6 + 1,
+            32 << (i / 6)
+        );
+        curve(&label, 3, 2.0 + f64::from(i) * 0.25)
+    });
+    let decaying = |label: &str, scale: f64, seeds: u64| {
+        let kl = |(x, y): &(f64, f64)| (*x, scale * (-y / 90.0).exp());
+        let runs = (1..=seeds).map(|seed| run(seed, 200, 1e6, 5.0, 40.0).iter().map(kl).collect());
+        Curve { label: label.to_owned(), runs: runs.collect() }
+    };
+    let mut broken = decaying("TD3", 0.02, 1);
+    broken.runs[0][60..90].iter_mut().for_each(|(_, y)| *y = f64::NAN);
+    broken.runs[0][150..160].iter_mut().for_each(|(_, y)| *y = 0.0);
+    let with = |band: Band| PlotOptions { band, ..options() };
+    let two = || vec![curve("PPO", 2, 4.0), curve("DQN", 2, 6.0)];
+    let log =
+        PlotOptions { log_x: true, log_y: true, y_label: "approx kl".to_owned(), ..PlotOptions::default() };
+    let samples: Vec<(&str, Vec<Curve>, PlotOptions)> = vec![
         (
             "one_seed",
-            vec![Curve { label: "PPO".to_owned(), runs: vec![run(3, 400, 100_000.0, 4.0, 60.0)] }],
+            vec![Curve { label: "PPO".to_owned(), runs: vec![run(3, 400, 1e5, 4.0, 60.0)] }],
             PlotOptions { smooth: 20, ..options() },
         ),
         ("three_curves", vec![curve("PPO", 5, 4.0), curve("A2C", 5, 5.0), curve("DQN", 5, 6.5)], options()),
-        ("two_seeds", two_curves.to_vec(), PlotOptions::default()),
-        ("nine_curves", nine, options()),
+        ("two_seeds", two(), options()),
+        ("two_seeds_std", two(), with(Band::StandardDeviation)),
+        ("seeds", vec![curve("PPO", 5, 4.0), curve("DQN", 5, 6.5)], with(Band::Seeds)),
+        ("short_seed", vec![short("PPO", 4.0), curve("DQN", 5, 6.0)], options()),
+        ("many_runs", many.collect(), options()),
+        ("log_axes", vec![decaying("PPO", 0.02, 3), decaying("SAC", 0.3, 5), broken], log),
         (
             "small",
             vec![curve("PPO with a rather long name <&>", 5, 4.0), curve("DQN", 5, 6.0)],
@@ -63,12 +89,14 @@ fn sample_plots_are_pictures_of_twice_the_size() {
         ),
     ];
     for (name, curves, options) in samples {
-        let png = svg_to_png(&draw_svg(&curves, &options).unwrap(), 2.0).unwrap();
-        let picture = tiny_skia::Pixmap::decode_png(&png).unwrap();
-        assert_eq!((picture.width(), picture.height()), (2 * options.size.0, 2 * options.size.1));
+        let picture = draw(&curves, &options).unwrap();
+        let png = svg_to_png(&picture.svg, 2.0).unwrap();
+        let pixels = tiny_skia::Pixmap::decode_png(&png).unwrap();
+        assert_eq!(pixels.width(), 2 * options.size.0, "{name}");
+        assert!(pixels.height() >= 2 * options.size.1, "{name}");
         if let Some(dir) = std::env::var_os("AGON_PLOT_SAMPLES") {
-            save(&curves, &options, &Path::new(&dir).join(format!("{name}.svg"))).unwrap();
-            save(&curves, &options, &Path::new(&dir).join(format!("{name}.png"))).unwrap();
+            picture.save(&Path::new(&dir).join(format!("{name}.svg"))).unwrap();
+            picture.save(&Path::new(&dir).join(format!("{name}.png"))).unwrap();
         }
     }
 }
@@ -89,41 +117,116 @@ fn texts(svg: &str) -> Vec<(&str, f64, f64)> {
     found.collect()
 }
 
+/// The height that a picture says it has.
+fn height(svg: &str) -> f64 {
+    let begin = svg.find("height=\"").unwrap() + 8;
+    svg[begin..].split('"').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn texts_say_what_is_shown_and_stay_inside() {
-    let svg = draw::draw(&[curve("PPO", 5, 4.0), curve("a < b", 1, 5.0)], &options()).unwrap();
-    let texts = texts(&svg);
+    let picture = draw(&[curve("PPO", 5, 4.0), curve("a < b", 1, 5.0)], &options()).unwrap();
+    let texts = texts(&picture.svg);
     for text in
         ["CartPole-v1", "PPO (n = 5)", "a &lt; b (n = 1)", "solved (475)", "environment steps", "0.4M", "200"]
     {
         assert!(texts.iter().any(|(found, _, _)| *found == text), "{text} is missing in {texts:?}");
     }
     for (text, x, y) in texts {
-        let inside = (0.0..8.0 * 960.0).contains(&x) && (0.0..8.0 * 600.0).contains(&y);
+        let inside = (0.0..960.0).contains(&x) && (0.0..600.0).contains(&y);
         assert!(inside, "{text} at {x}, {y}");
     }
 }
 
 #[test]
+fn many_long_names_stay_in_the_picture_apart_and_different() {
+    let label = |i: u32| {
+        format!("a_directory_with_a_very_long_name_of_an_experiment_number_{i}_of_twenty_four_of_them_all")
+    };
+    let curves: Vec<Curve> = (0..24).map(|i| curve(&label(i), 2, 4.0)).collect();
+    let picture = draw(&curves, &options()).unwrap();
+    let height = height(&picture.svg);
+    let texts = texts(&picture.svg);
+    let names: Vec<_> = texts.iter().filter(|(text, _, _)| text.contains("(n = 2)")).collect();
+    assert_eq!(names.len(), 24);
+    let different: std::collections::BTreeSet<&str> = names.iter().map(|(text, _, _)| *text).collect();
+    assert_eq!(different.len(), 24, "{different:?}");
+    let axis = texts.iter().find(|(text, _, _)| *text == "environment steps").unwrap();
+    for (i, (text, x, y)) in names.iter().enumerate() {
+        assert!((0.0..960.0).contains(x) && *y > axis.2 && *y < height, "{text} at {x}, {y} of {height}");
+        for (_, other_x, other_y) in names[..i].iter() {
+            assert!(
+                (x - other_x).abs() > 300.0 || (y - other_y).abs() > 14.0,
+                "{text} lies over another one"
+            );
+        }
+    }
+    let title = texts.iter().find(|(text, _, _)| *text == "CartPole-v1").unwrap();
+    assert!(title.2 < axis.2 && axis.2 > 0.5 * 600.0, "the plot keeps its height: {axis:?}");
+}
+
+#[test]
+fn the_picture_says_what_its_band_is_and_what_it_leaves_out() {
+    let notes = |curves: &[Curve], options: &PlotOptions| {
+        let picture = draw(curves, options).unwrap();
+        let shown: Vec<&str> = texts(&picture.svg).into_iter().map(|(text, _, _)| text).collect();
+        let shown = shown.join(" ");
+        let first_words = picture.notes.iter().filter_map(|note| note.split(' ').next());
+        first_words.for_each(|word| assert!(shown.contains(word), "{word} is not in the picture: {shown}"));
+        picture.notes.join("; ")
+    };
+    let five = [curve("PPO", 5, 4.0)];
+    assert_eq!(
+        notes(&five, &options()),
+        "line: mean over the n seeds; band: 95 % interval of the mean, bootstrapped over seeds"
+    );
+    assert!(notes(&[curve("PPO", 2, 4.0)], &options()).contains("of 2 or 3"));
+    assert_eq!(notes(&[curve("PPO", 1, 4.0)], &options()), "");
+    let band = |band| notes(&five, &PlotOptions { band, ..options() });
+    assert!(band(Band::StandardDeviation).contains("one standard deviation"));
+    assert!(band(Band::StandardError).contains("one standard error"));
+    assert!(band(Band::Range).contains("lowest to the highest"));
+    assert_eq!(band(Band::None), "line: mean over the n seeds");
+    let hole = Curve {
+        label: "DQN".to_owned(),
+        runs: vec![vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, 2.0)]],
+    };
+    assert_eq!(notes(&[hole.clone()], &PlotOptions::default()), "gaps where values are not finite: DQN");
+    let logged = notes(&[hole], &PlotOptions { log_y: true, ..PlotOptions::default() });
+    assert!(logged.starts_with("without points at or below 0"), "{logged}");
+    let mut short = curve("PPO", 3, 4.0);
+    short.runs[0].truncate(100);
+    let picture = draw(&[short], &options()).unwrap();
+    assert!(
+        texts(&picture.svg).iter().any(|(text, _, _)| *text == "PPO (n = 3, 2 from 417k)"),
+        "{:?}",
+        texts(&picture.svg)
+    );
+    assert!(picture.notes.iter().any(|note| note.starts_with("thin: the mean of fewer seeds")));
+}
+
+#[test]
 fn pictures_do_not_depend_on_installed_fonts() {
-    let svg = draw_svg(&[curve("PPO", 1, 4.0)], &options()).unwrap();
+    let svg = draw(&[curve("PPO", 1, 4.0)], &options()).unwrap().svg;
     assert!(!svg.contains("<text"), "text must be drawn as outlines");
     assert!(svg.contains(r#"width="960" height="600""#));
 }
 
 #[test]
 fn same_data_gives_the_same_picture() {
-    let draw = || draw_svg(&[curve("PPO", 3, 4.0)], &options()).unwrap();
+    let draw = || draw(&[curve("PPO", 3, 4.0)], &options()).unwrap();
     assert_eq!(draw(), draw());
 }
 
 #[test]
-fn band_is_drawn_for_several_seeds_only() {
-    let polygons =
-        |seeds| draw::draw(&[curve("PPO", seeds, 4.0)], &options()).unwrap().matches("<polygon").count();
-    assert_eq!((polygons(1), polygons(3)), (0, 1));
-    let without = PlotOptions { bands: false, ..options() };
-    assert!(!draw::draw(&[curve("PPO", 3, 4.0)], &without).unwrap().contains("<polygon"));
+fn bands_are_drawn_for_several_seeds_only() {
+    let filled = |seeds, band| {
+        let svg = draw(&[curve("PPO", seeds, 4.0)], &PlotOptions { band, ..options() }).unwrap().svg;
+        svg.matches("fill-opacity").count()
+    };
+    // The band, and its sign in the legend.
+    assert_eq!((filled(1, Band::Interval), filled(3, Band::Interval)), (0, 2));
+    assert_eq!((filled(3, Band::Seeds), filled(3, Band::None)), (0, 0));
 }
 
 #[test]
@@ -135,23 +238,26 @@ fn files_are_written_by_their_ending() {
             .map(|()| std::fs::read(dir.path().join(name)).unwrap())
     };
     assert!(saved("curve.svg").unwrap().starts_with(b"<svg"));
-    assert!(saved("curve.PNG").unwrap().starts_with(b"\x89PNG"));
+    assert!(saved("curve.png").unwrap().starts_with(b"\x89PNG"));
     let error = saved("curve.pdf").unwrap_err();
     assert!(error.to_string().starts_with("a plot is saved as .svg or .png, got "), "{error}");
-    assert!(matches!(saved("missing/curve.svg"), Err(PlotError::Io { action: "write", .. })));
+    assert!(saved("a/new/folder/curve.svg").unwrap().starts_with(b"<svg"));
+    assert!(matches!(saved("curve.png/curve.svg"), Err(PlotError::Io { .. })), "a file is no folder");
+    std::fs::remove_file(dir.path().join("curve.svg")).unwrap();
+    assert!(saved("curve.pdf").is_err() && !dir.path().join("curve.svg").exists());
 }
 
 #[test]
 fn nothing_to_draw_is_an_error() {
-    assert_eq!(draw_svg(&[], &options()).unwrap_err().to_string(), "no data to plot");
+    assert_eq!(draw(&[], &options()).unwrap_err().to_string(), "no data to plot");
     let empty = Curve { label: "PPO".to_owned(), runs: vec![vec![(f64::NAN, 0.0)]] };
-    let error = draw_svg(&[curve("DQN", 1, 4.0), empty], &options()).unwrap_err();
-    assert_eq!(error.to_string(), "no data to plot: `PPO` has no finite points");
+    let error = draw(&[curve("DQN", 1, 4.0), empty], &options()).unwrap_err();
+    assert_eq!(error.to_string(), "no data to plot: `PPO` has no points that can be shown");
 }
 
 #[test]
 fn impossible_options_are_errors() {
-    let message = |options: PlotOptions| draw_svg(&[curve("PPO", 1, 4.0)], &options).unwrap_err().to_string();
+    let message = |options: PlotOptions| draw(&[curve("PPO", 1, 4.0)], &options).unwrap_err().to_string();
     assert_eq!(message(PlotOptions { smooth: 0, ..options() }), "smooth must be at least 1, got 0");
     assert_eq!(
         message(PlotOptions { size: (10, 600), ..options() }),
@@ -166,7 +272,7 @@ fn impossible_options_are_errors() {
 #[test]
 fn other_texts_are_not_pictures() {
     assert_eq!(svg_to_png("no picture", 1.0).unwrap_err().to_string(), "cannot read the SVG picture");
-    let svg = draw_svg(&[curve("PPO", 1, 4.0)], &options()).unwrap();
+    let svg = draw(&[curve("PPO", 1, 4.0)], &options()).unwrap().svg;
     for scale in [0.0, -1.0, f32::NAN, 1e6] {
         assert!(matches!(svg_to_png(&svg, scale), Err(PlotError::InvalidOption { field: "scale", .. })));
     }

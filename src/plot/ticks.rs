@@ -8,9 +8,8 @@ const MAX_DECIMALS: usize = 2;
 pub(super) struct Ticks {
     /// Where they stand, increasing.
     pub(super) values: Vec<f64>,
-    step: f64,
-    /// Whether values are logarithms to the base of ten.
-    logarithmic: bool,
+    /// What is written there.
+    pub(super) labels: Vec<String>,
 }
 
 impl Ticks {
@@ -23,11 +22,14 @@ impl Ticks {
         // Multiples are counted, not added up, so that zero is zero.
         let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
         let count = (last - first).max(0.0) as usize;
-        Self { values: (0..=count).map(|i| (first + i as f64) * step).collect(), step, logarithmic: false }
+        let values: Vec<f64> = (0..=count).map(|i| (first + i as f64) * step).collect();
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let labels = values.iter().map(|&value| linear_label(value, step, largest)).collect();
+        Self { values, labels }
     }
 
     /// About `count` ticks in `low..=high`, which are logarithms to the base of ten: at powers of ten, and at 2 and 5 times
-    /// them where there are few.
+    /// them where there are few. Within less than a power of ten they are round numbers as on any other axis.
     pub(super) fn logarithmic(low: f64, high: f64, count: usize) -> Self {
         let decades = |every: usize, factors: &[f64]| -> Vec<f64> {
             let powers = (low.floor() as i32..=high.ceil() as i32).step_by(every);
@@ -38,47 +40,54 @@ impl Ticks {
         let choices =
             fine.map(|factors| decades(1, factors)).into_iter().chain((2..20).map(|n| decades(n, &[1.0])));
         let values = choices.into_iter().find(|values| values.len() <= count.max(2)).unwrap_or_default();
-        Self { values, step: 1.0, logarithmic: true }
-    }
-
-    /// The text at a tick, such as `0`, `20k`, `0.5M` or `-0.25`: one unit and one number of decimals for all of the axis.
-    pub(super) fn label(&self, value: f64) -> String {
-        if self.logarithmic {
-            let number = 10_f64.powf(value);
-            let digits = format!("{number:.0e}");
-            return if (1e-3..1e4).contains(&number) {
-                digits.parse().map_or(digits, |rounded: f64| rounded.to_string())
-            } else {
-                digits
-            };
+        if values.len() < 2 {
+            let Self { values, labels } = Self::new(10_f64.powf(low), 10_f64.powf(high), count);
+            let positive = values.into_iter().zip(labels).filter(|(value, _)| *value > 0.0);
+            let (values, labels) = positive.map(|(value, label)| (value.log10(), label)).unzip();
+            return Self { values, labels };
         }
-        let largest = self.values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        if value.abs() < self.step * 1e-6 {
-            return "0".to_owned();
-        }
-        if !(1e-4..1e13).contains(&largest) {
-            return format!("{value:.1e}");
-        }
-        // The largest unit in which the numbers stay short, for example 1000.2k rather than 1.0002M.
-        let units = [(1e9, "B", 1e9), (1e6, "M", 1e6), (1e3, "k", 1e4)];
-        let fits = |&(unit, _, smallest): &(f64, &str, f64)| {
-            largest >= smallest && self.decimals(unit) <= MAX_DECIMALS
-        };
-        let (unit, suffix, _) = units.into_iter().find(fits).unwrap_or((1.0, "", 0.0));
-        let decimals = self.decimals(unit);
-        format!("{:.decimals$}{suffix}", value / unit)
+        let labels = values.iter().map(|value| short(10_f64.powf(*value))).collect();
+        Self { values, labels }
     }
+}
 
-    /// Decimals that tell one tick from the next.
-    fn decimals(&self, unit: f64) -> usize {
-        let is_whole = |x: f64| x > 0.5 && (x - x.round()).abs() < 1e-6 * x;
-        (0..15).find(|&decimals| is_whole(self.step / unit * 10_f64.powi(decimals))).unwrap_or(15) as usize
+/// A number in three digits, or four if it is a whole one: `200`, `40k`, `1.25M`, `3e-5`.
+pub(super) fn short(value: f64) -> String {
+    let size = value.abs();
+    // Rounded through its digits: 0.3 and not 0.30000000000000004.
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    match size {
+        0.0 => "0".to_owned(),
+        1.0..1e4 if value.fract() == 0.0 => value.to_string(),
+        1e-3..1e4 => rounded.to_string(),
+        1e4..1e6 => format!("{}k", (rounded / 10.0).round() / 100.0),
+        1e6..1e9 => format!("{}M", (rounded / 1e4).round() / 100.0),
+        1e9..1e12 => format!("{}B", (rounded / 1e7).round() / 100.0),
+        _ => format!("{rounded:e}"),
     }
+}
 
-    /// All texts in order.
-    pub(super) fn labels(&self) -> impl Iterator<Item = String> {
-        self.values.iter().map(|&value| self.label(value))
+/// The text at a tick, such as `0`, `20k`, `0.5M` or `-0.25`: one unit and one number of decimals for all of the axis.
+fn linear_label(value: f64, step: f64, largest: f64) -> String {
+    if value.abs() < step * 1e-6 {
+        return "0".to_owned();
     }
+    if !(1e-4..1e13).contains(&largest) {
+        return format!("{value:.1e}");
+    }
+    // The largest unit in which the numbers stay short, for example 1000.2k rather than 1.0002M.
+    let units = [(1e9, "B", 1e9), (1e6, "M", 1e6), (1e3, "k", 1e4)];
+    let fits =
+        |&(unit, _, smallest): &(f64, &str, f64)| largest >= smallest && decimals(step, unit) <= MAX_DECIMALS;
+    let (unit, suffix, _) = units.into_iter().find(fits).unwrap_or((1.0, "", 0.0));
+    let decimals = decimals(step, unit);
+    format!("{:.decimals$}{suffix}", value / unit)
+}
+
+/// Decimals that tell one tick from the next.
+fn decimals(step: f64, unit: f64) -> usize {
+    let is_whole = |x: f64| x > 0.5 && (x - x.round()).abs() < 1e-6 * x;
+    (0..15).find(|&decimals| is_whole(step / unit * 10_f64.powi(decimals))).unwrap_or(15) as usize
 }
 
 #[cfg(test)]
@@ -86,7 +95,7 @@ mod tests {
     use super::*;
 
     fn labels(low: f64, high: f64, count: usize) -> Vec<String> {
-        Ticks::new(low, high, count).labels().collect()
+        Ticks::new(low, high, count).labels
     }
 
     #[test]
@@ -102,12 +111,13 @@ mod tests {
     #[test]
     fn logarithmic_ticks_are_powers_of_ten_and_what_fits_between() {
         let labels = |low: f64, high: f64, count| -> Vec<String> {
-            Ticks::logarithmic(low.log10(), high.log10(), count).labels().collect()
+            Ticks::logarithmic(low.log10(), high.log10(), count).labels
         };
         assert_eq!(labels(1e-5, 1e-2, 5), ["1e-5", "1e-4", "0.001", "0.01"]);
         assert_eq!(labels(1e-4, 1e-3, 5), ["1e-4", "2e-4", "5e-4", "0.001"]);
         assert_eq!(labels(2.0, 40.0, 9), ["2", "5", "10", "20"]);
-        assert_eq!(labels(1.0, 1e9, 5), ["1", "100", "1e4", "1e6", "1e8"]);
+        assert_eq!(labels(210.0, 480.0, 5), ["300", "400"]);
+        assert_eq!(labels(1.0, 1e9, 5), ["1", "100", "10k", "1M", "100M"]);
     }
 
     #[test]
@@ -120,5 +130,12 @@ mod tests {
         assert_eq!(labels(1_000_000.0, 1_000_400.0, 2), ["1000.0k", "1000.2k", "1000.4k"]);
         assert_eq!(labels(2_500_000.0, 2_500_001.0, 2), ["2500000.0", "2500000.5", "2500001.0"]);
         assert_eq!(labels(0.0, 1e6, 4), ["0", "0.25M", "0.50M", "0.75M", "1.00M"]);
+    }
+
+    #[test]
+    fn short_numbers_are_short() {
+        let numbers = [0.0, 0.3, 512.0, 2048.0, 40_000.0, 101_376.0, 1.25e6, 3e-5, 2e9, -12.345];
+        let texts = ["0", "0.3", "512", "2048", "40k", "101k", "1.25M", "3e-5", "2B", "-12.3"];
+        assert_eq!(numbers.map(short), texts);
     }
 }

@@ -228,7 +228,6 @@ fn draw_best(file: &SweepFile, report: &SweepReport, path: &Path) -> Result<(), 
     let options = PlotOptions {
         title: format!("{} in {}: the best trials", file.algorithm.to_uppercase(), file.env),
         y_label: file.metric.axis().to_owned(),
-        bands: file.seeds > 2,
         ..Default::default()
     };
     match plot::save(&curves, &options, &path.join("best.svg")) {
