@@ -111,8 +111,8 @@ fn cores(loaded: &[Loaded]) -> Option<String> {
         let name = &one.curve.label;
         match one.side_by_side {
             Some(1) => format!("{name} ran alone"),
-            Some(runs) => format!("of {name} {runs} ran side by side"),
-            None => format!("{name} does not say"),
+            Some(runs) => format!("{name} ran {runs} at a time"),
+            None => format!("{name} does not say how"),
         }
     };
     let list: Vec<String> = loaded.iter().map(describe).collect();

@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn constant_data_has_a_range() {
         let flat = series(&[(5.0, 500.0)], &[]);
-        assert_eq!(x_range(&[flat.clone()], &PlotOptions::default()), (4.5, 5.5));
+        assert_eq!(x_range(std::slice::from_ref(&flat), &PlotOptions::default()), (4.5, 5.5));
         assert_eq!(y_range(&[flat], &PlotOptions::default()), (475.0, 525.0));
     }
 }

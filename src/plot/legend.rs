@@ -68,7 +68,7 @@ impl Legend {
             names.iter().zip(&counts).map(|(name, count)| format!("{name}{count}")).collect();
         let in_full = entries(series, &whole, options);
         if let Some(rows) = rows(&in_full, &|text| measure(text, SIZE), width) {
-            return Self::in_rows(in_full, &rows, &|text| measure(text, SIZE), width);
+            return Self::in_rows(&in_full, &rows, &|text| measure(text, SIZE), width);
         }
         let sign = SWATCH_WIDTH + GAP;
         let widest = in_full.iter().map(|entry| measure(&entry.text, SMALL_SIZE)).fold(0.0, f64::max);
@@ -97,7 +97,7 @@ impl Legend {
     }
 
     fn in_rows(
-        entries: Vec<Entry>,
+        entries: &[Entry],
         rows: &[Vec<(usize, f64)>],
         measure: &dyn Fn(&str) -> f64,
         width: f64,
@@ -190,11 +190,19 @@ fn fitted(names: &[String], counts: &[String], fits: &dyn Fn(&str) -> bool) -> V
     let different = |texts: &Vec<String>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
     let too_long =
         |names: &[String]| names.iter().zip(counts).any(|(name, count)| !fits(&format!("{name}{count}")));
-    // What all of them begin with tells none from another.
-    let common = common_prefix(names);
-    let rest: Vec<String> = names.iter().map(|name| format!("…{}", &name[common..])).collect();
-    if too_long(names) && !too_long(&rest) {
-        return cut_all(&rest, 0.5);
+    // What all of them begin or end with tells none from another.
+    let begin = common_prefix(names);
+    let rest: Vec<String> = names.iter().map(|name| format!("…{}", &name[begin..])).collect();
+    let reversed: Vec<String> =
+        names.iter().map(|name| name[begin..].chars().rev().collect::<String>()).collect();
+    let end = common_prefix(&reversed);
+    let middle: Vec<String> =
+        names.iter().map(|name| format!("…{}…", &name[begin..name.len() - end])).collect();
+    let bare = if end > 0 { vec![&rest, &middle] } else { vec![&rest] };
+    if too_long(names)
+        && let Some(short) = bare.iter().find(|names| !too_long(names))
+    {
+        return cut_all(short, 0.5);
     }
     // Where to cut: names often differ at their end, else at their beginning, else in between.
     let shares = [0.5, 0.3, 0.7, 0.1, 0.9];
@@ -253,7 +261,7 @@ mod tests {
         assert_eq!(fitted(&names, &none, &at_most(13)), ["ppo_ca…r_1e-3", "ppo_ca…r_1e-4", "dqn"]);
         // The same ends, other beginnings; then only the middle tells them apart.
         let names = strings(&["a_with_a_long_name", "b_with_a_long_name"]);
-        assert_eq!(fitted(&names, &none[..2], &at_most(5)), ["a_…me", "b_…me"]);
+        assert_eq!(fitted(&names, &none[..2], &at_most(5)), ["…a…", "…b…"]);
         let names = strings(&["run_of_a_1_in_the_end", "run_of_a_2_in_the_end"]);
         let shown = fitted(&names, &none[..2], &at_most(12));
         assert_ne!(shown[0], shown[1]);
@@ -267,6 +275,17 @@ mod tests {
         ]);
         let shown = fitted(&same, &none[..2], &at_most(10));
         assert_ne!(shown[0], shown[1]);
+    }
+
+    #[test]
+    fn what_names_have_in_common_goes_first() {
+        let names =
+            strings(&["ppo_lr_1e-3_on_cartpole", "ppo_lr_3e-4_on_cartpole", "ppo_lr_3e-5_on_cartpole"]);
+        let none = strings(&["", "", ""]);
+        let shown = |length: usize| fitted(&names, &none, &|text: &str| text.chars().count() <= length);
+        assert_eq!(shown(23), names);
+        assert_eq!(shown(18)[0], "…1e-3_on_cartpole");
+        assert_eq!(shown(10)[0], "…1e-3…");
     }
 
     #[test]

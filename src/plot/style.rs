@@ -34,7 +34,7 @@ pub(super) fn dashes(index: usize) -> Vec<f64> {
 
 /// Whether a dot of a series is filled: the second round of colours is hollow.
 pub(super) fn is_filled(index: usize) -> bool {
-    index / PALETTE.len() % 2 == 0
+    (index / PALETTE.len()).is_multiple_of(2)
 }
 
 #[cfg(test)]

@@ -191,7 +191,10 @@ fn the_picture_says_what_its_band_is_and_what_it_leaves_out() {
         label: "DQN".to_owned(),
         runs: vec![vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, 2.0)]],
     };
-    assert_eq!(notes(&[hole.clone()], &PlotOptions::default()), "gaps where values are not finite: DQN");
+    assert_eq!(
+        notes(std::slice::from_ref(&hole), &PlotOptions::default()),
+        "gaps where values are not finite: DQN"
+    );
     let logged = notes(&[hole], &PlotOptions { log_y: true, ..PlotOptions::default() });
     assert!(logged.starts_with("without points at or below 0"), "{logged}");
     let mut short = curve("PPO", 3, 4.0);
