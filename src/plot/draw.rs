@@ -57,7 +57,7 @@ fn draw_series(series: &[Series], options: &PlotOptions, notes: Vec<String>) -> 
         return Err(PlotError::NoData { label: None });
     }
     let typeface = Typeface::new()?;
-    let svg = Canvas::new(&typeface, options.size).draw(series, options, &notes);
+    let svg = Canvas::new(&typeface, options.size).draw(series, options, &notes)?;
     Ok(Picture { svg, notes })
 }
 
@@ -178,7 +178,12 @@ impl<'a> Canvas<'a> {
         Self { typeface, svg, fit, shown_width, width: width / fit, height: height / fit }
     }
 
-    fn draw(mut self, series: &[Series], options: &PlotOptions, notes: &[String]) -> String {
+    fn draw(
+        mut self,
+        series: &[Series],
+        options: &PlotOptions,
+        notes: &[String],
+    ) -> Result<String, PlotError> {
         let (x, y) = (x_range(series, options), y_range(series, options));
         let inside = self.width - 2.0 * MARGIN;
         let legend = Legend::new(series, options, self.typeface, inside);
