@@ -48,6 +48,9 @@ pub struct RunConfig {
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
+    /// Whether nobody has chosen an encoder, so that [`RunConfig::resolve`] finds one that suits the observations.
+    #[serde(skip)]
+    pub fit_encoder: bool,
 }
 
 /// Which environment, and how it is made.
@@ -236,6 +239,7 @@ impl Default for RunConfig {
             network: None,
             init_from: None,
             made_by: None,
+            fit_encoder: false,
         }
     }
 }
@@ -256,6 +260,7 @@ impl RunConfig {
                 return Err(RunError::Config(message));
             }
         };
+        config.fit_encoder = !given.contains_key("encoder");
         config.network = algorithms.get(&config.algorithm)?.resolve_network(&given)?;
         Ok(config)
     }
@@ -286,6 +291,15 @@ impl RunConfig {
         self.agent = algorithm.resolve(&self.agent)?;
         if self.network.is_none() {
             self.network = algorithm.default_network();
+            self.fit_encoder = true;
+        }
+        if std::mem::take(&mut self.fit_encoder)
+            && let Some(network) = &mut self.network
+        {
+            // Observations of an environment that cannot be made are reported by whoever makes it.
+            if let Ok(probe) = registry.make(&self.env.id, &self.env.options(1)) {
+                *network = algorithm.fit_network(network, probe.observation_space())?;
+            }
         }
         if let Some(network) = &mut self.network {
             network.bind(algorithms.parts())?;
@@ -312,6 +326,12 @@ impl RunConfig {
         }
         self.instruction_set()?;
         Ok(())
+    }
+
+    /// The kind of the networks' encoder, as settings name it; none without networks.
+    pub fn encoder_kind(&self) -> Option<String> {
+        let encoder = toml::Table::try_from(&self.network.as_ref()?.encoder).ok()?;
+        encoder.get(KIND).and_then(toml::Value::as_str).map(str::to_owned)
     }
 
     /// The instruction set that the run uses on this machine.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agon_envs::Space;
 use agon_nn::{CustomParts, ModelConfig};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -150,6 +151,15 @@ impl AlgorithmSpec {
             None if settings.is_empty() => Ok(None),
             None => Err(AgentError::NoNetworks(self.name.clone())),
         }
+    }
+
+    /// The shape of networks with an encoder that suits the observations, if it has linear layers.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] if no network reads such observations.
+    pub fn fit_network(&self, network: &ModelConfig, space: &Space) -> Result<ModelConfig, AgentError> {
+        let observation = crate::network::observation("a network", space)?;
+        Ok(ModelConfig { encoder: network.encoder.fitting(&observation), ..network.clone() })
     }
 
     /// Builds the learner, with networks of the default shape if none is given.

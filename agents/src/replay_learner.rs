@@ -40,14 +40,15 @@ pub struct Plan {
 impl Plan {
     /// Of an algorithm that learns from single steps.
     pub(crate) fn of_steps(settings: Replaying, sampling: Sampling, info: &RunInfo) -> Self {
+        let (num_steps, gradient_steps) = settings.rhythm(info.num_envs);
         Self {
             buffer_size: settings.buffer_size,
             shape: ReplayShape::of(info),
             sampling,
             unit: Unit::Step,
             learning_starts: settings.learning_starts,
-            num_steps: settings.train_frequency / info.num_envs,
-            gradient_steps: settings.gradient_steps,
+            num_steps,
+            gradient_steps,
             batch_size: settings.batch_size,
             gradient_slices: settings.gradient_slices,
         }

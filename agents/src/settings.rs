@@ -76,11 +76,20 @@ impl Replaying {
         let rows = "at least num_envs * num_agents";
         ensure(buffer_size >= info.num_rows(), "buffer_size", rows, buffer_size)?;
         addressable(buffer_size)?;
-        if train_frequency == 0 || !train_frequency.is_multiple_of(info.num_envs) {
-            let expected = format!("a multiple of num_envs = {}", info.num_envs);
+        let envs = info.num_envs;
+        if train_frequency == 0
+            || !(train_frequency.is_multiple_of(envs) || envs.is_multiple_of(train_frequency))
+        {
+            let expected = format!("a multiple or a divisor of num_envs = {envs}");
             return Err(AgentError::setting("train_frequency", expected, train_frequency));
         }
         Ok(())
+    }
+
+    /// Ticks between updates, and updates then: where a tick has the steps of several rounds, their updates follow together.
+    pub(crate) fn rhythm(&self, num_envs: usize) -> (usize, usize) {
+        let ticks = (self.train_frequency / num_envs).max(1);
+        (ticks, self.gradient_steps.saturating_mul((num_envs / self.train_frequency).max(1)))
     }
 }
 

@@ -32,6 +32,7 @@ struct Summary<'a> {
 
 pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
     let mut config = configure(setup, args)?;
+    let encoder = config.encoder_kind();
     config.resolve(&setup.registry, &setup.algorithms)?;
     config.made_by = Some(MadeBy::this_program(&config)?);
     let seeds = args.seeds.unwrap_or(1);
@@ -40,6 +41,11 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
     let display = Display::new(args.json);
+    if let Some(kind) = config.encoder_kind().filter(|kind| Some(kind) != encoder.as_ref()) {
+        display.note(&format!(
+            "encoder: {kind}, which suits the observations; choose with network.encoder.kind"
+        ));
+    }
     let needed = runtime::memory_bytes(setup, &config)?;
     memory::ensure_fits(needed, runs.len().min(config.threads()))?;
     if needed > 0 {

@@ -225,7 +225,7 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.prior_scale = -1.0, "prior_scale must be at least 0, got -1"),
         (|c| c.mask_prob = 0.0, "mask_prob must be above 0 and at most 1, got 0"),
         (|c| c.target_network_frequency = 0, "target_network_frequency must be at least 1, got 0"),
-        (|c| c.train_frequency = 3, "train_frequency must be a multiple of num_envs = 4, got 3"),
+        (|c| c.train_frequency = 3, "train_frequency must be a multiple or a divisor of num_envs = 4, got 3"),
     ];
     for (spoil, expected) in cases {
         let mut config = small();

@@ -28,7 +28,8 @@ pub struct DqnConfig {
     pub buffer_size: usize,
     /// Environment steps before the first update.
     pub learning_starts: u64,
-    /// Environment steps between rounds of updates; a multiple of `num_envs`.
+    /// Environment steps between rounds of updates; a multiple of `num_envs`, or a divisor of it: then each step of
+    /// all environments is followed by as many rounds as it has steps for.
     pub train_frequency: usize,
     /// Updates in a round; at least 1.
     pub gradient_steps: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::MakeOptions;
+use super::options::{MakeOptions, Wrap};
 use crate::simulator::{SingleEnv, WorldEnv};
 use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig};
 
@@ -22,6 +22,7 @@ pub struct EnvSpec {
     summary: String,
     page: &'static str,
     wrappers: Vec<WrapperConfig>,
+    wrap: Vec<Arc<Wrap>>,
     chaotic_after: Option<u32>,
     max_episode_steps: Option<u32>,
     reward_threshold: Option<f64>,
@@ -65,6 +66,7 @@ impl EnvSpec {
             summary: String::new(),
             page: "",
             wrappers: Vec::new(),
+            wrap: Vec::new(),
             chaotic_after: None,
             max_episode_steps: None,
             reward_threshold: None,
@@ -137,6 +139,19 @@ impl EnvSpec {
     #[must_use]
     pub fn wrapper(mut self, wrapper: WrapperConfig) -> Self {
         self.wrappers.push(wrapper);
+        self
+    }
+
+    /// A wrapper of one's own that is part of the registered environment, around those of [`EnvSpec::wrapper`] and inside
+    /// those of a run's settings; the first one added is the innermost.
+    ///
+    /// [`Wrapped::new`](crate::wrappers::Wrapped::new) makes one of hooks.
+    #[must_use]
+    pub fn wrapped(
+        mut self,
+        wrap: impl Fn(Box<dyn VectorEnv>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        self.wrap.push(Arc::new(wrap));
         self
     }
 
@@ -220,8 +235,15 @@ impl EnvSpec {
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
         let mut env = (self.make)(&self.id, &options.args, options.num_envs, limit)?;
-        for (depth, wrapper) in self.wrappers.iter().chain(&options.wrappers).enumerate() {
-            env = wrapper.wrap(env, depth as u32)?;
+        let mut depth = 0..;
+        for (wrapper, depth) in self.wrappers.iter().zip(&mut depth) {
+            env = wrapper.wrap(env, depth)?;
+        }
+        for wrap in &self.wrap {
+            env = wrap(env)?;
+        }
+        for (wrapper, depth) in options.wrappers.iter().zip(&mut depth) {
+            env = wrapper.wrap(env, depth)?;
         }
         for wrap in &options.wrap {
             env = wrap(env)?;

@@ -83,8 +83,9 @@ impl WorldEnv {
             return Err(EnvError::Setting { field: "num_agents", expected: "at least 1", found });
         }
         if num_envs == 0 || num_envs.saturating_mul(num_agents) > 1 << 31 {
-            let found = num_envs.to_string();
-            return Err(EnvError::Setting { field: "num_envs", expected: "between 1 and 2^31", found });
+            let found = format!("{num_envs} of {num_agents}");
+            let (field, expected) = ("num_envs", "at least 1, and at most 2^31 agents in all");
+            return Err(EnvError::Setting { field, expected, found });
         }
         let named = env.teams().len();
         if named != 0 && named != num_agents {

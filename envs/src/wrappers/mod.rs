@@ -18,7 +18,6 @@ mod video;
 mod wrapped;
 
 use crate::batch::EpisodeStats;
-use crate::columns::Column;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, ObsBuffer, Seed, StepBatch};
 
@@ -32,6 +31,7 @@ pub use outcomes::{ClipReward, RecordStatistics, TimeLimit};
 pub use video::RecordVideo;
 pub use wrapped::Wrapped;
 
+pub use crate::columns::Column;
 pub use crate::frames::{Frames, Padding};
 pub use crate::statistics::{Moments, RunningStatistics};
 

@@ -163,7 +163,7 @@ pub enum EncoderConfig {
         #[serde(default)]
         activation: Activation,
     },
-    /// By the observation: `cnn` for images, `embedding` for categories, `dict` for dicts, else `mlp`.
+    /// By the observation: `cnn` for images, `dict` for dicts, else `mlp`, which reads categories as unit vectors.
     Auto,
 }
 
@@ -303,7 +303,7 @@ impl EncoderConfig {
                 let layers = mlp(builder, prefix, 1, width, (hidden, *activation, false), init)?;
                 Ok(std::iter::once(layer).chain(layers).collect())
             }
-            (Self::Auto, _) => Self::for_observation(observation).build(builder, prefix, observation, init),
+            (Self::Auto, _) => Self::default().fitting(observation).build(builder, prefix, observation, init),
             (
                 Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
                 _,
@@ -327,22 +327,45 @@ impl EncoderConfig {
         }
     }
 
-    /// What `auto` stands for.
-    fn for_observation(observation: &Observation) -> Self {
+    /// What suits an observation in the place of linear layers; other encoders stay as they are.
+    ///
+    /// Vectors and categories keep the linear layers, which read categories as unit vectors. An image gets convolutions,
+    /// unless it is too small for any. Of a dict images get convolutions, other parts are read as they are, categories as
+    /// unit vectors, and the linear layers follow all of them.
+    ///
+    /// # Source
+    /// Stable-Baselines3's `CombinedExtractor`, with `MinatarCnn`'s convolutions for small images.
+    #[must_use]
+    pub fn fitting(&self, observation: &Observation) -> Self {
+        let Self::Mlp { hidden, activation, .. } = self else { return self.clone() };
         match observation {
-            Observation::Vector(_) => Self::default(),
-            Observation::Image { .. } => {
-                Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu(), layer_norm: false }
+            Observation::Dict(parts) => {
+                let part =
+                    |(name, observation): &(String, Observation)| (name.clone(), Self::of_part(observation));
+                let parts = parts.iter().map(part).collect();
+                Self::Dict { parts, hidden: hidden.clone(), activation: *activation }
             }
-            Observation::Discrete(_) => {
-                let width = embedding_width();
-                Self::Embedding { width, hidden: Vec::new(), activation: Activation::default() }
-            }
-            Observation::Dict(_) => {
-                Self::Dict { parts: BTreeMap::new(), hidden: Vec::new(), activation: Activation::default() }
-            }
+            Observation::Image { .. } if is_convolved(observation) => Self::of_part(observation),
+            _ => self.clone(),
         }
     }
+
+    /// What suits a part of a dict.
+    fn of_part(observation: &Observation) -> Self {
+        match observation {
+            Observation::Image { .. } if is_convolved(observation) => {
+                Self::Cnn { convs: Vec::new(), hidden: Vec::new(), activation: relu(), layer_norm: false }
+            }
+            Observation::Vector(_) | Observation::Image { .. } => Self::Identity,
+            Observation::Discrete(_) => Self::mlp(&[], Activation::default()),
+            Observation::Dict(_) => Self::mlp(&[], Activation::default()).fitting(observation),
+        }
+    }
+}
+
+/// Whether an image has room for a convolution of 3 × 3.
+fn is_convolved(observation: &Observation) -> bool {
+    matches!(observation, Observation::Image { shape, .. } if shape.height.min(shape.width) >= 3)
 }
 
 /// The convolutions of Mnih et al. 2015.

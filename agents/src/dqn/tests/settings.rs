@@ -35,9 +35,12 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.exploration_fraction = -1.0, "exploration_fraction must be between 0 and 1, got -1"),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
         (|c| c.gradient_slices = 65, "gradient_slices must be between 1 and 64, got 65"),
-        (|c| c.train_frequency = 0, "train_frequency must be a multiple of num_envs = 4, got 0"),
-        (|c| c.train_frequency = 10, "train_frequency must be a multiple of num_envs = 4, got 10"),
-        (|c| c.train_frequency = 2, "train_frequency must be a multiple of num_envs = 4, got 2"),
+        (|c| c.train_frequency = 0, "train_frequency must be a multiple or a divisor of num_envs = 4, got 0"),
+        (
+            |c| c.train_frequency = 10,
+            "train_frequency must be a multiple or a divisor of num_envs = 4, got 10",
+        ),
+        (|c| c.train_frequency = 2, "train_frequency must be a multiple or a divisor of num_envs = 4, got 2"),
         (|c| c.n_step = 0, "n_step must be at least 1, got 0"),
         (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
         (
