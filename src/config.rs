@@ -4,17 +4,19 @@
 //! result is written to the run directory complete, so that it alone repeats the run.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_envs::{EnvSpec, MakeOptions, Registry, WrapperConfig};
 use agon_nn::{InstructionSet, ModelConfig};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::error::AtPath;
+use crate::text;
 
 /// Everything that decides a run, and how it is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,9 +27,11 @@ pub struct RunConfig {
     /// Seed of networks, environments and exploration.
     pub seed: u64,
     /// Environment steps of the run, rounded up to whole iterations.
+    #[serde(deserialize_with = "read_steps")]
     pub total_timesteps: u64,
-    /// Environments stepped together, a multiple of `runtime.num_shards`; 0 for the algorithm's own number, which is 1 for
-    /// most with a replay buffer and 4 for the others.
+    /// Environments stepped together, a multiple of `runtime.num_shards`. Where settings do not say, 0 until
+    /// [`RunConfig::resolve`] makes it the algorithm's own number, which is 1 for most with a replay buffer and 4 for the others.
+    #[serde(deserialize_with = "read_num_envs")]
     pub num_envs: usize,
     /// The environment.
     pub env: EnvConfig,
@@ -120,9 +124,11 @@ pub struct RuntimeConfig {
     /// How fragments reach the learner.
     pub mode: Mode,
     /// Environment steps between checkpoints; 0 for a tenth of the run.
+    #[serde(deserialize_with = "read_steps")]
     pub checkpoint_every: u64,
     /// Environment steps between rows of `metrics.csv`, which are means over the iterations between them; 0 for at most
     /// 10,000 rows a run.
+    #[serde(deserialize_with = "read_steps")]
     pub log_every: u64,
     /// `auto` for the best that the processor has, or `scalar`, `avx2`, `avx512`. Part of the result.
     pub instruction_set: String,
@@ -141,6 +147,7 @@ impl Default for RuntimeConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
     /// Environment steps between evaluations, the last one at the end of the run; 0 for none.
+    #[serde(deserialize_with = "read_steps")]
     pub every: u64,
     /// Episodes of each evaluation.
     pub episodes: usize,
@@ -274,6 +281,14 @@ impl RunConfig {
         from_table(read_table(path)?).map_err(named)
     }
 
+    /// The text of a `config.toml`.
+    ///
+    /// # Errors
+    /// If a number is too large for TOML.
+    pub(crate) fn to_toml(&self) -> Result<String, RunError> {
+        toml::to_string(self).map_err(|error| RunError::Config(error.to_string()))
+    }
+
     /// Fills in the algorithm's defaults and checks everything that can be checked before a run starts.
     ///
     /// # Errors
@@ -306,6 +321,12 @@ impl RunConfig {
         }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
+        }
+        // TOML has no larger integers, and a config.toml must hold them.
+        for (field, value) in [("seed", self.seed), ("total_timesteps", self.total_timesteps)] {
+            if i64::try_from(value).is_err() {
+                return wrong(field, &format!("at most {}", i64::MAX), &value);
+            }
         }
         if self.num_envs == 0 {
             self.num_envs = algorithm.num_envs();
@@ -406,6 +427,46 @@ pub fn available_threads(threads: usize) -> usize {
     }
 }
 
+/// Reads a number of steps: an integer, a whole number such as `1e6`, or a text such as `"10k"`.
+fn read_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Steps;
+    impl Visitor<'_> for Steps {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number of steps, such as 5000, 100_000, 1e6 or \"10k\"")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<u64, E> {
+            u64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<u64, E> {
+            text::whole(value).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
+        }
+
+        fn visit_str<E: de::Error>(self, value: &str) -> Result<u64, E> {
+            text::steps(value).map_err(|_| E::invalid_value(Unexpected::Str(value), &self))
+        }
+    }
+    deserializer.deserialize_any(Steps)
+}
+
+/// Reads a number of environments, of which there must be one at least.
+fn read_num_envs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => {
+            let message = "must be at least 1, got 0; leave it out for the algorithm's own number";
+            Err(de::Error::custom(message))
+        }
+        num_envs => Ok(num_envs),
+    }
+}
+
 /// Says which algorithm and environment settings are for.
 pub(crate) fn set_subject(table: &mut toml::Table, algorithm: &str, env: &str) -> Result<(), RunError> {
     set_value(table, ALGORITHM, toml::Value::String(algorithm.to_owned()))?;
@@ -433,17 +494,30 @@ pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
 
 /// The first key, in alphabetical order, whose value differs in two tables, with both values.
 pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
+    let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+    let mut first = None;
+    differences(a, b, &mut |key, a, b| {
+        first.get_or_insert_with(|| format!("{key}: {} and {}", text(a), text(b)));
+    });
+    first
+}
+
+/// Every key, in alphabetical order, whose value differs in two tables, with both values.
+pub(crate) fn differences(
+    a: &toml::Table,
+    b: &toml::Table,
+    found: &mut dyn FnMut(&str, Option<&toml::Value>, Option<&toml::Value>),
+) {
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    keys.into_iter().find_map(|key| match (a.get(key), b.get(key)) {
-        (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
-            first_difference(a, b).map(|difference| format!("{key}.{difference}"))
+    for key in keys {
+        match (a.get(key), b.get(key)) {
+            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
+                differences(a, b, &mut |inner, a, b| found(&format!("{key}.{inner}"), a, b));
+            }
+            (a, b) if a == b => {}
+            (a, b) => found(key, a, b),
         }
-        (a, b) if a == b => None,
-        (a, b) => {
-            let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
-            Some(format!("{key}: {} and {}", text(a), text(b)))
-        }
-    })
+    }
 }
 
 /// Lays one `key.path=value` onto a table. The value is TOML; what is no TOML is a string.
@@ -459,8 +533,19 @@ pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
         .parse::<toml::Table>()
         .ok()
         .and_then(|mut parsed| parsed.remove("value"))
+        .map(|value| whole_power(value, text))
         .unwrap_or_else(|| toml::Value::String(text.trim().to_owned()));
     set_value(table, path.trim(), value).map_err(|error| named(&error.to_string()))
+}
+
+/// `1e6` is a million, whatever kind of number a setting is; `1.0e6` stays what TOML makes of it.
+fn whole_power(value: toml::Value, text: &str) -> toml::Value {
+    match value {
+        toml::Value::Float(number) if !text.contains('.') => {
+            text::whole(number).map_or(value, |whole| toml::Value::Integer(whole as i64))
+        }
+        value => value,
+    }
 }
 
 /// Lays one value onto a table, at a path of keys.
@@ -545,12 +630,34 @@ mod tests {
             ("algorithm=pp", vec!["pp", "ppo"]),
             ("seed", vec!["expected key.path=value"]),
             ("seed.x.=1", vec!["expected a key"]),
+            ("num_envs=0", vec!["num_envs", "at least 1", "got 0"]),
+            ("total_timesteps=1.5", vec!["total_timesteps", "1.5", "number of steps"]),
+            ("total_timesteps=many", vec!["total_timesteps", "many", "number of steps"]),
+            ("runtime.checkpoint_every=-1", vec!["runtime.checkpoint_every", "-1", "number of steps"]),
+            ("eval.every=1e30", vec!["eval.every", "number of steps"]),
         ] {
             let message = refusal(assignment);
             for part in parts {
                 assert!(message.contains(part), "`{assignment}`: expected `{part}` in `{message}`");
             }
         }
+    }
+
+    #[test]
+    fn numbers_of_steps_may_be_powers_and_have_units() {
+        let config = resolved(&[
+            "total_timesteps=1e6",
+            "runtime.checkpoint_every=100_000",
+            "runtime.log_every=10k",
+            "eval.every='0.5M'",
+            "agent.num_steps=1e2",
+            "agent.learning_rate=1e0",
+        ])
+        .unwrap();
+        let RuntimeConfig { checkpoint_every, log_every, .. } = config.runtime;
+        assert_eq!((config.total_timesteps, checkpoint_every, log_every), (1_000_000, 100_000, 10_000));
+        assert_eq!((config.eval.every, config.agent["num_steps"].as_integer()), (500_000, Some(100)));
+        assert_eq!(config.agent["learning_rate"].as_float(), Some(1.0));
     }
 
     #[test]

@@ -54,6 +54,14 @@ pub enum RunError {
         /// What was expected and found.
         message: String,
     },
+    /// A checkpoint or a weight file lies in the directory of a run of other settings.
+    #[error("{} belongs to a run of other settings: {message}", .path.display())]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// The settings that differ, with both values.
+        message: String,
+    },
     /// A weight file is damaged or of another kind.
     #[error("weights {}: {message}", .path.display())]
     Weights {

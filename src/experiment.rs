@@ -14,7 +14,8 @@ use crate::jobs::{self, Ended, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
 use crate::policy;
 use crate::run::RunDirectory;
-use crate::run::directory::{CONFIG, INIT, write_atomically};
+use crate::run::directory::{CONFIG, INIT, RunLock, write_atomically};
+use crate::runtime;
 use crate::setup::Setup;
 use crate::sinks::{RETURN_METRIC, Sink};
 
@@ -36,7 +37,7 @@ pub fn seed_runs(path: &Path, first_seed: u64, seeds: u64) -> Vec<SeedRun> {
         return vec![SeedRun { seed: first_seed, path: path.to_owned() }];
     }
     let run = |seed: u64| SeedRun { seed, path: path.join(format!("seed_{seed}")) };
-    (first_seed..first_seed + seeds).map(run).collect()
+    (first_seed..first_seed.saturating_add(seeds)).map(run).collect()
 }
 
 /// The directories of the runs in a directory: itself if it is a run, else those of an experiment, by seed.
@@ -47,6 +48,17 @@ pub fn find_runs(path: &Path) -> Result<Vec<PathBuf>, RunError> {
     if path.join(CONFIG).exists() {
         return Ok(vec![path.to_owned()]);
     }
+    let found = begun_runs(path)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let message = "expected a run or an experiment (a directory with a config.toml, or with runs seed_1, \
+                   seed_2, …), found neither";
+    Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
+}
+
+/// The runs of an experiment that have begun, by seed.
+pub(crate) fn begun_runs(path: &Path) -> Result<Vec<PathBuf>, RunError> {
     let mut found = Vec::new();
     for entry in path.read_dir().at("cannot read", path)? {
         let run = entry.at("cannot read", path)?.path();
@@ -56,11 +68,6 @@ pub fn find_runs(path: &Path) -> Result<Vec<PathBuf>, RunError> {
         }
     }
     found.sort();
-    if found.is_empty() {
-        let message = "expected a run or an experiment (a directory with a config.toml, or with runs seed_1, \
-                       seed_2, …), found neither";
-        return Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() });
-    }
     Ok(found.into_iter().map(|(_, run)| run).collect())
 }
 
@@ -72,7 +79,8 @@ struct Experiment {
     config: RunConfig,
 }
 
-/// Trains every run of an experiment and draws its curve. `observe` makes the sink that observes each run. Once one is
+/// Trains every run of an experiment and draws its curve. Where there is an experiment of some of the seeds and the same
+/// settings already, the other seeds are added to it. `observe` makes the sink that observes each run. Once one is
 /// told to stop no other one is begun; [`resume`] goes on. One that fails by itself stops no other one.
 ///
 /// # Errors
@@ -85,31 +93,84 @@ pub fn train<'a>(
     runs: &[SeedRun],
     observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Ended>, RunError> {
-    if is_experiment(path) {
-        let message =
-            "holds an experiment already: continue it with `agon resume`, or choose another --name or --out";
-        return Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() });
-    }
-    let taken = std::iter::once(path).chain(runs.iter().map(|run| run.path.as_path()));
-    for path in taken {
-        RunDirectory::refuse_existing(path)?;
+    if let [run] = runs
+        && run.path == path
+    {
+        refuse_existing(path)?;
+        return go_on(setup, config, path, runs, observe);
     }
     let mut config = config.clone();
-    if runs.len() > 1 {
-        let file = path.join(EXPERIMENT);
-        config.resolve(&setup.registry, &setup.algorithms)?;
-        let seeds = runs.iter().map(|run| run.seed).collect();
-        let experiment = Experiment { seeds, config: config.clone() };
-        let text = toml::to_string(&experiment).map_err(|error| RunError::Config(error.to_string()))?;
-        let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
-        std::fs::create_dir_all(path).at("cannot create", path)?;
-        if let Some(init) = init {
-            write_atomically(&path.join(INIT), &init)?;
-        }
-        write_atomically(&file, text.as_bytes())?;
-        begin_with_copy(&mut config, path);
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
+    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    let taken = |path: &Path| match is_experiment(path) {
+        true => refuse_other(setup, &config, path, &seeds),
+        false => RunDirectory::refuse_existing(path),
+    };
+    let _lock = RunLock::claim(path, taken)?;
+    for run in runs.iter().filter(|_| !is_experiment(path)) {
+        RunDirectory::refuse_existing(&run.path)?;
     }
+    if let Some(init) = init {
+        write_atomically(&path.join(INIT), &init)?;
+    }
+    write(path, &Experiment { seeds, config: config.clone() })?;
+    begin_with_copy(&mut config, path);
     go_on(setup, &config, path, runs, observe)
+}
+
+/// Refuses a directory that holds an experiment.
+fn refuse_existing(path: &Path) -> Result<(), RunError> {
+    if !is_experiment(path) {
+        return RunDirectory::refuse_existing(path);
+    }
+    let message =
+        "holds an experiment already: continue it with `agon resume`, or choose another --name or --out";
+    Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
+}
+
+/// Refuses an experiment that the given seeds cannot be added to: of other settings, or of seeds that are not among them.
+fn refuse_other(setup: &Setup, config: &RunConfig, path: &Path, seeds: &[u64]) -> Result<(), RunError> {
+    let (mut found, runs) = open(path)?;
+    found.resolve(&setup.registry, &setup.algorithms)?;
+    let wrong = |reason: String| {
+        let message = format!(
+            "holds an experiment already{reason}: continue it with `agon resume`, or choose another --name or --out"
+        );
+        Err(RunError::Directory { path: path.to_owned(), message })
+    };
+    if let Some(difference) = config.first_difference(&found) {
+        return wrong(format!(" of other settings, wanted and found are {difference}"));
+    }
+    if config.init_from.is_some() || found.init_from.is_some() {
+        return wrong(", and one that begins with given weights takes no more seeds".to_owned());
+    }
+    match runs.iter().find(|run| !seeds.contains(&run.seed)) {
+        Some(run) => wrong(format!(" with seed {}, which is not among those asked for", run.seed)),
+        None if runs.len() == seeds.len() => wrong(" of the same seeds".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Writes what an experiment is made of.
+fn write(path: &Path, experiment: &Experiment) -> Result<(), RunError> {
+    let text = toml::to_string(experiment).map_err(|error| RunError::Config(error.to_string()))?;
+    write_atomically(&path.join(EXPERIMENT), text.as_bytes())
+}
+
+/// Has every run of an experiment end after another number of environment steps, see [`runtime::extend`].
+///
+/// # Errors
+/// If there is no experiment, it or one of its runs is in use, or one is trained for more steps.
+pub fn extend(path: &Path, total_timesteps: u64) -> Result<(), RunError> {
+    let _lock = RunLock::take(path)?;
+    let (mut config, runs) = open(path)?;
+    let begun = runs.iter().filter(|run| RunDirectory::exists(&run.path));
+    for run in begun {
+        runtime::extend(&run.path, total_timesteps)?;
+    }
+    config.total_timesteps = total_timesteps;
+    write(path, &Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config })
 }
 
 /// All seeds begin with the experiment's own copy of the weights that it was given, whenever they begin.
@@ -153,6 +214,7 @@ pub fn resume<'a>(
     threads: Option<usize>,
     observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
 ) -> Result<Vec<Ended>, RunError> {
+    let _lock = RunLock::take(path)?;
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
     go_on(setup, &config, path, &runs, observe)

@@ -26,6 +26,27 @@ pub(crate) fn human(value: f64) -> String {
     }
 }
 
+/// A number of steps: `5000`, `100_000`, `1e6`, `10k` or `2M`.
+pub(crate) fn steps(text: &str) -> Result<u64, String> {
+    let wrong = || format!("expected a number of steps, such as 5000, 100_000, 1e6, 10k or 2M, got `{text}`");
+    let plain = text.trim().replace('_', "");
+    if let Ok(steps) = plain.parse() {
+        return Ok(steps);
+    }
+    let (number, unit) = match plain.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => plain.strip_suffix(['m', 'M']).map_or((plain.as_str(), 1.0), |number| (number, 1e6)),
+    };
+    let steps = number.parse::<f64>().map_err(|_| wrong())? * unit;
+    whole(steps).ok_or_else(wrong)
+}
+
+/// A number that is whole, as an integer that TOML can hold.
+pub(crate) fn whole(value: f64) -> Option<u64> {
+    let holds = value >= 0.0 && value < i64::MAX as f64 && value.fract() == 0.0;
+    holds.then_some(value as u64)
+}
+
 /// Seconds in hours, minutes and seconds.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
@@ -59,6 +80,23 @@ mod tests {
     fn numbers_have_units() {
         assert_eq!([999.4, 1250.0, 2.5e6].map(human), ["999", "1.2k", "2.50M"]);
         assert_eq!([0.25, 61.0, 3725.0].map(duration), ["0.2s", "1m01s", "1h02m"]);
+    }
+
+    #[test]
+    fn steps_have_units_and_powers() {
+        for (text, expected) in [
+            ("5000", 5000),
+            ("100_000", 100_000),
+            ("1e6", 1_000_000),
+            ("10k", 10_000),
+            ("2.5M", 2_500_000),
+            ("0", 0),
+        ] {
+            assert_eq!(steps(text), Ok(expected));
+        }
+        for text in ["", "k", "-1", "1.5", "1e30", "nan", "inf", "10kk", "many"] {
+            assert!(steps(text).unwrap_err().contains(&format!("got `{text}`")), "{text}");
+        }
     }
 
     #[test]

@@ -11,8 +11,10 @@ mod common;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use agon::RunError;
+use agon::config::RunConfig;
 use agon::envs::registry::NoArguments;
 use agon::envs::{Action, Env, EnvSpec, Pcg64, Space, Step};
 use agon::runtime::{self, Setup};
@@ -218,4 +220,56 @@ fn a_replay_buffer_that_does_not_fit_is_refused() {
     let message = runtime::train(&Setup::default(), config, &run, &mut |_| true).unwrap_err().to_string();
     assert!(message.contains("a full replay buffer takes") && message.contains("buffer_size"), "{message}");
     assert!(!run.exists(), "nothing was begun");
+}
+
+/// Starts two `train`s of different settings in one directory at the same moment, and gives how the first one ended.
+fn two_trains_at_once(directory: &Path) -> bool {
+    let train = |gamma: &str| {
+        let gamma = format!("agent.gamma={gamma}");
+        let fixed = ["train", "ppo", "CartPole-v1", "--preset", "none", "--total-timesteps", "512"];
+        common::agon(directory, &[&fixed[..], &["--name", "t", "--set", &gamma]].concat())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let both = [("0.99", train("0.99")), ("0.5", train("0.5"))];
+    let ended = both.map(|(gamma, child)| (gamma, child.wait_with_output().unwrap()));
+    let winner = ended.iter().position(|(_, output)| output.status.success()).expect("one of them trains");
+    let (_, lost) = &ended[1 - winner];
+    let message = String::from_utf8_lossy(&lost.stderr);
+    assert!(!lost.status.success(), "both trained");
+    assert!(
+        message.contains("another process is running it") || message.contains("holds a run"),
+        "{message}"
+    );
+    let run = directory.join("results/t");
+    let config = RunConfig::load(&run.join("config.toml")).unwrap();
+    assert_eq!(config.agent["gamma"].to_string(), ended[winner].0, "the loser changed the configuration");
+    // What the winner has written is of its settings, and goes on.
+    assert!(runtime::resume(&Setup::default(), &run, None, &mut |_| true).unwrap().finished);
+    let left: Vec<_> = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+    winner == 0
+}
+
+fn pairs_of_trains(count: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = 0;
+    for _ in 0..count {
+        first += usize::from(two_trains_at_once(directory.path()));
+        fs::remove_dir_all(directory.path().join("results")).unwrap();
+    }
+    println!("{count} pairs, of which the first won {first}; no loser changed anything");
+}
+
+#[test]
+fn of_two_trains_in_one_directory_the_loser_changes_nothing() {
+    pairs_of_trains(5);
+}
+
+#[test]
+#[ignore = "slow: a minute"]
+fn of_a_hundred_pairs_of_trains_no_loser_changes_anything() {
+    pairs_of_trains(100);
 }

@@ -22,11 +22,11 @@ pub trait ChunkStore {
         content: &mut dyn FnMut() -> Result<Vec<u8>, AgentError>,
     ) -> Result<(), AgentError>;
 
-    /// The chunk of a key.
+    /// The chunk of a key, which takes at most `most` bytes.
     ///
     /// # Errors
-    /// [`AgentError::Chunk`] if there is none or it is damaged.
-    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError>;
+    /// [`AgentError::Chunk`] if there is none, or it is damaged or larger.
+    fn get(&self, key: &str, most: u64) -> Result<Vec<u8>, AgentError>;
 }
 
 /// Chunks in memory.
@@ -45,7 +45,7 @@ impl ChunkStore for MemoryStore {
         Ok(())
     }
 
-    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError> {
+    fn get(&self, key: &str, _most: u64) -> Result<Vec<u8>, AgentError> {
         let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
         self.0.get(key).cloned().ok_or_else(missing)
     }

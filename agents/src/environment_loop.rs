@@ -171,6 +171,12 @@ impl EnvironmentLoop {
                 return Err(AgentError::Restore(format!("expected {expected} {what}, found {found}")));
             }
         }
+        let (expected, found) = (self.now.observations.dtype(), saved.observations.dtype());
+        if expected != found {
+            return Err(AgentError::Restore(format!(
+                "expected observations of {expected:?}, found {found:?}"
+            )));
+        }
         self.simulator.restore(&saved.simulator)?;
         self.actor.rng = saved.actor_rng;
         self.actor.state = saved.actor_state;

@@ -326,6 +326,9 @@ impl Rnd {
         if let Some((expected, found)) = lengths.iter().find(|(expected, found)| expected != found) {
             return Err(AgentError::Restore(format!("expected {expected} statistics, got {found}")));
         }
+        if !(saved.observations.is_whole() && saved.returns.is_whole()) {
+            return Err(AgentError::Restore("expected whole statistics of the bonus".to_owned()));
+        }
         parts.put(&mut self.parts_mut());
         (self.rng, self.sums) = (saved.rng, saved.sums);
         self.observations.set_moments(&saved.observations);

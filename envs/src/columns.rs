@@ -99,7 +99,26 @@ pub(crate) fn to_bytes(state: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Env
     postcard::to_stdvec(state).map_err(|error| EnvError::Snapshot(error.to_string()))
 }
 
-/// A state from bytes.
+/// A state from bytes, which must hold nothing else.
 pub(crate) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvError> {
-    postcard::from_bytes(bytes).map_err(|error| EnvError::Snapshot(error.to_string()))
+    match postcard::take_from_bytes(bytes) {
+        Ok((state, [])) => Ok(state),
+        Ok((_, rest)) => {
+            Err(EnvError::Snapshot(format!("expected the end, found {} more bytes", rest.len())))
+        }
+        Err(error) => Err(EnvError::Snapshot(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_left_over_are_refused() {
+        let bytes = to_bytes(&vec![1_u32, 2]).unwrap();
+        assert_eq!(from_bytes::<Vec<u32>>(&bytes).unwrap(), [1, 2]);
+        let message = from_bytes::<Vec<u32>>(&[&bytes[..], &[0]].concat()).unwrap_err().to_string();
+        assert!(message.contains("expected the end, found 1 more bytes"), "{message}");
+    }
 }

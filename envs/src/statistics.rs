@@ -36,6 +36,14 @@ impl Moments {
         self.count = total;
     }
 
+    /// Whether they can have come from counting: as many squares as means, finite numbers, none that is negative but a mean.
+    pub fn is_whole(&self) -> bool {
+        self.mean.len() == self.squares.len()
+            && self.count >= 0.0
+            && self.squares.iter().all(|square| *square >= 0.0)
+            && self.mean.iter().chain(&self.squares).chain([&self.count]).all(|number| number.is_finite())
+    }
+
     /// The variance of each number, 1 before anything was seen.
     pub fn variance(&self, index: usize) -> f64 {
         if self.count > 0.0 { self.squares[index] / self.count } else { 1.0 }
@@ -70,6 +78,11 @@ impl RunningStatistics {
     /// What was seen so far.
     pub fn moments(&self) -> &Moments {
         &self.moments
+    }
+
+    /// Whether both parts are whole and of so many numbers.
+    pub(crate) fn is_whole(&self, width: usize) -> bool {
+        [&self.moments, &self.news].iter().all(|moments| moments.mean.len() == width && moments.is_whole())
     }
 
     /// Goes on from other moments, to which its own news are added.

@@ -88,14 +88,14 @@ pub(super) struct TrainArgs {
     /// Threads; 0 for one a core. Never changes results.
     #[arg(long)]
     pub(super) threads: Option<usize>,
-    /// Environment steps to train for.
-    #[arg(long, value_name = "N")]
+    /// Environment steps to train for, such as 5000, 100_000, 1e6, 10k or 2M.
+    #[arg(long, value_name = "N", value_parser = crate::text::steps)]
     pub(super) total_timesteps: Option<u64>,
     /// Environment steps between checkpoints.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::text::steps)]
     pub(super) checkpoint_every: Option<u64>,
     /// Environment steps between evaluations in environments of their own; 0 for none. See also `eval` in a config.toml.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::text::steps)]
     pub(super) eval_every: Option<u64>,
     /// Learn from experience as it comes, without waiting: fastest, not reproducible.
     #[arg(long = "async")]
@@ -103,9 +103,13 @@ pub(super) struct TrainArgs {
     /// Directory that runs are put in.
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub(super) out: PathBuf,
-    /// Name of the run's directory; by default made of algorithm, environment and seed.
-    #[arg(long)]
+    /// Name of the run's directory; by default made of algorithm, environment and seed, and a number where that exists already.
+    /// With --seeds, the name of an experiment of fewer seeds and the same settings adds the others.
+    #[arg(long, value_parser = super::directory_name)]
     pub(super) name: Option<String>,
+    /// Replace the run or experiment of this name.
+    #[arg(long)]
+    pub(super) force: bool,
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
@@ -113,12 +117,16 @@ pub(super) struct TrainArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of an experiment (`train --seeds N`), seeds that are finished stay as they are, and seeds that have not begun begin.\n\nExamples:\n  agon resume results/ppo_CartPole-v1_1\n  agon resume results/ppo"
+    after_help = "Of an experiment (`train --seeds N`), seeds that are finished stay as they are, and seeds that have not begun begin.\n\nExamples:\n  agon resume results/ppo_CartPole-v1_1\n  agon resume results/ppo\n  agon resume results/ppo --total-timesteps 2M"
 )]
 pub(super) struct ResumeArgs {
     /// The directory of the run or experiment.
     #[arg(value_hint = ValueHint::DirPath)]
     pub(super) run: PathBuf,
+    /// Environment steps to train for in all, such as 2M: more than the run is trained for. Schedules over the length of the
+    /// run, such as the learning rate's, have the new length from there on.
+    #[arg(long, value_name = "N", value_parser = crate::text::steps)]
+    pub(super) total_timesteps: Option<u64>,
     /// Threads; 0 for one a core. Never changes results.
     #[arg(long)]
     pub(super) threads: Option<usize>,

@@ -19,6 +19,7 @@ mod suite;
 mod sweep;
 
 use std::io::{self, Write};
+use std::path::{Component, Path};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -110,6 +111,15 @@ fn completed(setup: &Setup) -> Result<clap::Command, RunError> {
 /// Says on standard error what failed of several things, while the others did what they were asked to.
 pub(crate) fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "error: {text}");
+}
+
+/// Checks the name of a directory: one part of a path, and none that means another directory.
+pub(crate) fn directory_name(name: &str) -> Result<String, String> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(part)), None) if part == name => Ok(name.to_owned()),
+        _ => Err(format!("expected the name of a directory, got `{name}`; --out says where it is put")),
+    }
 }
 
 /// Prints to standard output.

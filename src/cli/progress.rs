@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::RunError;
-use crate::sinks::{Progress, Signal, Sink};
+use crate::sinks::{Beginning, Progress, Signal, Sink};
 use crate::text::{duration, human};
 
 /// The name of what shows a run.
@@ -83,6 +83,13 @@ impl Display {
     }
 }
 
+/// What a user must know of the beginning of a run, asked for JSON or not.
+fn say_notes(beginning: &Beginning<'_>) {
+    for note in beginning.notes {
+        let _ = writeln!(io::stderr(), "{note}");
+    }
+}
+
 /// What Ctrl-C asks of a run.
 fn wish() -> Signal {
     if INTERRUPTED.load(Ordering::Relaxed) { Signal::Stop } else { Signal::Continue }
@@ -94,6 +101,11 @@ struct Interrupt;
 impl Sink for Interrupt {
     fn name(&self) -> &str {
         PROGRESS
+    }
+
+    fn begin(&mut self, beginning: &Beginning<'_>) -> Result<(), RunError> {
+        say_notes(beginning);
+        Ok(())
     }
 
     fn iteration(&mut self, _progress: &Progress<'_>) -> Result<Signal, RunError> {
@@ -127,6 +139,11 @@ impl Sink for Bar {
         PROGRESS
     }
 
+    fn begin(&mut self, beginning: &Beginning<'_>) -> Result<(), RunError> {
+        self.bar.suspend(|| say_notes(beginning));
+        Ok(())
+    }
+
     fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {
         let ends = progress.env_steps >= progress.total_timesteps;
         if ends || self.drawn.is_none_or(|at| at.elapsed() >= DRAW_EVERY) {
@@ -155,6 +172,11 @@ struct Lines {
 impl Sink for Lines {
     fn name(&self) -> &str {
         PROGRESS
+    }
+
+    fn begin(&mut self, beginning: &Beginning<'_>) -> Result<(), RunError> {
+        say_notes(beginning);
+        Ok(())
     }
 
     fn iteration(&mut self, progress: &Progress<'_>) -> Result<Signal, RunError> {

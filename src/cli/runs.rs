@@ -1,6 +1,6 @@
 //! `train`, `resume`, `eval` and `network`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::experiment::{self, SeedRun};
 use crate::jobs::Ended;
 use crate::memory;
 use crate::presets;
-use crate::run::RunDirectory;
+use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
 
@@ -36,8 +36,12 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     config.resolve(&setup.registry, &setup.algorithms)?;
     config.made_by = Some(MadeBy::this_program(&config)?);
     let seeds = args.seeds.unwrap_or(1);
-    let name = args.name.clone().unwrap_or_else(|| default_name(&config, seeds));
-    let path = args.out.join(name);
+    let last = RunConfig { seed: config.seed.saturating_add(seeds - 1), ..config.clone() };
+    last.clone().resolve(&setup.registry, &setup.algorithms)?;
+    let path = match &args.name {
+        Some(name) => args.out.join(name),
+        None => free_path(&args.out, &default_name(&config, seeds), args.force),
+    };
     let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
     let display = Display::new(args.json);
@@ -51,6 +55,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     if needed > 0 {
         let (needed, available) = (memory::bytes(needed), memory::bytes(memory::available()));
         display.note(&format!("a full replay buffer takes {needed}; {available} of memory are available"));
+    }
+    if args.force && path.exists() {
+        directory::remove(&path)?;
     }
     let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
     let ended = experiment::train(setup, &config, &path, &runs, &observe)?;
@@ -78,6 +85,7 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     }
     for assignment in &args.set {
         config::set(&mut table, assignment)?;
+        refuse_subject(assignment)?;
     }
     config::set_subject(&mut table, &args.algorithm, &args.env)?;
     let mut config = RunConfig::from_table(&setup.algorithms, table)?;
@@ -96,11 +104,37 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     Ok(config)
 }
 
+/// Refuses a setting that says what the arguments say already.
+fn refuse_subject(assignment: &str) -> Result<(), RunError> {
+    let key = assignment.split_once('=').map_or(assignment, |(key, _)| key).trim();
+    match key {
+        "algorithm" | "env.id" => Err(RunError::Config(format!(
+            "--set {assignment}: the algorithm and the environment are the two arguments before the options"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The first directory of a name, or of the name and a number, that does not exist; with `replace`, that of the name.
+fn free_path(out: &Path, name: &str, replace: bool) -> PathBuf {
+    let named = out.join(name);
+    if replace || !named.exists() {
+        return named;
+    }
+    let numbered = (2_u64..).map(|number| out.join(format!("{name}-{number}")));
+    numbered.into_iter().find(|path| !path.exists()).unwrap_or(named)
+}
+
 fn default_name(config: &RunConfig, seeds: u64) -> String {
     let env = config.env.id.replace('/', "_");
     match seeds {
         1 => format!("{}_{env}_{}", config.algorithm, config.seed),
-        _ => format!("{}_{env}_seeds_{}-{}", config.algorithm, config.seed, config.seed + seeds - 1),
+        _ => format!(
+            "{}_{env}_seeds_{}-{}",
+            config.algorithm,
+            config.seed,
+            config.seed.saturating_add(seeds - 1)
+        ),
     }
 }
 
@@ -108,10 +142,16 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
     progress::handle_interrupts()?;
     let display = Display::new(args.json);
     if experiment::is_experiment(&args.run) {
+        if let Some(total_timesteps) = args.total_timesteps {
+            experiment::extend(&args.run, total_timesteps)?;
+        }
         let (config, runs) = experiment::open(&args.run)?;
         let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
         let ended = experiment::resume(setup, &args.run, args.threads, &observe)?;
         return report(&pairs(runs, ended), &args.run, args.json);
+    }
+    if let Some(total_timesteps) = args.total_timesteps {
+        runtime::extend(&args.run, total_timesteps)?;
     }
     let (_, config) = RunDirectory::open(&args.run)?;
     if let Some(reason) = config.made_by.as_ref().and_then(|made_by| made_by.inexact.as_ref()) {

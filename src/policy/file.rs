@@ -19,7 +19,7 @@ use crate::config::EnvConfig;
 use crate::error::AtPath;
 
 /// The version of the format that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The key of the metadata.
 const KEY: &str = "agon";
@@ -59,7 +59,7 @@ pub struct Card {
     pub best_mean_return: Option<f64>,
     /// The instruction set that its bits were made with.
     pub instruction_set: String,
-    /// CRC-32 of the weights; set when the file is written.
+    /// CRC-32 of everything before it in the metadata and of the weights; set when the file is written. The last field.
     pub checksum: u32,
 }
 
@@ -90,8 +90,11 @@ impl Card {
 
 /// The content of a weight file.
 pub(crate) fn content(card: &Card, weights: &Weights) -> Result<Vec<u8>, RunError> {
-    let card = Card { checksum: checksum(weights), ..card.clone() };
-    let text = serde_json::to_string(&card).map_err(|error| RunError::Policy(error.to_string()))?;
+    let text = serde_json::to_string(card).map_err(|error| RunError::Policy(error.to_string()))?;
+    let before = before_checksum(&text).ok_or_else(|| {
+        RunError::Policy("the metadata of a weight file must end with its checksum".to_owned())
+    })?;
+    let text = format!("{before}{}}}", checksum(before, weights));
     // One entry: the file's bytes must not depend on the order of a hash map.
     Ok(weights.to_safetensors(&BTreeMap::from([(KEY.to_owned(), text)]))?)
 }
@@ -123,10 +126,12 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Card, Weights), RunErr
     }
     let card: Card = serde_json::from_str(text).map_err(named)?;
     let weights = Weights::from_safetensors(bytes).map_err(|error| wrong(error.to_string()))?;
-    let found = checksum(&weights);
-    if found != card.checksum {
-        let expected = card.checksum;
-        return Err(wrong(format!("expected checksum {expected:08x} of the weights, found {found:08x}")));
+    let found = before_checksum(text).map(|before| checksum(before, &weights));
+    if found != Some(card.checksum) {
+        let (expected, found) = (card.checksum, found.unwrap_or_default());
+        return Err(wrong(format!(
+            "expected checksum {expected:08x}, found {found:08x}: the file is damaged"
+        )));
     }
     for (name, _, values) in weights.iter() {
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
@@ -134,25 +139,28 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Card, Weights), RunErr
         }
     }
     for (i, moments) in card.statistics.iter().enumerate() {
-        let numbers = || moments.mean.iter().chain(&moments.squares);
-        let whole = moments.mean.len() == moments.squares.len()
-            && moments.count >= 0.0
-            && moments.squares.iter().all(|square| *square >= 0.0)
-            && numbers().chain([&moments.count]).all(|number| number.is_finite());
-        if !whole {
+        if !moments.is_whole() {
             return Err(wrong(format!("statistics {i} of the metadata are no count, means and squares")));
         }
     }
     Ok((card, weights))
 }
 
-/// CRC-32 of all tensors, by name.
-fn checksum(weights: &Weights) -> u32 {
+/// The text of a card up to the number that is its checksum.
+fn before_checksum(text: &str) -> Option<&str> {
+    let before = &text[..=text.rfind(':')?];
+    before.ends_with("\"checksum\":").then_some(before)
+}
+
+/// CRC-32 of a card's text and all tensors, by name.
+fn checksum(text: &str, weights: &Weights) -> u32 {
     let mut tensors: Vec<_> = weights.iter().collect();
     tensors.sort_unstable_by_key(|(name, _, _)| *name);
     let mut hasher = crc32fast::Hasher::new();
-    for (name, _, values) in tensors {
+    hasher.update(text.as_bytes());
+    for (name, shape, values) in tensors {
         hasher.update(name.as_bytes());
+        shape.iter().for_each(|&length| hasher.update(&(length as u64).to_le_bytes()));
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         hasher.update(&bytes);
     }

@@ -27,7 +27,7 @@ use agon_envs::{ActionBatch, ObsRow, Pcg64, StepBatch};
 use crate::RunError;
 use crate::acting::Acting;
 use crate::error::AtPath;
-use crate::run::{RunDirectory, checkpoint};
+use crate::run::{RunDirectory, checkpoint, identity};
 use crate::setup::Setup;
 use crate::streams;
 use feed::Feed;
@@ -87,7 +87,11 @@ pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> 
 /// # Errors
 /// As [`load`].
 pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
-    let (mut card, weights) = read(&weight_file(path, which)?)?;
+    let file = weight_file(path, which)?;
+    let (mut card, weights) = read(&file)?;
+    if path.is_dir() {
+        identity::check_card(&file, &card, &RunDirectory::open(path)?.1)?;
+    }
     if let Some(network) = &mut card.network {
         network.bind(setup.algorithms.parts())?;
     }

@@ -1,29 +1,35 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: the magic `AGONCKP5`, the payload's length as 8 bytes little-endian, its CRC-32 as 4, the payload. A file is
-//! written under a temporary name, synced and renamed; the newest two and the best are kept.
+//! Layout: the magic `AGONCKP6` and a [frame](super::framed) around the state. A file is written under a temporary name,
+//! synced and renamed; the newest two and the best are kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use agon_agents::AgentError;
+use agon_agents::codec::decode;
 use agon_envs::wrappers::Moments;
 use serde::{Deserialize, Serialize};
 
 use super::chunk_file::ChunkFile;
 use super::directory::write_atomically;
+use super::framed::{self, framed};
 use super::recent::Recent;
 use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
 
-const MAGIC: &[u8; 8] = b"AGONCKP5";
-const HEADER: usize = MAGIC.len() + 8 + 4;
+const MAGIC: &[u8; 8] = b"AGONCKP6";
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
 
 /// Everything that decides how a run goes on.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunState {
+    /// The settings that decided it, as TOML, see [`identity`](super::identity).
+    pub(crate) settings: String,
+    /// Environment steps that the run was to have.
+    pub(crate) total_timesteps: u64,
     pub(crate) iteration: u64,
     pub(crate) env_steps: u64,
     pub(crate) episodes: u64,
@@ -57,13 +63,8 @@ pub(crate) fn save(directory: &Path, state: &RunState) -> Result<PathBuf, RunErr
     let path = path_of(directory, state.env_steps);
     let payload = postcard::to_stdvec(state)
         .map_err(|error| RunError::Checkpoint { path: path.clone(), message: error.to_string() })?;
-    let mut bytes = Vec::with_capacity(HEADER + payload.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(&payload).to_le_bytes());
-    bytes.extend_from_slice(&payload);
-    write_atomically(&path, &bytes)?;
-    drop_old(directory, state.best)?;
+    write_atomically(&path, &framed(MAGIC, &payload).0)?;
+    drop_others(directory, state)?;
     Ok(path)
 }
 
@@ -71,47 +72,44 @@ pub(crate) fn save(directory: &Path, state: &RunState) -> Result<PathBuf, RunErr
 pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
     let state = read(path)?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    state.chunks.iter().try_for_each(|chunk| chunk.read(directory).map(drop))?;
+    state.chunks.iter().try_for_each(|chunk| chunk.verify(directory))?;
     Ok(state)
+}
+
+/// The checkpoint that a run goes on from.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    pub(crate) path: PathBuf,
+    pub(crate) state: RunState,
+    /// What is wrong with newer ones.
+    pub(crate) passed_over: Vec<RunError>,
 }
 
 /// The newest checkpoint that is whole. One that a crash or a bad disk damaged is passed over; if all are damaged, the newest
 /// one's error says how.
-pub(crate) fn newest(directory: &Path) -> Result<Option<RunState>, RunError> {
-    let mut first_error = None;
+pub(crate) fn newest(directory: &Path) -> Result<Option<Newest>, RunError> {
+    let mut passed_over = Vec::new();
     for path in list(directory)? {
         match load(&path) {
-            Ok(state) => return Ok(Some(state)),
-            Err(error) => first_error = first_error.or(Some(error)),
+            Ok(state) => return Ok(Some(Newest { path, state, passed_over })),
+            Err(error) => passed_over.push(error),
         }
     }
-    first_error.map_or(Ok(None), Err)
+    passed_over.into_iter().next().map_or(Ok(None), Err)
 }
 
 /// Reads a checkpoint without its chunks.
 pub(crate) fn read(path: &Path) -> Result<RunState, RunError> {
-    let wrong = |message: String| RunError::Checkpoint { path: path.to_owned(), message };
     let bytes = fs::read(path).at("cannot read", path)?;
-    let Some((header, payload)) = bytes.split_at_checked(HEADER) else {
-        return Err(wrong(format!("expected at least {HEADER} bytes, found {}", bytes.len())));
-    };
-    if !header.starts_with(MAGIC) {
-        return Err(wrong("expected a checkpoint of this version (AGONCKP5), found another file".to_owned()));
+    let (payload, _) = framed::content(path, MAGIC, &bytes)?;
+    let wrong =
+        |error: AgentError| RunError::Checkpoint { path: path.to_owned(), message: error.to_string() };
+    let state: RunState = decode(payload).map_err(wrong)?;
+    if step_of(path).is_some_and(|step| step != state.env_steps) {
+        let message = format!("expected the state of this step, found that of {}", state.env_steps);
+        return Err(RunError::Checkpoint { path: path.to_owned(), message });
     }
-    let number = |range: std::ops::Range<usize>| {
-        header[range].iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte))
-    };
-    let (length, checksum) = (number(8..16), number(16..20));
-    if payload.len() as u64 != length {
-        return Err(wrong(format!("expected {length} bytes of content, found {}", payload.len())));
-    }
-    let found = u64::from(crc32fast::hash(payload));
-    if found != checksum {
-        return Err(wrong(format!(
-            "expected checksum {checksum:08x}, found {found:08x}: the file is damaged"
-        )));
-    }
-    postcard::from_bytes(payload).map_err(|error| wrong(error.to_string()))
+    Ok(state)
 }
 
 /// All checkpoints of a directory, newest first.
@@ -151,11 +149,15 @@ fn step_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix("step_")?.strip_suffix(".ckpt")?.parse().ok()
 }
 
-fn drop_old(directory: &Path, best: Option<Best>) -> Result<(), RunError> {
-    for path in list(directory)?.into_iter().skip(KEPT) {
-        if best.map(|best| best.env_steps) != step_of(&path) {
-            fs::remove_file(&path).at("cannot remove", &path)?;
-        }
+/// Removes what is not kept beside a checkpoint that was just written.
+fn drop_others(directory: &Path, state: &RunState) -> Result<(), RunError> {
+    // What is newer was passed over when the run was resumed: it belongs to a future that is run again.
+    let (newer, older): (Vec<_>, Vec<_>) =
+        list(directory)?.into_iter().partition(|path| step_of(path) > Some(state.env_steps));
+    let best = state.best.map(|best| best.env_steps);
+    let surplus = older.into_iter().skip(KEPT).filter(|path| best != step_of(path));
+    for path in newer.into_iter().chain(surplus) {
+        fs::remove_file(&path).at("cannot remove", &path)?;
     }
     Ok(())
 }
@@ -166,6 +168,8 @@ mod tests {
 
     fn state(env_steps: u64, best: Option<Best>) -> RunState {
         RunState {
+            settings: String::new(),
+            total_timesteps: 100,
             iteration: env_steps,
             env_steps,
             episodes: 0,
@@ -194,19 +198,45 @@ mod tests {
     }
 
     #[test]
-    fn every_damage_is_refused() {
+    fn what_is_newer_than_the_state_that_is_saved_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
-        let path = save(directory.path(), &state(1, None)).unwrap();
+        for step in [10, 30, 20] {
+            save(directory.path(), &state(step, None)).unwrap();
+        }
+        assert_eq!(steps(directory.path()).unwrap(), [20, 10]);
+    }
+
+    #[test]
+    fn a_damaged_newest_one_is_passed_over_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let older = save(directory.path(), &state(1, None)).unwrap();
+        let path = save(directory.path(), &state(2, None)).unwrap();
         let whole = fs::read(&path).unwrap();
         for (damage, expected) in [
             (whole[..10].to_vec(), "expected at least"),
             (whole[..whole.len() - 1].to_vec(), "bytes of content"),
-            ([b"XXXXXXXX", &whole[8..]].concat(), "found another file"),
-            ([&whole[..HEADER], &[whole[HEADER] ^ 1], &whole[HEADER + 1..]].concat(), "the file is damaged"),
+            ([b"XXXXXXXX", &whole[8..]].concat(), "found another one"),
+            ([&whole[..whole.len() - 1], &[whole[whole.len() - 1] ^ 1]].concat(), "the file is damaged"),
+            (fs::read(&older).unwrap(), "expected the state of this step, found that of 1"),
         ] {
             fs::write(&path, damage).unwrap();
-            let message = load(&path).unwrap_err().to_string();
-            assert!(message.contains(expected), "{message}");
+            let found = newest(directory.path()).unwrap().unwrap();
+            assert_eq!((found.path, found.state.env_steps), (older.clone(), 1));
+            let [error] = &found.passed_over[..] else { panic!("{:?}", found.passed_over) };
+            let message = error.to_string();
+            assert!(message.contains("step_000000000002.ckpt") && message.contains(expected), "{message}");
         }
+        fs::write(&older, b"").unwrap();
+        assert!(newest(directory.path()).is_err());
+    }
+
+    #[test]
+    fn bytes_after_the_state_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path_of(directory.path(), 1);
+        let payload = [postcard::to_stdvec(&state(1, None)).unwrap(), vec![0]].concat();
+        fs::write(&path, framed(MAGIC, &payload).0).unwrap();
+        let message = load(&path).unwrap_err().to_string();
+        assert!(message.contains("expected the end, found 1 more bytes"), "{message}");
     }
 }

@@ -95,16 +95,15 @@ impl ChunkStore for ChunkFiles {
         Ok(())
     }
 
-    fn get(&self, key: &str) -> Result<Vec<u8>, AgentError> {
+    fn get(&self, key: &str, most: u64) -> Result<Vec<u8>, AgentError> {
         let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
         let file = self.known.get(key).ok_or_else(missing)?;
-        file.read(&self.directory).map_err(|error| failed(key, &error))
+        file.read(&self.directory, most).map_err(|error| failed(key, &error))
     }
 }
 
 fn failed(key: &str, error: &RunError) -> AgentError {
-    let reason = std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"));
-    AgentError::Chunk { key: key.to_owned(), message: format!("{error}{reason}") }
+    AgentError::Chunk { key: key.to_owned(), message: error.chain() }
 }
 
 #[cfg(test)]
@@ -131,8 +130,8 @@ mod tests {
         let used = files.take_used();
         assert!(used.len() == 2 && files.take_used().is_empty());
         let resumed = ChunkFiles::new(directory.path().to_owned(), &used);
-        assert_eq!(resumed.get("replay-0-00000000").unwrap(), [7; 5000]);
-        let error = resumed.get("replay-0-00000001").unwrap_err().to_string();
+        assert_eq!(resumed.get("replay-0-00000000", 5000).unwrap(), [7; 5000]);
+        let error = resumed.get("replay-0-00000001", 5000).unwrap_err().to_string();
         assert_eq!(error, "chunk replay-0-00000001 of the replay buffer: there is none");
         let path = directory.path().join(used[0].name());
         assert!(fs::metadata(&path).unwrap().len() < 100, "it is compressed");

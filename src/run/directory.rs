@@ -15,16 +15,22 @@
 //! | `init.safetensors` | the weights that the run began with, if `init_from` gave some |
 //! | `curve.svg`, `curve.png` | the learning curve |
 
-use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::RunError;
 use crate::config::RunConfig;
 use crate::error::AtPath;
+use crate::experiment::{begun_runs, find_runs, is_experiment};
 
 /// The configuration's file name.
 pub const CONFIG: &str = "config.toml";
+
+/// The name of the directory of checkpoints in a run's.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// The file name of the newest weights.
 pub const MODEL: &str = "model.safetensors";
@@ -38,30 +44,83 @@ pub struct RunDirectory {
     path: PathBuf,
 }
 
-/// Keeps other processes off a run while it lives.
+/// The file that is locked while a process has a directory.
+const LOCK: &str = "run.lock";
+
+/// How the names of files that are being written end.
+const TEMPORARY: &str = ".tmp";
+
+/// Keeps other processes off a run, or off an experiment as a whole, while it lives.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
 }
 
+impl RunLock {
+    /// Takes the lock of a directory, and clears away what killed processes had not written to its end.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub(crate) fn take(path: &Path) -> Result<Self, RunError> {
+        let file = path.join(LOCK);
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
+        let lock = lock.at("cannot create", &file)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(wrong(path, "another process is running it")),
+            Err(TryLockError::Error(source)) => {
+                return Err(RunError::Io { action: "cannot lock", path: file, source });
+            }
+        }
+        if !is_at(&lock, &file) {
+            return Err(wrong(path, "another process is replacing it"));
+        }
+        remove_temporaries(path)?;
+        remove_temporaries(&path.join(CHECKPOINTS))?;
+        Ok(Self { _file: lock })
+    }
+
+    /// Makes a directory and takes its lock, to begin something there: nothing may be in it yet that `taken` knows.
+    ///
+    /// Whoever comes second finds either the lock taken or, looking once more behind the lock, what the first one wrote.
+    ///
+    /// # Errors
+    /// What `taken` gives, or if another process has the directory.
+    pub(crate) fn claim(
+        path: &Path,
+        taken: impl Fn(&Path) -> Result<(), RunError>,
+    ) -> Result<Self, RunError> {
+        taken(path)?;
+        fs::create_dir_all(path).at("cannot create", path)?;
+        let lock = Self::take(path)?;
+        taken(path)?;
+        Ok(lock)
+    }
+}
+
 impl RunDirectory {
-    /// Creates the directory of a new run and writes its configuration.
+    /// Creates the directory of a new run, locks it and writes the configuration.
     ///
     /// `init` is the content of the weight file that the run begins with.
     ///
     /// # Errors
-    /// If it holds a run already or cannot be written.
-    pub fn create(path: &Path, config: &RunConfig, init: Option<&[u8]>) -> Result<Self, RunError> {
-        Self::refuse_existing(path)?;
+    /// If it holds a run already, another process has it, or it cannot be written.
+    pub fn create(path: &Path, config: &RunConfig, init: Option<&[u8]>) -> Result<(Self, RunLock), RunError> {
+        let text = config.to_toml()?;
         let directory = Self { path: path.to_owned() };
+        let lock = RunLock::claim(path, Self::refuse_existing)?;
         fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
         if let Some(init) = init {
             write_atomically(&directory.init_model(), init)?;
         }
-        let text = toml::to_string(config).map_err(|error| RunError::Config(error.to_string()))?;
         // Written last and atomically: where there is a configuration there is a run to resume.
         write_atomically(&directory.config_path(), text.as_bytes())?;
-        Ok(directory)
+        Ok((directory, lock))
+    }
+
+    /// Replaces the configuration of a run whose lock the caller has.
+    pub(crate) fn write_config(&self, config: &RunConfig) -> Result<(), RunError> {
+        write_atomically(&self.config_path(), config.to_toml()?.as_bytes())
     }
 
     /// Whether a directory holds a run.
@@ -79,7 +138,7 @@ impl RunDirectory {
         }
         let message =
             "holds a run already: continue it with `agon resume`, or choose another --name or --out";
-        Err(Self { path: path.to_owned() }.wrong(message))
+        Err(wrong(path, message))
     }
 
     /// Opens the directory of an existing run.
@@ -89,7 +148,7 @@ impl RunDirectory {
     pub fn open(path: &Path) -> Result<(Self, RunConfig), RunError> {
         let directory = Self { path: path.to_owned() };
         if !directory.config_path().exists() {
-            return Err(directory.wrong("expected a run (a directory with a config.toml), found none"));
+            return Err(wrong(path, "expected a run (a directory with a config.toml), found none"));
         }
         let config = RunConfig::load(&directory.config_path())?;
         Ok((directory, config))
@@ -100,13 +159,7 @@ impl RunDirectory {
     /// # Errors
     /// If another process has it.
     pub fn lock(&self) -> Result<RunLock, RunError> {
-        let path = self.path.join("run.lock");
-        let file = File::create(&path).at("cannot create", &path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(self.wrong("another process is running it")),
-            Err(TryLockError::Error(source)) => Err(RunError::Io { action: "cannot lock", path, source }),
-        }
+        RunLock::take(&self.path)
     }
 
     /// The directory.
@@ -121,7 +174,7 @@ impl RunDirectory {
 
     /// The checkpoints' directory.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The newest checkpoint's weights.
@@ -143,19 +196,48 @@ impl RunDirectory {
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
 
-    fn wrong(&self, message: &str) -> RunError {
-        RunError::Directory { path: self.path.clone(), message: message.to_owned() }
+/// Removes the directory of a run, or of an experiment with all its runs, if no process has any of them.
+///
+/// # Errors
+/// If it is neither, or in use.
+pub fn remove(path: &Path) -> Result<(), RunError> {
+    let runs = if is_experiment(path) { begun_runs(path)? } else { find_runs(path)? };
+    let mut locks = vec![RunLock::take(path)?];
+    for run in runs.iter().filter(|run| *run != path) {
+        locks.push(RunLock::take(run)?);
     }
+    // Renamed first: nobody finds a half of it, or puts something new into what is being removed.
+    let removed = temporary_name(path);
+    fs::rename(path, &removed).at("cannot remove", path)?;
+    fs::remove_dir_all(&removed).at("cannot remove", &removed)
+}
+
+/// Whether an open file is still the one at its path: its directory may have been replaced since.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let numbers = |metadata: io::Result<fs::Metadata>| metadata.map(|found| (found.dev(), found.ino())).ok();
+    numbers(file.metadata()) == numbers(fs::metadata(path))
+}
+
+/// Elsewhere a directory with an open file in it cannot be removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
+}
+
+fn wrong(path: &Path, message: &str) -> RunError {
+    RunError::Directory { path: path.to_owned(), message: message.to_owned() }
 }
 
 /// Writes a file so that a crash leaves either the old content or the new one: to a temporary name, synced, renamed.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary).at("cannot create", &temporary)?;
-    file.write_all(bytes).at("cannot write", &temporary)?;
-    file.sync_all().at("cannot write", &temporary)?;
-    fs::rename(&temporary, path).at("cannot write", path)?;
+    put(path, |file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })?;
     // The rename itself is durable once the directory is.
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         File::open(parent).and_then(|directory| directory.sync_all()).at("cannot write", parent)?;
@@ -166,7 +248,94 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError
 /// Writes a file so that a killed process leaves either the old content or the new one. What can be made again need not
 /// survive a power cut, and is spared the wait for the disk.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let temporary = path.with_extension("tmp");
-    fs::write(&temporary, bytes).at("cannot write", &temporary)?;
-    fs::rename(&temporary, path).at("cannot write", path)
+    put(path, |file| file.write_all(bytes))
+}
+
+/// Writes a file under a temporary name and renames it; a failure leaves no temporary file behind.
+fn put(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), RunError> {
+    let temporary = temporary_name(path);
+    let written = File::create(&temporary).at("cannot create", &temporary).and_then(|mut file| {
+        write(&mut file).at("cannot write", &temporary)?;
+        fs::rename(&temporary, path).at("cannot write", path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// A name beside a file that no other write, of this process or another one, has.
+fn temporary_name(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    name.push(format!(".{process}-{count}{TEMPORARY}"));
+    path.with_file_name(name)
+}
+
+/// Removes what killed processes had not written to its end from a directory that is this process's.
+fn remove_temporaries(directory: &Path) -> Result<(), RunError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).at("cannot read", directory),
+    };
+    for entry in entries {
+        let path = entry.at("cannot read", directory)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with('.') && name.ends_with(TEMPORARY)) {
+            fs::remove_file(&path).at("cannot remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_to_claim_a_directory_is_refused_and_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run");
+        let mut config = RunConfig::default();
+        let (run, lock) = RunDirectory::create(&path, &config, None).unwrap();
+        let written = fs::read(run.config_path()).unwrap();
+        config.seed = 2;
+        for _ in 0..2 {
+            assert!(RunDirectory::create(&path, &config, None).is_err());
+            assert_eq!(fs::read(run.config_path()).unwrap(), written);
+        }
+        // A directory in which nothing was written yet is whose lock it is.
+        let empty = directory.path().join("empty");
+        let claimed = RunLock::claim(&empty, RunDirectory::refuse_existing).unwrap();
+        let message = RunDirectory::create(&empty, &config, None).unwrap_err().to_string();
+        assert!(message.contains("another process is running it"), "{message}");
+        assert!(!RunDirectory::exists(&empty));
+        drop((lock, claimed));
+        assert!(RunDirectory::create(&empty, &config, None).is_ok());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_half_written_is_cleared_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        for name in [".config.toml.1-0.tmp", "notes.tmp"] {
+            fs::write(path.join(name), "half").unwrap();
+        }
+        drop(RunLock::take(path).unwrap());
+        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["notes.tmp", LOCK]);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_no_temporary_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(write_atomically(&path, b"x").is_err() && replace(&path, b"x").is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }

@@ -12,6 +12,11 @@ use crate::sinks::RECENT_EPISODES;
 pub(crate) struct Recent(VecDeque<(f64, u32, Vec<f64>)>);
 
 impl Recent {
+    /// Whether every episode has so many metrics of the environment's own.
+    pub(crate) fn has_metrics(&self, count: usize) -> bool {
+        self.0.iter().all(|(_, _, values)| values.len() == count)
+    }
+
     pub(crate) fn push(&mut self, stats: &EpisodeStats, env_metrics: &[f64]) {
         if self.0.len() == RECENT_EPISODES {
             self.0.pop_front();

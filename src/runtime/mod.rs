@@ -22,15 +22,15 @@ use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
 
 use crate::RunError;
-use crate::acting::Acting;
+use crate::acting::{Acting, check_widths};
 use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
 use crate::memory;
 use crate::policy;
-use crate::run::checkpoint::{self, RunState};
+use crate::run::checkpoint::{self, Newest, RunState};
 use crate::run::chunks::ChunkFiles;
 use crate::run::window::MetricsWindow;
-use crate::run::{Failure, RunDirectory};
+use crate::run::{Failure, RunDirectory, identity};
 pub use crate::setup::Setup;
 use crate::sinks::{Beginning, CsvLog, Sink, Sinks, TensorBoard, watch};
 pub use crate::sinks::{Outcome, Progress, RECENT_EPISODES};
@@ -96,9 +96,8 @@ pub fn train_from(
         (None, Mode::Lockstep) => parts.probe.inexact(),
     };
     config.made_by = Some(MadeBy { inexact, ..config.made_by.unwrap_or(made_by) });
-    let run = RunDirectory::create(path, &config, init.as_deref())?;
-    let _lock = run.lock()?;
-    drive(Drive { setup, config: &config, run: &run, parts, state: None, sink, source })
+    let (run, _lock) = RunDirectory::create(path, &config, init.as_deref())?;
+    drive(Drive { setup, config: &config, run: &run, parts, from: None, sink, source })
 }
 
 /// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
@@ -149,14 +148,57 @@ pub fn resume_from(
     if let Some(made_by) = &config.made_by {
         config.runtime.instruction_set.clone_from(&made_by.instruction_set);
     }
-    let state = checkpoint::newest(&run.checkpoints())?;
+    let from = checkpoint::newest(&run.checkpoints())?;
+    if let Some(Newest { path, state, .. }) = &from {
+        check_settings(path, state, &config)?;
+    }
     let mut parts = Parts::new(setup, &config)?;
     memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
-    if config.init_from.is_some() && state.is_none() {
+    if config.init_from.is_some() && from.is_none() {
         let file = run.init_model();
         parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
     }
-    drive(Drive { setup, config: &config, run: &run, parts, state, sink, source })
+    drive(Drive { setup, config: &config, run: &run, parts, from, sink, source })
+}
+
+/// Has a run end after another number of environment steps, more than it is trained for already. [`resume`] goes on to
+/// there: schedules over the length of the run have the new length from then on.
+///
+/// # Errors
+/// If there is no run, another process has it, or it is trained for more steps.
+pub fn extend(path: &Path, total_timesteps: u64) -> Result<(), RunError> {
+    let (run, mut config) = RunDirectory::open(path)?;
+    let _lock = run.lock()?;
+    if total_timesteps == config.total_timesteps {
+        return Ok(());
+    }
+    let trained = checkpoint::newest_step(&run.checkpoints())?.unwrap_or(0);
+    check_total(total_timesteps, trained)?;
+    config.total_timesteps = total_timesteps;
+    run.write_config(&config)
+}
+
+/// Refuses another length of a run than one that is still ahead.
+fn check_total(total_timesteps: u64, trained: u64) -> Result<(), RunError> {
+    if total_timesteps > trained && i64::try_from(total_timesteps).is_ok() {
+        return Ok(());
+    }
+    Err(RunError::Config(format!(
+        "total_timesteps must be more than the {trained} steps that the run is trained for (at most {}), got \
+         {total_timesteps}",
+        i64::MAX
+    )))
+}
+
+/// Refuses a checkpoint that is not of the run that it lies in.
+fn check_settings(path: &Path, state: &RunState, config: &RunConfig) -> Result<(), RunError> {
+    let damaged = |message: String| RunError::Checkpoint { path: path.to_owned(), message };
+    let saved = state.settings.parse().map_err(|error: toml::de::Error| damaged(error.to_string()))?;
+    identity::check(path, &saved, &identity::of(config)?)?;
+    if config.total_timesteps != state.total_timesteps {
+        check_total(config.total_timesteps, state.env_steps)?;
+    }
+    Ok(())
 }
 
 /// The layers of the networks that a run of this configuration would train; none if its algorithm has none.
@@ -219,13 +261,13 @@ struct Drive<'a> {
     config: &'a RunConfig,
     run: &'a RunDirectory,
     parts: Parts<'a>,
-    state: Option<RunState>,
+    from: Option<Newest>,
     sink: Box<dyn Sink + 'a>,
     source: Option<Box<MakeSource<'a>>>,
 }
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
-    let Drive { setup, config, run, parts, state, sink, source: make_source } = drive;
+    let Drive { setup, config, run, parts, from, sink, source: make_source } = drive;
     let Parts { spec, probe, info, mut statistics, mut learner } = parts;
     let mut sinks = Sinks::default();
     sinks.push(Box::new(CsvLog::default()));
@@ -233,25 +275,17 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     setup.sinks.iter().for_each(|make| sinks.push(make()));
     sinks.push(sink);
     let env_metrics = probe.env_metrics().to_vec();
-    sinks.begin(
-        &Beginning {
-            path: run.path(),
-            config,
-            metric_names: learner.metric_names(),
-            env_metrics: &env_metrics,
-            num_agents: info.num_agents,
-            saved: None,
-        },
-        state.as_ref().map_or(&[], |state| &state.sinks),
-    )?;
     let mut counters = Counters::default();
     let mut window = MetricsWindow::default();
     let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
-    let mut saved_source = None;
-    if let Some(state) = state {
+    let (mut saved_source, mut saved_sinks) = (None, Vec::new());
+    let mut notes = Vec::new();
+    if let Some(Newest { path, state, passed_over }) = from {
+        notes = notes_on(&state, &passed_over, config);
+        check_sizes(&path, &state, &statistics, env_metrics.len())?;
         chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
         learner.restore_with(&state.learner, &chunks)?;
-        saved_source = Some(state.source);
+        (saved_source, saved_sinks) = (Some(state.source), state.sinks);
         statistics = state.statistics;
         window = state.window;
         counters = Counters {
@@ -279,14 +313,28 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         Some(make) => make(&context)?,
         None => Box::new(InProcess::new(spec, &context, threads)?),
     };
+    // What was written beyond the checkpoint is cut only now that nothing can be refused any more.
+    let beginning = Beginning {
+        path: run.path(),
+        config,
+        metric_names: learner.metric_names(),
+        env_metrics: &env_metrics,
+        num_agents: info.num_agents,
+        notes: &notes,
+        saved: None,
+    };
+    sinks.begin(&beginning, &saved_sinks)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|index| format!("learner-{index}"))
         .build()
         .map_err(|error| RunError::Threads(error.to_string()))?;
+    let settings =
+        toml::to_string(&identity::of(config)?).map_err(|error| RunError::Config(error.to_string()))?;
     let mut session = Session {
         setup,
         config,
+        settings,
         run,
         info,
         env_spaces: probe.env_spaces().clone(),
@@ -308,4 +356,45 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     }
     // Inside the pool, so that a gradient's slices start without waking a thread from outside.
     pool.install(|| session.run())
+}
+
+/// What whoever watches should know of the checkpoint that a run goes on from.
+fn notes_on(state: &RunState, passed_over: &[RunError], config: &RunConfig) -> Vec<String> {
+    let step = state.env_steps;
+    let mut notes: Vec<String> = passed_over
+        .iter()
+        .map(|error| format!("{}; going on from the older checkpoint of step {step}", error.chain()))
+        .collect();
+    let (before, now) = (state.total_timesteps, config.total_timesteps);
+    if before != now {
+        notes.push(format!(
+            "going on from step {step} to {now} steps instead of {before}: schedules over the length of the run have the new \
+             length from here on"
+        ));
+    }
+    notes
+}
+
+/// Refuses a state whose parts are not of the run's sizes.
+fn check_sizes(
+    path: &Path,
+    state: &RunState,
+    statistics: &[Moments],
+    num_metrics: usize,
+) -> Result<(), RunError> {
+    let widths: Vec<usize> = statistics.iter().map(|moments| moments.mean.len()).collect();
+    let damaged = |message: String| Err(RunError::Checkpoint { path: path.to_owned(), message });
+    if let Err(error) = check_widths(&widths, &state.statistics) {
+        return damaged(error.to_string());
+    }
+    if !state.statistics.iter().all(Moments::is_whole) {
+        return damaged("expected statistics of counts, means and squares, found others".to_owned());
+    }
+    if !state.recent.has_metrics(num_metrics) {
+        return damaged(format!("expected {num_metrics} metrics of each episode, found others"));
+    }
+    if i64::try_from(state.env_steps).is_err() {
+        return damaged(format!("expected at most {} steps, found {}", i64::MAX, state.env_steps));
+    }
+    Ok(())
 }

@@ -36,6 +36,8 @@ pub(super) struct Counters {
 pub(super) struct Session<'a> {
     pub(super) setup: &'a Setup,
     pub(super) config: &'a RunConfig,
+    /// The settings that decide the run, as checkpoints keep them.
+    pub(super) settings: String,
     pub(super) run: &'a RunDirectory,
     pub(super) info: RunInfo,
     pub(super) env_spaces: EnvSpaces,
@@ -275,6 +277,8 @@ impl Session<'_> {
             self.counters.best = Some(Best { env_steps, mean_return });
         }
         let state = RunState {
+            settings: self.settings.clone(),
+            total_timesteps: self.config.total_timesteps,
             iteration: self.counters.iteration,
             env_steps,
             episodes: self.counters.episodes,
@@ -334,5 +338,5 @@ impl Session<'_> {
 
 /// The first multiple of `every` above `steps`.
 fn next_multiple(steps: u64, every: u64) -> u64 {
-    (steps / every + 1) * every
+    (steps / every + 1).saturating_mul(every)
 }

@@ -2,12 +2,15 @@
 //!
 //! What the configuration decides and what the clock decides never share a file: `metrics.csv`, `episodes.csv` and
 //! `evaluations.csv` of a resumed run equal those of an uninterrupted one to the byte, `timing.csv` holds the rest.
-//! Checkpoints note how long each file was; resuming cuts them there.
+//! Checkpoints note how long each file was and the checksum of what it held; resuming makes sure of it and cuts them there.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
+use agon_agents::codec::{decode, encode};
+
+use super::kept::{self, Counted, Kept};
 use super::{Beginning, EpisodeRow, Evaluation, MetricsRow, Outcome, Sink, TimingRow};
 use crate::RunError;
 use crate::error::AtPath;
@@ -87,16 +90,16 @@ impl Files {
     }
 
     /// The files as they were at a checkpoint.
-    fn reopen(beginning: &Beginning<'_>, lengths: &[u64]) -> Result<Self, RunError> {
+    fn reopen(beginning: &Beginning<'_>, kept: &[Kept]) -> Result<Self, RunError> {
         let file = |name: &str| beginning.path.join(name);
         let expected = 3 + usize::from(beginning.config.eval.is_on());
-        let (&[metrics, episodes, timing, ref evaluations @ ..], true) = (lengths, lengths.len() == expected)
+        let (&[metrics, episodes, timing, ref evaluations @ ..], true) = (kept, kept.len() == expected)
         else {
-            let found = lengths.len();
-            let message = format!("expected a checkpoint that notes {expected} log lengths, found {found}");
+            let found = kept.len();
+            let message = format!("expected a checkpoint that notes {expected} log files, found {found}");
             return Err(RunError::Directory { path: beginning.path.to_owned(), message });
         };
-        let evaluations = evaluations.first().map(|&length| Csv::reopen(file(EVALUATIONS), length));
+        let evaluations = evaluations.first().map(|&kept| Csv::reopen(file(EVALUATIONS), kept));
         Ok(Self {
             metrics: Csv::reopen(file("metrics.csv"), metrics)?,
             episodes: Csv::reopen(file("episodes.csv"), episodes)?,
@@ -125,11 +128,8 @@ impl Sink for CsvLog {
         self.files = Some(match beginning.saved {
             None => Files::create(beginning)?,
             Some(saved) => {
-                let lengths: Vec<u64> = postcard::from_bytes(saved).map_err(|error| {
-                    let message = format!("the lengths of the log files in the checkpoint: {error}");
-                    RunError::Directory { path: beginning.path.to_owned(), message }
-                })?;
-                Files::reopen(beginning, &lengths)?
+                let kept: Vec<Kept> = decode(saved)?;
+                Files::reopen(beginning, &kept)?
             }
         });
         Ok(())
@@ -177,15 +177,12 @@ impl Sink for CsvLog {
     fn save(&mut self) -> Result<Vec<u8>, RunError> {
         let Some(files) = &mut self.files else { return Ok(Vec::new()) };
         files.flush()?;
-        let mut lengths = Vec::new();
+        let mut kept = Vec::new();
         for csv in files.all() {
             csv.file.get_ref().sync_data().at("cannot write", &csv.path)?;
-            lengths.push(csv.path.metadata().at("cannot read", &csv.path)?.len());
+            kept.push(csv.counted.up_to_end(&csv.path)?);
         }
-        postcard::to_stdvec(&lengths).map_err(|error| RunError::Directory {
-            path: files.metrics.path.clone(),
-            message: error.to_string(),
-        })
+        Ok(encode(&kept)?)
     }
 
     fn end(&mut self, _outcome: &Outcome) -> Result<(), RunError> {
@@ -208,36 +205,24 @@ fn push_values(line: &mut String, values: &[f64]) {
 struct Csv {
     path: PathBuf,
     file: BufWriter<File>,
+    /// What the last checkpoint has noted.
+    counted: Counted,
 }
 
 impl Csv {
     fn create(path: PathBuf, columns: &[String]) -> Result<Self, RunError> {
         let file = File::create(&path).at("cannot create", &path)?;
-        let mut csv = Self { path, file: BufWriter::new(file) };
+        let mut csv = Self { path, file: BufWriter::new(file), counted: Counted::default() };
         csv.line(&columns.join(","))?;
         Ok(csv)
     }
 
-    fn reopen(path: PathBuf, length: u64) -> Result<Self, RunError> {
-        let file = cut(&path, length)?;
-        Ok(Self { path, file: BufWriter::new(file) })
+    fn reopen(path: PathBuf, kept: Kept) -> Result<Self, RunError> {
+        let (file, counted) = kept::reopen(&path, kept)?;
+        Ok(Self { path, file: BufWriter::new(file), counted })
     }
 
     fn line(&mut self, line: &str) -> Result<(), RunError> {
         writeln!(self.file, "{line}").at("cannot write", &self.path)
     }
-}
-
-/// Opens a file at its end after cutting it to a length that it must have reached.
-pub(super) fn cut(path: &Path, length: u64) -> Result<File, RunError> {
-    let mut file = OpenOptions::new().write(true).open(path).at("cannot open", path)?;
-    let found = file.metadata().at("cannot read", path)?.len();
-    if found < length {
-        let message =
-            format!("expected at least the {length} bytes that the checkpoint noted, found {found}");
-        return Err(RunError::Directory { path: path.to_owned(), message });
-    }
-    file.set_len(length).at("cannot cut", path)?;
-    file.seek(SeekFrom::End(0)).at("cannot write", path)?;
-    Ok(file)
 }

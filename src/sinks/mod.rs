@@ -5,6 +5,7 @@
 //! ([`Signal`]); it cannot change a bit of the training.
 
 mod csv;
+mod kept;
 mod rows;
 mod tensorboard;
 
@@ -43,6 +44,9 @@ pub struct Beginning<'a> {
     pub env_metrics: &'a [String],
     /// Acting rows of an environment.
     pub num_agents: usize,
+    /// What whoever watches should know before it begins: a damaged checkpoint that was passed over, another length than the
+    /// run had before.
+    pub notes: &'a [String],
     /// What [`Sink::save`] gave at the checkpoint that the run goes on from; none of a run that begins, or that had no such
     /// sink then.
     pub saved: Option<&'a [u8]>,

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::csv::{EVALUATION_COLUMNS, cut};
+use agon_agents::codec::{decode, encode};
+
+use super::csv::EVALUATION_COLUMNS;
+use super::kept::{self, Counted, Kept};
 use super::{Beginning, Evaluation, MetricsRow, Sink, TimingRow};
 use crate::RunError;
 use crate::error::AtPath;
@@ -15,6 +18,8 @@ const EVENTS_PREFIX: &str = "events.out.tfevents.";
 #[derive(Debug, Default)]
 pub struct TensorBoard {
     events: Option<EventWriter>,
+    /// What of the file the last checkpoint has noted.
+    counted: Counted,
     metric_names: Vec<&'static str>,
     env_metrics: Vec<String>,
 }
@@ -53,12 +58,10 @@ impl Sink for TensorBoard {
             self.events = Some(EventWriter::create(&path)?);
             return Ok(());
         };
-        let length = saved.try_into().map(u64::from_le_bytes);
-        let length =
-            length.map_err(|_| broken("the length of the event file in the checkpoint".to_owned()))?;
+        let kept: Kept = decode(saved)?;
         let path = find_events(directory)?.pop();
         let path = path.ok_or_else(|| broken(format!("expected a file {EVENTS_PREFIX}*, found none")))?;
-        cut(&path, length)?;
+        (_, self.counted) = kept::reopen(&path, kept)?;
         self.events = Some(EventWriter::append(&path)?);
         Ok(())
     }
@@ -87,8 +90,7 @@ impl Sink for TensorBoard {
     fn save(&mut self) -> Result<Vec<u8>, RunError> {
         let Some(events) = &mut self.events else { return Ok(Vec::new()) };
         events.flush()?;
-        let path = events.path();
-        Ok(path.metadata().at("cannot read", path)?.len().to_le_bytes().to_vec())
+        Ok(encode(&self.counted.up_to_end(events.path())?)?)
     }
 }
 

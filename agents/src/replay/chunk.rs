@@ -52,6 +52,21 @@ impl ReplayShape {
         self.frames.map_or(self.observation_len, |frames| frames.frame_len())
     }
 
+    /// Most bytes that a saved chunk of so many ticks takes, every step of it the last one of an episode.
+    pub(super) fn most_bytes(&self, ticks: u64) -> u64 {
+        let element = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::U8 => 1,
+        };
+        let numbers = self.action_spec.width() as u64 + 1;
+        let row = 2 * element * self.frame_len() as u64
+            + numbers * NUMBER_BYTES
+            + (4 + 1 + self.mask_len + 4 * self.state_len) as u64;
+        // The lengths of the columns, and what kinds they are of.
+        const HEADS: u64 = 16 * NUMBER_BYTES;
+        HEADS.saturating_add(ticks.saturating_mul(self.num_rows as u64).saturating_mul(row))
+    }
+
     /// Bytes of one tick of a stream, final observations left out.
     pub(super) fn tick_bytes(&self) -> u64 {
         let element = match self.dtype {
@@ -63,6 +78,9 @@ impl ReplayShape {
         (self.num_rows * (row + state)) as u64
     }
 }
+
+/// Most bytes of a number as it is saved: it takes seven bits a byte.
+const NUMBER_BYTES: u64 = 10;
 
 const TERMINATED: u8 = 1;
 const TRUNCATED: u8 = 2;
@@ -210,6 +228,7 @@ impl Chunk {
         self.observations.len() == rows * frame
             && self.observations.dtype() == shape.dtype
             && self.actions.len() == rows * width
+            && self.actions_are_legal(shape)
             && discrete == matches!(shape.action_spec, ActionSpec::Discrete { .. })
             && self.rewards.len() == rows
             && self.flags.len() == rows
@@ -218,6 +237,17 @@ impl Chunk {
             && self.finals.dtype() == shape.dtype
             && (0..rows).filter(ended).eq(self.final_entries.iter().map(|&entry| entry as usize))
             && self.states.len() == states * shape.num_rows * shape.state_len
+    }
+
+    /// Whether every index is one of its branch's choices, so that it can be an index.
+    fn actions_are_legal(&self, shape: &ReplayShape) -> bool {
+        match (&self.actions, &shape.action_spec) {
+            (ActionBatch::Discrete(indices), ActionSpec::Discrete { nvec }) => indices
+                .iter()
+                .zip(nvec.iter().cycle())
+                .all(|(index, &choices)| i64::from(*index) < i64::from(choices)),
+            _ => true,
+        }
     }
 }
 

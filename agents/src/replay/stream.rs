@@ -50,6 +50,9 @@ impl Layout {
     }
 }
 
+/// More ticks than any run has.
+const MOST_TICKS: u64 = 1 << 60;
+
 /// What is saved of a stream beside its full chunks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedStream {
@@ -102,9 +105,8 @@ impl Stream {
                 self.active -= self.active_at(layout, self.end - layout.capacity);
             }
             self.end += 1;
-            let history = shape.frames.map_or(0, |frames| frames.num_stack as u64 - 1);
-            let needed = self.begin(layout).saturating_sub(history);
-            while self.first_chunk < needed / layout.chunk_ticks {
+            let first_needed = self.first_needed(layout);
+            while self.first_chunk < first_needed {
                 self.chunks.pop_front();
                 self.first_chunk += 1;
             }
@@ -114,6 +116,12 @@ impl Stream {
         append_frames(shape, &mut self.newest, &fragment.observations, last, shape.num_rows);
         self.newest_masks.clear();
         self.newest_masks.extend_from_slice(&fragment.action_masks[last * shape.mask_len..]);
+    }
+
+    /// The first chunk of which a tick is the buffer's, or belongs to a stack of frames of one that is.
+    fn first_needed(&self, layout: &Layout) -> u64 {
+        let history = layout.shape.frames.map_or(0, |frames| frames.num_stack as u64 - 1);
+        self.begin(layout).saturating_sub(history) / layout.chunk_ticks
     }
 
     fn active_at(&self, layout: &Layout, tick: u64) -> usize {
@@ -267,13 +275,15 @@ impl Stream {
             return Err(damaged("its newest observations"));
         }
         let mut stream = Self { chunks: VecDeque::new(), first_chunk, end, newest, newest_masks, active: 0 };
-        if first_chunk > stream.begin(layout) / layout.chunk_ticks
+        if end > MOST_TICKS
+            || first_chunk != stream.first_needed(layout)
             || open.is_some() == end.is_multiple_of(layout.chunk_ticks)
         {
             return Err(damaged("its chunks"));
         }
+        let most = shape.most_bytes(layout.chunk_ticks);
         for number in first_chunk..full {
-            stream.chunks.push_back(decode(&store.get(&key(index, number))?)?);
+            stream.chunks.push_back(decode(&store.get(&key(index, number), most)?)?);
         }
         stream.chunks.extend(open);
         let period = shape.state_period as u64;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::schedule::{Arena, MemberOf};
 use crate::EnvError;
+use crate::columns::from_bytes;
 
 /// How one component type is saved, restored and copied.
 pub(super) struct ComponentIo {
@@ -27,8 +28,7 @@ impl ComponentIo {
                 postcard::to_stdvec(&column)
             },
             load: |world, entities, bytes| {
-                let column: Vec<Option<C>> =
-                    postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+                let column: Vec<Option<C>> = from_bytes(bytes).map_err(|error| error.to_string())?;
                 if column.len() != entities.len() {
                     return Err(format!("expected {} values, got {}", entities.len(), column.len()));
                 }
@@ -81,6 +81,19 @@ impl Columns {
             Err(error) => Err(EnvError::Snapshot(format!("component {}: {error}", io.name))),
         };
         Ok(Self(components.iter().map(column).collect::<Result<_, _>>()?))
+    }
+
+    /// Refuses columns that cannot be of so many entities, before any is made.
+    pub(super) fn expect(&self, count: usize) -> Result<(), EnvError> {
+        // Each value takes a byte at least, and their number one more.
+        match self.0.iter().find(|(_, bytes)| bytes.len() <= count) {
+            None if count == 0 || !self.0.is_empty() => Ok(()),
+            None => Err(EnvError::Snapshot(format!("expected columns of {count} entities, found none"))),
+            Some((name, bytes)) => {
+                let message = format!("component {name}: {} bytes cannot be {count} values", bytes.len());
+                Err(EnvError::Snapshot(message))
+            }
+        }
     }
 
     pub(super) fn load(

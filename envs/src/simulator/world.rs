@@ -324,6 +324,11 @@ impl VectorEnv for WorldEnv {
         }
         saved.arenas.load(&mut self.world, &self.arenas, &self.arena_components)?;
         saved.agents.load(&mut self.world, &self.agents, &self.agent_components)?;
+        if let Some(arena) = saved.member_arenas.iter().find(|arena| arena.index() >= self.arenas.len()) {
+            let message = format!("expected {} environments, found a member of {arena:?}", self.arenas.len());
+            return Err(EnvError::Snapshot(message));
+        }
+        saved.members.expect(saved.member_arenas.len())?;
         let members = self.members.replace_all(&mut self.world, &saved.member_arenas);
         saved.members.load(&mut self.world, &members, &self.member_components)
     }
@@ -344,6 +349,7 @@ impl VectorEnv for WorldEnv {
         saved.arena.load(&mut self.world, &self.arenas[env..=env], &self.arena_components)?;
         let agents = &self.agents[self.agents_of(env)];
         saved.agents.load(&mut self.world, agents, &self.agent_components)?;
+        saved.members.expect(saved.num_members as usize)?;
         let members = self.members.replace(&mut self.world, Arena(env as u32), saved.num_members as usize);
         saved.members.load(&mut self.world, &members, &self.member_components)
     }

@@ -179,8 +179,9 @@ impl Wrapper for NormalizeReward {
 fn load_statistics(statistics: &mut RunningStatistics, bytes: &[u8]) -> Result<(), EnvError> {
     let saved: RunningStatistics = from_bytes(bytes)?;
     let (expected, found) = (statistics.moments().mean.len(), saved.moments().mean.len());
-    if expected != found {
-        return Err(EnvError::Snapshot(format!("expected statistics of {expected} numbers, found {found}")));
+    if !saved.is_whole(expected) {
+        let message = format!("expected whole statistics of {expected} numbers, found {found}");
+        return Err(EnvError::Snapshot(message));
     }
     *statistics = saved;
     Ok(())
