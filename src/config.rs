@@ -31,7 +31,7 @@ pub struct RunConfig {
     pub total_timesteps: u64,
     /// Environments stepped together, a multiple of `runtime.num_shards`. Where settings do not say, 0 until
     /// [`RunConfig::resolve`] makes it the algorithm's own number, which is 1 for most with a replay buffer and 4 for the others.
-    #[serde(deserialize_with = "read_num_envs")]
+    #[serde(deserialize_with = "read_num_envs", skip_serializing_if = "is_zero")]
     pub num_envs: usize,
     /// The environment.
     pub env: EnvConfig,
@@ -454,6 +454,11 @@ fn read_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Erro
         }
     }
     deserializer.deserialize_any(Steps)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Reads a number of environments, of which there must be one at least.

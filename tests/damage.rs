@@ -52,10 +52,10 @@ fn write_files(directory: &Path, files: &Files) {
     }
 }
 
-/// Most virtual memory that this process has had, where the system tells.
+/// Most memory that this process has had, where the system tells.
 fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
