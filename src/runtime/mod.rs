@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agon_agents::{Learner, RunInfo};
+use agon_agents::{AgentError, Learner, RunInfo};
 use agon_envs::EnvSpec;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
@@ -284,7 +284,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         notes = notes_on(&state, &passed_over, config);
         check_sizes(&path, &state, &statistics, env_metrics.len())?;
         chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
-        learner.restore_with(&state.learner, &chunks)?;
+        learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&path, error))?;
         (saved_source, saved_sinks) = (Some(state.source), state.sinks);
         statistics = state.statistics;
         window = state.window;
@@ -373,6 +373,16 @@ fn notes_on(state: &RunState, passed_over: &[RunError], config: &RunConfig) -> V
         ));
     }
     notes
+}
+
+/// What was saved does not fit the run, which says nothing of the run itself.
+fn not_of_run(path: &Path, error: AgentError) -> RunError {
+    match error {
+        AgentError::Restore(_) | AgentError::Chunk { .. } => {
+            RunError::Checkpoint { path: path.to_owned(), message: error.to_string() }
+        }
+        error => error.into(),
+    }
 }
 
 /// Refuses a state whose parts are not of the run's sizes.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use agon_agents::codec::{decode, encode};
+use agon_agents::codec::encode;
 
 use super::kept::{self, Counted, Kept};
 use super::{Beginning, EpisodeRow, Evaluation, MetricsRow, Outcome, Sink, TimingRow};
@@ -128,7 +128,7 @@ impl Sink for CsvLog {
         self.files = Some(match beginning.saved {
             None => Files::create(beginning)?,
             Some(saved) => {
-                let kept: Vec<Kept> = decode(saved)?;
+                let kept: Vec<Kept> = beginning.saved_state(saved)?;
                 Files::reopen(beginning, &kept)?
             }
         });

@@ -11,6 +11,9 @@ mod tensorboard;
 
 use std::path::Path;
 
+use agon_agents::codec::decode;
+use serde::de::DeserializeOwned;
+
 use crate::RunError;
 use crate::config::RunConfig;
 pub use csv::{CsvLog, EVALUATION_COLUMNS, EVALUATIONS, METRIC_COLUMNS, TIMING_COLUMNS};
@@ -50,6 +53,16 @@ pub struct Beginning<'a> {
     /// What [`Sink::save`] gave at the checkpoint that the run goes on from; none of a run that begins, or that had no such
     /// sink then.
     pub saved: Option<&'a [u8]>,
+}
+
+impl Beginning<'_> {
+    /// What a sink has saved, from its bytes.
+    fn saved_state<T: DeserializeOwned>(&self, saved: &[u8]) -> Result<T, RunError> {
+        decode(saved).map_err(|error| {
+            let message = format!("what the checkpoint has noted of log files: {error}");
+            RunError::Directory { path: self.path.to_owned(), message }
+        })
+    }
 }
 
 /// Observes a run. All hooks but the name have defaults that do nothing.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use agon_agents::codec::{decode, encode};
+use agon_agents::codec::encode;
 
 use super::csv::EVALUATION_COLUMNS;
 use super::kept::{self, Counted, Kept};
@@ -58,7 +58,7 @@ impl Sink for TensorBoard {
             self.events = Some(EventWriter::create(&path)?);
             return Ok(());
         };
-        let kept: Kept = decode(saved)?;
+        let kept: Kept = beginning.saved_state(saved)?;
         let path = find_events(directory)?.pop();
         let path = path.ok_or_else(|| broken(format!("expected a file {EVENTS_PREFIX}*, found none")))?;
         (_, self.counted) = kept::reopen(&path, kept)?;
