@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
+use crate::coefficient::{Coefficient, auto};
 use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
@@ -31,9 +32,9 @@ use crate::{AgentError, Fragment, Policy, Weights};
 pub struct A2cConfig {
     /// Ticks of a rollout, in every environment; at least 1.
     pub num_steps: usize,
-    /// The optimizer's step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
+    /// The optimizer's step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -42,7 +43,7 @@ pub struct A2cConfig {
     /// Whether advantages are normalised.
     pub norm_adv: bool,
     /// Weight of the entropy bonus; at least 0.
-    pub ent_coef: f64,
+    pub ent_coef: Coefficient,
     /// Weight of the value loss, which is half the squared error; at least 0.
     pub vf_coef: f64,
     /// Largest norm of a gradient; above 0.
@@ -54,7 +55,7 @@ pub struct A2cConfig {
     /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole rollouts.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub sequence_length: Option<usize>,
 }
 
@@ -63,12 +64,12 @@ impl Default for A2cConfig {
         let rmsprop = RmsPropConfig { alpha: 0.99, eps: 1e-5, ..Default::default() };
         Self {
             num_steps: 5,
-            learning_rate: 7e-4,
+            learning_rate: Coefficient::Constant(7e-4),
             anneal_lr: false,
             gamma: 0.99,
             gae_lambda: 1.0,
             norm_adv: false,
-            ent_coef: 0.0,
+            ent_coef: Coefficient::Constant(0.0),
             vf_coef: 1.0,
             max_grad_norm: 0.5,
             optimizer: OptimizerConfig::RmsProp(rmsprop),
@@ -155,10 +156,11 @@ impl Learner for A2c {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        let A2cConfig { gamma, gae_lambda, norm_adv, ent_coef, vf_coef, .. } = self.config;
+        let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
         self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
-        let learning_rate = self.core.learning_rate(env_steps - steps_of(fragments) as u64);
-        let loss = ActorCriticLoss { ent_coef: ent_coef as f32, vf_coef: vf_coef as f32 };
+        let began = env_steps - steps_of(fragments) as u64;
+        let learning_rate = self.core.learning_rate(began);
+        let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
         let (sums, learned) = self.core.passes(&once, &loss, learning_rate)?;
         let mean = |sum: f64| sum / learned as f64;

@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use agon_nn::losses::mse;
-use agon_nn::{Activation, EncoderConfig, Input, ModelConfig, Packed, Scratch, Summary, Tape};
+use agon_nn::{Activation, EncoderConfig, Input, ModelConfig, Packed, Schedule, Scratch, Summary, Tape};
 
 pub use config::BootstrappedDqnConfig;
 
@@ -48,6 +48,7 @@ pub type BootstrappedDqn = ReplayLearner<EnsembleQLearning>;
 /// The networks of bootstrapped DQN.
 pub struct EnsembleQLearning {
     config: BootstrappedDqnConfig,
+    learning_rate: Schedule,
     ensemble: Arc<Ensemble>,
     num_actions: usize,
     online: Part,
@@ -165,6 +166,7 @@ impl ReplayAlgorithm for EnsembleQLearning {
             online: Part::trained("", params, config.optimizer)?,
             mask_seed: stream(info.seed, 3),
             ensemble: Arc::new(ensemble),
+            learning_rate: config.learning_rate.schedule(info.total_timesteps),
             config,
         };
         Ok((algorithm, plan))
@@ -177,8 +179,7 @@ impl ReplayAlgorithm for EnsembleQLearning {
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (ensemble, builder) = Ensemble::layout(config, network, &info.spaces)?;
-        let (mut params, mut prior) = (builder.clone().build(0), builder.build(0));
-        weights.fill_all(&mut [("", &mut params), (PRIOR, &mut prior)], &[TARGET])?;
+        let [params, prior] = weights.params_of([("", builder.clone()), (PRIOR, builder)], &[TARGET])?;
         let prior = Prior::of(&ensemble, &prior, config.prior_scale)?;
         EnsemblePolicy::of(&Arc::new(ensemble), &params, &Arc::new(prior))
     }
@@ -217,7 +218,7 @@ impl ReplayAlgorithm for EnsembleQLearning {
         &mut self,
         experience: &mut Experience,
         slices: &mut [Slice<SliceWork, TdSums>],
-        _env_steps: u64,
+        env_steps: u64,
     ) -> Result<TdSums, AgentError> {
         let (replay, slots) = (&experience.replay, experience.slots.as_slice());
         let gamma = self.config.gamma as f32;
@@ -233,13 +234,13 @@ impl ReplayAlgorithm for EnsembleQLearning {
             self.backward(&batch, members, work, grads)
         })?;
         error::ensure_finite("TD loss", sums.loss, experience.updates)?;
-        self.online.descend(slices, self.config.max_grad_norm, self.config.learning_rate)?;
+        self.online.descend(slices, self.config.max_grad_norm, self.learning_rate.at(env_steps))?;
         Ok(sums)
     }
 
-    fn metrics(&self, sums: Option<&TdSums>, _experience: &Experience, _env_steps: u64) -> Vec<f64> {
+    fn metrics(&self, sums: Option<&TdSums>, _experience: &Experience, env_steps: u64) -> Vec<f64> {
         let [loss, q_values] = TdSums::means(sums);
-        vec![self.config.learning_rate, loss, q_values]
+        vec![self.learning_rate.at(env_steps), loss, q_values]
     }
 
     fn own_seed(&self) -> u64 {

@@ -117,7 +117,7 @@ impl ReplayAlgorithm for QLearning {
             target: Target { packed: network.pack(&params)?, part: Part::fixed(TARGET, params.clone()) },
             online: Part::trained("", params, config.optimizer)?,
             epsilon: config.exploration(network.is_noisy()).epsilon(total),
-            learning_rate: Schedule::annealed(rate, config.anneal_lr, total),
+            learning_rate: rate.annealed(config.anneal_lr, total),
             taus: Vec::new(),
             target_taus: Vec::new(),
             network: Arc::new(network),

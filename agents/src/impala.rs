@@ -19,11 +19,12 @@
 
 use std::sync::Arc;
 
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
+use crate::coefficient::{Coefficient, auto, none};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
@@ -43,9 +44,9 @@ pub struct ImpalaConfig {
     pub num_minibatches: usize,
     /// Passes over an iteration's fragments; at least 1, the paper's.
     pub update_epochs: usize,
-    /// The optimizer's step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
+    /// The optimizer's step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -54,12 +55,12 @@ pub struct ImpalaConfig {
     /// Bound of the importance weights of traces, c̄; above 0 and at most `rho_bar`.
     pub c_bar: f64,
     /// APPO: how far the probability ratio may move in PPO's clipped objective, ε; IMPALA's has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_coef: Option<f64>,
+    #[serde(with = "none")]
+    pub clip_coef: Option<Coefficient>,
     /// Whether advantages are normalised in each minibatch.
     pub norm_adv: bool,
     /// Weight of the entropy bonus; at least 0.
-    pub ent_coef: f64,
+    pub ent_coef: Coefficient,
     /// Weight of the value loss, which is half the squared error; at least 0.
     pub vf_coef: f64,
     /// Largest norm of a gradient; above 0.
@@ -71,7 +72,7 @@ pub struct ImpalaConfig {
     /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole fragments.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub sequence_length: Option<usize>,
 }
 
@@ -83,14 +84,14 @@ impl Default for ImpalaConfig {
             num_steps: 20,
             num_minibatches: 1,
             update_epochs: 1,
-            learning_rate: 6e-4,
+            learning_rate: Coefficient::Constant(6e-4),
             anneal_lr: true,
             gamma: 0.99,
             rho_bar: 1.0,
             c_bar: 1.0,
             clip_coef: None,
             norm_adv: false,
-            ent_coef: 0.01,
+            ent_coef: Coefficient::Constant(0.01),
             vf_coef: 0.5,
             max_grad_norm: 0.5,
             optimizer: OptimizerConfig::RmsProp(rmsprop),
@@ -108,7 +109,7 @@ impl ImpalaConfig {
             num_steps: 32,
             num_minibatches: 4,
             update_epochs: 2,
-            clip_coef: Some(0.2),
+            clip_coef: Some(Coefficient::Constant(0.2)),
             norm_adv: true,
             optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-5, ..Default::default() }),
             ..Self::default()
@@ -120,7 +121,7 @@ impl ImpalaConfig {
         above_zero(&[("rho_bar", self.rho_bar)])?;
         let c_bar = self.c_bar;
         ensure(positive(c_bar) && c_bar <= self.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;
-        above_zero(&[("clip_coef", self.clip_coef.unwrap_or(1.0))])
+        self.clip_coef.map_or(Ok(()), |clip_coef| clip_coef.ensure_above_zero("clip_coef"))
     }
 
     fn settings(&self) -> Settings {
@@ -155,6 +156,7 @@ impl ImpalaConfig {
 /// The learner.
 pub struct Impala {
     config: ImpalaConfig,
+    clip_coef: Option<Schedule>,
     core: PolicyGradient,
 }
 
@@ -174,7 +176,8 @@ impl Algorithm for Impala {
 
     fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         config.validate()?;
-        Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
+        let clip_coef = config.clip_coef.map(|clip_coef| clip_coef.schedule(info.total_timesteps));
+        Ok(Self { clip_coef, core: PolicyGradient::new(&config.settings(), network, info)?, config })
     }
 
     fn policy_from(
@@ -209,16 +212,18 @@ impl Learner for Impala {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        let ImpalaConfig { gamma, rho_bar, c_bar, clip_coef, ent_coef, vf_coef, .. } = self.config;
-        let (gamma, ent_coef, vf_coef) = (gamma as f32, ent_coef as f32, vf_coef as f32);
-        let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, clip_coef.is_none());
+        let ImpalaConfig { gamma, rho_bar, c_bar, vf_coef, .. } = self.config;
+        let (gamma, vf_coef) = (gamma as f32, vf_coef as f32);
+        let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, self.clip_coef.is_none());
         let targets = Targets::Vtrace { gamma, rho_bar, c_bar, weighted };
         self.core.estimate(fragments, targets)?;
-        let learning_rate = self.core.learning_rate(env_steps.saturating_sub(steps_of(fragments) as u64));
+        let began = env_steps.saturating_sub(steps_of(fragments) as u64);
+        let (learning_rate, ent_coef) = (self.core.learning_rate(began), self.core.ent_coef(began));
         let passes = self.config.passes();
-        let (sums, learned) = match clip_coef {
+        let (sums, learned) = match &self.clip_coef {
             Some(clip_coef) => {
-                let loss = PpoLoss { clip_coef: clip_coef as f32, clip_vloss: false, ent_coef, vf_coef };
+                let clip_coef = clip_coef.at(began) as f32;
+                let loss = PpoLoss { clip_coef, clip_vloss: false, ent_coef, vf_coef };
                 self.core.passes(&passes, &loss, learning_rate)?
             }
             None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, learning_rate)?,

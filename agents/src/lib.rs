@@ -17,6 +17,7 @@ pub mod algorithms;
 pub mod bootstrapped_dqn;
 pub mod chunks;
 pub mod codec;
+mod coefficient;
 mod critics;
 mod distribution;
 pub mod dqn;
@@ -56,6 +57,7 @@ pub mod weights;
 
 pub use algorithm::Algorithm;
 pub use algorithms::{AlgorithmSpec, Algorithms};
+pub use coefficient::{Coefficient, Course};
 pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};

@@ -9,6 +9,7 @@ use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Schedul
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
+use crate::coefficient::Coefficient;
 use crate::distribution::Evaluated;
 use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
@@ -126,10 +127,10 @@ pub(crate) struct Settings {
     /// Ticks of the sequences that a network with a memory learns from; whole rollouts if none.
     pub(crate) sequence_length: Option<usize>,
     pub(crate) num_minibatches: usize,
-    pub(crate) learning_rate: f64,
+    pub(crate) learning_rate: Coefficient,
     pub(crate) anneal_lr: bool,
     pub(crate) gamma: f64,
-    pub(crate) ent_coef: f64,
+    pub(crate) ent_coef: Coefficient,
     pub(crate) vf_coef: f64,
     pub(crate) max_grad_norm: f64,
     pub(crate) optimizer: OptimizerConfig,
@@ -168,7 +169,8 @@ impl Settings {
     fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
         learning!(self).validate()?;
         at_least_one(&[("num_steps", self.num_steps as u64)])?;
-        at_least_zero(&[("ent_coef", self.ent_coef), ("vf_coef", self.vf_coef)])?;
+        self.ent_coef.ensure_at_least_zero("ent_coef")?;
+        at_least_zero(&[("vf_coef", self.vf_coef)])?;
         above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
         let sequence_length = self.sequence_length();
         if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
@@ -204,6 +206,7 @@ pub(crate) struct PolicyGradient {
     pub(crate) part: Part,
     rng: Pcg64,
     learning_rate: Schedule,
+    ent_coef: Schedule,
     pub(crate) updates: u64,
     pub(crate) rollout: Rollout,
     shards: Vec<ShardWork>,
@@ -236,11 +239,8 @@ impl PolicyGradient {
             rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
-            learning_rate: Schedule::annealed(
-                settings.learning_rate,
-                settings.anneal_lr,
-                info.total_timesteps,
-            ),
+            learning_rate: settings.learning_rate.annealed(settings.anneal_lr, info.total_timesteps),
+            ent_coef: settings.ent_coef.schedule(info.total_timesteps),
             networks,
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
@@ -350,6 +350,11 @@ impl PolicyGradient {
     }
 
     /// The step size of updates on a rollout that began after so many environment steps: the first ones of a run have the
+    /// The weight of the entropy bonus after so many environment steps.
+    pub(crate) fn ent_coef(&self, env_steps: u64) -> f32 {
+        self.ent_coef.at(env_steps) as f32
+    }
+
     /// full one.
     pub(crate) fn learning_rate(&self, began: u64) -> f64 {
         self.learning_rate.at(began)

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
+use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
@@ -40,9 +41,9 @@ pub struct PpoConfig {
     pub num_minibatches: usize,
     /// Passes over a rollout; at least 1.
     pub update_epochs: usize,
-    /// The optimizer's step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
+    /// The optimizer's step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -50,20 +51,20 @@ pub struct PpoConfig {
     pub gae_lambda: f64,
     /// Whether advantages are normalised in each minibatch.
     pub norm_adv: bool,
-    /// How far the probability ratio may move, ε; above 0.
-    pub clip_coef: f64,
-    /// Whether ε falls linearly to zero over the run (Stable-Baselines3's `clip_range` schedules).
+    /// How far the probability ratio may move, ε; above 0, or a schedule.
+    pub clip_coef: Coefficient,
+    /// Whether ε, if it is a plain number, falls linearly to zero over the run.
     pub anneal_clip_coef: bool,
     /// Whether value estimates are clipped to ε around the old ones.
     pub clip_vloss: bool,
-    /// Weight of the entropy bonus; at least 0.
-    pub ent_coef: f64,
+    /// Weight of the entropy bonus; at least 0, or a schedule.
+    pub ent_coef: Coefficient,
     /// Weight of the value loss, which is half the squared error (Stable-Baselines3's is the whole one); at least 0.
     pub vf_coef: f64,
     /// Largest norm of a gradient; above 0.
     pub max_grad_norm: f64,
     /// Ends the passes once the approximate KL divergence of a pass's last minibatch exceeds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "none")]
     pub target_kl: Option<f64>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
@@ -73,10 +74,10 @@ pub struct PpoConfig {
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from, and so how far gradients reach back; divides
     /// `num_steps`. By default whole rollouts, CleanRL's `ppo_atari_lstm.py`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub sequence_length: Option<usize>,
     /// A bonus for what is new (random network distillation); none by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "none")]
     pub rnd: Option<RndConfig>,
 }
 
@@ -86,15 +87,15 @@ impl Default for PpoConfig {
             num_steps: 128,
             num_minibatches: 4,
             update_epochs: 4,
-            learning_rate: 2.5e-4,
+            learning_rate: Coefficient::Constant(2.5e-4),
             anneal_lr: true,
             gamma: 0.99,
             gae_lambda: 0.95,
             norm_adv: true,
-            clip_coef: 0.2,
+            clip_coef: Coefficient::Constant(0.2),
             anneal_clip_coef: false,
             clip_vloss: true,
-            ent_coef: 0.01,
+            ent_coef: Coefficient::Constant(0.01),
             vf_coef: 0.5,
             max_grad_norm: 0.5,
             target_kl: None,
@@ -112,7 +113,8 @@ impl PpoConfig {
     fn validate(&self) -> Result<(), AgentError> {
         at_least_one(&[("update_epochs", self.update_epochs as u64)])?;
         shares(&[("gae_lambda", self.gae_lambda)])?;
-        above_zero(&[("clip_coef", self.clip_coef), ("target_kl", self.target_kl.unwrap_or(1.0))])
+        self.clip_coef.ensure_above_zero("clip_coef")?;
+        above_zero(&[("target_kl", self.target_kl.unwrap_or(1.0))])
     }
 
     fn settings(&self) -> Settings {
@@ -175,12 +177,7 @@ impl Algorithm for Ppo {
         };
         let rnd = config.rnd.as_ref().map(build).transpose()?;
         let total = info.total_timesteps;
-        Ok(Self {
-            clip_coef: Schedule::annealed(config.clip_coef, config.anneal_clip_coef, total),
-            core,
-            rnd,
-            config,
-        })
+        Ok(Self { clip_coef: config.clip_coef.annealed(config.anneal_clip_coef, total), core, rnd, config })
     }
 
     fn policy_from(
@@ -217,7 +214,7 @@ impl Learner for Ppo {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        let PpoConfig { gamma, gae_lambda, clip_vloss, ent_coef, vf_coef, .. } = self.config;
+        let PpoConfig { gamma, gae_lambda, clip_vloss, vf_coef, .. } = self.config;
         let targets = Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 };
         let (bonus, rnd_loss) = match &mut self.rnd {
             Some(rnd) => {
@@ -232,7 +229,7 @@ impl Learner for Ppo {
         let loss = PpoLoss {
             clip_coef: self.clip_coef.at(began) as f32,
             clip_vloss,
-            ent_coef: ent_coef as f32,
+            ent_coef: self.core.ent_coef(began),
             vf_coef: vf_coef as f32,
         };
         let passes = self.config.passes();

@@ -262,7 +262,7 @@ impl Algorithm for Pqn {
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             updates: 0,
             epsilon: config.exploration().epsilon(total),
-            learning_rate: Schedule::annealed(config.learning_rate, config.anneal_lr, total),
+            learning_rate: config.learning_rate.annealed(config.anneal_lr, total),
             rollout: Rollout {
                 observations: ObsBuffer::zeros(dtype, 0),
                 actions: Vec::new(),

@@ -49,6 +49,7 @@ pub type R2d2 = ReplayLearner<RecurrentQLearning>;
 /// The networks of R2D2.
 pub struct RecurrentQLearning {
     config: R2d2Config,
+    learning_rate: Schedule,
     model: Arc<Model>,
     online: Part,
     target: Target<PackedModel>,
@@ -119,6 +120,7 @@ impl ReplayAlgorithm for RecurrentQLearning {
             online: Part::trained("", params, config.optimizer)?,
             epsilon: config.exploration().epsilon(info.total_timesteps),
             model: Arc::new(model),
+            learning_rate: config.learning_rate.schedule(info.total_timesteps),
             config,
         };
         Ok((algorithm, plan))
@@ -161,7 +163,7 @@ impl ReplayAlgorithm for RecurrentQLearning {
         &mut self,
         experience: &mut Experience,
         slices: &mut [Slice<SliceWork, TdSums>],
-        _env_steps: u64,
+        env_steps: u64,
     ) -> Result<TdSums, AgentError> {
         let online = PackedModel::new(&self.model, &self.online.params)?;
         let update = Update {
@@ -183,7 +185,7 @@ impl ReplayAlgorithm for RecurrentQLearning {
         for (index, slice) in slices.iter().enumerate() {
             experience.learned_from(slice_range(rows, count, index), &slice.work.priorities);
         }
-        self.online.descend(slices, self.config.max_grad_norm, self.config.learning_rate)?;
+        self.online.descend(slices, self.config.max_grad_norm, self.learning_rate.at(env_steps))?;
         if (experience.updates + 1).is_multiple_of(self.config.target_update_period) {
             let pack = |params: &_| Ok(PackedModel::new(&self.model, params)?);
             self.target.follow(&self.online, 1.0, pack)?;
@@ -194,7 +196,7 @@ impl ReplayAlgorithm for RecurrentQLearning {
     fn metrics(&self, sums: Option<&TdSums>, experience: &Experience, env_steps: u64) -> Vec<f64> {
         let [loss, q_values] = TdSums::means(sums);
         let (epsilon, beta) = (self.epsilon.at(env_steps), experience.beta(env_steps));
-        vec![self.config.learning_rate, epsilon, loss, q_values, beta]
+        vec![self.learning_rate.at(env_steps), epsilon, loss, q_values, beta]
     }
 }
 

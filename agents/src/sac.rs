@@ -220,7 +220,7 @@ impl ReplayAlgorithm for SoftActorCritic {
             critics,
             log_alpha: Part::trained("", builder.build(0), config.optimizer)?,
             target_entropy: config.target_entropy.unwrap_or_else(|| kind.default_target_entropy()),
-            learning_rate: Schedule::annealed(rate, config.anneal_lr, total),
+            learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
             kind,
             config,

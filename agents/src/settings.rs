@@ -2,6 +2,7 @@
 
 use agon_nn::OptimizerConfig;
 
+use crate::coefficient::Coefficient;
 use crate::error::{ensure, positive};
 use crate::{AgentError, RunInfo};
 
@@ -41,7 +42,7 @@ pub(crate) fn shares_above_zero(fields: &[(&'static str, f64)]) -> Result<(), Ag
 
 /// The settings of everything that learns by gradients.
 pub(crate) struct Learning {
-    pub(crate) learning_rate: f64,
+    pub(crate) learning_rate: Coefficient,
     pub(crate) gamma: f64,
     pub(crate) gradient_slices: usize,
     pub(crate) optimizer: OptimizerConfig,
@@ -49,7 +50,7 @@ pub(crate) struct Learning {
 
 impl Learning {
     pub(crate) fn validate(&self) -> Result<(), AgentError> {
-        above_zero(&[("learning_rate", self.learning_rate)])?;
+        self.learning_rate.ensure_above_zero("learning_rate")?;
         shares(&[("gamma", self.gamma)])?;
         let slices = self.gradient_slices;
         ensure((1..=MOST_SLICES).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;

@@ -190,7 +190,7 @@ impl ReplayAlgorithm for TwinDelayed {
             target: Part::fixed(TARGET, params.clone()),
             actor: Part::trained("", params, config.optimizer)?,
             critics: TwinCritics::new(&read, network, &Head::Value, config.optimizer, seed)?,
-            learning_rate: Schedule::annealed(rate, config.anneal_lr, total),
+            learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
             bounds,
             config,

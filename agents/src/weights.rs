@@ -124,11 +124,26 @@ impl Weights {
     /// # Errors
     /// As [`Self::fill`].
     pub fn params(&self, builder: LayoutBuilder, others: &[&str]) -> Result<Params, AgentError> {
+        self.params_of([("", builder)], others).map(|[params]| params)
+    }
+
+    /// As [`Self::params`], of several networks, named by their prefixes.
+    ///
+    /// # Errors
+    /// As [`Self::fill`], for all networks together.
+    pub fn params_of<const N: usize>(
+        &self,
+        networks: [(&str, LayoutBuilder); N],
+        others: &[&str],
+    ) -> Result<[Params; N], AgentError> {
         let passed_over = |name: &str| others.iter().any(|other| name.starts_with(other));
         let own: Vec<&Tensor> = self.tensors.iter().filter(|tensor| !passed_over(&tensor.name)).collect();
-        check(&own, &[("", builder.layout())])?;
-        let mut params = builder.zeros();
-        fill(&own, &mut [("", &mut params)])?;
+        let layouts: Vec<_> = networks.iter().map(|(prefix, builder)| (*prefix, builder.layout())).collect();
+        check(&own, &layouts)?;
+        let prefixes = networks.each_ref().map(|(prefix, _)| *prefix);
+        let mut params = networks.map(|(_, builder)| builder.zeros());
+        let mut named: Vec<_> = prefixes.into_iter().zip(&mut params).collect();
+        fill(&own, &mut named)?;
         Ok(params)
     }
 

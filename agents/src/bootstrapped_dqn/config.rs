@@ -3,6 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::Coefficient;
 use crate::settings::{
     Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
 };
@@ -23,8 +24,8 @@ pub struct BootstrappedDqnConfig {
     pub gradient_steps: usize,
     /// Transitions of a minibatch; at least 1.
     pub batch_size: usize,
-    /// Step size; above 0.
-    pub learning_rate: f64,
+    /// Step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
     /// Environment steps between copies to the target networks; at least 1.
@@ -51,7 +52,7 @@ impl Default for BootstrappedDqnConfig {
             train_frequency: 1,
             gradient_steps: 1,
             batch_size: 128,
-            learning_rate: 1e-3,
+            learning_rate: Coefficient::Constant(1e-3),
             gamma: 0.99,
             target_network_frequency: 4,
             ensemble: 20,

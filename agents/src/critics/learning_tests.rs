@@ -40,7 +40,7 @@ fn sac() -> SacConfig {
         train_frequency: 8,
         gradient_steps: 4,
         batch_size: 32,
-        learning_rate: 5e-3,
+        learning_rate: 5e-3.into(),
         gamma: 0.5,
         tau: 0.05,
         ..SacConfig::default()
@@ -54,7 +54,7 @@ fn td3() -> Td3Config {
         train_frequency: 8,
         gradient_steps: 4,
         batch_size: 32,
-        learning_rate: 3e-3,
+        learning_rate: 3e-3.into(),
         gamma: 0.5,
         tau: 0.05,
         exploration_noise: 0.4,
@@ -106,7 +106,7 @@ fn identity_is_learned_from_numbers_and_from_images() {
         let accuracy = trial.evaluate(200);
         assert!(accuracy >= 0.95, "seed {seed}: {accuracy}");
     }
-    let config = AnyConfig::Sac(SacConfig { learning_rate: 3e-3, ..sac() });
+    let config = AnyConfig::Sac(SacConfig { learning_rate: 3e-3.into(), ..sac() });
     let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 8 * 300, seed: 0 };
     let mut trial = Trial::new(&spec, sizes, |info| config.build_of(&small_cnn(), info));

@@ -3,6 +3,7 @@
 use agon_nn::{Activation, AdamConfig, EncoderConfig, HeadConfig, ModelConfig, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::{Coefficient, auto};
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
 use crate::settings::{Replaying, above_zero, at_least_one, learning, replaying, shares_above_zero};
@@ -35,9 +36,9 @@ pub struct DqnConfig {
     pub gradient_steps: usize,
     /// Transitions of a minibatch; at least 1.
     pub batch_size: usize,
-    /// Step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero.
+    /// Step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -62,10 +63,10 @@ pub struct DqnConfig {
     /// Largest norm of a gradient; above 0.
     pub max_grad_norm: f64,
     /// Probability of a random action at first; 1 by default, and 0 if the network's head is noisy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub start_e: Option<f64>,
     /// Probability of a random action in the end; 0.05 by default, and 0 if the network's head is noisy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub end_e: Option<f64>,
     /// Share of the run over which it falls linearly, 0 to 1.
     pub exploration_fraction: f64,
@@ -83,7 +84,7 @@ impl Default for DqnConfig {
             train_frequency: 10,
             gradient_steps: 1,
             batch_size: 128,
-            learning_rate: 2.5e-4,
+            learning_rate: Coefficient::Constant(2.5e-4),
             anneal_lr: false,
             gamma: 0.99,
             n_step: 1,

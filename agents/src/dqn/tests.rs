@@ -32,7 +32,7 @@ fn small() -> DqnConfig {
         train_frequency: 8,
         gradient_steps: 2,
         batch_size: 32,
-        learning_rate: 1e-2,
+        learning_rate: 1e-2.into(),
         gamma: GAMMA,
         target_network_frequency: 10,
         ..DqnConfig::default()

@@ -98,7 +98,7 @@ fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
     let share_encoder = *memory != MemoryConfig::None;
     let a2c = A2cConfig {
         num_steps: 16,
-        learning_rate: 1e-2,
+        learning_rate: 1e-2.into(),
         gamma: GAMMA,
         max_grad_norm: 10.0,
         optimizer: adam(),
@@ -107,7 +107,7 @@ fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
     };
     let small = |config: ImpalaConfig| ImpalaConfig {
         num_steps: 16,
-        learning_rate: 1e-2,
+        learning_rate: 1e-2.into(),
         gamma: GAMMA,
         max_grad_norm: 10.0,
         anneal_lr: false,
@@ -224,7 +224,7 @@ fn v_trace_corrects_for_what_another_policy_did() {
     let config = &configs(&MemoryConfig::None)[1];
     let AnyConfig::Impala(config, network) = config else { panic!("the second one is IMPALA") };
     // Ratios of at most 0.5 / 0.1 are not cut: nothing is lost in expectation.
-    let config = ImpalaConfig { rho_bar: 10.0, c_bar: 1.0, ent_coef: 1e3, ..config.clone() };
+    let config = ImpalaConfig { rho_bar: 10.0, c_bar: 1.0, ent_coef: 1e3.into(), ..config.clone() };
     let mut trial = trial(&spec_of(Bandit), &AnyConfig::Impala(config, network.clone()), 600, 4);
     for _ in 0..600 {
         let mut fragments = trial.collect();
@@ -294,6 +294,6 @@ fn settings_out_of_range_are_refused_by_name() {
     assert_eq!(impala(|_| ()), "");
     assert_eq!(impala(|c| c.rho_bar = 0.0), "rho_bar must be above 0, got 0");
     assert_eq!(impala(|c| c.c_bar = 2.0), "c_bar must be above 0 and at most rho_bar, got 2");
-    assert_eq!(impala(|c| c.clip_coef = Some(0.0)), "clip_coef must be above 0, got 0");
+    assert_eq!(impala(|c| c.clip_coef = Some(0.0.into())), "clip_coef must be above 0, got 0");
     assert_eq!(impala(|c| c.update_epochs = 0), "update_epochs must be at least 1, got 0");
 }

@@ -27,7 +27,7 @@ use crate::{ActInput, ActMode, ActOutput, Actor};
 const GAMMA: f64 = 0.9;
 
 fn small() -> PpoConfig {
-    PpoConfig { num_steps: 32, learning_rate: 1e-2, gamma: GAMMA, ..PpoConfig::default() }
+    PpoConfig { num_steps: 32, learning_rate: 1e-2.into(), gamma: GAMMA, ..PpoConfig::default() }
 }
 
 fn network() -> ModelConfig {

@@ -3,6 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::Coefficient;
 use crate::exploration::Exploration;
 use crate::settings::{above_zero, at_least_one, learning, shares};
 use crate::{AgentError, RunInfo};
@@ -17,9 +18,9 @@ pub struct PqnConfig {
     pub num_minibatches: usize,
     /// Passes over a rollout; at least 1.
     pub update_epochs: usize,
-    /// Step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero.
+    /// Step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -45,7 +46,7 @@ impl Default for PqnConfig {
             num_steps: 128,
             num_minibatches: 4,
             update_epochs: 4,
-            learning_rate: 2.5e-4,
+            learning_rate: Coefficient::Constant(2.5e-4),
             anneal_lr: true,
             gamma: 0.99,
             q_lambda: 0.65,

@@ -16,7 +16,7 @@ fn small() -> PqnConfig {
         num_steps: 8,
         num_minibatches: 2,
         update_epochs: 2,
-        learning_rate: 1e-2,
+        learning_rate: 1e-2.into(),
         gamma: 0.9,
         end_e: 0.1,
         ..PqnConfig::default()
@@ -78,7 +78,7 @@ fn an_image_of_bytes_is_learned_from() {
     let (convs, hidden) = (vec![ConvConfig::new(4, 3)], vec![16]);
     let encoder = EncoderConfig::Cnn { convs, hidden, activation: Activation::Relu, layer_norm: true };
     let network = ModelConfig { encoder, ..ModelConfig::default() };
-    let config = PqnConfig { gamma: 0.5, learning_rate: 3e-3, ..small() };
+    let config = PqnConfig { gamma: 0.5, learning_rate: 3e-3.into(), ..small() };
     let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
     let mut trial = trial_of(&spec, &config, &network, 150, 1);
     trial.run();
@@ -150,7 +150,7 @@ fn settings_out_of_range_are_refused_by_name() {
             |c| c.num_minibatches = 33,
             "num_minibatches must be between 1 and num_envs * num_agents * num_steps = 32, got 33",
         ),
-        (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
+        (|c| c.learning_rate = (0.0).into(), "learning_rate must be above 0, got 0"),
         (|c| c.q_lambda = 1.5, "q_lambda must be between 0 and 1, got 1.5"),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
     ];

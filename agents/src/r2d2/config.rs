@@ -3,6 +3,7 @@
 use agon_nn::{AdamConfig, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::{Coefficient, none};
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
 use crate::settings::{above_zero, addressable, at_least_one, learning, shares};
@@ -26,8 +27,8 @@ pub struct R2d2Config {
     pub gradient_steps: usize,
     /// Sequences of a minibatch; at least 1.
     pub batch_size: usize,
-    /// Step size; above 0.
-    pub learning_rate: f64,
+    /// Step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
     /// Rewards that are summed before the target network is asked; at least 1.
@@ -39,7 +40,7 @@ pub struct R2d2Config {
     /// Whether the head has a stream for the state's value and one for advantages.
     pub dueling: bool,
     /// ε of the values' scale `h`; none to learn them as they are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "none")]
     pub rescale: Option<f64>,
     /// How sequences are drawn.
     pub replay: Sampling,
@@ -71,7 +72,7 @@ impl Default for R2d2Config {
             learn_steps: 40,
             gradient_steps: 1,
             batch_size: 64,
-            learning_rate: 1e-4,
+            learning_rate: Coefficient::Constant(1e-4),
             gamma: 0.997,
             n_step: 5,
             target_update_period: 2500,

@@ -22,7 +22,7 @@ fn small() -> R2d2Config {
         learn_steps: 8,
         gradient_steps: 2,
         batch_size: 16,
-        learning_rate: 5e-3,
+        learning_rate: 5e-3.into(),
         gamma: 0.9,
         n_step: 2,
         target_update_period: 20,

@@ -3,6 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::{Coefficient, auto};
 use crate::settings::{Replaying, at_least_zero, learning, replaying, shares_above_zero};
 use crate::{AgentError, RunInfo};
 
@@ -21,20 +22,20 @@ pub struct SacConfig {
     pub gradient_steps: usize,
     /// Transitions of a minibatch; at least 1.
     pub batch_size: usize,
-    /// The optimizers' step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
+    /// The optimizers' step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
     /// How far target networks move in an update; above 0, at most 1.
     pub tau: f64,
     /// The temperature α, if it is not learned; at least 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub ent_coef: Option<f64>,
     /// The entropy that a learned temperature keeps. By default minus the number of dimensions; of discrete actions, 0.89
     /// of the largest one there is (CleanRL's).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "auto")]
     pub target_entropy: Option<f64>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
@@ -50,7 +51,7 @@ impl Default for SacConfig {
             train_frequency: 1,
             gradient_steps: 1,
             batch_size: 256,
-            learning_rate: 3e-4,
+            learning_rate: Coefficient::Constant(3e-4),
             anneal_lr: false,
             gamma: 0.99,
             tau: 0.005,

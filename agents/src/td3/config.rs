@@ -3,6 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::coefficient::Coefficient;
 use crate::settings::{Replaying, at_least_one, at_least_zero, learning, replaying, shares_above_zero};
 use crate::{AgentError, RunInfo};
 
@@ -21,9 +22,9 @@ pub struct Td3Config {
     pub gradient_steps: usize,
     /// Transitions of a minibatch; at least 1.
     pub batch_size: usize,
-    /// The optimizers' step size; above 0.
-    pub learning_rate: f64,
-    /// Whether the step size falls linearly to zero over the run.
+    /// The optimizers' step size; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
     pub anneal_lr: bool,
     /// Discount factor, 0 to 1.
     pub gamma: f64,
@@ -51,7 +52,7 @@ impl Default for Td3Config {
             train_frequency: 1,
             gradient_steps: 1,
             batch_size: 256,
-            learning_rate: 1e-3,
+            learning_rate: Coefficient::Constant(1e-3),
             anneal_lr: false,
             gamma: 0.99,
             tau: 0.005,

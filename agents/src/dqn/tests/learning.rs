@@ -16,7 +16,7 @@ fn the_better_arm_of_a_bandit_is_learned() {
 
 #[test]
 fn an_image_of_bytes_is_learned_from() {
-    let config = DqnConfig { learning_rate: 3e-3, gamma: 0.5, ..small() };
+    let config = DqnConfig { learning_rate: 3e-3.into(), gamma: 0.5, ..small() };
     let spec = spec_of(BrightHalf::default()).max_episode_steps(8);
     for seed in 0..3 {
         let mut trial = trial_of(&spec, &config, &small_cnn(), 300, seed);

@@ -26,11 +26,11 @@ fn variants() -> Vec<(&'static str, DqnConfig, ModelConfig)> {
         ("squared error", DqnConfig { loss: Loss::Mse, ..small() }),
         (
             "centred RMSProp",
-            DqnConfig { optimizer: OptimizerConfig::RmsProp(rms), learning_rate: 3e-3, ..small() },
+            DqnConfig { optimizer: OptimizerConfig::RmsProp(rms), learning_rate: 3e-3.into(), ..small() },
         ),
         ("c51", DqnConfig { distribution: c51, ..small() }),
         ("qr", DqnConfig { distribution: qr, ..small() }),
-        ("iqn", DqnConfig { distribution: iqn, learning_rate: 3e-3, ..small() }),
+        ("iqn", DqnConfig { distribution: iqn, learning_rate: 3e-3.into(), ..small() }),
     ];
     let (double, dueling) = (true, true);
     let rainbow = DqnConfig { double, dueling, n_step: 3, replay: prioritized, distribution: c51, ..small() };

@@ -1,6 +1,7 @@
 //! Settings that are refused, and those that change in the course of a run.
 
 use super::*;
+use crate::{Coefficient, Course};
 
 /// Spoils a setting; the message that refuses it.
 type Case = (fn(&mut PpoConfig), &'static str);
@@ -10,18 +11,18 @@ fn settings_out_of_range_are_refused_by_name() {
     let cases: [Case; 24] = [
         (|c| c.num_steps = 0, "num_steps must be at least 1, got 0"),
         (|c| c.update_epochs = 0, "update_epochs must be at least 1, got 0"),
-        (|c| c.learning_rate = 0.0, "learning_rate must be above 0, got 0"),
-        (|c| c.learning_rate = -1.0, "learning_rate must be above 0, got -1"),
-        (|c| c.learning_rate = f64::NAN, "learning_rate must be above 0, got NaN"),
+        (|c| c.learning_rate = (0.0).into(), "learning_rate must be above 0, got 0"),
+        (|c| c.learning_rate = (-1.0).into(), "learning_rate must be above 0, got -1"),
+        (|c| c.learning_rate = (f64::NAN).into(), "learning_rate must be above 0, got NaN"),
         (|c| c.gamma = 1.5, "gamma must be between 0 and 1, got 1.5"),
         (|c| c.gamma = -0.5, "gamma must be between 0 and 1, got -0.5"),
         (|c| c.gamma = f64::NAN, "gamma must be between 0 and 1, got NaN"),
         (|c| c.gae_lambda = 1.5, "gae_lambda must be between 0 and 1, got 1.5"),
         (|c| c.gae_lambda = -0.5, "gae_lambda must be between 0 and 1, got -0.5"),
-        (|c| c.clip_coef = 0.0, "clip_coef must be above 0, got 0"),
-        (|c| c.clip_coef = f64::NAN, "clip_coef must be above 0, got NaN"),
-        (|c| c.ent_coef = -0.5, "ent_coef must be at least 0, got -0.5"),
-        (|c| c.ent_coef = f64::NAN, "ent_coef must be at least 0, got NaN"),
+        (|c| c.clip_coef = (0.0).into(), "clip_coef must be above 0, got 0"),
+        (|c| c.clip_coef = (f64::NAN).into(), "clip_coef must be above 0, got NaN"),
+        (|c| c.ent_coef = (-0.5).into(), "ent_coef must be at least 0, got -0.5"),
+        (|c| c.ent_coef = (f64::NAN).into(), "ent_coef must be at least 0, got NaN"),
         (|c| c.vf_coef = -0.5, "vf_coef must be at least 0, got -0.5"),
         (|c| c.max_grad_norm = 0.0, "max_grad_norm must be above 0, got 0"),
         (|c| c.max_grad_norm = f64::NAN, "max_grad_norm must be above 0, got NaN"),
@@ -99,8 +100,8 @@ fn after_one_iteration(config: &PpoConfig, began: u64) -> (Ppo, LearnReport) {
 
 #[test]
 fn the_learning_rate_is_annealed_from_its_start_to_zero() {
-    let config = PpoConfig { learning_rate: 2e-2, anneal_lr: true, ..small() };
-    let constant = |learning_rate| PpoConfig { learning_rate, anneal_lr: false, ..small() };
+    let config = PpoConfig { learning_rate: 2e-2.into(), anneal_lr: true, ..small() };
+    let constant = |rate: f64| PpoConfig { learning_rate: rate.into(), anneal_lr: false, ..small() };
     for (began, learning_rate) in [(0, 2e-2), (640, 1e-2), (960, 5e-3)] {
         let (annealed, report) = after_one_iteration(&config, began);
         assert!((report.metrics[0] - learning_rate).abs() < 1e-12, "{began}: {}", report.metrics[0]);
@@ -116,8 +117,8 @@ fn the_learning_rate_is_annealed_from_its_start_to_zero() {
 
 #[test]
 fn the_clip_coefficient_is_annealed_if_asked_for() {
-    let clipped_at = |clip_coef, anneal_clip_coef, began| {
-        let config = PpoConfig { clip_coef, anneal_clip_coef, anneal_lr: false, ..small() };
+    let clipped_at = |clip_coef: f64, anneal_clip_coef, began| {
+        let config = PpoConfig { clip_coef: clip_coef.into(), anneal_clip_coef, anneal_lr: false, ..small() };
         let (learner, report) = after_one_iteration(&config, began);
         (learner.core.part.params.as_slice().to_vec(), report.metrics[6])
     };
@@ -126,6 +127,27 @@ fn the_clip_coefficient_is_annealed_if_asked_for() {
     assert!(clipped_at(0.25, false, 640) == clipped_at(0.25, false, 0));
     let (start, middle) = (clipped_at(0.25, true, 0).1, clipped_at(0.25, true, 640).1);
     assert!(middle > start, "clipfrac {start} at the start, {middle} in the middle");
+}
+
+#[test]
+fn schedules_are_what_annealing_is_and_more() {
+    let course =
+        |start, end| Coefficient::Scheduled(Course::Linear { start, end, fraction: 1.0, warmup: 0.0 });
+    let scheduled = PpoConfig {
+        learning_rate: course(2e-2, 0.0),
+        clip_coef: course(0.25, 0.0),
+        ent_coef: course(0.0, 0.02),
+        ..small()
+    };
+    let middle = PpoConfig {
+        learning_rate: 1e-2.into(),
+        clip_coef: 0.125.into(),
+        ent_coef: 0.01.into(),
+        anneal_lr: false,
+        ..small()
+    };
+    let (a, b) = (after_one_iteration(&scheduled, 640).0, after_one_iteration(&middle, 0).0);
+    assert!(a.core.part.params.as_slice() == b.core.part.params.as_slice());
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_memory_needs_a_shared_encoder_and_sequences_that_fit() {
 fn continuous_actions_are_learned_and_kept_within_bounds() {
     for seed in 0..3 {
         let spec = spec_of(Aim::default()).max_episode_steps(8);
-        let mut trial = trial(&spec, &PpoConfig { ent_coef: 0.0, ..small() }, 80, seed);
+        let mut trial = trial(&spec, &PpoConfig { ent_coef: 0.0.into(), ..small() }, 80, seed);
         trial.run();
         let reward = trial.evaluate(100);
         assert!(reward > -0.05, "seed {seed}: {reward}");
