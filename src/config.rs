@@ -308,6 +308,10 @@ impl RunConfig {
             self.network = algorithm.default_network();
             self.fit_encoder = true;
         }
+        ensure_finite("agent", &self.agent)?;
+        if let Some(network) = &self.network {
+            ensure_finite(NETWORK, &toml::Table::try_from(network).unwrap_or_default())?;
+        }
         if std::mem::take(&mut self.fit_encoder)
             && let Some(network) = &mut self.network
         {
@@ -470,6 +474,22 @@ fn read_num_envs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D:
         }
         num_envs => Ok(num_envs),
     }
+}
+
+/// Refuses numbers that are not finite, at any depth of settings.
+fn ensure_finite(path: &str, settings: &toml::Table) -> Result<(), RunError> {
+    fn check(path: &str, value: &toml::Value) -> Result<(), RunError> {
+        match value {
+            toml::Value::Float(number) if !number.is_finite() => {
+                let found = if number.is_nan() { "NaN".to_owned() } else { number.to_string() };
+                Err(RunError::Config(format!("{path} must be a finite number, got {found}")))
+            }
+            toml::Value::Array(values) => values.iter().try_for_each(|value| check(path, value)),
+            toml::Value::Table(table) => ensure_finite(path, table),
+            _ => Ok(()),
+        }
+    }
+    settings.iter().try_for_each(|(key, value)| check(&format!("{path}.{key}"), value))
 }
 
 /// Says which algorithm and environment settings are for.

@@ -172,7 +172,7 @@ impl AlgorithmSpec {
         network: Option<&ModelConfig>,
         info: &RunInfo,
     ) -> Result<Box<dyn Learner>, AgentError> {
-        (self.build)(settings, network.or(self.network.as_ref()), info)
+        (self.build)(settings, network.or(self.network.as_ref()), info).map_err(AgentError::with_path)
     }
 
     /// The policy that a learner with these weights publishes, without the learner: no optimizer, replay or shards.
@@ -187,7 +187,7 @@ impl AlgorithmSpec {
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        (self.policy)(settings, network.or(self.network.as_ref()), info, weights)
+        (self.policy)(settings, network.or(self.network.as_ref()), info, weights).map_err(AgentError::with_path)
     }
 }
 
@@ -219,7 +219,12 @@ fn read_over<C: Serialize + DeserializeOwned>(
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
-        let message = message.trim_end();
+        // What follows the first line repeats the path, and "tagged enum" is the code's own word.
+        let message = message.lines().next().unwrap_or_default();
+        let message = match message.split_once(", expected internally tagged enum") {
+            Some((found, _)) => format!("{found}, expected a table with `kind`"),
+            None => message.to_owned(),
+        };
         // Unknown keys are reported at their table, named in the message.
         AgentError::Config(match path.as_str() {
             "." => format!("{of}: {message}"),

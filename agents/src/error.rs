@@ -29,8 +29,8 @@ pub enum AgentError {
     /// A setting is out of range.
     #[error("{field} must be {expected}, got {found}")]
     Setting {
-        /// The setting's name.
-        field: &'static str,
+        /// The setting's name, with its path where that is known.
+        field: String,
         /// What is allowed.
         expected: String,
         /// What was given.
@@ -95,9 +95,24 @@ pub enum AgentError {
 impl AgentError {
     /// A setting out of range.
     pub fn setting(field: &'static str, expected: impl Into<String>, found: impl std::fmt::Display) -> Self {
-        Self::Setting { field, expected: expected.into(), found: found.to_string() }
+        Self::Setting { field: field.to_owned(), expected: expected.into(), found: found.to_string() }
+    }
+
+    /// The same error with the path of its setting among those of a run.
+    pub(crate) fn with_path(self) -> Self {
+        match self {
+            Self::Setting { field, expected, found } => {
+                Self::Setting { field: format!("agent.{field}"), expected, found }
+            }
+            Self::Network(error @ NnError::Within { part: OPTIMIZER, .. }) => Self::Network(error.within("agent")),
+            Self::Network(error) => Self::Network(error.within("network")),
+            other => other,
+        }
     }
 }
+
+/// The table of the optimizer's settings.
+pub(crate) const OPTIMIZER: &str = "optimizer";
 
 /// Checks that a setting holds, or names it with what is allowed and what was found.
 pub(crate) fn ensure(

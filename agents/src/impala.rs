@@ -30,7 +30,7 @@ use crate::estimator::Targets;
 use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
-use crate::settings::{above_zero, at_least_one};
+use crate::settings::{above_zero, updates};
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// Settings of IMPALA and APPO.
@@ -117,7 +117,7 @@ impl ImpalaConfig {
     }
 
     fn validate(&self) -> Result<(), AgentError> {
-        at_least_one(&[("update_epochs", self.update_epochs as u64)])?;
+        updates(&[("update_epochs", self.update_epochs as u64)])?;
         above_zero(&[("rho_bar", self.rho_bar)])?;
         let c_bar = self.c_bar;
         ensure(positive(c_bar) && c_bar <= self.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;

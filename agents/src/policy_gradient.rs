@@ -177,7 +177,7 @@ impl Settings {
             let expected = format!("a divisor of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("sequence_length", expected, sequence_length));
         }
-        let steps = info.num_rows() * self.num_steps;
+        let steps = info.num_rows().saturating_mul(self.num_steps);
         let (what, units) = match network.memory {
             MemoryConfig::None => ("num_envs * num_agents * num_steps", steps),
             _ => ("num_envs * num_agents * num_steps / sequence_length", steps / sequence_length),

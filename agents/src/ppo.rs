@@ -27,7 +27,7 @@ use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
-use crate::settings::{above_zero, at_least_one, shares};
+use crate::settings::{above_zero, shares, updates};
 use crate::{AgentError, Fragment, Policy, Weights};
 pub(crate) use loss::PpoLoss;
 
@@ -111,7 +111,7 @@ impl Default for PpoConfig {
 impl PpoConfig {
     /// Checks PPO's own settings.
     fn validate(&self) -> Result<(), AgentError> {
-        at_least_one(&[("update_epochs", self.update_epochs as u64)])?;
+        updates(&[("update_epochs", self.update_epochs as u64)])?;
         shares(&[("gae_lambda", self.gae_lambda)])?;
         self.clip_coef.ensure_above_zero("clip_coef")?;
         above_zero(&[("target_kl", self.target_kl.unwrap_or(1.0))])

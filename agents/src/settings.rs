@@ -3,15 +3,31 @@
 use agon_nn::OptimizerConfig;
 
 use crate::coefficient::Coefficient;
-use crate::error::{ensure, positive};
+use crate::error::{OPTIMIZER, ensure, positive};
 use crate::{AgentError, RunInfo};
 
 /// Slices that a gradient may be summed over.
 const MOST_SLICES: usize = 64;
 
+/// Most that a number of steps, rows or updates may be: far beyond what a run can do, and far from overflowing.
+const MOST: u64 = 1_000_000_000;
+/// Most updates, or passes, between two looks at whether a run is to stop.
+const MOST_UPDATES: u64 = 100_000;
+
 /// Settings that must be at least 1.
 pub(crate) fn at_least_one(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
-    fields.iter().try_for_each(|&(field, value)| ensure(value > 0, field, "at least 1", value))
+    fields.iter().try_for_each(|&(field, value)| {
+        ensure(value > 0, field, "at least 1", value)?;
+        ensure(value <= MOST, field, "at most 1000000000", value)
+    })
+}
+
+/// Numbers of updates, or of passes, that follow each other: at least 1.
+pub(crate) fn updates(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| {
+        ensure(value > 0, field, "at least 1", value)?;
+        ensure(value <= MOST_UPDATES, field, "at most 100000", value)
+    })
 }
 
 /// Settings that must be above 0, and finite.
@@ -54,7 +70,7 @@ impl Learning {
         shares(&[("gamma", self.gamma)])?;
         let slices = self.gradient_slices;
         ensure((1..=MOST_SLICES).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
-        Ok(self.optimizer.validate()?)
+        Ok(self.optimizer.validate().map_err(|error| error.within(OPTIMIZER))?)
     }
 }
 
@@ -72,8 +88,12 @@ pub(crate) struct Replaying {
 impl Replaying {
     pub(crate) fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         let Self { buffer_size, gradient_steps, batch_size, train_frequency, .. } = *self;
-        at_least_one(&[("gradient_steps", gradient_steps as u64), ("batch_size", batch_size as u64)])?;
-        ensure(buffer_size >= batch_size, "buffer_size", "at least batch_size", buffer_size)?;
+        updates(&[("gradient_steps", gradient_steps as u64)])?;
+        at_least_one(&[("batch_size", batch_size as u64)])?;
+        if batch_size > buffer_size {
+            let expected = format!("at most buffer_size = {buffer_size}");
+            return Err(AgentError::setting("batch_size", expected, batch_size));
+        }
         let rows = "at least num_envs * num_agents";
         ensure(buffer_size >= info.num_rows(), "buffer_size", rows, buffer_size)?;
         addressable(buffer_size)?;

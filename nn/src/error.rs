@@ -54,6 +54,14 @@ pub enum NnError {
         /// Its value, as text.
         got: String,
     },
+    /// A value of a part's configuration is out of its bounds.
+    #[error("{part}.{source}")]
+    Within {
+        /// The part, as settings name it.
+        part: &'static str,
+        /// What is wrong, beginning with a field of the part.
+        source: Box<NnError>,
+    },
     /// A name is not one of the instruction sets.
     #[error("instruction set must be one of scalar, avx2, avx512, got \"{0}\"")]
     UnknownInstructionSet(String),
@@ -126,4 +134,15 @@ pub enum NnError {
     /// A weight file cannot be read or written as safetensors.
     #[error("weight file is not valid safetensors")]
     Safetensors(#[from] safetensors::SafeTensorError),
+}
+
+impl NnError {
+    /// The same error of a part's configuration, whose fields are then named with their path; other errors stay.
+    #[must_use]
+    pub fn within(self, part: &'static str) -> Self {
+        match self {
+            Self::Config { .. } | Self::Within { .. } => Self::Within { part, source: Box::new(self) },
+            other => other,
+        }
+    }
 }

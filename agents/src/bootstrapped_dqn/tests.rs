@@ -220,7 +220,7 @@ fn settings_out_of_range_are_refused_by_name() {
     type Case = (fn(&mut BootstrappedDqnConfig), &'static str);
     let cases: [Case; 7] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
-        (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
+        (|c| c.buffer_size = 3, "batch_size must be at most buffer_size = 3, got 32"),
         (|c| c.ensemble = 0, "ensemble must be at least 1, got 0"),
         (|c| c.prior_scale = -1.0, "prior_scale must be at least 0, got -1"),
         (|c| c.mask_prob = 0.0, "mask_prob must be above 0 and at most 1, got 0"),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coefficient::Coefficient;
 use crate::exploration::Exploration;
-use crate::settings::{above_zero, at_least_one, learning, shares};
+use crate::settings::{above_zero, at_least_one, learning, shares, updates};
 use crate::{AgentError, RunInfo};
 
 /// PQN's settings. The defaults are CleanRL's for classic control.
@@ -73,8 +73,9 @@ impl PqnConfig {
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         learning!(self).validate()?;
-        at_least_one(&[("num_steps", self.num_steps as u64), ("update_epochs", self.update_epochs as u64)])?;
-        let most = self.num_steps * info.num_rows();
+        at_least_one(&[("num_steps", self.num_steps as u64)])?;
+        updates(&[("update_epochs", self.update_epochs as u64)])?;
+        let most = self.num_steps.saturating_mul(info.num_rows());
         if !(1..=most).contains(&self.num_minibatches) {
             let expected = format!("between 1 and num_envs * num_agents * num_steps = {most}");
             return Err(AgentError::setting("num_minibatches", expected, self.num_minibatches));

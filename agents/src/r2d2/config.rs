@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::coefficient::{Coefficient, none};
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
-use crate::settings::{above_zero, addressable, at_least_one, learning, shares};
+use crate::settings::{above_zero, addressable, at_least_one, learning, shares, updates};
 use crate::{AgentError, RunInfo};
 
 /// R2D2's settings. The defaults are the paper's in kind, and small enough for one machine.
@@ -94,7 +94,7 @@ impl Default for R2d2Config {
 impl R2d2Config {
     /// Steps of a sequence.
     pub fn sequence_length(&self) -> usize {
-        self.burn_in + self.learn_steps
+        self.burn_in.saturating_add(self.learn_steps)
     }
 
     /// Random actions and when they are taken.
@@ -112,17 +112,17 @@ impl R2d2Config {
         at_least_one(&[
             ("num_steps", self.num_steps as u64),
             ("learn_steps", self.learn_steps as u64),
-            ("gradient_steps", self.gradient_steps as u64),
             ("batch_size", self.batch_size as u64),
             ("n_step", self.n_step as u64),
             ("target_update_period", self.target_update_period),
         ])?;
+        updates(&[("gradient_steps", self.gradient_steps as u64)])?;
         let length = self.sequence_length();
         if !length.is_multiple_of(self.num_steps) {
             let expected = format!("a multiple of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("burn_in + learn_steps", expected, length));
         }
-        let least = 2 * length * info.num_rows();
+        let least = length.saturating_mul(2 * info.num_rows());
         if self.buffer_size < least {
             let expected = format!("at least 2 sequences of each agent of each environment = {least}");
             return Err(AgentError::setting("buffer_size", expected, self.buffer_size));

@@ -233,7 +233,7 @@ impl EncoderConfig {
             return Err(NnError::Config { field: "observation", expected: "at least one value", got });
         }
         let unsuitable =
-            |expected| Err(NnError::Config { field: "encoder.kind", expected, got: observation.describe() });
+            |expected| Err(NnError::Config { field: "kind", expected, got: observation.describe() });
         match (self, observation) {
             (Self::Identity, _) => Ok(Vec::new()),
             (Self::Mlp { hidden, activation, layer_norm }, Observation::Discrete(nvec)) => {
@@ -281,7 +281,7 @@ impl EncoderConfig {
                 if *width == 0 || nvec.contains(&0) {
                     let got = format!("{width} and {nvec:?}");
                     let expected = "at least 1";
-                    return Err(NnError::Config { field: "embedding width and categories", expected, got });
+                    return Err(NnError::Config { field: "width and categories", expected, got });
                 }
                 let (name, table) = (format!("{prefix}.0"), Init::Normal { std: 1.0 });
                 let embedding = Embedding::of_each(builder, &name, nvec, *width, table);
@@ -446,12 +446,12 @@ fn dict(
 ) -> Result<Parallel, NnError> {
     if let Some(unknown) = parts.keys().find(|name| observations.iter().all(|(known, _)| known != *name)) {
         let expected = "names of the observation's parts";
-        return Err(NnError::Config { field: "encoder.parts", expected, got: unknown.clone() });
+        return Err(NnError::Config { field: "parts", expected, got: unknown.clone() });
     }
     let (mut branches, mut start) = (Vec::new(), 0);
     for (name, observation) in observations {
         let config = parts.get(name).unwrap_or(&EncoderConfig::Auto);
-        let mut layers = config.build(builder, &format!("{prefix}.{name}"), observation, init)?;
+        let mut layers = config.build(builder, &format!("{prefix}.{name}"), observation, init).map_err(|error| error.within("parts"))?;
         if layers.is_empty() {
             layers.push(Activate::new(Activation::Identity, &[observation.len()]).into());
         }

@@ -122,11 +122,11 @@ impl Model {
             return Err(NnError::Config { field: "heads", expected: "at least one", got: "none".into() });
         }
         let encoder_name = format!("{prefix}encoder");
-        let mut encoder = config.encoder.build(builder, &encoder_name, observation, init)?;
+        let mut encoder = config.encoder.build(builder, &encoder_name, observation, init).map_err(|error| error.within("encoder"))?;
         let mut parts = vec![(encoder_name, encoder.iter().map(|layer| layer.describe()).collect())];
         let mut features = encoder.last().map_or(observation.len(), |layer| layer.outputs());
         let memory_name = format!("{prefix}memory");
-        let memory = Memory::new(builder, &memory_name, features, &config.memory)?;
+        let memory = Memory::new(builder, &memory_name, features, &config.memory).map_err(|error| error.within("memory"))?;
         if let Some(memory) = &memory {
             features = memory.outputs();
             parts.push((memory_name, memory.describe()));
@@ -135,7 +135,8 @@ impl Model {
         let mut built_heads = Vec::new();
         for spec in heads {
             let head_init = HeadInit { hidden: init, output: spec.init };
-            let mut built = spec.head.build(builder, &spec.name, features, &config.head, head_init)?;
+            let built = spec.head.build(builder, &spec.name, features, &config.head, head_init);
+            let mut built = built.map_err(|error| error.within("head"))?;
             noisy.append(&mut built.noisy);
             parts.push((spec.name.clone(), built.layers.iter().map(|layer| layer.describe()).collect()));
             let outputs = spec.head.outputs();

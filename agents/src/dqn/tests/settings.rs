@@ -15,7 +15,7 @@ type Case = (fn(&mut DqnConfig), &'static str);
 fn settings_out_of_range_are_refused_by_name() {
     let cases: [Case; 32] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
-        (|c| c.buffer_size = 127, "buffer_size must be at least batch_size, got 127"),
+        (|c| c.buffer_size = 127, "batch_size must be at most buffer_size = 127, got 128"),
         (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),
         (|c| c.gradient_steps = 0, "gradient_steps must be at least 1, got 0"),
         (|c| c.learning_rate = (0.0).into(), "learning_rate must be above 0, got 0"),
@@ -40,9 +40,9 @@ fn settings_out_of_range_are_refused_by_name() {
             |c| c.train_frequency = 10,
             "train_frequency must be a multiple or a divisor of num_envs = 4, got 10",
         ),
-        (|c| c.train_frequency = 2, "train_frequency must be a multiple or a divisor of num_envs = 4, got 2"),
+        (|c| c.train_frequency = 3, "train_frequency must be a multiple or a divisor of num_envs = 4, got 3"),
         (|c| c.n_step = 0, "n_step must be at least 1, got 0"),
-        (|c| c.buffer_size = 3, "buffer_size must be at least batch_size, got 3"),
+        (|c| c.buffer_size = 3, "batch_size must be at most buffer_size = 3, got 128"),
         (
             |c| (c.batch_size, c.buffer_size) = (1, 3),
             "buffer_size must be at least num_envs * num_agents, got 3",
@@ -99,7 +99,7 @@ fn unsupported_spaces_are_refused() {
     let refusal = |network| Dqn::new(linear(), &network, &info()).err().unwrap().to_string();
     let message = refusal(network);
     assert!(message.starts_with("dqn needs network.memory.kind = \"none\", got "), "{message}");
-    assert_eq!(refusal(mlp(&[0], Activation::Tanh)), "hidden must be widths of at least 1, got [0]");
+    assert_eq!(refusal(mlp(&[0], Activation::Tanh)), "encoder.hidden must be widths of at least 1, got [0]");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn settings_out_of_range_are_refused_by_name() {
         (|c| c.target_kl = Some(0.0), "target_kl must be above 0, got "),
         (
             |c| c.optimizer = OptimizerConfig::Adam(AdamConfig { eps: 0.0, ..Default::default() }),
-            "eps must be positive and finite, got 0",
+            "optimizer.eps must be positive and finite, got 0",
         ),
         (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
         (|c| c.gradient_slices = 65, "gradient_slices must be between 1 and 64, got 65"),
@@ -75,7 +75,7 @@ fn unsupported_spaces_and_networks_are_refused() {
     let message = refusal_of(PpoConfig::default(), &noisy, &info());
     assert_eq!(message, "ppo needs network.head.noisy = false, got true");
     let empty = refusal_of(PpoConfig::default(), &mlp(&[64, 0], Activation::Tanh), &info());
-    assert_eq!(empty, "hidden must be widths of at least 1, got [64, 0]");
+    assert_eq!(empty, "encoder.hidden must be widths of at least 1, got [64, 0]");
     let unsuitable = refusal_of(PpoConfig::default(), &small_cnn(), &info());
     assert!(
         unsuitable.starts_with("encoder.kind must be") && unsuitable.contains("a vector of"),
