@@ -198,7 +198,7 @@ fn settings_and_spaces_that_do_not_suit_are_refused_by_name() {
         of_sac(|c| c.train_frequency = 6),
         "train_frequency must be a multiple or a divisor of num_envs = 4, got 6"
     );
-    assert_eq!(of_sac(|c| c.buffer_size = 8), "batch_size must be at most buffer_size = 8, got 16");
+    assert_eq!(of_sac(|c| c.buffer_size = 8), "batch_size must be at most buffer_size = 8, got 32");
     assert_eq!(of_td3(|c| c.policy_frequency = 0), "policy_frequency must be at least 1, got 0");
     assert_eq!(of_td3(|c| c.noise_clip = -1.0), "noise_clip must be at least 0, got -1");
     let discrete = with_spaces(&info, |spaces| spaces.action = ActionSpec::Discrete { nvec: vec![3] });

@@ -68,7 +68,7 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (
             |c| c.optimizer = OptimizerConfig::Adam(AdamConfig { beta1: 1.0, ..AdamConfig::default() }),
-            "beta1 must be",
+            "optimizer.beta1 must be",
         ),
     ];
     let (valid, info) =
