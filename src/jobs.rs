@@ -14,7 +14,7 @@ use crate::RunError;
 use crate::config::RunConfig;
 use crate::memory;
 use crate::plot::{self, XAxis};
-use crate::run::written::steps_done;
+use crate::run::written::{is_finished, steps_done};
 use crate::run::{Failure, RunDirectory, checkpoint};
 use crate::runtime::{self, Setup};
 use crate::sinks::{
@@ -36,7 +36,7 @@ pub struct Job {
 
 impl Job {
     /// Environment steps that it stops at.
-    fn goal(&self) -> u64 {
+    pub fn goal(&self) -> u64 {
         self.until.min(self.config.total_timesteps)
     }
 
@@ -114,8 +114,7 @@ impl Job {
     /// What the run gave, if it is at its goal already.
     fn outcome(&self) -> Result<Option<Outcome>, RunError> {
         let total = self.config.total_timesteps;
-        // The weights are what a run writes last.
-        let finished = steps_done(&self.path)? >= total && self.path.join("model.safetensors").exists();
+        let finished = is_finished(&self.path, total)?;
         let saved = checkpoint::newest_step(&self.path.join("checkpoints"))?.unwrap_or(0);
         if !finished && (saved < self.goal() || self.goal() >= total) {
             return Ok(None);

@@ -53,6 +53,9 @@ const FILES: &[(&str, &str)] = &[
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];
 
+/// The name that stands for no preset.
+pub const NONE: &str = "none";
+
 /// Settings for an algorithm in an environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
@@ -135,14 +138,14 @@ pub fn default_for(algorithm: &str, env: &str) -> Result<Option<Preset>, RunErro
     Ok(all()?.into_iter().find(fits))
 }
 
-/// What the settings of an algorithm in an environment begin with: those of a preset, of the default one if none is
-/// named, or of none at all for the name `none`.
+/// The preset that the settings of an algorithm in an environment begin with: the one that is named, the default one if none
+/// is, or none at all for the name `none` and where there is no default.
 ///
 /// # Errors
 /// If the preset is unknown or for another algorithm.
-pub fn base(name: Option<&str>, algorithm: &str, env: &str) -> Result<toml::Table, RunError> {
+pub fn choose(name: Option<&str>, algorithm: &str, env: &str) -> Result<Option<Preset>, RunError> {
     let preset = match name {
-        Some("none") => None,
+        Some(NONE) => None,
         Some(name) => Some(get(name)?),
         None => default_for(algorithm, env)?,
     };
@@ -152,9 +155,24 @@ pub fn base(name: Option<&str>, algorithm: &str, env: &str) -> Result<toml::Tabl
             preset.name,
             preset.algorithm()
         ))),
-        Some(preset) => Ok(preset.config),
-        None => Ok(toml::Table::new()),
+        chosen => Ok(chosen),
     }
+}
+
+/// The settings of the preset that [`choose`] gives; none without one.
+///
+/// # Errors
+/// As [`choose`].
+pub fn base(name: Option<&str>, algorithm: &str, env: &str) -> Result<toml::Table, RunError> {
+    Ok(choose(name, algorithm, env)?.map_or_else(toml::Table::new, |preset| preset.config))
+}
+
+/// What a run records of the preset that [`choose`] gives.
+///
+/// # Errors
+/// As [`choose`].
+pub fn chosen_name(name: Option<&str>, algorithm: &str, env: &str) -> Result<String, RunError> {
+    Ok(choose(name, algorithm, env)?.map_or(NONE, |preset| preset.name).to_owned())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::RunError;
 use crate::config::{self, MadeBy, RunConfig, read_table};
 use crate::error::AtPath;
 use crate::jobs::{self, Ended, Job};
+use crate::presets;
 use crate::run::Failure;
 use crate::run::directory::write_atomically;
 use crate::score::{self, Measure};
@@ -113,6 +114,24 @@ pub fn run<'a>(
     Ok(Some(report))
 }
 
+/// Runs that a sweep brings to a step, those of every rung, and the environment steps of all of them together; fewer if trials
+/// fail.
+///
+/// # Errors
+/// If a trial's configuration is broken.
+pub fn plan(setup: &Setup, file: &SweepFile, path: &Path) -> Result<(usize, u64), RunError> {
+    let candidates = candidates(setup, file, path)?;
+    let total = candidates.iter().map(|c| c.config.total_timesteps).max().unwrap_or(0);
+    let (mut trials, mut runs, mut env_steps) = (candidates.len(), 0, 0_u64);
+    for until in file.rungs(total)? {
+        let of_rung = trials * file.seeds as usize;
+        runs += of_rung;
+        env_steps = env_steps.saturating_add(until.saturating_mul(of_rung as u64));
+        trials = file.promoted(trials);
+    }
+    Ok((runs, env_steps))
+}
+
 /// All trials with their configurations, checked before any of them begins.
 fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candidate>, RunError> {
     let base = file.base()?;
@@ -126,7 +145,8 @@ fn candidates(setup: &Setup, file: &SweepFile, path: &Path) -> Result<Vec<Candid
         }
         let mut config = file.config(&setup.algorithms, table).map_err(named)?;
         config.resolve(&setup.registry, &setup.algorithms).map_err(named)?;
-        config.made_by = Some(MadeBy::this_program(&config)?);
+        let preset = presets::chosen_name(file.preset.as_deref(), &file.algorithm, &file.env)?;
+        config.made_by = Some(MadeBy { preset: Some(preset), ..MadeBy::this_program(&config)? });
         let path = path.join(format!("trial_{:0width$}", trial.number));
         Ok(Candidate { trial, path, config, steps: 0, scores: Vec::new(), failure: None })
     };

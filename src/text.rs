@@ -47,6 +47,16 @@ pub(crate) fn whole(value: f64) -> Option<u64> {
     holds.then_some(value as u64)
 }
 
+/// A number with so many significant digits, those before the decimal point at least; tiny and huge ones with an exponent.
+pub(crate) fn significant(value: f64, digits: usize) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-4..1e7).contains(&size) {
+        return format!("{value:.*e}", digits.saturating_sub(1));
+    }
+    let before = if size > 0.0 { size.log10().floor() as i32 + 1 } else { 1 };
+    format!("{value:.*}", (digits as i32 - before).max(0) as usize)
+}
+
 /// Seconds in hours, minutes and seconds.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
@@ -67,6 +77,22 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> String {
                 line.push_str(word);
             }
             _ => lines.push(format!("{:indent$}{word}", "")),
+        }
+    }
+    lines.join("\n")
+}
+
+/// A text in lines of at most `width` characters, all but the first a little indented.
+pub(crate) fn broken(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+            Some(_) => lines.push(format!("  {word}")),
         }
     }
     lines.join("\n")
@@ -100,9 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn digits_that_matter_are_kept() {
+        let numbers = [0.0, 0.000_123_4, 1.234e-7, 0.5, -12.345, 123.4, 12_345.6, 9.8e9];
+        let texts = ["0.00", "0.000123", "1.23e-7", "0.500", "-12.3", "123", "12346", "9.80e9"];
+        assert_eq!(numbers.map(|number| significant(number, 3)), texts);
+        assert_eq!(significant(f64::INFINITY, 3), "inf");
+    }
+
+    #[test]
     fn texts_are_wrapped_at_words() {
         assert_eq!(wrapped("a few words and more", 2, 11), "  a few\n  words and\n  more");
         assert_eq!(wrapped("immeasurable", 0, 3), "immeasurable");
+        assert_eq!(broken("a few words and more", 11), "a few words\n  and more");
     }
 
     #[test]

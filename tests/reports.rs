@@ -1,4 +1,5 @@
-//! What is made of runs that there are: `plot`, `compare`, `eval` and `record` as a user meets them.
+//! What is said of runs while they are trained and made of them later: progress, `plot`, `compare`, `eval` and `record` as a
+//! user meets them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -75,4 +76,33 @@ fn seconds_of_runs_that_shared_cores_are_marked() {
     let text = plot(&["--x", "seconds"]);
     assert!(text.contains("shared ran 2 at a time, alone ran alone"), "{text}");
     assert!(!plot(&[]).contains("at a time"), "steps are no seconds");
+}
+
+#[test]
+fn the_preset_is_said_and_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = |name: &str| {
+        let path = directory.path().join("results").join(name).join("config.toml");
+        let config: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+        config["made_by"]["preset"].as_str().unwrap().to_owned()
+    };
+    assert!(train(directory.path(), "default", &[]).contains("preset: ppo-cartpole"));
+    assert_eq!(recorded("default"), "ppo-cartpole");
+    assert!(train(directory.path(), "bare", &["--preset", "none"]).contains("preset: none"));
+    assert_eq!(recorded("bare"), "none");
+}
+
+#[test]
+fn experiments_say_how_far_they_are_and_finished_runs_that_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = train(directory.path(), "many", &["--seeds", "3"]);
+    assert!(text.contains("total: 100%  3 of 3 runs done"), "{text}");
+    assert!(text.contains("seed 2: finished after 4096 steps"), "{text}");
+    let text = succeed(directory.path(), &["resume", "results/many"]);
+    assert!(text.contains("seed 2: finished already, after 4096 steps"), "{text}");
+    let text = succeed(directory.path(), &["resume", "results/many/seed_1"]);
+    assert!(text.contains("seed 1: finished already, after 4096 steps"), "{text}");
+    let json = succeed(directory.path(), &["resume", "results/many/seed_1", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(summary[0]["finished_before"], true);
 }

@@ -9,6 +9,7 @@ mod bench;
 mod compare;
 mod docs;
 mod envs;
+mod eval;
 mod play;
 mod plot;
 mod presets;
@@ -18,7 +19,7 @@ mod runs;
 mod suite;
 mod sweep;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Component, Path};
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::RunError;
 use crate::runtime::Setup;
+use crate::text::broken;
 pub(crate) use crate::text::table;
 use args::{Cli, Command, EnvsCommand};
 
@@ -68,7 +70,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
     match cli.command {
         Command::Train(args) => runs::train(setup, &args),
         Command::Resume(args) => runs::resume(setup, &args),
-        Command::Eval(args) => runs::eval(setup, &args),
+        Command::Eval(args) => eval::eval(setup, &args),
         Command::Plot(args) => plot::plot(&args),
         Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),
@@ -130,6 +132,14 @@ pub(crate) fn say(text: impl std::fmt::Display) -> Result<Ending, RunError> {
         source,
     })?;
     Ok(Ending::Success)
+}
+
+/// Prints a sentence to standard output, on a terminal in lines that are broken between words.
+pub(crate) fn say_sentence(text: &str) -> Result<Ending, RunError> {
+    match crossterm::terminal::size() {
+        Ok((columns, _)) if io::stdout().is_terminal() => say(broken(text, usize::from(columns))),
+        _ => say(text),
+    }
 }
 
 /// Prints a value as JSON.

@@ -1,19 +1,19 @@
-//! `train`, `resume`, `eval` and `network`.
+//! `train`, `resume` and `network`.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::args::{EvalArgs, ResumeArgs, TrainArgs};
+use super::args::{ResumeArgs, TrainArgs};
 use super::progress::{self, Display};
-use super::{Ending, complain, say, say_json};
+use super::{Ending, complain, say, say_json, say_sentence};
 use crate::RunError;
 use crate::config::{self, MadeBy, Mode, RunConfig};
-use crate::evaluate::{EvalOptions, evaluate};
 use crate::experiment::{self, SeedRun};
 use crate::jobs::Ended;
 use crate::memory;
 use crate::presets;
+use crate::run::written::is_finished;
 use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
@@ -24,6 +24,8 @@ struct Summary<'a> {
     run: &'a Path,
     seed: u64,
     finished: bool,
+    /// Whether it was when it was asked to go on.
+    finished_before: bool,
     env_steps: u64,
     mean_return: Option<f64>,
     seconds: f64,
@@ -34,7 +36,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let mut config = configure(setup, args)?;
     let encoder = config.encoder_kind();
     config.resolve(&setup.registry, &setup.algorithms)?;
-    config.made_by = Some(MadeBy::this_program(&config)?);
+    let preset = presets::chosen_name(args.preset.as_deref(), &args.algorithm, &args.env)?;
+    let made_by = MadeBy::this_program(&config)?;
+    config.made_by = Some(MadeBy { preset: Some(preset.clone()), ..made_by });
     let seeds = args.seeds.unwrap_or(1);
     let last = RunConfig { seed: config.seed.saturating_add(seeds - 1), ..config.clone() };
     last.clone().resolve(&setup.registry, &setup.algorithms)?;
@@ -44,7 +48,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     };
     let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
-    let display = Display::new(args.json);
+    let display = Display::new(args.json)
+        .with_total(runs.len(), config.total_timesteps.saturating_mul(runs.len() as u64));
+    display.note(&preset_note(&preset));
     if let Some(kind) = config.encoder_kind().filter(|kind| Some(kind) != encoder.as_ref()) {
         display.note(&format!(
             "encoder: {kind}, which suits the observations; choose with network.encoder.kind"
@@ -59,9 +65,19 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     if args.force && path.exists() {
         directory::remove(&path)?;
     }
-    let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
+    let goal = config.total_timesteps;
+    let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed), goal);
     let ended = experiment::train(setup, &config, &path, &runs, &observe)?;
-    report(&pairs(runs, ended), &path, args.json)
+    drop(display);
+    report(&pairs(runs, ended), &[], &path, args.json)
+}
+
+/// What the settings begin with, in words.
+fn preset_note(preset: &str) -> String {
+    match preset {
+        presets::NONE => "preset: none, the algorithm's own defaults (see `agon presets`)".to_owned(),
+        preset => format!("preset: {preset} (`--preset none` for the algorithm's defaults)"),
+    }
 }
 
 pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
@@ -146,9 +162,13 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
             experiment::extend(&args.run, total_timesteps)?;
         }
         let (config, runs) = experiment::open(&args.run)?;
-        let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed));
+        let goal = config.total_timesteps;
+        let display = display.with_total(runs.len(), goal.saturating_mul(runs.len() as u64));
+        let before = finished(&runs, goal)?;
+        let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed), goal);
         let ended = experiment::resume(setup, &args.run, args.threads, &observe)?;
-        return report(&pairs(runs, ended), &args.run, args.json);
+        drop(display);
+        return report(&pairs(runs, ended), &before, &args.run, args.json);
     }
     if let Some(total_timesteps) = args.total_timesteps {
         runtime::extend(&args.run, total_timesteps)?;
@@ -157,19 +177,34 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
     if let Some(reason) = config.made_by.as_ref().and_then(|made_by| made_by.inexact.as_ref()) {
         display.note(&format!("this run cannot be resumed exactly: {reason}"));
     }
-    let sink = display.of_run(format!("{} seed {}", config.env.id, config.seed));
-    let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
-    experiment::draw_curve(setup, &args.run, &config)?;
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
+    let before = finished(std::slice::from_ref(&run), config.total_timesteps)?;
+    let name = format!("{} seed {}", config.env.id, config.seed);
+    let sink = display.of_run(name, config.total_timesteps);
+    let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
+    drop(display);
+    experiment::draw_curve(setup, &args.run, &config)?;
     let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
-    report(&[(run, ended)], &args.run, args.json)
+    report(&[(run, ended)], &before, &args.run, args.json)
+}
+
+/// The seeds of runs that have come to their ends.
+fn finished(runs: &[SeedRun], total_timesteps: u64) -> Result<Vec<u64>, RunError> {
+    let mut seeds = Vec::new();
+    for run in runs {
+        if is_finished(&run.path, total_timesteps)? {
+            seeds.push(run.seed);
+        }
+    }
+    Ok(seeds)
 }
 
 fn pairs(runs: Vec<SeedRun>, ended: Vec<Ended>) -> Vec<(SeedRun, Ended)> {
     runs.into_iter().zip(ended).collect()
 }
 
-fn report(runs: &[(SeedRun, Ended)], path: &Path, json: bool) -> Result<Ending, RunError> {
+/// Says how runs have ended; `before` are the seeds that had finished before they were asked to go on.
+fn report(runs: &[(SeedRun, Ended)], before: &[u64], path: &Path, json: bool) -> Result<Ending, RunError> {
     let settled = runs.iter().all(|(_, ended)| ended.is_settled());
     let mut ending = if settled { Ending::Success } else { Ending::Interrupted };
     for (run, failure) in runs.iter().filter_map(|(run, ended)| Some((run, ended.failure()?))) {
@@ -187,6 +222,7 @@ fn report(runs: &[(SeedRun, Ended)], path: &Path, json: bool) -> Result<Ending, 
                 run: &run.path,
                 seed: run.seed,
                 finished: outcome.finished,
+                finished_before: before.contains(&run.seed),
                 env_steps: outcome.env_steps,
                 mean_return: Some(outcome.mean_return).filter(|mean| !mean.is_nan()),
                 seconds: outcome.seconds,
@@ -203,8 +239,12 @@ fn report(runs: &[(SeedRun, Ended)], path: &Path, json: bool) -> Result<Ending, 
         } else {
             format!("{:.1}", outcome.mean_return)
         };
-        let word = if outcome.finished { "finished" } else { "stopped" };
-        say(format_args!(
+        let word = match (outcome.finished, before.contains(&run.seed)) {
+            (true, true) => "finished already,",
+            (true, false) => "finished",
+            (false, _) => "stopped",
+        };
+        say_sentence(&format!(
             "seed {}: {word} after {} steps in {}, {rate} steps/s, mean return of the last 100 episodes {mean}",
             run.seed,
             outcome.env_steps,
@@ -220,41 +260,4 @@ fn report(runs: &[(SeedRun, Ended)], path: &Path, json: bool) -> Result<Ending, 
         say(format_args!("learning curve: {} (and curve.png)", curve.display()))?;
     }
     Ok(ending)
-}
-
-pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
-    let options = EvalOptions {
-        episodes: args.episodes,
-        seed: args.seed,
-        stochastic: args.stochastic,
-        best: args.best,
-        ..EvalOptions::default()
-    };
-    let evaluation = evaluate(setup, &args.run, &options)?;
-    if args.json {
-        return say_json(&evaluation);
-    }
-    say(format_args!(
-        "{} episodes after {} steps of training: mean return {:.2}, standard deviation {:.2}, minimum {:.2}, maximum {:.2}",
-        evaluation.episodes,
-        evaluation.env_steps,
-        evaluation.mean_return,
-        evaluation.std_return,
-        evaluation.min_return,
-        evaluation.max_return
-    ))?;
-    if evaluation.cut > 0 {
-        let (cut, limit) = (evaluation.cut, options.max_episode_steps);
-        say(format_args!("{cut} of them did not end and were cut after {limit} steps"))?;
-    }
-    for (agent, mean) in evaluation.agents.iter().enumerate() {
-        say(format_args!("mean return of agent {agent}: {mean:.2}"))?;
-    }
-    for (team, mean) in &evaluation.teams {
-        say(format_args!("mean return of team {team}, its agents' returns added up: {mean:.2}"))?;
-    }
-    for (name, mean) in &evaluation.env_metrics {
-        say(format_args!("mean {name}: {mean:.3}"))?;
-    }
-    Ok(Ending::Success)
 }

@@ -15,8 +15,9 @@ pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError>
     if !args.table {
         progress::handle_interrupts()?;
         let display = Display::of_many(false);
-        let observe = |job: &Job| display.of_run(job.name.clone());
+        let observe = |job: &Job| display.of_run(job.name.clone(), job.goal());
         failed = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
+        drop(display);
     }
     suite.report(setup)?;
     for standing in suite.standings(setup)? {

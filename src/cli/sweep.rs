@@ -14,10 +14,13 @@ pub(super) fn sweep(setup: &Setup, args: &SweepArgs) -> Result<Ending, RunError>
     let stem = args.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let path = args.out.join(args.name.clone().or(stem).unwrap_or_default());
     progress::handle_interrupts()?;
-    let display = Display::of_many(args.json);
-    let observe = |job: &Job| display.of_run(job.name.clone());
+    let (runs, env_steps) = sweep::plan(setup, &file, &path)?;
+    let display = Display::of_many(args.json).with_total(runs, env_steps);
+    let observe = |job: &Job| display.of_run(job.name.clone(), job.goal());
     let threads = available_threads(args.threads);
-    let Some(report) = sweep::run(setup, &file, &path, threads, &observe)? else {
+    let report = sweep::run(setup, &file, &path, threads, &observe)?;
+    drop(display);
+    let Some(report) = report else {
         if !args.json {
             say(format_args!("stopped; continue with: agon sweep {}", args.file.display()))?;
         }

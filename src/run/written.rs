@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::RunError;
 use crate::error::AtPath;
+use crate::run::directory::MODEL;
 
 /// Environment steps that a run has written down; 0 before the first iteration.
 ///
@@ -17,6 +18,14 @@ pub(crate) fn steps_done(path: &Path) -> Result<u64, RunError> {
     let text = std::fs::read_to_string(&metrics).at("cannot read", &metrics)?;
     let steps = whole_lines(&text).skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
     Ok(steps.unwrap_or(0))
+}
+
+/// Whether a run has come to its end: its weights are what it writes last.
+///
+/// # Errors
+/// If its metrics cannot be read.
+pub(crate) fn is_finished(path: &Path, total_timesteps: u64) -> Result<bool, RunError> {
+    Ok(steps_done(path)? >= total_timesteps && path.join(MODEL).exists())
 }
 
 /// The lines of a text that are complete: one that a kill cut short is no row yet.
