@@ -1,9 +1,11 @@
 //! Comparing algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
 //!
-//! Runs are grouped by label (the algorithm's name unless one is given) and environment. A group holds runs that differ in
-//! their seeds alone; anything else would pass the spread of settings off as that of seeds, and is refused.
+//! Runs are grouped by label and environment. A group holds runs that differ in their seeds alone: anything else would pass the
+//! spread of settings off as that of seeds. Without a label of its own a run has its algorithm's name, and runs of the same
+//! algorithm with other settings are told apart by their directories. What does not compare is left out, with its reason, so
+//! that a whole directory of results can be asked about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -117,6 +119,31 @@ pub struct Comparison {
     pub algorithms: Vec<Aggregates>,
     /// Probabilities of improvement, for every ordered pair.
     pub improvements: Vec<Improvement>,
+    /// What does not compare with these.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Something that is not part of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The directory or file.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+impl LeftOut {
+    fn new(path: &Path, reason: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), reason: reason.into() }
+    }
+
+    fn because(path: &Path, error: &RunError) -> Self {
+        match error {
+            // Its path is said already.
+            RunError::Directory { path: of, message } if of == path => Self::new(path, message.as_str()),
+            error => Self::new(path, error.chain()),
+        }
+    }
 }
 
 /// An environment of a comparison.
@@ -164,11 +191,12 @@ struct Group {
     runs: BTreeMap<String, Vec<RunScores>>,
 }
 
-/// Compares runs and experiments.
+/// Compares runs and experiments. What is no finished run, ran in other environments than the others or has no such score is
+/// left out.
 ///
 /// # Errors
-/// If a run is missing, unfinished or without a score, if runs of a group differ in more than their seed, if algorithms
-/// were not run in the same environments, or if several environments are compared without normalisation.
+/// If nothing is left, if runs that are given one name differ in more than their seed, or if several environments are compared
+/// without normalisation.
 pub fn compare(
     setup: &Setup,
     contestants: &[Contestant],
@@ -177,28 +205,22 @@ pub fn compare(
     if options.resampling.resamples == 0 {
         return Err(RunError::Config("the number of resamples must be at least 1, got 0".to_owned()));
     }
-    let groups = load_groups(contestants)?;
-    let Some(first) = groups.first() else {
-        return Err(RunError::Config("expected at least one run to compare, got none".to_owned()));
-    };
-    let ids: Vec<&String> = first.runs.keys().collect();
-    for group in &groups[1..] {
-        let others: Vec<&String> = group.runs.keys().collect();
-        if others != ids {
-            return Err(RunError::Config(format!(
-                "algorithms are compared in the same environments, got {} in {} and {} in {}",
-                first.label,
-                listed(&ids),
-                group.label,
-                listed(&others)
-            )));
-        }
-    }
-    let all_runs = || groups.iter().flat_map(|group| group.runs.values().flatten());
+    let mut left_out = Vec::new();
+    let mut groups = load_groups(contestants, &mut left_out)?;
+    keep_common_environments(&mut groups, &mut left_out);
     let measure = options.measure.clone().unwrap_or_else(|| {
-        let evaluated = all_runs().all(|run| run.final_evaluation.is_some());
+        let mut all_runs = groups.iter().flat_map(|group| group.runs.values().flatten());
+        let evaluated = all_runs.all(|run| run.final_evaluation.is_some());
         if evaluated { Measure::FinalEvaluation } else { Measure::Last100 }
     });
+    keep_scored(&mut groups, &measure, &mut left_out);
+    keep_common_environments(&mut groups, &mut left_out);
+    let Some(first) = groups.first() else {
+        let reasons: Vec<String> =
+            left_out.iter().map(|LeftOut { path, reason }| format!("{}: {reason}", path.display())).collect();
+        let message = format!("expected at least one run to compare, got none ({})", reasons.join("; "));
+        return Err(RunError::Config(message));
+    };
     let environments: Vec<Environment> = first
         .runs
         .iter()
@@ -209,6 +231,7 @@ pub fn compare(
         .collect::<Result<_, RunError>>()?;
     let normalised = environments.iter().all(|env| env.references.is_some());
     if environments.len() > 1 && !normalised {
+        let ids: Vec<&String> = first.runs.keys().collect();
         let message = "scores of several environments can only be aggregated once they are normalised: \
                        give --normalize, for example `random..threshold`, or `ENV=LOW..HIGH` for each";
         return Err(RunError::Config(format!("{message} (got {})", listed(&ids))));
@@ -221,44 +244,131 @@ pub fn compare(
         })
         .collect::<Result<Vec<_>, RunError>>()?;
     let improvements = improvements(&algorithms, options.resampling);
-    Ok(Comparison { measure, environments, algorithms, improvements })
+    Ok(Comparison { measure, environments, algorithms, improvements, left_out })
 }
 
 /// Reads all runs and puts them into groups.
-fn load_groups(contestants: &[Contestant]) -> Result<Vec<Group>, RunError> {
+fn load_groups(contestants: &[Contestant], left_out: &mut Vec<LeftOut>) -> Result<Vec<Group>, RunError> {
     let mut groups: Vec<Group> = Vec::new();
-    for Contestant { label, path } in contestants {
-        for run_path in experiment::find_runs(path)? {
-            let run = RunScores::load(&run_path)?;
-            let label = label.clone().unwrap_or_else(|| run.config.algorithm.to_uppercase());
-            let index = groups.iter().position(|group| group.label == label).unwrap_or_else(|| {
-                groups.push(Group { label, runs: BTreeMap::new() });
-                groups.len() - 1
-            });
-            let group = &mut groups[index];
-            let runs = group.runs.entry(run.config.env.id.clone()).or_default();
-            for before in &*runs {
-                refuse_equal_seeds_and_other_settings(before, &run, path)?;
+    for contestant in contestants {
+        let paths = match experiment::find_runs(&contestant.path) {
+            Ok(paths) => paths,
+            Err(error) => {
+                left_out.push(LeftOut::because(&contestant.path, &error));
+                continue;
             }
-            runs.push(run);
+        };
+        for path in paths {
+            match RunScores::load(&path) {
+                Ok(run) => add(&mut groups, contestant, run, left_out)?,
+                Err(error) => left_out.push(LeftOut::because(&path, &error)),
+            }
         }
     }
     Ok(groups)
 }
 
-fn refuse_equal_seeds_and_other_settings(a: &RunScores, b: &RunScores, path: &Path) -> Result<(), RunError> {
-    let difference = match a.config.first_difference(&b.config) {
-        Some(difference) => difference,
-        None if a.config.seed == b.config.seed => format!("the same seed, {}", a.config.seed),
-        None => return Ok(()),
+/// Puts a run into the group of its name, or of its algorithm and settings.
+fn add(
+    groups: &mut Vec<Group>,
+    contestant: &Contestant,
+    run: RunScores,
+    left_out: &mut Vec<LeftOut>,
+) -> Result<(), RunError> {
+    let algorithm = run.config.algorithm.to_uppercase();
+    let path = &contestant.path;
+    let directory =
+        path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+    let labels = match &contestant.label {
+        Some(label) => vec![label.clone()],
+        None => vec![
+            algorithm.clone(),
+            format!("{algorithm} ({directory})"),
+            format!("{algorithm} ({})", path.display()),
+        ],
     };
-    Err(RunError::Config(format!(
-        "runs of one group must differ in their seed and nothing else, got {} and {} ({difference}): tell them apart by \
-         names, as in `mine={}`",
-        a.path.display(),
-        b.path.display(),
-        path.display()
-    )))
+    let env = run.config.env.id.clone();
+    let mut chosen = None;
+    for label in labels {
+        let group = groups.iter().find(|group| group.label == label);
+        let mut others = group.and_then(|group| group.runs.get(&env)).into_iter().flatten();
+        let Some((other, difference)) =
+            others.find_map(|other| Some((other, other.config.first_difference(&run.config)?)))
+        else {
+            chosen = Some(label);
+            break;
+        };
+        if contestant.label.is_some() {
+            return Err(RunError::Config(format!(
+                "runs of one name must differ in their seed and nothing else, got {} and {} ({difference}): give each a \
+                 name of its own",
+                other.path.display(),
+                run.path.display(),
+            )));
+        }
+    }
+    // Directories of one path have all been tried: what is left is the same experiment with seeds of several settings.
+    let label = chosen.unwrap_or_else(|| run.path.display().to_string());
+    let index = groups.iter().position(|group| group.label == label).unwrap_or_else(|| {
+        groups.push(Group { label, runs: BTreeMap::new() });
+        groups.len() - 1
+    });
+    let runs = groups[index].runs.entry(env).or_default();
+    match runs.iter().find(|other| other.config.seed == run.config.seed) {
+        Some(other) => {
+            let reason = format!("the same settings and seed as {}", other.path.display());
+            left_out.push(LeftOut::new(&run.path, reason));
+        }
+        None => runs.push(run),
+    }
+    Ok(())
+}
+
+/// Leaves out runs in environments that not all algorithms have, and algorithms without the environment that most have.
+fn keep_common_environments(groups: &mut Vec<Group>, left_out: &mut Vec<LeftOut>) {
+    let ids: BTreeSet<String> = groups.iter().flat_map(|group| group.runs.keys().cloned()).collect();
+    let having = |id: &String| groups.iter().filter(|group| group.runs.contains_key(id)).count();
+    // Of equals the first one that was named.
+    let first = |id: &String| groups.iter().position(|group| group.runs.contains_key(id));
+    let Some(common) = ids.iter().max_by_key(|id| (having(id), std::cmp::Reverse(first(id)))) else { return };
+    let (kept, others): (Vec<Group>, Vec<Group>) =
+        groups.drain(..).partition(|group| group.runs.contains_key(common));
+    let everywhere: Vec<&String> =
+        ids.iter().filter(|id| kept.iter().all(|group| group.runs.contains_key(*id))).collect();
+    let reason = |id: &String| format!("it ran in {id}, compared is {}", listed(&everywhere));
+    let mut leave_out = |id: &String, runs: &[RunScores]| {
+        left_out.extend(runs.iter().map(|run| LeftOut::new(&run.path, reason(id))));
+    };
+    for group in &others {
+        group.runs.iter().for_each(|(id, runs)| leave_out(id, runs));
+    }
+    for mut group in kept {
+        group.runs.retain(|id, runs| {
+            let stays = everywhere.contains(&id);
+            if !stays {
+                leave_out(id, runs);
+            }
+            stays
+        });
+        groups.push(group);
+    }
+}
+
+/// Leaves out runs without a score.
+fn keep_scored(groups: &mut Vec<Group>, measure: &Measure, left_out: &mut Vec<LeftOut>) {
+    for group in &mut *groups {
+        for runs in group.runs.values_mut() {
+            runs.retain(|run| match run.get(measure) {
+                Ok(_) => true,
+                Err(error) => {
+                    left_out.push(LeftOut::because(&run.path, &error));
+                    false
+                }
+            });
+        }
+        group.runs.retain(|_, runs| !runs.is_empty());
+    }
+    groups.retain(|group| !group.runs.is_empty());
 }
 
 /// The scores that normalise those of an environment.

@@ -11,7 +11,7 @@ use agon_envs::{Pcg64, Registry, VectorInfo, check};
 
 use crate::acting::{Acting, fit, set_statistics};
 use crate::config::{EVALUATION_LIMIT, EnvConfig, RunConfig};
-use crate::policy::{self, Which};
+use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
 use crate::{RunError, stats, streams};
@@ -52,18 +52,31 @@ impl Default for EvalOptions {
 /// # Errors
 /// If there are no weights, the options are out of range, or the environment fails.
 pub fn evaluate(setup: &Setup, path: &Path, options: &EvalOptions) -> Result<Evaluation, RunError> {
+    let which = if options.best { Which::Best } else { Which::Newest };
+    let trained = policy::load_which(setup, path, which)?;
+    evaluate_in(setup, &trained, &trained.card().env, options)
+}
+
+/// Evaluates a policy in an environment that may have other settings than the one it was trained in. Which of a run's weights
+/// they are has been decided already: `options.best` is not looked at.
+///
+/// # Errors
+/// As [`evaluate`], and if the environment shows or takes something else than the policy's.
+pub fn evaluate_in(
+    setup: &Setup,
+    trained: &TrainedPolicy,
+    env: &EnvConfig,
+    options: &EvalOptions,
+) -> Result<Evaluation, RunError> {
     if options.episodes == 0 {
         return Err(RunError::Config("episodes must be at least 1, got 0".to_owned()));
     }
-    let which = if options.best { Which::Best } else { Which::Newest };
-    let trained = policy::load_which(setup, path, which)?;
     let card = trained.card();
     let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
-    let mut probe = setup.registry.make(&card.env.id, &card.env.options(1))?;
+    let mut probe = setup.registry.make(&env.id, &env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
     let episodes = Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps };
-    let played =
-        play(&setup.registry, &card.env, trained.acting(), &episodes, options.stochastic, &mut || false)?;
+    let played = play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, &mut || false)?;
     played.ok_or_else(|| RunError::Config("the evaluation was stopped".to_owned()))
 }
 

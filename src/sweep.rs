@@ -5,12 +5,14 @@
 //! trials at a checkpoint at their rung and resumes those that are promoted; a schedule, such as a learning rate's,
 //! keeps the length of the whole run.
 
+mod command;
 mod file;
 mod report;
 mod search;
 
 use std::path::{Path, PathBuf};
 
+pub use command::train_command;
 pub use file::{Strategy, SweepFile};
 pub use report::{Status, SweepReport, TrialRow};
 pub use search::{Parameter, Range, Trial};

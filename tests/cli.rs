@@ -187,8 +187,13 @@ fn comparisons_have_tables_profiles_and_json() {
     let report: serde_json::Value = serde_json::from_str(&json()).unwrap();
     assert_eq!(report["algorithms"][1]["runs"], 2);
     assert_eq!(json(), json(), "the same seed gives the same intervals");
-    let (output, text) = run(directory.path(), &["compare", "results/a", "results/b"]);
+    let (output, text) = run(directory.path(), &["compare", "x=results/a", "x=results/b"]);
     assert_eq!((output.status.code(), text.contains("seed and nothing else")), (Some(2), true), "{text}");
+    fs::write(directory.path().join("results/notes.txt"), "no run").unwrap();
+    let arguments = ["compare", "results/a", "results/b", "results/notes.txt", "--resamples", "500"];
+    let (output, text) = run(directory.path(), &arguments);
+    assert!(output.status.success() && text.contains("| PPO (b) "), "{text}");
+    assert!(text.contains("left out results/notes.txt: "), "{text}");
     let arguments = ["plot", "results/a", "--y", "eval/mean_return", "--out", "eval.svg"];
     assert!(run(directory.path(), &arguments).0.status.success());
 }

@@ -106,3 +106,80 @@ fn experiments_say_how_far_they_are_and_finished_runs_that_they_were() {
     let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(summary[0]["finished_before"], true);
 }
+
+#[test]
+fn evaluations_take_experiments_checkpoints_and_other_settings_of_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "many", &["--seeds", "2", "--checkpoint-every", "2048"]);
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let text = succeed(directory.path(), &[&["eval", "--episodes", "5", "--json"], arguments].concat());
+        serde_json::from_str(&text).unwrap()
+    };
+    let all = json(&["results/many"]);
+    assert_eq!(all["seeds"].as_array().unwrap().len(), 2);
+    let one = json(&["results/many/seed_2"]);
+    assert_eq!(all["seeds"][1]["returns"], one["returns"]);
+    let means = [0, 1].map(|i| all["seeds"][i]["mean_return"].as_f64().unwrap());
+    assert!((all["mean_return"]["value"].as_f64().unwrap() - (means[0] + means[1]) / 2.0).abs() < 1e-9);
+    let text = succeed(directory.path(), &["eval", "results/many", "--episodes", "5"]);
+    assert!(
+        text.contains("seed 1: 5 episodes after 4096 steps") && text.contains("2 seeds: mean return"),
+        "{text}"
+    );
+
+    // The newest checkpoint is the run's newest policy; an older one is another.
+    assert_eq!(json(&["results/many/seed_2", "--checkpoint", "4096"])["returns"], one["returns"]);
+    let older = json(&["results/many/seed_2", "--checkpoint", "2048"]);
+    assert_eq!(older["env_steps"], 2048);
+    assert_ne!(older["returns"], one["returns"]);
+    let refused = |arguments: &[&str], parts: &[&str]| {
+        let (output, text) = run(directory.path(), arguments);
+        assert!(!output.status.success() && parts.iter().all(|part| text.contains(part)), "{text}");
+    };
+    refused(&["eval", "results/many/seed_2", "--checkpoint", "7"], &["4096, 2048", "got 7"]);
+    refused(&["eval", "results/many/seed_2", "--set", "agent.gamma=1"], &["agent.gamma=1", "environment"]);
+    refused(&["eval", "results/many/seed_2", "--arg", "wind=1"], &["wind"]);
+
+    let short = json(&["results/many/seed_2", "--set", "env.max_episode_steps=3"]);
+    assert_eq!(short["max_return"], 3.0);
+}
+
+#[test]
+fn a_sweep_ends_with_the_command_of_its_winner() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = r#"
+        algorithm = "ppo"
+        env = "CartPole-v1"
+        preset = "none"
+        metric = "final_evaluation"
+        strategy = { kind = "grid" }
+        settings.total_timesteps = 1024
+        settings.network.encoder = { hidden = [16, 16], kind = "mlp", activation = "tanh" }
+        settings.env.wrappers = [{ kind = "frame_stack", num_stack = 2 }]
+        parameters.agent.learning_rate = [1e-3, 3e-4]
+        parameters.network.encoder.activation = ["relu"]
+    "#;
+    fs::write(directory.path().join("lr.toml"), file).unwrap();
+    let text = succeed(directory.path(), &["sweep", "lr.toml"]);
+    assert!(text.contains("total: 100%  2 of 2 runs done"), "{text}");
+    let command =
+        text.lines().find(|line| line.trim_start().starts_with("agon train ppo CartPole-v1")).unwrap();
+    let script = format!("agon() {{ \"$AGON\" \"$@\"; }}; {command} --name winner");
+    let status = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .env("AGON", env!("CARGO_BIN_EXE_agon"))
+        .current_dir(directory.path())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{script}");
+    let config = |path: &str| {
+        let text =
+            fs::read_to_string(directory.path().join("results").join(path).join("config.toml")).unwrap();
+        let mut config: toml::Table = text.parse().unwrap();
+        config.remove("made_by");
+        config["runtime"].as_table_mut().unwrap().remove("threads");
+        config
+    };
+    let best = text.lines().find(|line| line.starts_with("| 1 ")).unwrap().split('|').nth(2).unwrap().trim();
+    assert_eq!(config("winner"), config(&format!("lr/trial_00{best}/seed_1")));
+}

@@ -147,10 +147,10 @@ pub(super) struct PresetsArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic"
+    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false"
 )]
 pub(super) struct EvalArgs {
-    /// The run's directory, or a weight file.
+    /// The directory of a run or an experiment, or a weight file.
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(super) run: PathBuf,
     /// Episodes to play.
@@ -165,6 +165,15 @@ pub(super) struct EvalArgs {
     /// Take the best checkpoint instead of the newest: by evaluations in training if there were any, else by mean return.
     #[arg(long)]
     pub(super) best: bool,
+    /// Take the checkpoint after so many environment steps: one of those in the run's checkpoints/.
+    #[arg(long, value_name = "STEP", conflicts_with = "best")]
+    pub(super) checkpoint: Option<u64>,
+    /// Another setting of the environment, such as `env.max_episode_steps=1000`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Another argument of the environment, such as `is_slippery=false`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) arg: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -206,7 +215,7 @@ pub(super) struct PlotArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Runs are grouped by algorithm, or by a name, as in `gru=results/a`; runs of a group differ in their seeds alone.\nWith several environments scores must be normalised.\n\nExamples:\n  agon compare results/ppo results/dqn --out profile.svg\n  agon compare small=results/a large=results/b --score training\n  agon compare results/* --normalize random..threshold\n  agon compare results/* --normalize CartPole-v1=20..500 --normalize Acrobot-v1=-500..-80 --json"
+    after_help = "Runs are grouped by algorithm, or by a name, as in `gru=results/a`; runs of a group differ in their seeds alone, and those of an algorithm with other settings are called after their directories.\nWhat is no finished run, or ran in another environment than most, is left out and named.\nWith several environments scores must be normalised.\n\nExamples:\n  agon compare results/ppo results/dqn --out profile.svg\n  agon compare small=results/a large=results/b --score training\n  agon compare results/* --normalize random..threshold\n  agon compare results/* --normalize CartPole-v1=20..500 --normalize Acrobot-v1=-500..-80 --json"
 )]
 pub(super) struct CompareArgs {
     /// Directories of runs or experiments, each as `PATH` or `NAME=PATH`.
@@ -235,7 +244,7 @@ pub(super) struct CompareArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A sweep writes trials.csv, table.md and plots to its directory. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8"
+    after_help = "A sweep writes trials.csv, table.md and plots to its directory, and ends by printing the command that trains its best trial. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8"
 )]
 pub(super) struct SweepArgs {
     /// The sweep file.
@@ -363,6 +372,9 @@ pub(super) struct RecordArgs {
     /// Of a run, take the best weights instead of the newest.
     #[arg(long)]
     pub(super) best: bool,
+    /// Of a run, take the checkpoint after so many environment steps.
+    #[arg(long, value_name = "STEP", conflicts_with = "best")]
+    pub(super) checkpoint: Option<u64>,
     /// One argument of the environment, such as `is_slippery=false`; may be repeated. For an id only.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) arg: Vec<String>,

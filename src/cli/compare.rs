@@ -1,9 +1,11 @@
 //! `compare`.
 
 use super::args::CompareArgs;
-use super::{Ending, say, say_json, table};
+use super::{Ending, say, say_json, say_sentence, table};
 use crate::RunError;
-use crate::compare::{CompareOptions, Comparison, Contestant, Normalization, compare as compare_runs};
+use crate::compare::{
+    CompareOptions, Comparison, Contestant, LeftOut, Normalization, compare as compare_runs,
+};
 use crate::plot::{self, PlotOptions};
 use crate::runtime::Setup;
 use crate::score::Measure;
@@ -33,6 +35,7 @@ pub(super) fn compare(setup: &Setup, args: &CompareArgs) -> Result<Ending, RunEr
             title,
             x_label: format!("{score} τ"),
             y_label: "share of runs with a score above τ".to_owned(),
+            notes: vec!["band: 95 % interval, bootstrapped over runs".to_owned()],
             ..Default::default()
         };
         plot::save_lines(&comparison.profiles(resampling), &options, out)?;
@@ -41,6 +44,12 @@ pub(super) fn compare(setup: &Setup, args: &CompareArgs) -> Result<Ending, RunEr
         return say_json(&comparison);
     }
     print(&comparison)?;
+    if !comparison.left_out.is_empty() {
+        say("")?;
+    }
+    for LeftOut { path, reason } in &comparison.left_out {
+        say_sentence(&format!("left out {}: {reason}", path.display()))?;
+    }
     match &args.out {
         Some(out) => say(format_args!("\nperformance profiles: {}", out.display())),
         None => Ok(Ending::Success),

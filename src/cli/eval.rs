@@ -1,20 +1,53 @@
-//! `eval`.
+//! `eval`: a weight file, a run, or every seed of an experiment.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::args::EvalArgs;
-use super::{Ending, say, say_json, say_sentence};
+use super::{Ending, complain, say, say_json, say_sentence};
 use crate::RunError;
-use crate::evaluate::{EvalOptions, evaluate};
+use crate::config::{self, EnvConfig};
+use crate::evaluate::{EvalOptions, Evaluation, evaluate_in};
+use crate::experiment;
+use crate::policy::{self, Which};
+use crate::run::RunDirectory;
 use crate::runtime::Setup;
+use crate::stats::{self, Estimate, Resamples, Resampling};
+
+/// What is said of a seed of an experiment.
+#[derive(Serialize)]
+struct SeedEvaluation {
+    seed: u64,
+    run: PathBuf,
+    #[serde(flatten)]
+    evaluation: Evaluation,
+}
+
+/// What is said of an experiment.
+#[derive(Serialize)]
+struct OverSeeds {
+    /// The mean over seeds of their mean returns, with its bootstrapped 95 % interval.
+    mean_return: Estimate,
+    /// The standard deviation of the seeds' mean returns; none of one seed.
+    std_over_seeds: Option<f64>,
+    seeds: Vec<SeedEvaluation>,
+}
+
+/// The settings that an evaluation may change.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changeable {
+    env: EnvConfig,
+}
 
 pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
-    let options = EvalOptions {
-        episodes: args.episodes,
-        seed: args.seed,
-        stochastic: args.stochastic,
-        best: args.best,
-        ..EvalOptions::default()
-    };
-    let evaluation = evaluate(setup, &args.run, &options)?;
+    let is_experiment = args.run.is_dir() && !RunDirectory::exists(&args.run);
+    if is_experiment { eval_experiment(setup, args) } else { eval_run(setup, args) }
+}
+
+fn eval_run(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    let (_, evaluation) = evaluate(setup, args, &args.run)?;
     if args.json {
         return say_json(&evaluation);
     }
@@ -27,8 +60,113 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         evaluation.min_return,
         evaluation.max_return
     ))?;
+    if evaluation.cut > 0 {
+        let (cut, limit) = (evaluation.cut, options(args).max_episode_steps);
+        say(format_args!("{cut} of them did not end and were cut after {limit} steps"))?;
+    }
+    for (agent, mean) in evaluation.agents.iter().enumerate() {
+        say(format_args!("mean return of agent {agent}: {mean:.2}"))?;
+    }
+    for (team, mean) in &evaluation.teams {
+        say(format_args!("mean return of team {team}, its agents' returns added up: {mean:.2}"))?;
+    }
     for (name, mean) in &evaluation.env_metrics {
         say(format_args!("mean {name}: {mean:.3}"))?;
     }
     Ok(Ending::Success)
+}
+
+fn eval_experiment(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    let (mut seeds, mut failed) = (Vec::new(), None);
+    for run in experiment::find_runs(&args.run)? {
+        match evaluate(setup, args, &run) {
+            Ok((seed, evaluation)) => seeds.push(SeedEvaluation { seed, run, evaluation }),
+            Err(error) => {
+                complain(format_args!("left out {}", error.chain()));
+                failed = failed.or(Some(error));
+            }
+        }
+    }
+    if let (true, Some(error)) = (seeds.is_empty(), failed) {
+        return Err(error);
+    }
+    let means: Vec<f64> = seeds.iter().map(|seed| seed.evaluation.mean_return).collect();
+    let mean_return = Resamples::new(means.len(), Resampling::default()).mean(&means);
+    let std_over_seeds = Some(stats::sample_std(&means)).filter(|std| std.is_finite());
+    let found = OverSeeds { mean_return, std_over_seeds, seeds };
+    if args.json {
+        return say_json(&found);
+    }
+    for SeedEvaluation { seed, evaluation, .. } in &found.seeds {
+        let Evaluation { episodes, env_steps, mean_return, std_return, .. } = evaluation;
+        let cut =
+            if evaluation.cut > 0 { format!(", {} of them cut", evaluation.cut) } else { String::new() };
+        say_sentence(&format!(
+            "seed {seed}: {episodes} episodes after {env_steps} steps of training{cut}: mean return {mean_return:.2}, standard \
+             deviation {std_return:.2}"
+        ))?;
+    }
+    let Estimate { value, low, high } = found.mean_return;
+    let spread = found.std_over_seeds.map_or(String::new(), |std| format!(", standard deviation {std:.2}"));
+    say_sentence(&format!(
+        "{} seeds: mean return {value:.2}, bootstrapped 95 % interval over seeds [{low:.2}, {high:.2}]{spread}",
+        found.seeds.len()
+    ))
+}
+
+fn options(args: &EvalArgs) -> EvalOptions {
+    let EvalArgs { episodes, seed, stochastic, best, .. } = *args;
+    EvalOptions { episodes, seed, stochastic, best, ..EvalOptions::default() }
+}
+
+/// Evaluates one policy; gives the seed it was trained with, too.
+fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluation), RunError> {
+    let which = Which::chosen(args.checkpoint, args.best);
+    let trained = policy::load_which(setup, path, which)?;
+    let card = trained.card();
+    let env = changed(&card.env, &args.set, &args.arg)?;
+    Ok((card.seed, evaluate_in(setup, &trained, &env, &options(args))?))
+}
+
+/// An environment with other settings (`env.max_episode_steps=500`) and other arguments (`is_slippery=false`).
+fn changed(env: &EnvConfig, settings: &[String], arguments: &[String]) -> Result<EnvConfig, RunError> {
+    if settings.is_empty() && arguments.is_empty() {
+        return Ok(env.clone());
+    }
+    let mut table = toml::Table::try_from(Changeable { env: env.clone() })
+        .map_err(|error| RunError::Config(error.to_string()))?;
+    for setting in settings {
+        if !setting.starts_with("env.") {
+            return Err(RunError::Config(format!(
+                "--set {setting}: an evaluation has settings of the environment only, as in `env.max_episode_steps=500`; \
+                 all others were decided by training"
+            )));
+        }
+        config::set(&mut table, setting)?;
+    }
+    for argument in arguments {
+        config::set(&mut table, &format!("env.args.{argument}"))?;
+    }
+    Ok(config::from_table::<Changeable>(table)?.env)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluations_change_the_environment_and_nothing_else() {
+        let env = EnvConfig { id: "FrozenLake-v1".to_owned(), ..EnvConfig::default() };
+        let change = |settings: &[&str], arguments: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+            changed(&env, &owned(settings), &owned(arguments))
+        };
+        let found = change(&["env.max_episode_steps=7"], &["is_slippery=false"]).unwrap();
+        assert_eq!((found.max_episode_steps, found.args["is_slippery"].as_bool()), (Some(7), Some(false)));
+        assert_eq!(change(&[], &[]).unwrap(), env);
+        for (setting, part) in [("agent.gamma=0.5", "the environment only"), ("env.ids=x", "ids")] {
+            let message = change(&[setting], &[]).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{BandArg, PlotArgs, XAxisArg};
-use super::{Ending, say};
+use super::{Ending, say, say_sentence};
 use crate::RunError;
 use crate::compare::Contestant;
 use crate::plot::{self, Band, Curve, PlotError, PlotOptions, XAxis};
@@ -50,8 +50,7 @@ pub(super) fn plot(args: &PlotArgs) -> Result<Ending, RunError> {
     let curves: Vec<Curve> = loaded.into_iter().map(|loaded| loaded.curve).collect();
     let picture = plot::draw(&curves, &options)?;
     picture.save(&args.out)?;
-    left_out.iter().try_for_each(|line| say(line).map(|_| ()))?;
-    picture.notes.iter().try_for_each(|note| say(note).map(|_| ()))?;
+    left_out.iter().chain(&picture.notes).try_for_each(|line| say_sentence(line).map(|_| ()))?;
     say(format_args!("plot: {}", args.out.display()))
 }
 

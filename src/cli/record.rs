@@ -29,7 +29,7 @@ pub(super) fn record(setup: &Setup, args: &RecordArgs) -> Result<Ending, RunErro
     };
     let path = Path::new(&args.source);
     let known = setup.registry.get(&args.source).is_ok();
-    let which = if args.best { Which::Best } else { Which::Newest };
+    let which = Which::chosen(args.checkpoint, args.best);
     let mut player =
         if path.is_dir() || (path.exists() && !known) || path.extension().is_some_and(|e| e == "safetensors")
         {

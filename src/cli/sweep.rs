@@ -34,5 +34,8 @@ pub(super) fn sweep(setup: &Setup, args: &SweepArgs) -> Result<Ending, RunError>
     }
     say(format_args!("score: {}\n\n{}\n", report.metric.label(), report.table()))?;
     say(format_args!("sweep: {} (trials.csv, table.md, best.svg, score_over_*.svg)", path.display()))?;
+    if let Some(command) = sweep::train_command(&file, &report) {
+        say(format_args!("\nthe best trial again:\n  {command}"))?;
+    }
     Ok(ending)
 }

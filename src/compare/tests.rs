@@ -88,27 +88,68 @@ fn evaluations_count_where_all_runs_have_one() {
     assert_eq!(means(&["a", "b"]), [100.0, 200.0]);
     assert_eq!(means(&["a", "c"]), [1.0, 3.0]);
     let wanted = CompareOptions { measure: Some(Measure::FinalEvaluation), ..options(&[]) };
-    let message = refusal(&named(&["a", "c"]), &wanted);
+    let found = compare(&Setup::default(), &named(&["a", "c"]), &wanted).unwrap();
+    assert_eq!((found.algorithms.len(), found.left_out[0].path.clone()), (1, path("c")));
+    assert!(found.left_out[0].reason.starts_with("expected a run with evaluations"), "{found:?}");
+    let message = refusal(&named(&["c"]), &wanted);
     assert!(message.contains("expected a run with evaluations"), "{message}");
 }
 
 #[test]
-fn groups_that_mix_settings_or_repeat_seeds_are_refused() {
+fn runs_of_other_settings_are_told_apart_by_their_directories_or_refused_under_one_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     run(&path("a"), "ppo", "CartPole-v1", 1, 1.0, None);
     run(&path("b"), "ppo", "CartPole-v1", 2, 2.0, Some(1.0));
-    let parse = |text: String| Contestant::parse(&text);
-    let (a, b) = (path("a").display().to_string(), path("b").display().to_string());
-    let message = refusal(&[parse(a.clone()), parse(b.clone())], &options(&[]));
-    assert!(message.contains("seed and nothing else") && message.contains("mine="), "{message}");
-    assert!(refusal(&[parse(a.clone()), parse(a.clone())], &options(&[])).contains("seed and nothing else"));
-    let found = compare(&Setup::default(), &[parse(a.clone()), parse(format!("other={b}"))], &options(&[]));
-    assert_eq!(found.unwrap().algorithms[1].label, "other");
+    run(&path("c"), "ppo", "CartPole-v1", 3, 3.0, None);
+    let text = |name: &str| path(name).display().to_string();
+    let parse = |texts: &[String]| texts.iter().map(|text| Contestant::parse(text)).collect::<Vec<_>>();
+    let found = compare(&Setup::default(), &parse(&["a", "b", "c", "a"].map(text)), &options(&[])).unwrap();
+    let groups: Vec<_> = found.algorithms.iter().map(|row| (row.label.as_str(), row.runs)).collect();
+    assert_eq!(groups, [("PPO", 2), ("PPO (b)", 1)]);
+    let [again] = &found.left_out[..] else { panic!("{found:?}") };
+    assert!(again.reason.contains("the same settings and seed as"), "{again:?}");
+    let named = ["a", "b"].map(|name| format!("mine={}", text(name)));
+    let message = refusal(&parse(&named), &options(&[]));
+    assert!(
+        message.contains("seed and nothing else") && message.contains("eval.every: 0 and 10"),
+        "{message}"
+    );
+}
 
-    run(&path("c"), "dqn", "Acrobot-v1", 1, 1.0, None);
-    let message = refusal(&[parse(a), parse(path("c").display().to_string())], &options(&["0..1"]));
-    assert!(message.contains("PPO in CartPole-v1 and DQN in Acrobot-v1"), "{message}");
+#[test]
+fn what_does_not_compare_is_left_out_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    run(&path("a"), "ppo", "CartPole-v1", 1, 1.0, None);
+    run(&path("b"), "dqn", "CartPole-v1", 1, 2.0, None);
+    run(&path("c"), "sac", "Pendulum-v1", 1, 3.0, None);
+    run(&path("d"), "ppo", "Acrobot-v1", 1, 3.0, None);
+    run(&path("e"), "ppo", "CartPole-v1", 2, 1.0, None);
+    fs::write(
+        path("e").join("metrics.csv"),
+        "iteration,global_step,updates,charts/episodic_return\n1,5,1,1\n",
+    )
+    .unwrap();
+    fs::create_dir(path("f")).unwrap();
+    fs::write(path("notes.txt"), "no run").unwrap();
+    let all: Vec<Contestant> = ["a", "b", "c", "d", "e", "f", "notes.txt"]
+        .map(|name| Contestant { label: None, path: path(name) })
+        .to_vec();
+    let found = compare(&Setup::default(), &all, &options(&[])).unwrap();
+    let labels: Vec<_> = found.algorithms.iter().map(|row| row.label.as_str()).collect();
+    assert_eq!(labels, ["PPO", "DQN"]);
+    let reason = |name: &str| {
+        let of_path = |left_out: &&LeftOut| left_out.path == path(name);
+        found.left_out.iter().find(of_path).map(|left_out| left_out.reason.as_str()).unwrap_or_default()
+    };
+    assert_eq!(reason("c"), "it ran in Pendulum-v1, compared is CartPole-v1");
+    assert_eq!(reason("d"), "it ran in Acrobot-v1, compared is CartPole-v1");
+    assert!(reason("e").contains("after 5 of 10 steps"), "{}", reason("e"));
+    assert!(reason("f").starts_with("expected a run or an experiment"), "{}", reason("f"));
+    assert!(reason("notes.txt").contains("cannot read"), "{}", reason("notes.txt"));
+    let nothing = refusal(&all[5..], &options(&[]));
+    assert!(nothing.contains("got none") && nothing.contains("notes.txt"), "{nothing}");
 }
 
 #[test]

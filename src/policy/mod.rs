@@ -28,6 +28,7 @@ use crate::RunError;
 use crate::acting::Acting;
 use crate::error::AtPath;
 use crate::run::{RunDirectory, checkpoint, identity};
+use crate::runtime;
 use crate::setup::Setup;
 use crate::streams;
 use feed::Feed;
@@ -43,6 +44,19 @@ pub enum Which {
     Newest,
     /// Those of the best evaluation if there were any in training, else of the checkpoint with the highest mean return.
     Best,
+    /// Those of the checkpoint after so many environment steps, one of those that a run keeps.
+    Step(u64),
+}
+
+impl Which {
+    /// A step if one is named, else the best or the newest.
+    pub(crate) fn chosen(step: Option<u64>, best: bool) -> Self {
+        match (step, best) {
+            (Some(step), _) => Self::Step(step),
+            (None, true) => Self::Best,
+            (None, false) => Self::Newest,
+        }
+    }
 }
 
 /// A trained policy, and what it remembers of the rows that it acts in.
@@ -87,6 +101,9 @@ pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> 
 /// # Errors
 /// As [`load`].
 pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
+    if let Which::Step(step) = which {
+        return load_step(setup, path, step);
+    }
     let file = weight_file(path, which)?;
     let (mut card, weights) = read(&file)?;
     if path.is_dir() {
@@ -103,13 +120,25 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
     Ok(TrainedPolicy { card, acting, mode: ActMode::Deterministic, seed, session: None })
 }
 
+/// The policy of a checkpoint: what all of a run's policies have in common is written beside the newest weights.
+fn load_step(setup: &Setup, path: &Path, step: u64) -> Result<TrainedPolicy, RunError> {
+    let file = weight_file(path, Which::Step(step))?;
+    let acting = runtime::acting_at(setup, path, step)?;
+    let (card, _) = read(&file)?;
+    let statistics = acting.statistics.clone();
+    let (env_steps, mean_return, best_mean_return) = (step, None, None);
+    let card = Card { statistics, env_steps, mean_return, best_mean_return, ..card };
+    let seed = streams::evaluation(card.seed);
+    Ok(TrainedPolicy { card, acting, mode: ActMode::Deterministic, seed, session: None })
+}
+
 /// The weight file of a run directory, or the path itself.
 pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBuf, RunError> {
     if !path.is_dir() {
         return match which {
             Which::Newest => Ok(path.to_owned()),
-            Which::Best => {
-                let message = "a weight file has one policy: the best one of a run is asked of the run";
+            Which::Best | Which::Step(_) => {
+                let message = "a weight file has one policy: another one of a run is asked of the run";
                 Err(RunError::Directory { path: path.to_owned(), message: message.to_owned() })
             }
         };

@@ -5,6 +5,7 @@
 //! checkpoints are taken. In asynchronous mode workers never wait for the learner unless their queue is full, and
 //! an iteration is any `num_shards` fragments. The runtime knows no algorithm and no environment.
 
+mod at_checkpoint;
 mod in_process;
 mod probe;
 mod session;
@@ -34,6 +35,7 @@ use crate::run::{Failure, RunDirectory, identity};
 pub use crate::setup::Setup;
 use crate::sinks::{Beginning, CsvLog, Sink, Sinks, TensorBoard, watch};
 pub use crate::sinks::{Outcome, Progress, RECENT_EPISODES};
+pub(crate) use at_checkpoint::acting_at;
 use in_process::InProcess;
 use probe::Probe;
 use session::{Counters, Session};

@@ -1,0 +1,38 @@
+//! What a run acted with at one of its checkpoints.
+
+use std::path::Path;
+
+use super::Parts;
+use crate::RunError;
+use crate::acting::Acting;
+use crate::memory;
+use crate::run::chunks::ChunkFiles;
+use crate::run::{RunDirectory, checkpoint};
+use crate::setup::Setup;
+
+/// The policy and the statistics of a run as they were when it had taken so many environment steps.
+///
+/// # Errors
+/// If the run keeps no checkpoint of that step; the error lists those it keeps. Or if it is damaged.
+pub(crate) fn acting_at(setup: &Setup, path: &Path, env_steps: u64) -> Result<Acting, RunError> {
+    let (run, mut config) = RunDirectory::open(path)?;
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    let file = checkpoint::path_of(&run.checkpoints(), env_steps);
+    if !file.exists() {
+        let steps = checkpoint::steps(&run.checkpoints())?;
+        let kept = steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let kept = if kept.is_empty() { "none".to_owned() } else { kept };
+        let message = format!("expected a step that a checkpoint is kept of ({kept}), got {env_steps}");
+        return Err(RunError::Directory { path: path.to_owned(), message });
+    }
+    let state = checkpoint::load(&file)?;
+    let mut learner = Parts::new(setup, &config)?.learner;
+    memory::ensure_fits(learner.memory_bytes(), 1)?;
+    learner.restore_with(&state.learner, &ChunkFiles::new(run.checkpoints(), &state.chunks))?;
+    Ok(Acting {
+        policy: learner.policy()?,
+        statistics: state.statistics,
+        version: 0,
+        env_steps: state.env_steps,
+    })
+}
