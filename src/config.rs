@@ -130,6 +130,8 @@ pub struct RuntimeConfig {
     /// 10,000 rows a run.
     #[serde(deserialize_with = "read_steps")]
     pub log_every: u64,
+    /// Whether TensorBoard's events have histograms of all parameters at every checkpoint. Never changes results.
+    pub histograms: bool,
     /// `auto` for the best that the processor has, or `scalar`, `avx2`, `avx512`. Part of the result.
     pub instruction_set: String,
 }
@@ -138,7 +140,15 @@ impl Default for RuntimeConfig {
     fn default() -> Self {
         let instruction_set = AUTO.to_owned();
         let (num_shards, threads, mode) = (1, 0, Mode::Lockstep);
-        Self { num_shards, threads, mode, checkpoint_every: 0, log_every: 0, instruction_set }
+        Self {
+            num_shards,
+            threads,
+            mode,
+            checkpoint_every: 0,
+            log_every: 0,
+            histograms: false,
+            instruction_set,
+        }
     }
 }
 
@@ -381,6 +391,15 @@ impl RunConfig {
         first_difference(&self.deciding(), &other.deciding())
     }
 
+    /// Every setting that decides results by its whole key, the seed included.
+    pub fn hyper_parameters(&self) -> Vec<(String, toml::Value)> {
+        let mut table = self.deciding();
+        table.insert("seed".to_owned(), toml::Value::Integer(self.seed.cast_signed()));
+        let mut found = Vec::new();
+        flatten("", &table, &mut found);
+        found
+    }
+
     /// What decides results, without the seed. Bits of other instruction sets differ, not what is measured.
     fn deciding(&self) -> toml::Table {
         let mut table = toml::Table::try_from(self).unwrap_or_default();
@@ -389,7 +408,7 @@ impl RunConfig {
         // Runs keep a copy of the weights that they begin with; where the original was says nothing.
         table.remove("init_from");
         if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
-            for key in ["threads", "checkpoint_every", "log_every", "instruction_set"] {
+            for key in ["threads", "checkpoint_every", "log_every", "histograms", "instruction_set"] {
                 runtime.remove(key);
             }
         }
@@ -541,6 +560,18 @@ pub(crate) fn differences(
             }
             (a, b) if a == b => {}
             (a, b) => found(key, a, b),
+        }
+    }
+}
+
+/// The values of a table by their whole keys. A table's kind comes first: another one replaces the settings of the kind before.
+pub(crate) fn flatten(path: &str, table: &toml::Table, found: &mut Vec<(String, toml::Value)>) {
+    let kind = table.iter().filter(|(key, _)| *key == KIND);
+    for (key, value) in kind.chain(table.iter().filter(|(key, _)| *key != KIND)) {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&path, inner, found),
+            value => found.push((path, value.clone())),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use agon_agents::Weights;
+
 use crate::RunError;
 use crate::config::RunConfig;
 use crate::memory;
@@ -194,6 +196,10 @@ impl Sink for Until<'_> {
 
     fn poll(&mut self) -> Signal {
         self.sink.poll()
+    }
+
+    fn weights(&mut self, env_steps: u64, weights: &Weights) -> Result<(), RunError> {
+        self.sink.weights(env_steps, weights)
     }
 
     fn save(&mut self) -> Result<Vec<u8>, RunError> {

@@ -1,12 +1,14 @@
-//! TensorBoard event files: scalars that `tensorboard --logdir` shows.
+//! TensorBoard event files: what `tensorboard --logdir` shows.
 //!
 //! An event file is a sequence of `TFRecord`s (length, checksum, message, checksum), each message an `Event` of protocol
-//! buffers. Only what scalars need is declared here. A file that a killed process left with a torn last record is
+//! buffers. Scalars, texts, histograms and hyper-parameters are written. A file that a killed process left with a torn last record is
 //! mended when it is opened again, so that a resumed run goes on in the same file.
 //!
 //! # Source
 //! TensorFlow 2.19, `tensorflow/core/lib/io/record_writer.h`, `tsl/lib/hash/crc32c.h`, `tensorflow/core/util/event.proto`,
-//! `tensorflow/core/framework/summary.proto`.
+//! `tensorflow/core/framework/summary.proto`; TensorBoard 2.21, `plugins/hparams/summary_v2.py`, `plugins/text/metadata.py`.
+
+mod proto;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -14,6 +16,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
+
+pub use proto::HISTOGRAM_BUCKETS;
+use proto::{
+    Event, Histogram, HparamsPluginData, SessionEndInfo, SessionStartInfo, SummaryValue, Value, What,
+};
 
 /// The first event of every file.
 const FILE_VERSION: &str = "brain.Event:2";
@@ -33,7 +40,18 @@ pub struct EventFileError {
     pub source: io::Error,
 }
 
-/// Writes scalars to an event file.
+/// A hyper-parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hparam {
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// Yes or no.
+    Bool(bool),
+}
+
+/// Writes an event file.
 ///
 /// Events are buffered: call [`EventWriter::flush`] where the file should be up to date. Dropping the writer flushes too,
 /// but cannot report errors.
@@ -94,21 +112,65 @@ impl EventWriter {
     /// If the file cannot be written.
     #[doc(alias = "add_scalar")]
     pub fn scalar(&mut self, tag: &str, step: u64, wall_time: f64, value: f64) -> Result<(), EventFileError> {
-        let value = SummaryValue { tag: tag.to_owned(), value: Some(SimpleValue::SimpleValue(value as f32)) };
-        let what = Some(What::Summary(Summary { value: vec![value] }));
-        self.write(&Event { wall_time, step: step as i64, what })
+        self.write(&Event::summary(wall_time, step as i64, SummaryValue::scalar(tag, value as f32)))
     }
 
-    /// Says that the run starts again at `step`: TensorBoard drops what was written for this step and later ones.
-    ///
-    /// For a run that resumes from a checkpoint older than the file's last events.
+    /// Writes a text, which TensorBoard reads as Markdown.
     ///
     /// # Errors
     /// If the file cannot be written.
-    #[doc(alias = "purge_step")]
-    pub fn restart_at(&mut self, step: u64, wall_time: f64) -> Result<(), EventFileError> {
-        let what = Some(What::SessionLog(SessionLog { status: SessionLog::START }));
-        self.write(&Event { wall_time, step: step as i64, what })
+    #[doc(alias = "add_text")]
+    pub fn text(&mut self, tag: &str, step: u64, wall_time: f64, text: &str) -> Result<(), EventFileError> {
+        let value = SummaryValue::text(tag, text);
+        self.write(&Event::summary(wall_time, step as i64, value))
+    }
+
+    /// Writes how some numbers are distributed, in [`HISTOGRAM_BUCKETS`] equal ranges. What is not finite does not count; nothing
+    /// is written if nothing is.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    #[doc(alias = "add_histogram")]
+    pub fn histogram(
+        &mut self,
+        tag: &str,
+        step: u64,
+        wall_time: f64,
+        values: &[f32],
+    ) -> Result<(), EventFileError> {
+        match Histogram::of(values) {
+            Some(histogram) => {
+                let value = SummaryValue::histogram(tag, histogram);
+                self.write(&Event::summary(wall_time, step as i64, value))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the hyper-parameters of a run, which TensorBoard compares runs by. `wall_time` is when it began.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    #[doc(alias = "add_hparams")]
+    pub fn hparams(&mut self, hparams: &[(String, Hparam)], wall_time: f64) -> Result<(), EventFileError> {
+        let hparams = hparams.iter().map(|(name, value)| (name.clone(), Value::of(value))).collect();
+        let started = SessionStartInfo { hparams, start_time_secs: wall_time };
+        let data = HparamsPluginData { session_start_info: Some(started), session_end_info: None };
+        self.write(&Event::summary(
+            wall_time,
+            0,
+            SummaryValue::hparams("_hparams_/session_start_info", &data),
+        ))
+    }
+
+    /// Says that a run whose hyper-parameters were written has come to its end.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn hparams_end(&mut self, wall_time: f64) -> Result<(), EventFileError> {
+        let ended = SessionEndInfo { status: SessionEndInfo::SUCCESS, end_time_secs: wall_time };
+        let data = HparamsPluginData { session_start_info: None, session_end_info: Some(ended) };
+        self.write(&Event::summary(wall_time, 0, SummaryValue::hparams("_hparams_/session_end_info", &data)))
     }
 
     /// Hands everything written so far to the operating system.
@@ -195,175 +257,5 @@ fn masked_crc32c(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Event {
-    #[prost(double, tag = "1")]
-    wall_time: f64,
-    #[prost(int64, tag = "2")]
-    step: i64,
-    #[prost(oneof = "What", tags = "3, 5, 7")]
-    what: Option<What>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum What {
-    #[prost(string, tag = "3")]
-    FileVersion(String),
-    #[prost(message, tag = "5")]
-    Summary(Summary),
-    #[prost(message, tag = "7")]
-    SessionLog(SessionLog),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Summary {
-    #[prost(message, repeated, tag = "1")]
-    value: Vec<SummaryValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SummaryValue {
-    #[prost(string, tag = "1")]
-    tag: String,
-    #[prost(oneof = "SimpleValue", tags = "2")]
-    value: Option<SimpleValue>,
-}
-
-/// A `oneof` writes zeros, which plain fields leave out: a value of 0 must not look like no value.
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum SimpleValue {
-    #[prost(float, tag = "2")]
-    SimpleValue(f32),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SessionLog {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
-
-impl SessionLog {
-    const START: i32 = 1;
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reads the records of a file strictly, by the format's definition.
-    fn read_events(path: &Path) -> Vec<Event> {
-        let bytes = std::fs::read(path).unwrap();
-        let mut rest = bytes.as_slice();
-        let mut events = Vec::new();
-        while !rest.is_empty() {
-            let len = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            assert_eq!(rest[8..12], masked_crc32c(&rest[..8]).to_le_bytes());
-            let message = &rest[12..12 + len];
-            assert_eq!(rest[12 + len..16 + len], masked_crc32c(message).to_le_bytes());
-            events.push(Event::decode(message).unwrap());
-            rest = &rest[16 + len..];
-        }
-        events
-    }
-
-    fn scalar_of(event: &Event) -> (&str, i64, f64, f32) {
-        let Some(What::Summary(summary)) = &event.what else { panic!("not a summary: {event:?}") };
-        let Some(SimpleValue::SimpleValue(value)) = summary.value[0].value else { panic!("no value") };
-        (&summary.value[0].tag, event.step, event.wall_time, value)
-    }
-
-    #[test]
-    fn checksums_are_masked_crc32c() {
-        // RFC 3720, B.4: the CRC-32C of 32 zero bytes is 8a9136aa; rotated right by 15 bits 6d551522.
-        assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(masked_crc32c(&[0; 32]), 0xfd7fffa);
-    }
-
-    /// The bytes of protocol buffers, by hand: field 1 double, field 2 varint, field 5 a summary.
-    #[test]
-    fn events_are_protocol_buffers() {
-        let value = SummaryValue { tag: "a/b".into(), value: Some(SimpleValue::SimpleValue(0.0)) };
-        let event =
-            Event { wall_time: 1.0, step: 300, what: Some(What::Summary(Summary { value: vec![value] })) };
-        let expected = [
-            &[0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f][..],
-            &[0x10, 0xac, 0x02],
-            &[0x2a, 12, 0x0a, 10, 0x0a, 3, b'a', b'/', b'b', 0x15, 0, 0, 0, 0],
-        ]
-        .concat();
-        assert_eq!(event.encode_to_vec(), expected);
-    }
-
-    #[test]
-    fn scalars_are_read_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("events.out.tfevents.1700000000.host.1");
-        let mut writer = EventWriter::create(&path).unwrap();
-        writer.scalar("charts/episodic_return", 2048, 1.7e9, 21.5).unwrap();
-        writer.scalar("losses/value_loss", 4096, 1.7e9 + 1.0, 0.0).unwrap();
-        writer.flush().unwrap();
-        assert_eq!(writer.path(), path);
-
-        let events = read_events(&path);
-        assert_eq!(events.len(), 3);
-        assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".into())));
-        assert_eq!(scalar_of(&events[1]), ("charts/episodic_return", 2048, 1.7e9, 21.5));
-        assert_eq!(scalar_of(&events[2]), ("losses/value_loss", 4096, 1.7e9 + 1.0, 0.0));
-    }
-
-    #[test]
-    fn appending_continues_after_the_last_whole_record() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tfevents");
-        let mut writer = EventWriter::append(&path).unwrap();
-        writer.scalar("x", 1, 0.0, 1.0).unwrap();
-        drop(writer);
-        let one_record = std::fs::read(&path).unwrap();
-
-        // Every way in which a second record can be torn, and damage in the middle of it.
-        let mut writer = EventWriter::append(&path).unwrap();
-        writer.scalar("x", 2, 0.0, 2.0).unwrap();
-        drop(writer);
-        let two_records = std::fs::read(&path).unwrap();
-        for end in one_record.len()..two_records.len() {
-            std::fs::write(&path, &two_records[..end]).unwrap();
-            drop(EventWriter::append(&path).unwrap());
-            assert_eq!(std::fs::read(&path).unwrap(), one_record, "torn after {end} bytes");
-        }
-        for position in one_record.len()..two_records.len() {
-            let mut damaged = two_records.clone();
-            damaged[position] ^= 0xff;
-            std::fs::write(&path, &damaged).unwrap();
-            drop(EventWriter::append(&path).unwrap());
-            assert_eq!(std::fs::read(&path).unwrap(), one_record, "damaged at byte {position}");
-        }
-
-        let mut writer = EventWriter::append(&path).unwrap();
-        writer.restart_at(1, 5.0).unwrap();
-        writer.scalar("x", 3, 5.0, 3.0).unwrap();
-        drop(writer);
-        let events = read_events(&path);
-        assert_eq!(events.len(), 4);
-        assert_eq!(events[2].what, Some(What::SessionLog(SessionLog { status: 1 })));
-        assert_eq!(scalar_of(&events[3]), ("x", 3, 5.0, 3.0));
-    }
-
-    #[test]
-    fn other_files_are_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("metrics.csv");
-        std::fs::write(&path, "iteration,global_step\n").unwrap();
-        let error = EventWriter::append(&path).unwrap_err();
-        assert_eq!(error.source.to_string(), "not a TensorBoard event file");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "iteration,global_step\n");
-    }
-
-    #[test]
-    fn errors_name_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("missing").join("tfevents");
-        let error = EventWriter::create(&path).unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot create event file {}", path.display()));
-        assert!(EventWriter::append(&path).is_err());
-    }
-}
+mod tests;

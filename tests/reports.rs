@@ -183,3 +183,24 @@ fn a_sweep_ends_with_the_command_of_its_winner() {
     let best = text.lines().find(|line| line.starts_with("| 1 ")).unwrap().split('|').nth(2).unwrap().trim();
     assert_eq!(config("winner"), config(&format!("lr/trial_00{best}/seed_1")));
 }
+
+#[test]
+fn histograms_change_no_bit_of_a_run() {
+    let directory = tempfile::tempdir().unwrap();
+    train(directory.path(), "plain", &[]);
+    train(directory.path(), "seen", &["--histograms", "--checkpoint-every", "1024"]);
+    let read =
+        |run: &str, file: &str| fs::read(directory.path().join("results").join(run).join(file)).unwrap();
+    for file in ["metrics.csv", "episodes.csv", "model.safetensors"] {
+        assert!(read("plain", file) == read("seen", file), "{file} differs");
+    }
+    let events = |run: &str| {
+        let mut entries = fs::read_dir(directory.path().join("results").join(run)).unwrap();
+        let is_events = |name: &str| name.starts_with("events.out.tfevents.");
+        let found = entries.find(|entry| is_events(&entry.as_ref().unwrap().file_name().to_string_lossy()));
+        fs::read(found.unwrap().unwrap().path()).unwrap()
+    };
+    let count = |run: &str| events(run).windows(8).filter(|bytes| *bytes == b"weights/").count();
+    assert_eq!(count("plain"), 0);
+    assert!(count("seen") >= 4 * 4, "at each of four checkpoints every tensor");
+}

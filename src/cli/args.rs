@@ -97,6 +97,9 @@ pub(super) struct TrainArgs {
     /// Environment steps between evaluations in environments of their own; 0 for none. See also `eval` in a config.toml.
     #[arg(long, value_name = "N", value_parser = crate::text::steps)]
     pub(super) eval_every: Option<u64>,
+    /// Give TensorBoard histograms of all parameters at every checkpoint.
+    #[arg(long)]
+    pub(super) histograms: bool,
     /// Learn from experience as it comes, without waiting: fastest, not reproducible.
     #[arg(long = "async")]
     pub(super) asynchronous: bool,

@@ -105,6 +105,7 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     }
     config::set_subject(&mut table, &args.algorithm, &args.env)?;
     let mut config = RunConfig::from_table(&setup.algorithms, table)?;
+    config.runtime.histograms |= args.histograms;
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
     }

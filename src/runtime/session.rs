@@ -276,6 +276,10 @@ impl Session<'_> {
         if regular && !self.config.eval.is_on() && self.improves(mean_return) {
             self.counters.best = Some(Best { env_steps, mean_return });
         }
+        if self.config.runtime.histograms {
+            // Before sinks are saved: what they write after that is written again on resume.
+            self.sinks.weights(env_steps, &self.learner.weights())?;
+        }
         let state = RunState {
             settings: self.settings.clone(),
             total_timesteps: self.config.total_timesteps,

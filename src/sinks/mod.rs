@@ -11,6 +11,7 @@ mod tensorboard;
 
 use std::path::Path;
 
+use agon_agents::Weights;
 use agon_agents::codec::decode;
 use serde::de::DeserializeOwned;
 
@@ -118,6 +119,15 @@ pub trait Sink: Send {
         Signal::Continue
     }
 
+    /// A checkpoint is about to be taken: the learner's parameters as they are. Only of runs that ask for it
+    /// (`runtime.histograms`).
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    fn weights(&mut self, _env_steps: u64, _weights: &Weights) -> Result<(), RunError> {
+        Ok(())
+    }
+
     /// A checkpoint is taken: makes what was written durable, and gives what is needed to go on from here.
     ///
     /// # Errors
@@ -198,6 +208,10 @@ impl<'a> Sinks<'a> {
     /// Whether long work is to end at once.
     pub(crate) fn is_stopped(&mut self) -> bool {
         self.0.iter_mut().any(|sink| sink.poll() == Signal::Stop)
+    }
+
+    pub(crate) fn weights(&mut self, env_steps: u64, weights: &Weights) -> Result<(), RunError> {
+        self.0.iter_mut().try_for_each(|sink| sink.weights(env_steps, weights))
     }
 
     /// What every sink goes on from, by name.

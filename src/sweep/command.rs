@@ -1,7 +1,7 @@
 //! The command that trains a sweep's winner.
 
 use super::{Measure, SweepFile, SweepReport};
-use crate::config::{KIND, RunConfig};
+use crate::config::{RunConfig, flatten};
 use crate::run::directory::CONFIG;
 
 /// The command line that trains the best trial again, with as many seeds, to be pasted into a shell; none if no trial has a
@@ -27,18 +27,6 @@ pub fn train_command(file: &SweepFile, report: &SweepReport) -> Option<String> {
         words.extend(["--seeds".to_owned(), file.seeds.to_string()]);
     }
     Some(words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
-}
-
-/// The values of a table by their whole keys. A table's kind comes first: another one replaces the settings of the kind before.
-fn flatten(path: &str, table: &toml::Table, found: &mut Vec<(String, toml::Value)>) {
-    let kind = table.iter().filter(|(key, _)| *key == KIND);
-    for (key, value) in kind.chain(table.iter().filter(|(key, _)| *key != KIND)) {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match value {
-            toml::Value::Table(inner) => flatten(&path, inner, found),
-            value => found.push((path, value.clone())),
-        }
-    }
 }
 
 /// A word as a shell takes it.
