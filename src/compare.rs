@@ -191,6 +191,9 @@ struct Group {
     runs: BTreeMap<String, Vec<RunScores>>,
 }
 
+/// Resamples of a bootstrap at most: they are kept to find their percentiles.
+const MOST_RESAMPLES: usize = 1_000_000;
+
 /// Compares runs and experiments. What is no finished run, ran in other environments than the others or has no such score is
 /// left out.
 ///
@@ -202,8 +205,10 @@ pub fn compare(
     contestants: &[Contestant],
     options: &CompareOptions,
 ) -> Result<Comparison, RunError> {
-    if options.resampling.resamples == 0 {
-        return Err(RunError::Config("the number of resamples must be at least 1, got 0".to_owned()));
+    let resamples = options.resampling.resamples;
+    if !(1..=MOST_RESAMPLES).contains(&resamples) {
+        let message = format!("the number of resamples must be from 1 to {MOST_RESAMPLES}, got {resamples}");
+        return Err(RunError::Config(message));
     }
     let mut left_out = Vec::new();
     let mut groups = load_groups(contestants, &mut left_out)?;

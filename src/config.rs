@@ -193,6 +193,12 @@ const NETWORK: &str = "network";
 /// The key of the algorithm's name.
 const ALGORITHM: &str = "algorithm";
 
+/// Episodes of an evaluation at most.
+pub(crate) const MOST_EPISODES: usize = 1_000_000;
+
+/// The largest size in a network's settings.
+const MOST_SIZE: i64 = 1 << 24;
+
 /// Rows of `metrics.csv` that a run has at most unless it asks for more.
 const MOST_ROWS: u64 = 10_000;
 
@@ -331,6 +337,7 @@ impl RunConfig {
             }
         }
         if let Some(network) = &mut self.network {
+            check_sizes(NETWORK, &toml::Value::try_from(&*network).unwrap_or(toml::Value::Boolean(false)))?;
             network.bind(algorithms.parts())?;
         }
         if self.total_timesteps == 0 {
@@ -353,8 +360,8 @@ impl RunConfig {
         if self.runtime.threads > 1024 {
             return wrong("runtime.threads", "at most 1024 (0 for one a core)", &self.runtime.threads);
         }
-        if self.eval.episodes == 0 {
-            return wrong("eval.episodes", "at least 1", &self.eval.episodes);
+        if !(1..=MOST_EPISODES).contains(&self.eval.episodes) {
+            return wrong("eval.episodes", &format!("from 1 to {MOST_EPISODES}"), &self.eval.episodes);
         }
         if self.eval.max_episode_steps == 0 {
             return wrong("eval.max_episode_steps", "at least 1", &0);
@@ -447,6 +454,21 @@ pub fn available_threads(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
+    }
+}
+
+/// Refuses integers of a network's settings that no network has, so that nothing overflows before its memory is counted. What
+/// the settings of a program's own part mean is its own business.
+fn check_sizes(path: &str, value: &toml::Value) -> Result<(), RunError> {
+    match value {
+        toml::Value::Integer(size) if *size > MOST_SIZE => {
+            Err(RunError::Config(format!("{path} must be at most {MOST_SIZE}, got {size}")))
+        }
+        toml::Value::Array(values) => values.iter().try_for_each(|value| check_sizes(path, value)),
+        toml::Value::Table(table) if table.get(KIND).and_then(toml::Value::as_str) != Some("custom") => {
+            table.iter().try_for_each(|(key, value)| check_sizes(&format!("{path}.{key}"), value))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -673,13 +695,17 @@ mod tests {
             ("sead=1", vec!["sead", "seed"]),
             ("agent.gama=1", vec!["gama", "gamma"]),
             ("network.encoder.hiden=[1]", vec!["network.encoder", "hiden", "hidden"]),
+            (
+                "network.encoder.hidden=[8, 100000000]",
+                vec!["network.encoder.hidden", "16777216", "100000000"],
+            ),
             ("network=5", vec!["network must be a table", "5"]),
             ("network.encoder.kind=cn", vec!["network.encoder", "cn", "nature_cnn"]),
             ("agent.network.encoder.kind=mlp", vec!["agent.network", "top level"]),
             ("seed=fast", vec!["seed", "fast"]),
             ("agent.gamma=high", vec!["agent.gamma", "high"]),
             ("runtime.num_shards=3", vec!["runtime.num_shards", "divisor", "4", "3"]),
-            ("eval.episodes=0", vec!["eval.episodes", "at least 1", "0"]),
+            ("eval.episodes=0", vec!["eval.episodes", "from 1 to", "0"]),
             ("runtime.mode=slow", vec!["runtime.mode", "slow", "lockstep"]),
             ("runtime.instruction_set=mmx", vec!["runtime.instruction_set", "mmx", "avx2"]),
             ("env.id=CartPol-v1", vec!["CartPol-v1", "CartPole-v1"]),

@@ -37,12 +37,12 @@ pub enum RunError {
         message: String,
     },
     /// A run needs more memory than there is.
-    #[error(
-        "a full replay buffer takes {needed}, but only {available} of memory are available: lower agent.buffer_size"
-    )]
+    #[error("a run takes at least {needed} of memory, of which {parts}, but only {available} are available")]
     Memory {
         /// What the run needs.
         needed: String,
+        /// What of it is for what.
+        parts: String,
         /// What there is.
         available: String,
     },

@@ -10,7 +10,7 @@ use agon_envs::wrappers::Moments;
 use agon_envs::{Pcg64, Registry, VectorInfo, check};
 
 use crate::acting::{Acting, fit, set_statistics};
-use crate::config::{EVALUATION_LIMIT, EnvConfig, RunConfig};
+use crate::config::{EVALUATION_LIMIT, EnvConfig, MOST_EPISODES, RunConfig};
 use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
@@ -68,8 +68,9 @@ pub fn evaluate_in(
     env: &EnvConfig,
     options: &EvalOptions,
 ) -> Result<Evaluation, RunError> {
-    if options.episodes == 0 {
-        return Err(RunError::Config("episodes must be at least 1, got 0".to_owned()));
+    if !(1..=MOST_EPISODES).contains(&options.episodes) {
+        let message = format!("episodes must be from 1 to {MOST_EPISODES}, got {}", options.episodes);
+        return Err(RunError::Config(message));
     }
     let card = trained.card();
     let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));

@@ -88,9 +88,9 @@ impl Job {
         }
         let mut config = self.config.clone();
         config.resolve(&setup.registry, &setup.algorithms)?;
-        match runtime::memory_bytes(setup, &config) {
+        match runtime::memory_needs(setup, &config) {
             Err(error) if error.is_of_run() => Ok(0),
-            bytes => bytes,
+            needs => Ok(needs?.total()),
         }
     }
 

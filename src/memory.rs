@@ -1,6 +1,9 @@
 //! Whether what a run will need of the machine's memory is there.
+//!
+//! The estimate is by part and rounded down: it refuses what cannot be had before anything is begun, and is no promise that
+//! the rest fits.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
@@ -15,29 +18,60 @@ pub fn available() -> u64 {
     system.available_memory().min(container)
 }
 
-/// Refuses `runs` runs side by side that will need `each` bytes and more than is available.
+/// Bytes that a run will need at least, by part. Its text names the parts, the largest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// What needs them, with the settings that decide how many, and the bytes.
+    parts: Vec<(&'static str, u64)>,
+}
+
+impl Needs {
+    /// Adds a part, unless it needs nothing.
+    pub(crate) fn add(&mut self, part: &'static str, bytes: u64) {
+        if bytes > 0 {
+            self.parts.push((part, bytes));
+            self.parts.sort_by_key(|&(_, bytes)| std::cmp::Reverse(bytes));
+        }
+    }
+
+    /// Bytes of all parts.
+    pub fn total(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, &(_, bytes)| sum.saturating_add(bytes))
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (part, count)) in self.parts.iter().enumerate() {
+            write!(f, "{}{} {part}", if i > 0 { ", " } else { "" }, bytes(*count))?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses `runs` runs side by side that will each need more than is available for all of them.
 ///
 /// # Errors
 /// [`RunError::Memory`].
-pub fn ensure_fits(each: u64, runs: usize) -> Result<(), RunError> {
-    ensure_within(each, runs, if each == 0 { 0 } else { available() })
+pub fn ensure_fits(each: &Needs, runs: usize) -> Result<(), RunError> {
+    ensure_within(each, runs, available())
 }
 
-fn ensure_within(each: u64, runs: usize, available: u64) -> Result<(), RunError> {
-    let needed = each.saturating_mul(runs as u64);
+fn ensure_within(each: &Needs, runs: usize, available: u64) -> Result<(), RunError> {
+    let needed = each.total().saturating_mul(runs as u64);
     if needed <= available {
         return Ok(());
     }
     let mut needed = bytes(needed);
     if runs > 1 {
-        let _ = write!(needed, " ({runs} runs of {} side by side)", bytes(each));
+        let _ = write!(needed, " ({runs} runs of {} side by side)", bytes(each.total()));
     }
-    Err(RunError::Memory { needed, available: bytes(available) })
+    Err(RunError::Memory { needed, parts: each.to_string(), available: bytes(available) })
 }
 
 /// A number of bytes with a unit.
 pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = count as f64 / 1024.0;
     let mut unit = 0;
     while value >= 1024.0 && unit + 1 < UNITS.len() {
@@ -51,17 +85,26 @@ pub(crate) fn bytes(count: u64) -> String {
 mod tests {
     use super::*;
 
+    fn needs(bytes: u64) -> Needs {
+        let mut needs = Needs::default();
+        needs.add("of fragments", bytes / 4);
+        needs.add("of replay", bytes - bytes / 4);
+        needs.add("of nothing", 0);
+        needs
+    }
+
     #[test]
-    fn what_does_not_fit_is_refused_with_both_numbers() {
-        assert!(ensure_within(1 << 30, 4, 4 << 30).is_ok());
-        assert!(ensure_within(0, 1, 0).is_ok());
-        let message = ensure_within(3 << 30, 1, 2 << 30).unwrap_err().to_string();
-        let expected = "a full replay buffer takes 3.0 GiB, but only 2.0 GiB of memory are available: \
-                        lower agent.buffer_size";
+    fn what_does_not_fit_is_refused_with_all_numbers() {
+        assert!(ensure_within(&needs(1 << 30), 4, 4 << 30).is_ok());
+        assert!(ensure_within(&needs(0), 1, 0).is_ok());
+        let message = ensure_within(&needs(4 << 30), 1, 2 << 30).unwrap_err().to_string();
+        let expected = "a run takes at least 4.0 GiB of memory, of which 3.0 GiB of replay, 1.0 GiB of fragments, but \
+                        only 2.0 GiB are available";
         assert_eq!(message, expected);
-        let message = ensure_within(1 << 20, 3, 2 << 20).unwrap_err().to_string();
-        assert!(message.contains("takes 3.0 MiB (3 runs of 1.0 MiB side by side)"), "{message}");
-        assert!(ensure_within(u64::MAX, 2, u64::MAX - 1).is_err());
+        let message = ensure_within(&needs(1 << 20), 3, 2 << 20).unwrap_err().to_string();
+        assert!(message.contains("at least 3.0 MiB (3 runs of 1.0 MiB side by side)"), "{message}");
+        assert!(ensure_within(&needs(u64::MAX), 2, u64::MAX - 1).is_err());
+        assert_eq!(bytes(u64::MAX), "16.0 EiB");
     }
 
     #[test]

@@ -218,8 +218,44 @@ fn a_replay_buffer_that_does_not_fit_is_refused() {
     config.env.id = "MinAtar/Breakout-v0".to_owned();
     config.agent.insert("buffer_size".to_owned(), 4_000_000_000_i64.into());
     let message = runtime::train(&Setup::default(), config, &run, &mut |_| true).unwrap_err().to_string();
-    assert!(message.contains("a full replay buffer takes") && message.contains("buffer_size"), "{message}");
+    assert!(message.contains("of replay when it is full (agent.buffer_size)"), "{message}");
     assert!(!run.exists(), "nothing was begun");
+}
+
+#[test]
+fn sizes_that_cannot_be_had_are_refused_before_there_is_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    for (algorithm, setting, parts) in [
+        ("ppo", "agent.num_steps=1e12", vec!["at least", "TiB", "of fragments (agent.num_steps, num_envs)"]),
+        ("ppo", "num_envs=1e15", vec!["at least", "of environments (num_envs)"]),
+        (
+            "ppo",
+            "network.encoder.hidden=[100000000]",
+            vec!["network.encoder.hidden must be at most 16777216"],
+        ),
+        ("dqn", "network.encoder.hidden=[10000000, 10000000]", vec!["of networks and optimizers (network)"]),
+        (
+            "ppo",
+            "env.wrappers=[{kind='frame_stack', num_stack=1000000000}]",
+            vec!["num_stack must be at most"],
+        ),
+        ("ppo", "env.wrappers=[{kind='action_repeat', repeats=1000000000}]", vec!["repeats must be at most"]),
+        ("rainbow", "agent.buffer_size=4_000_000_000", vec!["of replay when it is full (agent.buffer_size)"]),
+        ("ppo", "eval.episodes=1e10", vec!["eval.episodes must be from 1 to"]),
+        (
+            "ppo",
+            "network.memory={kind='lstm', hidden=10_000_000}",
+            vec!["of networks and optimizers (network)"],
+        ),
+    ] {
+        let fixed = ["train", algorithm, "CartPole-v1", "--preset", "none", "--name", "t", "--set"];
+        let (output, text) = common::run(directory.path(), &[&fixed[..], &[setting]].concat());
+        assert!(!output.status.success(), "{setting}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "`{setting}`: expected `{part}` in `{text}`");
+        }
+        assert!(!directory.path().join("results").exists(), "{setting}");
+    }
 }
 
 /// Starts two `train`s of different settings in one directory at the same moment, and gives how the first one ended.

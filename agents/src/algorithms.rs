@@ -15,13 +15,13 @@ use crate::algorithm::Algorithm;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
-use crate::learner::{Learner, PolicyInfo, RunInfo};
+use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
 use crate::ppo::Ppo;
 use crate::pqn::Pqn;
 use crate::r2d2::R2d2;
 use crate::sac::Sac;
 use crate::td3::Td3;
-use crate::{AgentError, Policy, Weights};
+use crate::{AgentError, Policy, Weights, network};
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<Box<dyn Learner>, AgentError>
@@ -41,6 +41,7 @@ pub struct AlgorithmSpec {
     summary: String,
     num_envs: usize,
     network: Option<ModelConfig>,
+    networks: u64,
     resolve: Arc<Resolve>,
     build: Arc<Build>,
     policy: Arc<MakePolicy>,
@@ -70,6 +71,7 @@ impl AlgorithmSpec {
             summary: summary.to_owned(),
             num_envs: NUM_ENVS,
             network: None,
+            networks: 0,
             resolve: Arc::new(|settings| complete(C::default, settings)),
             build: Arc::new(move |settings, _, info| {
                 Ok(Box::new(build(read(C::default, settings)?, info)?) as Box<dyn Learner>)
@@ -87,6 +89,7 @@ impl AlgorithmSpec {
             summary: summary.to_owned(),
             num_envs: NUM_ENVS,
             network: Some(A::default_network()),
+            networks: 1,
             resolve: Arc::new(move |settings| complete(defaults, settings)),
             build: Arc::new(move |settings, network, info| {
                 let learner = A::new(read(defaults, settings)?, &or_default(network), info)?;
@@ -103,6 +106,28 @@ impl AlgorithmSpec {
     pub fn with_num_envs(mut self, num_envs: usize) -> Self {
         self.num_envs = num_envs;
         self
+    }
+
+    /// Sets how many networks of the run's shape a learner has, for an estimate of its memory; else one.
+    #[must_use]
+    pub fn with_networks(mut self, networks: u64) -> Self {
+        self.networks = networks;
+        self
+    }
+
+    /// Bytes that a learner's networks take at least, before any of them is made; [`u64::MAX`] if they cannot be counted.
+    pub fn network_bytes(&self, network: Option<&ModelConfig>, spaces: &Spaces) -> u64 {
+        // Of one that learns: values, a gradient and two moments; the copy that acts; what a checkpoint has of values and moments.
+        const LEARNED: u64 = 4 * (4 + 1 + 3);
+        const FOLLOWING: u64 = 4;
+        let Some(network) = network.or(self.network.as_ref()) else { return 0 };
+        // What cannot be built says so when it is.
+        let size = network::observation("", &spaces.observation)
+            .ok()
+            .and_then(|observation| network.len(&observation).ok())
+            .unwrap_or(0) as u64;
+        let Some(others) = self.networks.checked_sub(1) else { return 0 };
+        size.saturating_mul(LEARNED + others * FOLLOWING)
     }
 
     /// Sets the shape of the networks of a run that does not say, for an algorithm that has networks.
@@ -342,6 +367,7 @@ impl Algorithms {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         // Those that learn after a few steps of one environment, as in their papers.
+        let (sac, td3) = (sac.with_networks(5), td3.with_networks(6));
         for spec in [bootstrapped_dqn, c51, dqn, iqn, qr_dqn, rainbow, sac, td3] {
             algorithms.register(spec.with_num_envs(1)).expect("built-in names are distinct");
         }

@@ -39,6 +39,27 @@ impl FragmentShape {
     }
 }
 
+impl FragmentShape {
+    /// Bytes of a fragment, final observations and episodes left out; [`u64::MAX`] if they cannot be counted.
+    pub fn bytes(&self) -> u64 {
+        let element = match self.dtype {
+            Dtype::F32 => 4,
+            Dtype::U8 => 1,
+        };
+        let of = |count: usize, bytes: u64| (count as u64).saturating_mul(bytes);
+        // Reward, four flags and a version.
+        const OUTCOME: u64 = 4 + 4;
+        let step = of(self.observation_len, element)
+            .saturating_add(of(self.action_spec.width(), 4))
+            .saturating_add(of(self.policy_data_width, 4))
+            .saturating_add(of(self.mask_len, 1))
+            .saturating_add(OUTCOME);
+        let rows = of(self.num_envs, self.num_agents as u64);
+        let steps = rows.saturating_mul(of(self.num_steps, step));
+        steps.saturating_add(rows.saturating_mul(of(self.policy_state_len, 4)))
+    }
+}
+
 /// `T` ticks of the `N` acting rows of one shard.
 ///
 /// Step `(t, i)` is row `t * N + i` of every `[T, N]` buffer. `rewards[t]` follows `actions[t]` taken in

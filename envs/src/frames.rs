@@ -10,6 +10,9 @@ use crate::batch::ObsElement;
 use crate::spaces::ImageLayout;
 use crate::{EnvError, Space};
 
+/// Frames of a stack at most.
+const MOST_FRAMES: usize = 1024;
+
 /// What a frame stack holds before there are enough frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,11 +43,14 @@ impl Frames {
     /// Of stacks of `num_stack` observations.
     ///
     /// # Errors
-    /// [`EnvError::Wrapper`] if `num_stack` is zero, or observations are no box.
+    /// [`EnvError::Wrapper`] if `num_stack` is zero or above 1024, or observations are no box.
     pub fn new(num_stack: usize, padding: Padding, observation_space: &Space) -> Result<Self, EnvError> {
         let refused = |message| EnvError::Wrapper { wrapper: "frame_stack", message };
         if num_stack == 0 {
             return Err(refused("num_stack must be at least 1, got 0".to_owned()));
+        }
+        if num_stack > MOST_FRAMES {
+            return Err(refused(format!("num_stack must be at most {MOST_FRAMES}, got {num_stack}")));
         }
         let Space::Box(bounds) = observation_space else {
             return Err(refused(format!("expected a Box, got {observation_space}; flatten it first")));

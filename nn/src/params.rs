@@ -181,7 +181,8 @@ impl LayoutBuilder {
     fn push(&mut self, name: &str, shape: &[usize], init: Init, learned: bool) -> ParamRange {
         assert!(self.layout.find(name).is_none(), "parameter names must be unique, got {name} twice");
         let start = self.layout.len;
-        let end = start + shape.iter().product::<usize>();
+        // A size beyond all memory is found when the buffer is asked for, if it was not refused before.
+        let end = start.saturating_add(shape.iter().fold(1, |len: usize, &dim| len.saturating_mul(dim)));
         let range = ParamRange { range: start..end, shape: shape.to_vec() };
         self.layout.specs.push(ParamSpec { name: name.to_owned(), range: range.clone(), learned });
         self.layout.len = end;

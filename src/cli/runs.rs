@@ -18,6 +18,9 @@ use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
 
+/// Bytes of memory from which on a run's needs are printed.
+const WORTH_SAYING: u64 = 256 << 20;
+
 /// What a training command prints with `--json`.
 #[derive(Serialize)]
 struct Summary<'a> {
@@ -56,11 +59,11 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
             "encoder: {kind}, which suits the observations; choose with network.encoder.kind"
         ));
     }
-    let needed = runtime::memory_bytes(setup, &config)?;
-    memory::ensure_fits(needed, runs.len().min(config.threads()))?;
-    if needed > 0 {
-        let (needed, available) = (memory::bytes(needed), memory::bytes(memory::available()));
-        display.note(&format!("a full replay buffer takes {needed}; {available} of memory are available"));
+    let needs = runtime::memory_needs(setup, &config)?;
+    memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+    if needs.total() >= WORTH_SAYING {
+        let (total, available) = (memory::bytes(needs.total()), memory::bytes(memory::available()));
+        display.note(&format!("a run takes {total} of memory, of which {needs}; {available} are available"));
     }
     if args.force && path.exists() {
         directory::remove(&path)?;

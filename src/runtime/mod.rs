@@ -26,7 +26,7 @@ use crate::RunError;
 use crate::acting::{Acting, check_widths};
 use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
-use crate::memory;
+use crate::memory::{self, Needs};
 use crate::policy;
 use crate::run::checkpoint::{self, Newest, RunState};
 use crate::run::chunks::ChunkFiles;
@@ -86,7 +86,6 @@ pub fn train_from(
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
     let mut parts = Parts::new(setup, &config)?;
-    memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
     let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
     if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
         parts.begin_with(from, bytes)?;
@@ -155,7 +154,6 @@ pub fn resume_from(
         check_settings(path, state, &config)?;
     }
     let mut parts = Parts::new(setup, &config)?;
-    memory::ensure_fits(parts.learner.memory_bytes(), 1)?;
     if config.init_from.is_some() && from.is_none() {
         let file = run.init_model();
         parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
@@ -211,12 +209,12 @@ pub fn summary(setup: &Setup, config: &RunConfig) -> Result<Option<Summary>, Run
     Ok(Parts::new(setup, config)?.learner.summary())
 }
 
-/// Bytes of memory that the replay of a run of this configuration takes when it is full.
+/// What a run of this configuration needs of the machine's memory, at least.
 ///
 /// # Errors
-/// As [`summary`].
-pub fn memory_bytes(setup: &Setup, config: &RunConfig) -> Result<u64, RunError> {
-    Ok(Parts::new(setup, config)?.learner.memory_bytes())
+/// As [`summary`], and if one such run does not fit.
+pub fn memory_needs(setup: &Setup, config: &RunConfig) -> Result<Needs, RunError> {
+    Ok(Parts::new(setup, config)?.needs)
 }
 
 /// What a run is made of before anything acts.
@@ -227,6 +225,8 @@ struct Parts<'a> {
     /// Running statistics, as they begin.
     statistics: Vec<Moments>,
     learner: Box<dyn Learner>,
+    /// What it will need of the memory.
+    needs: Needs,
 }
 
 impl<'a> Parts<'a> {
@@ -235,9 +235,22 @@ impl<'a> Parts<'a> {
         let spec = setup.registry.get(&config.env.id)?;
         let mut probe = Probe::new(spec, config)?;
         let (info, statistics) = (probe.run_info(config), probe.fresh_statistics());
-        let learner =
-            setup.algorithms.get(&config.algorithm)?.build(&config.agent, config.network.as_ref(), &info)?;
-        Ok(Self { spec, probe, info, statistics, learner })
+        let algorithm = setup.algorithms.get(&config.algorithm)?;
+        // What would be too large is refused before it is made.
+        let mut needs = Needs::default();
+        let environments = probe.bytes().saturating_mul(config.num_envs as u64);
+        needs.add("of environments (num_envs)", environments);
+        let networks = algorithm.network_bytes(config.network.as_ref(), &info.spaces);
+        needs.add("of networks and optimizers (network)", networks);
+        memory::ensure_fits(&needs, 1)?;
+        let learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
+        needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());
+        let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
+        // One is learned from while the next one is filled.
+        let fragments = shape.bytes().saturating_mul(2 * config.runtime.num_shards as u64);
+        needs.add("of fragments (agent.num_steps, num_envs)", fragments);
+        memory::ensure_fits(&needs, 1)?;
+        Ok(Self { spec, probe, info, statistics, learner, needs })
     }
 
     /// Takes on the weights of a file, and its statistics where they are of the same size: the policy was trained on
@@ -270,7 +283,7 @@ struct Drive<'a> {
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, from, sink, source: make_source } = drive;
-    let Parts { spec, probe, info, mut statistics, mut learner } = parts;
+    let Parts { spec, probe, info, mut statistics, mut learner, .. } = parts;
     let mut sinks = Sinks::default();
     sinks.push(Box::new(CsvLog::default()));
     sinks.push(Box::new(TensorBoard::default()));

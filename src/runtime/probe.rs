@@ -2,6 +2,7 @@
 
 use agon_agents::learner::Spaces;
 use agon_agents::{FragmentShape, Policy, RunInfo};
+use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
 use agon_envs::{EnvSpec, MakeOptions, Simulator};
 
@@ -42,6 +43,20 @@ impl Probe {
     /// Names of the environment's own metrics.
     pub(super) fn env_metrics(&self) -> &[String] {
         &self.simulator.info().metrics
+    }
+
+    /// Bytes that one more environment takes at least: its state, its rows of a batch, its entity.
+    pub(super) fn bytes(&mut self) -> u64 {
+        const ENTITY: u64 = 256;
+        let simulator = &mut self.simulator;
+        let element = match simulator.info().dtype() {
+            Dtype::F32 => 4,
+            Dtype::U8 => 1,
+        };
+        let row = (simulator.observation_len() as u64).saturating_mul(element);
+        let rows = row.saturating_mul(simulator.num_agents() as u64);
+        let state = simulator.snapshot().map_or(0, |state| state.len() as u64);
+        ENTITY.saturating_add(state).saturating_add(rows)
     }
 
     /// Why a run of the environment cannot be resumed exactly; none if it can.

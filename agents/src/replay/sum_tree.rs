@@ -6,7 +6,8 @@
 /// of the priorities alone, and not of the order in which they came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SumTree {
-    /// The root is node 1, the children of node `k` are `2k` and `2k + 1`, the leaves begin at `leaves`.
+    /// The root is node 1, the children of node `k` are `2k` and `2k + 1`, the leaves begin at `leaves`. There are none before
+    /// the first priority is set: a tree that would be too large can be made and asked for its size.
     nodes: Vec<f64>,
     leaves: usize,
     len: usize,
@@ -20,7 +21,7 @@ impl SumTree {
     pub fn new(len: usize) -> Self {
         assert!(len > 0, "a sum tree has at least one item");
         let leaves = len.next_power_of_two();
-        Self { nodes: vec![0.0; 2 * leaves], leaves, len }
+        Self { nodes: Vec::new(), leaves, len }
     }
 
     /// A tree of the given priorities.
@@ -29,6 +30,7 @@ impl SumTree {
     /// If there are none.
     pub fn of(priorities: &[f64]) -> Self {
         let mut tree = Self::new(priorities.len());
+        tree.nodes = vec![0.0; 2 * tree.leaves];
         tree.nodes[tree.leaves..tree.leaves + priorities.len()].copy_from_slice(priorities);
         for node in (1..tree.leaves).rev() {
             tree.nodes[node] = tree.nodes[2 * node] + tree.nodes[2 * node + 1];
@@ -46,19 +48,19 @@ impl SumTree {
         self.len == 0
     }
 
-    /// The priorities of all items.
+    /// The priorities of all items; none before the first one is set.
     pub fn priorities(&self) -> &[f64] {
-        &self.nodes[self.leaves..self.leaves + self.len]
+        self.nodes.get(self.leaves..self.leaves + self.len).unwrap_or(&[])
     }
 
     /// The sum of all priorities.
     pub fn total(&self) -> f64 {
-        self.nodes[1]
+        self.nodes.get(1).copied().unwrap_or(0.0)
     }
 
     /// An item's priority.
     pub fn get(&self, item: usize) -> f64 {
-        self.priorities()[item]
+        self.priorities().get(item).copied().unwrap_or(0.0)
     }
 
     /// Sets an item's priority, at least zero.
@@ -67,6 +69,9 @@ impl SumTree {
     /// If there is no such item.
     pub fn set(&mut self, item: usize, priority: f64) {
         assert!(item < self.len, "expected an item below {}, got {item}", self.len);
+        if self.nodes.is_empty() {
+            self.nodes = vec![0.0; 2 * self.leaves];
+        }
         let mut node = self.leaves + item;
         self.nodes[node] = priority;
         while node > 1 {

@@ -6,6 +6,9 @@ use crate::random::Generator;
 use crate::vector::{RowSet, VectorInfo};
 use crate::{ActionBatch, ActionSpec, EnvError, Pcg64, Seed, Space, StepBatch};
 
+/// Times that an action is taken at most.
+const MOST_REPEATS: u32 = 10_000;
+
 /// Takes every action several times and adds up the rewards; an episode's end stops the repetition.
 #[doc(alias = "frame_skip")]
 #[derive(Clone, Debug)]
@@ -15,10 +18,16 @@ impl ActionRepeat {
     /// Takes each action `repeats` times.
     ///
     /// # Errors
-    /// If `repeats` is zero.
+    /// If `repeats` is zero or above 10,000.
     pub fn new(repeats: u32) -> Result<Self, EnvError> {
         if repeats == 0 {
             return Err(refused("action_repeat", "repeats must be at least 1, got 0"));
+        }
+        if repeats > MOST_REPEATS {
+            return Err(refused(
+                "action_repeat",
+                format!("repeats must be at most {MOST_REPEATS}, got {repeats}"),
+            ));
         }
         Ok(Self(repeats))
     }

@@ -10,6 +10,9 @@ use crate::spaces::{BoxSpace, Dtype};
 use crate::vector::VectorInfo;
 use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
 
+/// Values of a byte.
+const MOST_CATEGORIES: usize = 256;
+
 /// Shows observations of any space as one vector of numbers: choices become one-hot, entries of a dictionary follow each
 /// other in the order of their names, bytes become numbers. Images whose channels are categories can become one-hot too.
 pub struct FlattenObservation {
@@ -34,9 +37,10 @@ impl FlattenObservation {
     pub fn new(categories: &[usize], info: &VectorInfo) -> Result<Self, EnvError> {
         let mut flat =
             Flat { space: info.observation_space.clone(), categories: categories.to_vec(), len: 0 };
-        let fits = flat.has_image(&flat.space) && categories.iter().all(|&n| n > 0);
+        let fits =
+            flat.has_image(&flat.space) && categories.iter().all(|n| (1..=MOST_CATEGORIES).contains(n));
         if !(categories.is_empty() || fits) {
-            let expected = "numbers above 0 for the channels of an image of bytes";
+            let expected = "numbers from 1 to 256 for the channels of an image of bytes";
             let message = format!("categories must be {expected}, got {categories:?} for {}", flat.space);
             return Err(refused("flatten_observation", message));
         }

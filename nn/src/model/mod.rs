@@ -47,6 +47,17 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// Values of a network of this shape with one head of one value, without making it.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn len(&self, observation: &Observation) -> Result<usize, NnError> {
+        let mut builder = LayoutBuilder::new();
+        let heads = [HeadSpec { name: "head".to_owned(), head: Head::Value, init: Init::Zeros }];
+        Model::new(&mut builder, "", observation, self, &heads, Init::Zeros)?;
+        Ok(builder.layout().len())
+    }
+
     /// Finds the program's own parts that settings name; without such parts there is nothing to do.
     ///
     /// # Errors
