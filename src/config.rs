@@ -191,7 +191,7 @@ impl EvalConfig {
 /// The key of the networks' settings, at the top level of a run.
 const NETWORK: &str = "network";
 /// The key of the algorithm's name.
-const ALGORITHM: &str = "algorithm";
+pub(crate) const ALGORITHM: &str = "algorithm";
 
 /// Episodes of an evaluation at most.
 pub(crate) const MOST_EPISODES: usize = 1_000_000;
@@ -294,7 +294,11 @@ impl RunConfig {
     /// If the file cannot be read or is broken.
     pub fn load(path: &Path) -> Result<Self, RunError> {
         let named = |error| RunError::Config(format!("{}: {error}", path.display()));
-        from_table(read_table(path)?).map_err(named)
+        let config: Self = from_table(read_table(path)?).map_err(named)?;
+        if config.env.id.is_empty() {
+            return Err(named(RunError::Config("expected env.id, found none".to_owned())));
+        }
+        Ok(config)
     }
 
     /// The text of a `config.toml`.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::RunError;
-use crate::config::{self, RunConfig};
+use crate::config::{self, ALGORITHM, RunConfig};
 use crate::policy::Card;
 
 /// Settings that may change from one resume to the next, and say nothing of whose a file is.
@@ -36,10 +36,17 @@ pub(crate) fn of(config: &RunConfig) -> Result<toml::Table, RunError> {
 /// Refuses a file whose settings are not those of the run that it lies in.
 pub(crate) fn check(file: &Path, saved: &toml::Table, run: &toml::Table) -> Result<(), RunError> {
     let mut differences = Vec::new();
-    config::differences(saved, run, &mut |key, saved, run| {
-        let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+    let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+    let mut differs = |key: &str, saved: Option<&toml::Value>, run: Option<&toml::Value>| {
         differences.push(format!("{key} is {} in the file and {} in config.toml", text(saved), text(run)));
-    });
+    };
+    // All settings of another algorithm are other ones.
+    let algorithms = [saved.get(ALGORITHM), run.get(ALGORITHM)];
+    if algorithms[0] == algorithms[1] {
+        config::differences(saved, run, &mut differs);
+    } else {
+        differs(ALGORITHM, algorithms[0], algorithms[1]);
+    }
     if differences.is_empty() {
         return Ok(());
     }
