@@ -186,6 +186,7 @@ mod tests {
 
     fn run(directory: &Path, total: u64, every: u64) {
         let mut config = RunConfig { total_timesteps: total, ..RunConfig::default() };
+        config.env.id = "CartPole-v1".to_owned();
         config.eval.every = every;
         fs::write(directory.join("config.toml"), toml::to_string(&config).unwrap()).unwrap();
         let metrics =

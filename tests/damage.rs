@@ -78,7 +78,8 @@ struct Victim {
     name: &'static str,
     stopped: Files,
     ended: Files,
-    returns: Vec<f64>,
+    /// Of the newest weights, and of the best.
+    returns: [Vec<f64>; 2],
 }
 
 /// What became of damaged runs.
@@ -99,7 +100,8 @@ impl Victim {
         let outcome =
             runtime::train(&setup, config(), &stopped, &mut |progress| progress.env_steps < 60).unwrap();
         assert!(!outcome.finished);
-        let returns = evaluate(&setup, &stopped, &options()).unwrap().returns;
+        let returns = [false, true]
+            .map(|best| evaluate(&setup, &stopped, &EvalOptions { best, ..options() }).unwrap().returns);
         Self { name, stopped: read_files(&stopped), ended: read_files(&whole), returns }
     }
 
@@ -138,11 +140,13 @@ impl Victim {
             || found.runtime.log_every != expected.runtime.log_every
     }
 
-    fn evaluate(&self, directory: &Path, tally: &mut Tally) {
-        match evaluate(&Setup::default(), directory, &options()) {
+    /// Evaluates the newest weights of a run with one file damaged, or the best where those are.
+    fn evaluate(&self, directory: &Path, file: &str, tally: &mut Tally) {
+        let best = file == "best.safetensors";
+        match evaluate(&Setup::default(), directory, &EvalOptions { best, ..options() }) {
             Err(_) => tally.refused += 1,
             Ok(evaluation) => {
-                assert_eq!(evaluation.returns, self.returns);
+                assert_eq!(evaluation.returns, self.returns[usize::from(best)]);
                 tally.right += 1;
             }
         }
@@ -156,7 +160,8 @@ impl Victim {
         for _ in 0..3 {
             write_files(&run, &self.stopped);
             self.resume(&run, Path::new("none"), &mut ignored);
-            self.evaluate(&run, &mut ignored);
+            self.evaluate(&run, "model.safetensors", &mut ignored);
+            self.evaluate(&run, "best.safetensors", &mut ignored);
         }
         assert_eq!(ignored.refused, 0, "an undamaged run goes on");
         let before = peak_memory();
@@ -175,10 +180,10 @@ impl Victim {
                 let mut files = self.stopped.clone();
                 files.insert(file.clone(), damaged);
                 write_files(&run, &files);
-                let read = ["config.toml", "model.safetensors"].contains(&name_of(file));
+                let read = ["config.toml", "model.safetensors", "best.safetensors"].contains(&name_of(file));
                 let result = catch_unwind(AssertUnwindSafe(|| {
                     if read {
-                        self.evaluate(&run, &mut tally);
+                        self.evaluate(&run, name_of(file), &mut tally);
                     }
                     self.resume(&run, file, &mut tally);
                 }));

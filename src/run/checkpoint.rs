@@ -19,7 +19,7 @@ use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
 
-const MAGIC: &[u8; 8] = b"AGONCKP6";
+pub(crate) const MAGIC: &[u8; 8] = b"AGONCKP6";
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use crate::RunError;
 
 /// Bytes before the content.
-pub(super) const HEADER: usize = 8 + 8 + 4;
+const HEADER: usize = 8 + 8 + 4;
 
 /// The bytes of a file, and their checksum.
-pub(super) fn framed(magic: &[u8; 8], content: &[u8]) -> (Vec<u8>, u32) {
+pub(crate) fn framed(magic: &[u8; 8], content: &[u8]) -> (Vec<u8>, u32) {
     let length = (content.len() as u64).to_le_bytes();
     let checksum = checksum(&length, content);
     let mut bytes = Vec::with_capacity(HEADER + content.len());
@@ -23,7 +23,7 @@ pub(super) fn framed(magic: &[u8; 8], content: &[u8]) -> (Vec<u8>, u32) {
 }
 
 /// The content of a file and its checksum, or what is wrong with it.
-pub(super) fn content<'a>(
+pub(crate) fn content<'a>(
     path: &Path,
     magic: &[u8; 8],
     bytes: &'a [u8],

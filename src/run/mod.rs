@@ -5,7 +5,7 @@ mod chunk_file;
 pub(crate) mod chunks;
 pub mod directory;
 mod failure;
-mod framed;
+pub(crate) mod framed;
 pub(crate) mod identity;
 pub(crate) mod recent;
 pub(crate) mod window;

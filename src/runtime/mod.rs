@@ -423,3 +423,6 @@ fn check_sizes(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod hostile_tests;
