@@ -14,6 +14,17 @@ use crate::presets::{self, Preset};
 use crate::runtime::{self, Setup};
 use crate::stats::median;
 
+/// Seconds of a measurement at most: a day.
+const MOST_SECONDS: f64 = 86_400.0;
+
+/// Refuses seconds that nothing can be measured for.
+fn check_seconds(seconds: f64) -> Result<(), RunError> {
+    if seconds > 0.0 && seconds <= MOST_SECONDS {
+        return Ok(());
+    }
+    Err(RunError::Config(format!("seconds must be above 0 and at most {MOST_SECONDS}, got {seconds}")))
+}
+
 /// Repetitions that a median is taken over.
 const REPETITIONS: usize = 7;
 /// Training speed and result of a preset over seeds.

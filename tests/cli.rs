@@ -214,7 +214,7 @@ fn evaluation_repeats_itself_and_reports_every_statistic() {
     assert_eq!(report["min_return"].as_f64().unwrap(), returns.iter().copied().fold(f64::INFINITY, f64::min));
     let (output, text) = run(directory.path(), &["eval", "results/one", "--episodes", "0"]);
     assert_eq!(
-        (output.status.code(), text.contains("episodes must be at least 1")),
+        (output.status.code(), text.contains("episodes must be from 1 to")),
         (Some(2), true),
         "{text}"
     );

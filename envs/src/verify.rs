@@ -6,7 +6,7 @@
 //! action is what a reset gave: the first one of a seed was seeded with it, later ones let the generator run on.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::{ActionBatch, ActionSpec, EnvError, MakeOptions, Registry, Simulator, StepBatch, minigrid};
@@ -79,7 +79,8 @@ pub fn verify_recording(
     let input: Box<dyn Read> =
         if name.ends_with(".gz") { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
 
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(input);
+    let input = ShortLines { input, length: 0 };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).quoting(false).from_reader(input);
     let header = reader.headers().map_err(|error| wrong(error.to_string()))?;
     let columns: Vec<&str> = header.iter().collect();
     let form = match columns.strip_prefix(&COLUMNS) {
@@ -101,6 +102,32 @@ pub fn verify_recording(
         replay.row(&record).map_err(|message| wrong(format!("line {}: {message}", line + 2)))?;
     }
     Ok(replay.report)
+}
+
+/// Bytes of a line at most: a few bytes of a compressed file can stand for any number of them.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Reads a text whose lines are not too long to be kept.
+struct ShortLines<R> {
+    input: R,
+    /// Bytes of the line that is being read.
+    length: usize,
+}
+
+impl<R: Read> Read for ShortLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        let read = &buffer[..count];
+        match read.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => self.length = count - end - 1,
+            None => self.length += count,
+        }
+        if self.length > LONGEST_LINE {
+            let message = format!("expected lines of at most {LONGEST_LINE} bytes, got a longer one");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(count)
+    }
 }
 
 struct Replay {

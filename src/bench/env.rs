@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, MakeOptions, Pcg64, Simulator, WrapperConfig, check};
 use serde::{Deserialize, Serialize};
 
-use super::REPETITIONS;
+use super::{REPETITIONS, check_seconds};
 use crate::RunError;
 use crate::runtime::Setup;
 use crate::stats::median;
@@ -41,6 +41,7 @@ pub fn simulation(
     threads: &[usize],
     seconds: f64,
 ) -> Result<Vec<SimulationRow>, RunError> {
+    check_seconds(seconds)?;
     let mut rows = Vec::new();
     for spec in specs(setup, ids)? {
         for &num_envs in batches {
@@ -213,6 +214,7 @@ const WRAPPER_CASES: [(&str, &str); 16] = [
 /// # Errors
 /// If an environment or wrapper fails.
 pub fn wrappers(setup: &Setup, num_envs: usize, seconds: f64) -> Result<Vec<WrapperRow>, RunError> {
+    check_seconds(seconds)?;
     let mut rows = Vec::new();
     for (id, text) in WRAPPER_CASES {
         let wrapper: WrapperConfig = toml::from_str(text)

@@ -41,14 +41,21 @@ pub struct NetworkRow {
 /// the second-level cache.
 ///
 /// # Errors
-/// If a network cannot be built, which is a bug.
+/// If no network's name contains one of the words, or a network cannot be built, which is a bug.
 pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>), RunError> {
+    super::check_seconds(seconds)?;
     let mut bench = Bench { filter, seconds, peak: peak(), rows: Vec::new() };
     bench.mlp()?;
     bench.minatar()?;
     bench.nature()?;
     bench.lstm()?;
     bench.transformer()?;
+    if bench.rows.is_empty() {
+        return Err(RunError::Config(format!(
+            "expected a part of a network's name, such as mlp, minatar, nature, lstm or transformer, got {}",
+            filter.join(", ")
+        )));
+    }
     Ok((bench.peak, bench.rows))
 }
 
