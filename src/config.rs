@@ -572,12 +572,11 @@ pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<Strin
     first
 }
 
+/// What is told of a key whose value differs in two tables, and of both values.
+type Differs<'a> = dyn FnMut(&str, Option<&toml::Value>, Option<&toml::Value>) + 'a;
+
 /// Every key, in alphabetical order, whose value differs in two tables, with both values.
-pub(crate) fn differences(
-    a: &toml::Table,
-    b: &toml::Table,
-    found: &mut dyn FnMut(&str, Option<&toml::Value>, Option<&toml::Value>),
-) {
+pub(crate) fn differences(a: &toml::Table, b: &toml::Table, found: &mut Differs<'_>) {
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     for key in keys {
         match (a.get(key), b.get(key)) {

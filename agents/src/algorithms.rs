@@ -212,7 +212,8 @@ impl AlgorithmSpec {
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        (self.policy)(settings, network.or(self.network.as_ref()), info, weights).map_err(AgentError::with_path)
+        (self.policy)(settings, network.or(self.network.as_ref()), info, weights)
+            .map_err(AgentError::with_path)
     }
 }
 

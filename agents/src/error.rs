@@ -104,7 +104,9 @@ impl AgentError {
             Self::Setting { field, expected, found } => {
                 Self::Setting { field: format!("agent.{field}"), expected, found }
             }
-            Self::Network(error @ NnError::Within { part: OPTIMIZER, .. }) => Self::Network(error.within("agent")),
+            Self::Network(error @ NnError::Within { part: OPTIMIZER, .. }) => {
+                Self::Network(error.within("agent"))
+            }
             Self::Network(error) => Self::Network(error.within("network")),
             other => other,
         }

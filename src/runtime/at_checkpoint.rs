@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::Parts;
+use super::{Parts, check_settings, check_sizes, not_of_run};
 use crate::RunError;
 use crate::acting::Acting;
-use crate::memory;
 use crate::run::chunks::ChunkFiles;
 use crate::run::{RunDirectory, checkpoint};
 use crate::setup::Setup;
@@ -26,9 +25,11 @@ pub(crate) fn acting_at(setup: &Setup, path: &Path, env_steps: u64) -> Result<Ac
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
     let state = checkpoint::load(&file)?;
-    let mut learner = Parts::new(setup, &config)?.learner;
-    memory::ensure_fits(learner.memory_bytes(), 1)?;
-    learner.restore_with(&state.learner, &ChunkFiles::new(run.checkpoints(), &state.chunks))?;
+    check_settings(&file, &state, &config)?;
+    let Parts { probe, statistics, mut learner, .. } = Parts::new(setup, &config)?;
+    check_sizes(&file, &state, &statistics, probe.env_metrics().len())?;
+    let chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
+    learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&file, error))?;
     Ok(Acting {
         policy: learner.policy()?,
         statistics: state.statistics,

@@ -451,7 +451,9 @@ fn dict(
     let (mut branches, mut start) = (Vec::new(), 0);
     for (name, observation) in observations {
         let config = parts.get(name).unwrap_or(&EncoderConfig::Auto);
-        let mut layers = config.build(builder, &format!("{prefix}.{name}"), observation, init).map_err(|error| error.within("parts"))?;
+        let mut layers = config
+            .build(builder, &format!("{prefix}.{name}"), observation, init)
+            .map_err(|error| error.within("parts"))?;
         if layers.is_empty() {
             layers.push(Activate::new(Activation::Identity, &[observation.len()]).into());
         }

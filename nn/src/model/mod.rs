@@ -133,11 +133,15 @@ impl Model {
             return Err(NnError::Config { field: "heads", expected: "at least one", got: "none".into() });
         }
         let encoder_name = format!("{prefix}encoder");
-        let mut encoder = config.encoder.build(builder, &encoder_name, observation, init).map_err(|error| error.within("encoder"))?;
+        let mut encoder = config
+            .encoder
+            .build(builder, &encoder_name, observation, init)
+            .map_err(|error| error.within("encoder"))?;
         let mut parts = vec![(encoder_name, encoder.iter().map(|layer| layer.describe()).collect())];
         let mut features = encoder.last().map_or(observation.len(), |layer| layer.outputs());
         let memory_name = format!("{prefix}memory");
-        let memory = Memory::new(builder, &memory_name, features, &config.memory).map_err(|error| error.within("memory"))?;
+        let memory = Memory::new(builder, &memory_name, features, &config.memory)
+            .map_err(|error| error.within("memory"))?;
         if let Some(memory) = &memory {
             features = memory.outputs();
             parts.push((memory_name, memory.describe()));
