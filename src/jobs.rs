@@ -194,6 +194,10 @@ impl Sink for Until<'_> {
         Ok(if reached { Signal::Stop } else { wish })
     }
 
+    fn warning(&mut self, message: &str) {
+        self.sink.warning(message);
+    }
+
     fn poll(&mut self) -> Signal {
         self.sink.poll()
     }

@@ -41,6 +41,7 @@ pub mod record;
 pub mod run;
 pub mod runtime;
 pub mod score;
+pub mod settings;
 pub mod setup;
 pub mod sinks;
 pub mod stats;

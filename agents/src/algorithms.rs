@@ -45,6 +45,7 @@ pub struct AlgorithmSpec {
     resolve: Arc<Resolve>,
     build: Arc<Build>,
     policy: Arc<MakePolicy>,
+    settings_type: Option<&'static str>,
 }
 
 impl std::fmt::Debug for AlgorithmSpec {
@@ -77,6 +78,7 @@ impl AlgorithmSpec {
                 Ok(Box::new(build(read(C::default, settings)?, info)?) as Box<dyn Learner>)
             }),
             policy: Arc::new(move |_, _, _, _| Err(AgentError::NoNetworks(own_name.clone()))),
+            settings_type: short_name::<C>(),
         }
     }
 
@@ -98,6 +100,7 @@ impl AlgorithmSpec {
             policy: Arc::new(move |settings, network, info, weights| {
                 A::policy_from(&read(defaults, settings)?, &or_default(network), info, weights)
             }),
+            settings_type: short_name::<A::Config>(),
         }
     }
 
@@ -145,6 +148,11 @@ impl AlgorithmSpec {
     /// The name, as given on the command line.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the type of its settings, by which their doc comments are found.
+    pub fn settings_type(&self) -> Option<&str> {
+        self.settings_type
     }
 
     /// One sentence for listings.
@@ -215,6 +223,11 @@ impl AlgorithmSpec {
         (self.policy)(settings, network.or(self.network.as_ref()), info, weights)
             .map_err(AgentError::with_path)
     }
+}
+
+/// The last part of a type's path.
+fn short_name<T>() -> Option<&'static str> {
+    std::any::type_name::<T>().rsplit("::").next()
 }
 
 /// Reads an algorithm's settings laid over the defaults.

@@ -64,3 +64,20 @@ pub use fragment::{Fragment, FragmentShape};
 pub use learner::{LearnReport, Learner, PolicyInfo, RunInfo, Spaces};
 pub use policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 pub use weights::Weights;
+
+/// The sources that define settings, whose doc comments are made into the page of all settings.
+pub const SETTINGS_SOURCES: &[&str] = &[
+    include_str!("coefficient.rs"),
+    include_str!("ppo.rs"),
+    include_str!("a2c.rs"),
+    include_str!("impala.rs"),
+    include_str!("pqn/config.rs"),
+    include_str!("dqn/config.rs"),
+    include_str!("bootstrapped_dqn/config.rs"),
+    include_str!("r2d2/config.rs"),
+    include_str!("sac/config.rs"),
+    include_str!("td3/config.rs"),
+    include_str!("rnd.rs"),
+    include_str!("value_distribution.rs"),
+    include_str!("replay/prioritized.rs"),
+];

@@ -50,3 +50,6 @@ pub use simulator::{Autoreset, EcsEnv, Simulator, SimulatorBuilder};
 pub use spaces::{Space, SpaceError, Value};
 pub use vector::{RowSet, VectorEnv, VectorInfo};
 pub use wrappers::WrapperConfig;
+
+/// The sources that define settings of wrappers, whose doc comments are made into a page of all settings.
+pub const SETTINGS_SOURCES: &[&str] = &[include_str!("wrappers/config.rs"), include_str!("frames.rs")];

@@ -100,3 +100,19 @@ pub use schedule::Schedule;
 pub use sequential::{Packed, Scratch, Sequential};
 pub use spectral_norm::SpectralNorm;
 pub use tape::{InputGradients, Tape};
+
+/// The sources that define settings, whose doc comments are made into a page of all settings.
+pub const SETTINGS_SOURCES: &[&str] = &[
+    include_str!("model/mod.rs"),
+    include_str!("model/encoder.rs"),
+    include_str!("model/head.rs"),
+    include_str!("conv/mod.rs"),
+    include_str!("linear.rs"),
+    include_str!("memory/mod.rs"),
+    include_str!("recurrent/mod.rs"),
+    include_str!("optim/optimizer.rs"),
+    include_str!("optim/adam.rs"),
+    include_str!("optim/adamw.rs"),
+    include_str!("optim/rmsprop.rs"),
+    include_str!("optim/sgd.rs"),
+];

@@ -45,6 +45,8 @@ pub(super) enum Command {
     Network(TrainArgs),
     /// List the presets and where their numbers come from.
     Presets(PresetsArgs),
+    /// Print every setting with its default and meaning.
+    Settings(SettingsArgs),
     /// Measure speed on this machine.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -136,6 +138,21 @@ pub(super) struct ResumeArgs {
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  agon settings\n  agon settings sac\n  agon settings network\n  agon settings --out docs/settings.md --check"
+)]
+pub(super) struct SettingsArgs {
+    /// A word in a section's title: an algorithm, `network`, `env`, …
+    pub(super) word: Option<String>,
+    /// Write a page in Markdown into this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "word")]
+    pub(super) out: Option<PathBuf>,
+    /// Write nothing; fail if the page is missing or differs.
+    #[arg(long, requires = "out")]
+    pub(super) check: bool,
 }
 
 #[derive(Debug, Args)]

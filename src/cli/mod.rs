@@ -16,6 +16,7 @@ mod presets;
 mod progress;
 mod record;
 mod runs;
+mod settings;
 mod suite;
 mod sweep;
 
@@ -84,6 +85,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Record(args) => record::record(setup, &args),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets(args) => presets::presets(&args),
+        Command::Settings(args) => settings::settings(setup, &args),
         Command::Bench(command) => bench::bench(setup, &command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -179,6 +179,10 @@ impl Sink for Interrupt {
     fn poll(&mut self) -> Signal {
         wish()
     }
+
+    fn warning(&mut self, message: &str) {
+        let _ = writeln!(io::stderr(), "{message}");
+    }
 }
 
 /// A run on the screen: as a bar, or as a line now and then.
@@ -232,6 +236,16 @@ impl Sink for Shown {
             }
         }
         Ok(wish())
+    }
+
+    fn warning(&mut self, message: &str) {
+        let say = || {
+            let _ = writeln!(io::stderr(), "{}: {message}", self.name);
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
     }
 
     fn poll(&mut self) -> Signal {

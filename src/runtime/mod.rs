@@ -8,6 +8,7 @@
 mod at_checkpoint;
 mod in_process;
 mod probe;
+mod runaway;
 mod session;
 mod shard;
 mod source;
@@ -362,6 +363,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         sinks,
         counters,
         window,
+        runaway: runaway::Runaway::default(),
         chunks,
         started: Instant::now(),
     };

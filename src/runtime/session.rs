@@ -6,6 +6,7 @@ use std::time::Instant;
 use agon_agents::{Fragment, FragmentShape, LearnReport, Learner, RunInfo};
 use agon_envs::wrappers::Moments;
 
+use super::runaway::Runaway;
 use super::source::FragmentSource;
 use crate::RunError;
 use crate::acting::Acting;
@@ -54,6 +55,8 @@ pub(super) struct Session<'a> {
     pub(super) counters: Counters,
     /// Metrics since the last row of them.
     pub(super) window: MetricsWindow,
+    /// What looks for losses that run away.
+    pub(super) runaway: Runaway,
     /// What checkpoints keep of a replay buffer.
     pub(super) chunks: ChunkFiles,
     pub(super) started: Instant,
@@ -177,6 +180,10 @@ impl Session<'_> {
         self.counters.iteration += 1;
         self.counters.env_steps = iteration.env_steps;
         self.window.add(&report.metrics);
+        let metric_names = self.learner.metric_names();
+        for warning in self.runaway.look(metric_names, &report.metrics, iteration.env_steps) {
+            self.sinks.warning(&warning);
+        }
         let every = self.config.log_every();
         let now = iteration.env_steps;
         if now / every != before / every || now >= self.config.total_timesteps {

@@ -113,6 +113,9 @@ pub trait Sink: Send {
         Ok(Signal::Continue)
     }
 
+    /// Something is wrong that ends nothing: to be said to a user.
+    fn warning(&mut self, _message: &str) {}
+
     /// Asked now and then within long work, such as an evaluation. [`Signal::Stop`] ends it at once: what it would have given is
     /// lost, and the run stops at its last checkpoint, from which it does it again.
     fn poll(&mut self) -> Signal {
@@ -203,6 +206,10 @@ impl<'a> Sinks<'a> {
             strongest = strongest.max(sink.iteration(progress)?);
         }
         Ok(strongest)
+    }
+
+    pub(crate) fn warning(&mut self, message: &str) {
+        self.0.iter_mut().for_each(|sink| sink.warning(message));
     }
 
     /// Whether long work is to end at once.

@@ -33,8 +33,8 @@ pub struct SacConfig {
     /// The temperature α, if it is not learned; at least 0.
     #[serde(with = "auto")]
     pub ent_coef: Option<f64>,
-    /// The entropy that a learned temperature keeps. By default minus the number of dimensions; of discrete actions, 0.89
-    /// of the largest one there is (CleanRL's).
+    /// The entropy that a learned temperature keeps. By default minus the number of dimensions; of discrete actions, half
+    /// of the largest one there is: CleanRL's 0.89 of it cannot be reached where one action is clearly better.
     #[serde(with = "auto")]
     pub target_entropy: Option<f64>,
     /// What takes the gradient steps.

@@ -13,7 +13,8 @@ use crate::learner::{Spaces, single_discrete};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::{AgentError, network};
 
-/// Share of the largest entropy that is kept by default, CleanRL's.
+/// Share of the largest entropy that is kept by default. CleanRL keeps 0.89, which a policy with one clearly better action cannot:
+/// the temperature then grows without bound.
 const TARGET_ENTROPY_SCALE: f64 = 0.5;
 
 #[derive(Clone)]
