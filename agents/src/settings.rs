@@ -14,11 +14,22 @@ const MOST: u64 = 1_000_000_000;
 /// Most updates, or passes, between two looks at whether a run is to stop.
 const MOST_UPDATES: u64 = 100_000;
 
+/// Most samples of a distribution: each is an output for every action.
+const MOST_SAMPLES: u64 = 10_000;
+
 /// Settings that must be at least 1.
 pub(crate) fn at_least_one(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
     fields.iter().try_for_each(|&(field, value)| {
         ensure(value > 0, field, "at least 1", value)?;
         ensure(value <= MOST, field, "at most 1000000000", value)
+    })
+}
+
+/// Numbers of samples, atoms or quantiles of a distribution.
+pub(crate) fn samples(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| {
+        ensure(value > 0, field, "at least 1", value)?;
+        ensure(value <= MOST_SAMPLES, field, "at most 10000", value)
     })
 }
 
@@ -89,6 +100,7 @@ impl Replaying {
     pub(crate) fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         let Self { buffer_size, gradient_steps, batch_size, train_frequency, .. } = *self;
         updates(&[("gradient_steps", gradient_steps as u64)])?;
+        ensure(buffer_size > 0, "buffer_size", "at least 1", buffer_size)?;
         at_least_one(&[("batch_size", batch_size as u64)])?;
         if batch_size > buffer_size {
             let expected = format!("at most buffer_size = {buffer_size}");

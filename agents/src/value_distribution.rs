@@ -5,7 +5,8 @@ use agon_nn::losses::distributional::Support;
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
-use crate::settings::at_least_one;
+use crate::error::DISTRIBUTION;
+use crate::settings::samples;
 
 /// What is learned of the returns of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,11 +98,12 @@ impl Distribution {
     pub fn validate(&self) -> Result<(), AgentError> {
         match self {
             Self::None => Ok(()),
-            Self::C51(c51) => Ok(c51.support().map(drop)?),
-            Self::Qr(QrConfig { quantiles }) => {
-                at_least_one(&[("distribution.quantiles", *quantiles as u64)])
+            Self::C51(c51) => {
+                samples(&[("distribution.atoms", c51.atoms as u64)])?;
+                Ok(c51.support().map(drop).map_err(|error| error.within(DISTRIBUTION))?)
             }
-            Self::Iqn(iqn) => at_least_one(&[
+            Self::Qr(QrConfig { quantiles }) => samples(&[("distribution.quantiles", *quantiles as u64)]),
+            Self::Iqn(iqn) => samples(&[
                 ("distribution.samples", iqn.samples as u64),
                 ("distribution.target_samples", iqn.target_samples as u64),
                 ("distribution.acting_samples", iqn.acting_samples as u64),

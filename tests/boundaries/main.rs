@@ -12,6 +12,7 @@ mod common;
 
 mod environments;
 mod failing_runs;
+mod numbers;
 mod observers;
 mod parts;
 mod policies;
