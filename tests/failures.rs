@@ -226,7 +226,7 @@ fn a_replay_buffer_that_does_not_fit_is_refused() {
 fn sizes_that_cannot_be_had_are_refused_before_there_is_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     for (algorithm, setting, parts) in [
-        ("ppo", "agent.num_steps=1e12", vec!["at least", "TiB", "of fragments (agent.num_steps, num_envs)"]),
+        ("ppo", "agent.num_steps=1e9", vec!["at least", "GiB", "of fragments (agent.num_steps, num_envs)"]),
         ("ppo", "num_envs=1e15", vec!["at least", "of environments (num_envs)"]),
         (
             "ppo",

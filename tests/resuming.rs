@@ -118,10 +118,10 @@ fn what_a_command_says_twice_or_wrongly_is_refused() {
         (vec!["--name", ".."], "expected the name of a directory, got `..`"),
         (vec!["--name", "a/b"], "expected the name of a directory, got `a/b`"),
         (vec!["--name", ""], "expected the name of a directory, got ``"),
-        (vec!["--set", "algorithm=dqn"], "--set algorithm=dqn: the algorithm and the environment are"),
+        (vec!["--set", "algorithm=dqn"], "--set algorithm=dqn: the arguments before the options say ppo"),
         (
             vec!["--set", "env.id=Acrobot-v1"],
-            "--set env.id=Acrobot-v1: the algorithm and the environment are",
+            "--set env.id=Acrobot-v1: the arguments before the options say CartPole-v1",
         ),
         (vec!["--seed", "18446744073709551615", "--seeds", "3"], "seed must be at most 9223372036854775807"),
         (vec!["--set", "num_envs=0"], "num_envs: must be at least 1, got 0"),

@@ -104,8 +104,8 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     }
     for assignment in &args.set {
         config::set(&mut table, assignment)?;
-        refuse_subject(assignment)?;
     }
+    refuse_other_subject(args)?;
     config::set_subject(&mut table, &args.algorithm, &args.env)?;
     let mut config = RunConfig::from_table(&setup.algorithms, table)?;
     config.runtime.histograms |= args.histograms;
@@ -124,15 +124,23 @@ fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     Ok(config)
 }
 
-/// Refuses a setting that says what the arguments say already.
-fn refuse_subject(assignment: &str) -> Result<(), RunError> {
-    let key = assignment.split_once('=').map_or(assignment, |(key, _)| key).trim();
-    match key {
-        "algorithm" | "env.id" => Err(RunError::Config(format!(
-            "--set {assignment}: the algorithm and the environment are the two arguments before the options"
-        ))),
-        _ => Ok(()),
+/// Refuses a `--set` of another algorithm or environment than the arguments name.
+fn refuse_other_subject(args: &TrainArgs) -> Result<(), RunError> {
+    for (key, argument) in [("algorithm", &args.algorithm), ("env.id", &args.env)] {
+        // Of several the last one counts.
+        let value = |assignment: &String| {
+            let (found, value) = assignment.split_once('=')?;
+            (found.trim() == key).then(|| value.trim().trim_matches(['\'', '"']).to_owned())
+        };
+        if let Some(value) = args.set.iter().rev().find_map(value)
+            && value != *argument
+        {
+            return Err(RunError::Config(format!(
+                "--set {key}={value}: the arguments before the options say {argument}"
+            )));
+        }
     }
+    Ok(())
 }
 
 /// The first directory of a name, or of the name and a number, that does not exist; with `replace`, that of the name.

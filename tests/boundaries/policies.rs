@@ -1,8 +1,10 @@
 //! A policy from a weight file, or from a run directory, does what `agon eval` does, bit for bit.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use agon::agents::Weights;
 use agon::envs::{ActionBatch, MakeOptions, ObsRow, StepBatch};
 use agon::evaluate::{EvalOptions, evaluate};
 use agon::policy::{self, Observed, TrainedPolicy};
@@ -180,8 +182,8 @@ fn files_that_are_no_policies_are_refused_by_name() {
         changed[start..start + to.len()].copy_from_slice(to.as_bytes());
         changed
     };
-    let message = refusal(&text(r#"\"format\":1"#, r#"\"format\":7"#));
-    assert!(message.contains("expected format 1, found 7"), "{message}");
+    let message = refusal(&text(r#"\"format\":2"#, r#"\"format\":7"#));
+    assert!(message.contains("expected format 2, found 7"), "{message}");
     let message = refusal(&text(r#"{"agon""#, r#"{"nona""#));
     assert!(message.contains("agon"), "{message}");
     let message = policy::load(Path::new("nowhere")).err().unwrap().to_string();
@@ -192,6 +194,25 @@ fn files_that_are_no_policies_are_refused_by_name() {
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     let message = policy::load(&run).err().unwrap().to_string();
     assert!(message.contains("has not reached its first checkpoint"), "{message}");
+}
+
+/// A weight file with the checksum that its content has: as one who means harm would make it.
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    let weights = Weights::from_safetensors(bytes).unwrap();
+    let mut metadata: BTreeMap<String, String> = Weights::metadata(bytes).unwrap().into_iter().collect();
+    let text = metadata.get_mut("agon").unwrap();
+    text.truncate(text.rfind(':').unwrap() + 1);
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(text.as_bytes());
+    let mut tensors: Vec<_> = weights.iter().collect();
+    tensors.sort_unstable_by_key(|(name, ..)| *name);
+    for (name, shape, values) in tensors {
+        hasher.update(name.as_bytes());
+        shape.iter().for_each(|&length| hasher.update(&(length as u64).to_le_bytes()));
+        values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+    }
+    text.push_str(&format!("{}}}", hasher.finalize()));
+    weights.to_safetensors(&metadata).unwrap()
 }
 
 #[test]
@@ -219,7 +240,7 @@ fn damaged_numbers_are_found_and_named() {
     let text = String::from_utf8(whole[8..8 + header].to_vec()).unwrap();
     let edited = |edit: &dyn Fn(&str) -> String| {
         let text = edit(&text);
-        [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &whole[8 + header..]].concat()
+        sealed(&[&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &whole[8 + header..]].concat())
     };
     let start = text.find(r#"\"statistics\":["#).unwrap() + r#"\"statistics\":["#.len();
     let end = start + text[start..].find("}]").unwrap() + 1;
