@@ -246,6 +246,25 @@ fn complete<C: Serialize + DeserializeOwned>(
     toml::Table::try_from(read(defaults, settings)?).map_err(|error| AgentError::Config(error.to_string()))
 }
 
+/// The path of what is wrong, where it is known to be inside a table that has a `kind`: the one setting without which the
+/// table can be read.
+fn within_kind<C: DeserializeOwned>(path: String, table: &toml::Table) -> String {
+    fn at<'a>(table: &'a mut toml::Table, path: &str) -> Option<&'a mut toml::Table> {
+        path.split('.').try_fold(table, |table, key| table.get_mut(key)?.as_table_mut())
+    }
+    let mut without = table.clone();
+    let keys: Vec<String> =
+        at(&mut without, &path).map_or(Vec::new(), |inner| inner.keys().cloned().collect());
+    for key in keys.into_iter().filter(|key| key != "kind") {
+        let mut without = table.clone();
+        at(&mut without, &path).and_then(|inner| inner.remove(&key));
+        if C::deserialize(without).is_ok() {
+            return format!("{path}.{key}");
+        }
+    }
+    path
+}
+
 /// Reads settings laid over other ones, so that a nested table may name some of its keys only. Errors begin with what
 /// the settings are of.
 fn read_over<C: Serialize + DeserializeOwned>(
@@ -255,8 +274,8 @@ fn read_over<C: Serialize + DeserializeOwned>(
 ) -> Result<C, AgentError> {
     let mut table = toml::Table::try_from(defaults).map_err(|error| AgentError::Config(error.to_string()))?;
     merge(&mut table, settings.clone());
-    serde_path_to_error::deserialize(table).map_err(|error| {
-        let path = error.path().to_string();
+    serde_path_to_error::deserialize(table.clone()).map_err(|error| {
+        let path = within_kind::<C>(error.path().to_string(), &table);
         let message = error.inner().to_string();
         // What follows the first line repeats the path, and "tagged enum" is the code's own word.
         let message = message.lines().next().unwrap_or_default();

@@ -104,7 +104,7 @@ impl AgentError {
             Self::Setting { field, expected, found } => {
                 Self::Setting { field: format!("agent.{field}"), expected, found }
             }
-            Self::Network(error @ NnError::Within { part: OPTIMIZER, .. }) => {
+            Self::Network(error @ NnError::Within { part: OPTIMIZER | DISTRIBUTION, .. }) => {
                 Self::Network(error.within("agent"))
             }
             Self::Network(error) => Self::Network(error.within("network")),
@@ -113,6 +113,8 @@ impl AgentError {
     }
 }
 
+/// The table of the settings of a distribution of returns.
+pub(crate) const DISTRIBUTION: &str = "distribution";
 /// The table of the optimizer's settings.
 pub(crate) const OPTIMIZER: &str = "optimizer";
 

@@ -83,14 +83,19 @@ fn attempt(attempt: &Attempt) -> Result<(), String> {
         .and_then(|config| runtime::train(&Setup::default(), config, &run, &mut |_| false));
     let Err(error) = trained else { return Ok(()) };
     // A loss that diverges is a run's own failure, with a directory of its own.
-    if error.to_string().contains("at update") || error.to_string().contains("must be finite") && run.exists() {
+    if error.to_string().contains("at update") || error.to_string().contains("must be finite") && run.exists()
+    {
         return Ok(());
     }
     if run.exists() {
         return Err(format!("{what}: a directory is left by `{error}`"));
     }
     let names_it = error.to_string().contains(path.as_str());
-    if names_it || matches!(error, RunError::Memory { .. }) { Ok(()) } else { Err(format!("{what}: `{error}`")) }
+    if names_it || matches!(error, RunError::Memory { .. }) {
+        Ok(())
+    } else {
+        Err(format!("{what}: `{error}`"))
+    }
 }
 
 fn try_every(step: usize) {

@@ -117,6 +117,11 @@ impl R2d2Config {
             ("target_update_period", self.target_update_period),
         ])?;
         updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        // More than a buffer holds is its own fault, not the buffer's.
+        if self.burn_in > self.buffer_size {
+            let expected = format!("at most buffer_size = {}", self.buffer_size);
+            return Err(AgentError::setting("burn_in", expected, self.burn_in));
+        }
         let length = self.sequence_length();
         if !length.is_multiple_of(self.num_steps) {
             let expected = format!("a multiple of num_steps = {}", self.num_steps);

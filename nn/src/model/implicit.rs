@@ -72,7 +72,10 @@ impl ImplicitQuantiles {
         if config.cosines == 0 {
             return Err(NnError::Config { field: "cosines", expected: "at least 1", got: "0".into() });
         }
-        let encoder = config.encoder.build(builder, "encoder", observation, init)?;
+        let encoder = config
+            .encoder
+            .build(builder, "encoder", observation, init)
+            .map_err(|error| error.within("encoder"))?;
         let features = encoder.last().map_or(observation.len(), |layer| layer.outputs());
         let linear = Linear::new(builder, "embedding.0", config.cosines, features, Activation::Relu, init);
         let embedding = Sequential::new(vec![linear.into()])?;
