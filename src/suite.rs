@@ -36,6 +36,8 @@ use crate::{RunError, bench};
 pub struct Suite {
     /// What the file says.
     pub file: SuiteFile,
+    /// The path of the file, as it was given.
+    name: String,
     directory: PathBuf,
 }
 
@@ -58,7 +60,8 @@ impl Suite {
     pub fn load(setup: &Setup, path: &Path) -> Result<Self, RunError> {
         let file = SuiteFile::load(setup, path)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Ok(Self { file, directory: parent.unwrap_or(Path::new(".")).to_owned() })
+        let name = path.display().to_string();
+        Ok(Self { file, name, directory: parent.unwrap_or(Path::new(".")).to_owned() })
     }
 
     /// Where an entry's evidence is.
@@ -185,7 +188,7 @@ impl Suite {
     pub fn report(&self, setup: &Setup) -> Result<(), RunError> {
         let standings = self.standings(setup)?;
         report::draw(self, &standings)?;
-        report::write_table(&self.document(), &standings)
+        report::write_table(self, &standings)
     }
 }
 

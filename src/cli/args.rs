@@ -45,6 +45,8 @@ pub(super) enum Command {
     Network(TrainArgs),
     /// List the presets and where their numbers come from.
     Presets(PresetsArgs),
+    /// Make a crate of one's own with an environment, a reward wrapper and this whole command line.
+    New(NewArgs),
     /// Print every setting with its default and meaning.
     Settings(SettingsArgs),
     /// Measure speed on this machine.
@@ -138,6 +140,17 @@ pub(super) struct ResumeArgs {
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  agon new my-env\n  agon new my-env --agon ~/src/agon")]
+pub(super) struct NewArgs {
+    /// The crate's directory, whose name it has.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) path: PathBuf,
+    /// Where Agon's sources are, as seen from the crate.
+    #[arg(long, value_name = "DIR", default_value = "../agon", value_hint = ValueHint::DirPath)]
+    pub(super) agon: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -335,14 +348,20 @@ pub(super) enum XAxisArg {
 pub(super) enum EnvsCommand {
     /// List the environments.
     List {
+        /// Those whose id, summary or spaces have this in them, whatever the case.
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Describe an environment.
+    /// Describe an environment: spaces, meanings of actions and numbers, arguments.
     Info {
         /// The environment's id.
         id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Check that environments keep the contract.
     Check {

@@ -98,7 +98,7 @@ fn page(spec: &EnvSpec) -> Result<String, RunError> {
 }
 
 /// A line whose links into the code (`[text](super::module)`, ``[`text`]``) are plain text.
-fn without_code_links(line: &str) -> String {
+pub(super) fn without_code_links(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some(open) = rest.find('[') {

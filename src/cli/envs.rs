@@ -1,10 +1,13 @@
 //! `envs list`, `info`, `check` and `verify`.
 
+use std::collections::BTreeMap;
+
 use agon_envs::verify::verify_recording;
 use agon_envs::{EnvSpec, MakeOptions, check_env};
 use serde::Serialize;
 
 use super::args::VerifyArgs;
+use super::docs::without_code_links;
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::runtime::Setup;
@@ -18,7 +21,22 @@ struct Info {
     action_space: String,
     max_episode_steps: Option<u32>,
     reward_threshold: Option<f64>,
+    num_agents: usize,
+    action_masks: bool,
+    metrics: Vec<String>,
 }
+
+/// An environment with what its page says of it.
+#[derive(Serialize)]
+struct Described {
+    #[serde(flatten)]
+    info: Info,
+    /// Sections of its page in Markdown, by their titles, such as the meanings of its actions.
+    page: BTreeMap<String, String>,
+}
+
+/// Sections that say what the numbers mean.
+const MEANINGS: [&str; 4] = ["Action space", "Observation space", "Rewards", "Arguments"];
 
 impl Info {
     fn of(spec: &EnvSpec) -> Result<Self, RunError> {
@@ -30,16 +48,34 @@ impl Info {
             action_space: simulator.action_space().to_string(),
             max_episode_steps: spec.time_limit(),
             reward_threshold: spec.threshold(),
+            num_agents: simulator.num_agents(),
+            action_masks: simulator.mask_len() > 0,
+            metrics: simulator.info().metrics.clone(),
         })
     }
+
+    fn has(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        let shown = [&self.id, &self.summary, &self.observation_space, &self.action_space];
+        shown.iter().any(|shown| shown.to_lowercase().contains(&text))
+    }
+}
+
+/// The sections of an environment's page, by their titles.
+fn sections(spec: &EnvSpec) -> BTreeMap<String, String> {
+    let page = spec.page_text();
+    let parts = page.split("\n# ").skip(1).filter_map(|part| part.split_once('\n'));
+    let readable = |text: &str| text.trim().lines().map(without_code_links).collect::<Vec<_>>().join("\n");
+    parts.map(|(title, text)| (title.trim().to_owned(), readable(text))).collect()
 }
 
 fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
-pub(super) fn list(setup: &Setup, json: bool) -> Result<Ending, RunError> {
-    let infos: Vec<Info> = setup.registry.iter().map(Info::of).collect::<Result<_, _>>()?;
+pub(super) fn list(setup: &Setup, filter: Option<&str>, json: bool) -> Result<Ending, RunError> {
+    let mut infos: Vec<Info> = setup.registry.iter().map(Info::of).collect::<Result<_, _>>()?;
+    infos.retain(|info| filter.is_none_or(|text| info.has(text)));
     if json {
         return say_json(&infos);
     }
@@ -52,8 +88,12 @@ pub(super) fn list(setup: &Setup, json: bool) -> Result<Ending, RunError> {
     say(table(&["id", "time limit", "solved at", "summary"], &rows))
 }
 
-pub(super) fn info(setup: &Setup, id: &str) -> Result<Ending, RunError> {
-    let info = Info::of(setup.registry.get(id)?)?;
+pub(super) fn info(setup: &Setup, id: &str, json: bool) -> Result<Ending, RunError> {
+    let spec = setup.registry.get(id)?;
+    let (info, page) = (Info::of(spec)?, sections(spec));
+    if json {
+        return say_json(&Described { info, page });
+    }
     say(format_args!(
         "{}\n{}\n\nobservation space  {}\naction space       {}\ntime limit         {} steps\nsolved at          {}",
         info.id,
@@ -62,7 +102,12 @@ pub(super) fn info(setup: &Setup, id: &str) -> Result<Ending, RunError> {
         info.action_space,
         or_none(info.max_episode_steps),
         or_none(info.reward_threshold),
-    ))
+    ))?;
+    let mut ending = Ending::Success;
+    for (title, text) in MEANINGS.iter().filter_map(|title| page.get_key_value(*title)) {
+        ending = say(format_args!("\n{title}\n{text}"))?;
+    }
+    Ok(ending)
 }
 
 pub(super) fn check(setup: &Setup, ids: &[String]) -> Result<Ending, RunError> {

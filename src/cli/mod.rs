@@ -10,6 +10,7 @@ mod compare;
 mod docs;
 mod envs;
 mod eval;
+mod new;
 mod play;
 mod plot;
 mod presets;
@@ -76,8 +77,8 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),
         Command::Compare(args) => compare::compare(setup, &args),
-        Command::Envs(EnvsCommand::List { json }) => envs::list(setup, json),
-        Command::Envs(EnvsCommand::Info { id }) => envs::info(setup, &id),
+        Command::Envs(EnvsCommand::List { filter, json }) => envs::list(setup, filter.as_deref(), json),
+        Command::Envs(EnvsCommand::Info { id, json }) => envs::info(setup, &id, json),
         Command::Envs(EnvsCommand::Check { ids }) => envs::check(setup, &ids),
         Command::Envs(EnvsCommand::Verify(args)) => envs::verify(setup, &args),
         Command::Envs(EnvsCommand::Play(args)) => play::play(setup, &args),
@@ -85,6 +86,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Record(args) => record::record(setup, &args),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets(args) => presets::presets(&args),
+        Command::New(args) => new::new(&args),
         Command::Settings(args) => settings::settings(setup, &args),
         Command::Bench(command) => bench::bench(setup, &command),
         Command::Completions { shell } => {

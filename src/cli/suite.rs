@@ -7,6 +7,7 @@ use crate::RunError;
 use crate::config::available_threads;
 use crate::jobs::Job;
 use crate::runtime::Setup;
+use crate::stats;
 use crate::suite::{Standing, Suite};
 
 pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError> {
@@ -40,8 +41,14 @@ fn line(standing: &Standing<'_>) -> String {
         None => "not run".to_owned(),
         Some(_) if !standing.is_current => "recorded with other settings than the file's".to_owned(),
         Some(reference) => {
-            let reached = entry.wanted.is_reached(&reference.scores());
-            format!("{}: {}", entry.wanted.label(), if reached { "reached" } else { "MISSED" })
+            let scores = reference.scores();
+            match entry.wanted {
+                None => format!("mean {:.2} over {} seeds", stats::mean(&scores), scores.len()),
+                Some(wanted) => {
+                    let reached = wanted.is_reached(&scores);
+                    format!("{}: {}", wanted.label(), if reached { "reached" } else { "MISSED" })
+                }
+            }
         }
     };
     format!("{}: {text}", entry.name)

@@ -41,12 +41,12 @@ pub struct Entry {
     pub seeds: u64,
     /// How a run is scored.
     pub measure: Measured,
-    /// The published figure, as text.
-    pub published: String,
+    /// The published figure, as text, if there is one.
+    pub published: Option<String>,
     /// Where it is published.
-    pub source: String,
-    /// What is wanted of the scores.
-    pub wanted: Wanted,
+    pub source: Option<String>,
+    /// What is wanted of the scores, if anything is.
+    pub wanted: Option<Wanted>,
     /// Steps a second that are wanted.
     pub wanted_steps_per_second: Option<f64>,
     /// Whether seeds share the cores with other runs or each has all of them to itself, for the sake of its speed.
@@ -220,7 +220,7 @@ impl Entry {
             let (settings, seeds) = (self.each_seed.len(), self.seeds);
             return wrong(format!("each_seed must be at most seeds = {seeds} settings, got {settings}"));
         }
-        if let Wanted::Seeds { count, .. } = self.wanted
+        if let Some(Wanted::Seeds { count, .. }) = self.wanted
             && count as u64 > self.seeds
         {
             return wrong(format!("wanted.seeds.count must be at most seeds = {}, got {count}", self.seeds));

@@ -23,7 +23,7 @@ pub(super) fn draw(suite: &Suite, standings: &[Standing<'_>]) -> Result<(), RunE
         let Some(reference) = &standing.reference else { continue };
         let entry = standing.entry;
         let options = PlotOptions {
-            threshold: Some((entry.wanted.score(), format!("wanted: {}", entry.wanted.score()))),
+            threshold: entry.wanted.map(|wanted| (wanted.score(), format!("wanted: {}", wanted.score()))),
             ..options(&reference.config.env.id, entry.has_lengths())
         };
         save(&[curve_of(entry, reference)], &options, &suite.reference_path(entry).join("curve.svg"))?;
@@ -77,9 +77,14 @@ fn save(curves: &[Curve], options: &PlotOptions, path: &Path) -> Result<(), RunE
     }
 }
 
-/// Writes the table into a document, between its markers.
-pub(super) fn write_table(document: &Path, standings: &[Standing<'_>]) -> Result<(), RunError> {
-    let text = std::fs::read_to_string(document).at("cannot read", document)?;
+/// Writes the table into a document, between its markers. One that does not exist begins with a title.
+pub(super) fn write_table(suite: &Suite, standings: &[Standing<'_>]) -> Result<(), RunError> {
+    let document = &suite.document();
+    let text = if document.exists() {
+        std::fs::read_to_string(document).at("cannot read", document)?
+    } else {
+        format!("# Results\n\n{BEGIN}\n{END}\n")
+    };
     let places = text.find(BEGIN).and_then(|begin| {
         let after = begin + BEGIN.len();
         Some((after, after + text[after..].find(END)?))
@@ -90,12 +95,12 @@ pub(super) fn write_table(document: &Path, standings: &[Standing<'_>]) -> Result
             document.display()
         )));
     };
-    let written = format!("{}\n\n{}\n{}", &text[..begin], markdown(standings), &text[end..]);
+    let written = format!("{}\n\n{}\n{}", &text[..begin], markdown(&suite.name, standings), &text[end..]);
     if written == text { Ok(()) } else { write_atomically(document, written.as_bytes()) }
 }
 
 /// The table and what has to be known of it.
-fn markdown(standings: &[Standing<'_>]) -> String {
+fn markdown(name: &str, standings: &[Standing<'_>]) -> String {
     let header = [
         "environment",
         "algorithm",
@@ -117,7 +122,7 @@ fn markdown(standings: &[Standing<'_>]) -> String {
     let machines: Vec<&str> = machines.into_iter().collect();
     format!(
         "Measured on {}. Every row has a directory in `reference/` with the configuration, the scores of all seeds and \
-         the curve; `agon suite results/suite.toml` trains what is missing. The interval is Student's, over seeds; seeds of experiments \
+         the curve; `agon suite {name}` trains what is missing. The interval is Student's, over seeds; seeds of experiments \
          have other sizes. Time \
          and steps a second are medians of whole runs, logs and checkpoints included; where seeds ran side by side, a \
          run had one core of the machine.\n\n{}\n",
@@ -167,8 +172,14 @@ fn row(standing: &Standing<'_>, reference: &Reference) -> Vec<String> {
         mean,
         number(scores.iter().copied().fold(f64::INFINITY, f64::min)),
         reference.seeds.first().map_or(String::new(), |row| row.measure.clone()),
-        format!("{}: {}", entry.wanted.label(), verdict(entry.wanted.is_reached(&scores))),
-        format!("{} ({})", entry.published, entry.source),
+        entry.wanted.map_or("–".to_owned(), |wanted| {
+            format!("{}: {}", wanted.label(), verdict(wanted.is_reached(&scores)))
+        }),
+        match (&entry.published, &entry.source) {
+            (None, _) => "–".to_owned(),
+            (Some(published), None) => published.clone(),
+            (Some(published), Some(source)) => format!("{published} ({source})"),
+        },
         duration(median(|row| row.wall_s)),
         format!("{speed}{alone}"),
     ]

@@ -4,6 +4,7 @@ use agon_nn::{AdamConfig, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::coefficient::{Coefficient, none};
+use crate::error::ensure;
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
 use crate::settings::{above_zero, addressable, at_least_one, learning, shares, updates};
@@ -117,6 +118,7 @@ impl R2d2Config {
             ("target_update_period", self.target_update_period),
         ])?;
         updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;
         // More than a buffer holds is its own fault, not the buffer's.
         if self.burn_in > self.buffer_size {
             let expected = format!("at most buffer_size = {}", self.buffer_size);

@@ -24,7 +24,7 @@
 //! | argument | default | meaning |
 //! |---|---|---|
 //! | `sab` | true | the rules of Sutton and Barto: a natural wins unless the dealer has one too |
-//! | `natural` | false | pay 1.5 for a natural; `sab` overrides it |
+//! | `natural` | false | pay 1.5 for a natural; without `sab` only, which would overrule it (Gymnasium says nothing of it) |
 //!
 //! # Version history
 //! v1: as in Gymnasium.
@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use crate::simulator::{
     Actions, EcsEnv, EnvRng, IN_TABLES, Observations, Outcomes, Row, Scope, SimulatorBuilder,
 };
-use crate::{Canvas, Frame, Pcg64, Space};
+use crate::{Canvas, EnvError, Frame, Pcg64, Space};
 
 const TEN: u8 = 10;
 
@@ -55,6 +55,17 @@ pub struct Blackjack {
     pub sab: bool,
     /// Pay 1.5 for a natural.
     pub natural: bool,
+}
+
+impl Blackjack {
+    /// Refuses what would have no effect.
+    pub(super) fn validated(self) -> Result<Self, EnvError> {
+        if self.sab && self.natural {
+            let expected = "false while sab is true, whose rules overrule it";
+            return Err(EnvError::Setting { field: "natural", expected, found: "true".to_owned() });
+        }
+        Ok(self)
+    }
 }
 
 impl Default for Blackjack {

@@ -44,7 +44,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .keys(Keys { moves: [3, 1, 2, 0], buttons: [4, 5], idle: 0, real_time: false }),
     )?;
     registry.register(
-        EnvSpec::ecs("Blackjack-v1", |args: Blackjack| Ok(args))
+        EnvSpec::ecs("Blackjack-v1", Blackjack::validated)
             .summary("Come closer to 21 than the dealer.")
             .page(include_str!("blackjack.rs")),
     )
