@@ -162,7 +162,7 @@ impl Learner for A2c {
         let learning_rate = self.core.learning_rate(began);
         let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
-        let (sums, learned) = self.core.passes(&once, &loss, learning_rate)?;
+        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, &mut || false)?;
         let mean = |sum: f64| sum / learned as f64;
         Ok(LearnReport {
             updates: self.core.updates,

@@ -46,6 +46,9 @@ pub enum AgentError {
         /// What the environment has.
         found: String,
     },
+    /// An update was given up because the one who asked for it no longer wants it.
+    #[error("the update was given up")]
+    GivenUp,
     /// A loss or gradient became NaN or infinite.
     #[error(
         "{what} became {value} at update {update}: lower the learning rate, or look at the rewards and observations"

@@ -27,7 +27,7 @@ use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::ppo::PpoLoss;
 use crate::settings::{above_zero, updates};
@@ -212,6 +212,15 @@ impl Learner for Impala {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         let ImpalaConfig { gamma, rho_bar, c_bar, vf_coef, .. } = self.config;
         let (gamma, vf_coef) = (gamma as f32, vf_coef as f32);
         let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, self.clip_coef.is_none());
@@ -224,9 +233,12 @@ impl Learner for Impala {
             Some(clip_coef) => {
                 let clip_coef = clip_coef.at(began) as f32;
                 let loss = PpoLoss { clip_coef, clip_vloss: false, ent_coef, vf_coef };
-                self.core.passes(&passes, &loss, learning_rate)?
+                self.core.passes(&passes, &loss, learning_rate, gives_up)?
             }
-            None => self.core.passes(&passes, &ActorCriticLoss { ent_coef, vf_coef }, learning_rate)?,
+            None => {
+                let loss = ActorCriticLoss { ent_coef, vf_coef };
+                self.core.passes(&passes, &loss, learning_rate, gives_up)?
+            }
         };
         let mean = |sum: f64| sum / learned as f64;
         Ok(LearnReport {

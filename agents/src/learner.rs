@@ -76,6 +76,17 @@ pub struct LearnReport {
     pub metrics: Vec<f64>,
 }
 
+/// Whether a round of updates is to be given up; see [`Learner::learn_unless`].
+pub type GivesUp<'a> = dyn FnMut() -> bool + 'a;
+
+/// Goes on with a round of updates, unless it is to be given up.
+///
+/// # Errors
+/// [`AgentError::GivenUp`].
+pub(crate) fn go_on(gives_up: &mut GivesUp<'_>) -> Result<(), AgentError> {
+    if gives_up() { Err(AgentError::GivenUp) } else { Ok(()) }
+}
+
 /// Trains a policy from streamed experience.
 ///
 /// # Design discussion
@@ -106,6 +117,20 @@ pub trait Learner: Send {
     /// # Errors
     /// If a loss or gradient is not finite. The learner's state is then undefined.
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError>;
+
+    /// As [`Self::learn`], asking between updates whether to give up: a round of updates can take long, and nobody may be
+    /// waiting for its end any more. A learner that never asks cannot be stopped within a round.
+    ///
+    /// # Errors
+    /// As [`Self::learn`], and [`AgentError::GivenUp`], after which the learner's state is undefined too.
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        _gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
+        self.learn(fragments, env_steps)
+    }
 
     /// Bytes of memory that the learner's replay takes when it is full; zero without.
     fn memory_bytes(&self) -> u64 {

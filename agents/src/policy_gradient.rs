@@ -12,7 +12,7 @@ use crate::actor_critic::ActorCritic;
 use crate::coefficient::Coefficient;
 use crate::distribution::Evaluated;
 use crate::estimator::{Estimator, ShardWork, Targets};
-use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::part::{self, Part, SavedPart};
@@ -285,6 +285,7 @@ impl PolicyGradient {
         passes: &Passes,
         loss: &impl PolicyLoss,
         learning_rate: f64,
+        gives_up: &mut GivesUp<'_>,
     ) -> Result<(LossSums, usize), AgentError> {
         awake(self.slices.len() - 1, || {
             let (mut sums, mut learned) = (LossSums::default(), 0);
@@ -293,6 +294,7 @@ impl PolicyGradient {
                 self.rng.shuffle(&mut order);
                 let mut approx_kl = 0.0;
                 for index in 0..passes.num_minibatches {
+                    learner::go_on(gives_up)?;
                     let units = &order[slice_range(order.len(), passes.num_minibatches, index)];
                     let (update, transitions) = self.update(units, loss, passes.norm_adv, learning_rate)?;
                     if transitions > 0 {

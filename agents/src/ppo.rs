@@ -23,7 +23,7 @@ use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
@@ -214,6 +214,15 @@ impl Learner for Ppo {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         let PpoConfig { gamma, gae_lambda, clip_vloss, vf_coef, .. } = self.config;
         let targets = Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 };
         let (bonus, rnd_loss) = match &mut self.rnd {
@@ -233,7 +242,7 @@ impl Learner for Ppo {
             vf_coef: vf_coef as f32,
         };
         let passes = self.config.passes();
-        let (sums, learned) = self.core.passes(&passes, &loss, learning_rate)?;
+        let (sums, learned) = self.core.passes(&passes, &loss, learning_rate, gives_up)?;
         let mean = |sum: f64| sum / learned as f64;
         Ok(LearnReport {
             updates: self.core.updates,

@@ -31,7 +31,7 @@ pub use config::PqnConfig;
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::exploration::{best, mask_of};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
+use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{self, Part, SavedPart};
 use crate::policy::Policy;
 use crate::q_network::{PackedQ, QNetwork, QShape};
@@ -213,12 +213,14 @@ impl Pqn {
         &mut self,
         slices: &mut [Slice<Vec<f32>, TdSums>],
         learning_rate: f64,
+        gives_up: &mut GivesUp<'_>,
     ) -> Result<TdSums, AgentError> {
         let mut order = std::mem::take(&mut self.rollout.rows);
         let mut total = TdSums::default();
         for _ in 0..self.config.update_epochs {
             self.rng.shuffle(&mut order);
             for index in 0..self.config.num_minibatches {
+                learner::go_on(gives_up)?;
                 let rows = &order[slice_range(order.len(), self.config.num_minibatches, index)];
                 if rows.is_empty() {
                     continue;
@@ -302,6 +304,15 @@ impl Learner for Pqn {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let learning_rate = self.learning_rate.at(env_steps - steps as u64);
         let packed = self.network.pack(&self.online.params)?;
@@ -312,7 +323,7 @@ impl Learner for Pqn {
         estimated?;
         self.fill_rollout(fragments);
         let mut slices = std::mem::take(&mut self.slices);
-        let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate));
+        let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate, gives_up));
         self.slices = slices;
         let [loss, q_values] = TdSums::means(Some(&outcome?));
         let metrics = vec![learning_rate, self.epsilon.at(env_steps), loss, q_values];

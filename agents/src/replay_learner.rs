@@ -13,7 +13,7 @@ use crate::algorithm::Algorithm;
 use crate::chunks::{ChunkStore, MemoryStore};
 use crate::codec::{decode, encode};
 use crate::experience::{Experience, SavedExperience, Unit};
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, Sampling};
 use crate::settings::Replaying;
@@ -165,10 +165,11 @@ pub(crate) struct Saved {
 
 impl<A: ReplayAlgorithm> ReplayLearner<A> {
     /// A round of updates; gives their sums.
-    fn round(&mut self, env_steps: u64) -> Result<Option<A::Sums>, AgentError> {
+    fn round(&mut self, env_steps: u64, gives_up: &mut GivesUp<'_>) -> Result<Option<A::Sums>, AgentError> {
         let Self { algorithm, experience, plan, slices } = self;
         let mut total: Option<A::Sums> = None;
         for _ in 0..plan.gradient_steps {
+            learner::go_on(gives_up)?;
             experience.draw(plan.batch_size, env_steps);
             let sums = algorithm.update(experience, slices, env_steps)?;
             experience.updates += 1;
@@ -221,11 +222,21 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
     }
 
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         self.experience.remember(fragments);
         let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         self.algorithm.before_round(env_steps - steps as u64, env_steps)?;
         let learns = env_steps > self.plan.learning_starts && self.experience.held() > 0;
-        let sums = if learns { awake(self.slices.len() - 1, || self.round(env_steps))? } else { None };
+        let sums =
+            if learns { awake(self.slices.len() - 1, || self.round(env_steps, gives_up))? } else { None };
         let metrics = self.algorithm.metrics(sums.as_ref(), &self.experience, env_steps);
         Ok(LearnReport { updates: self.experience.updates, metrics })
     }

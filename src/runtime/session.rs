@@ -1,9 +1,9 @@
 //! A run under way: the loop of its iterations.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use agon_agents::{Fragment, FragmentShape, LearnReport, Learner, RunInfo};
+use agon_agents::{AgentError, Fragment, FragmentShape, LearnReport, Learner, RunInfo};
 use agon_envs::wrappers::Moments;
 
 use super::runaway::Runaway;
@@ -73,6 +73,9 @@ struct Iteration {
     learned: f64,
 }
 
+/// How long an update may take before a wish to stop is heeded amid it, at the cost of what came after the last checkpoint.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Session<'_> {
     /// Iterates until the run's end, or until a sink says to stop.
     pub(super) fn run(&mut self) -> Result<Outcome, RunError> {
@@ -86,7 +89,7 @@ impl Session<'_> {
             if !begun {
                 self.source.begin()?;
             }
-            // Stopped amid an evaluation, the run goes on from its last checkpoint.
+            // Stopped amid an evaluation or a long update, the run goes on from its last checkpoint.
             let Some(mut iteration) = self.iterate()? else { break };
             let env_steps = iteration.env_steps;
             let improved =
@@ -121,7 +124,8 @@ impl Session<'_> {
     }
 
     /// Learns from the fragments that were begun, publishes what the next ones are acted with, and evaluates it if that is
-    /// due. Nothing of an evaluation reaches the training. Nothing comes of it if a sink ends the evaluation.
+    /// due. Nothing of an evaluation reaches the training. Nothing comes of it if a sink ends the evaluation, or the learning
+    /// after it has taken long.
     fn iterate(&mut self) -> Result<Option<Iteration>, RunError> {
         let waiting = Instant::now();
         let fragments = self.source.fragments()?;
@@ -132,7 +136,12 @@ impl Session<'_> {
         let learning = Instant::now();
         let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let env_steps = self.counters.env_steps + steps as u64;
-        let report = self.learner.learn(&fragments, env_steps)?;
+        let gives_up = &mut || learning.elapsed() >= PATIENCE && self.sinks.is_stopped();
+        let report = match self.learner.learn_unless(&fragments, env_steps, gives_up) {
+            // The learner is of no use any more; the last checkpoint stands.
+            Err(AgentError::GivenUp) => return Ok(None),
+            report => report?,
+        };
         for fragment in &fragments {
             self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
         }

@@ -190,3 +190,19 @@ fn unknown_and_taken_names_are_refused() {
     let spec = algorithms.get("ppo").unwrap().clone();
     assert!(matches!(algorithms.register(spec), Err(AgentError::DuplicateAlgorithm(_))));
 }
+
+#[test]
+fn every_algorithm_of_many_updates_gives_a_round_up_when_asked_to() {
+    for case in cases().iter().filter(|case| case.name != "a2c") {
+        let mut trial = case.trained();
+        let fragments = trial.collect();
+        let mut asked = 0;
+        let mut gives_up = || {
+            asked += 1;
+            true
+        };
+        let outcome = trial.learner.0.learn_unless(&fragments, 400, &mut gives_up);
+        assert!(matches!(outcome, Err(AgentError::GivenUp)), "{}: {outcome:?}", case.name);
+        assert_eq!(asked, 1, "{}", case.name);
+    }
+}
