@@ -8,7 +8,7 @@ mod files;
 use ab_glyph::{Font, FontRef, Point, PxScale, ScaleFont};
 use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
-pub use files::{write_gif, write_png};
+pub use files::{write_gif, write_png, write_webp};
 
 /// A picture: `height * width` pixels, row-major from the top left, three bytes each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,20 @@ impl Frame {
         Self { width, height, rgb }
     }
 
+    /// The frame with each pixel as a square of `factor` × `factor`; as it is for 0 and 1.
+    #[must_use]
+    pub fn enlarged(&self, factor: u32) -> Self {
+        if factor <= 1 {
+            return self.clone();
+        }
+        let mut rgb = Vec::with_capacity(self.rgb.len() * (factor * factor) as usize);
+        for row in self.rgb.chunks_exact((self.width * 3) as usize) {
+            let wide: Vec<u8> = row.chunks_exact(3).flat_map(|pixel| pixel.repeat(factor as usize)).collect();
+            (0..factor).for_each(|_| rgb.extend_from_slice(&wide));
+        }
+        Self { width: self.width * factor, height: self.height * factor, rgb }
+    }
+
     /// Copies `other` into this frame with its top left corner at `(x, y)`; what falls outside is cut off.
     pub fn paste(&mut self, other: &Self, x: u32, y: u32) {
         let columns = other.width.min(self.width.saturating_sub(x)) as usize;
@@ -68,16 +82,26 @@ impl Frame {
     }
 }
 
-/// Frames side by side, row after row, with a thin gap between them.
-pub fn contact_sheet(frames: &[Frame], columns: usize) -> Frame {
-    const GAP: u32 = 4;
+/// Frames side by side, row after row, each with a border and a line of text below it.
+pub fn contact_sheet(frames: &[(String, Frame)], columns: usize) -> Frame {
+    const GAP: u32 = 8;
+    const LINE: u32 = 1;
+    const TEXT: u32 = 18;
+    const PAPER: Color = [255, 255, 255];
+    const BORDER: Color = [60, 60, 60];
     let columns = columns.clamp(1, frames.len().max(1)) as u32;
     let rows = (frames.len() as u32).div_ceil(columns);
-    let width = frames.iter().map(|frame| frame.width).max().unwrap_or(1) + GAP;
-    let height = frames.iter().map(|frame| frame.height).max().unwrap_or(1) + GAP;
-    let mut sheet = Frame::filled(columns * width + GAP, rows.max(1) * height + GAP, [255, 255, 255]);
-    for (i, frame) in (0..).zip(frames) {
-        sheet.paste(frame, GAP + i % columns * width, GAP + i / columns * height);
+    let largest = |side: fn(&Frame) -> u32| frames.iter().map(|(_, frame)| side(frame)).max().unwrap_or(1);
+    let (width, height) = (largest(|frame| frame.width), largest(|frame| frame.height));
+    let (across, down) = (width + 2 * LINE + GAP, height + 2 * LINE + TEXT + GAP);
+    let mut sheet = Frame::filled(columns * across + GAP, rows.max(1) * down + GAP, PAPER);
+    for (i, (text, frame)) in (0..).zip(frames) {
+        let (x, y) = (GAP + i % columns * across, GAP + i / columns * down);
+        sheet.paste(&Frame::filled(frame.width + 2 * LINE, frame.height + 2 * LINE, BORDER), x, y);
+        sheet.paste(frame, x + LINE, y + LINE);
+        let mut label = Canvas::new(width + 2 * LINE, TEXT, PAPER);
+        label.text(1.0, 2.0, text, TEXT as f32 - 2.0, BORDER);
+        sheet.paste(&label.into_frame(), x, y + frame.height + 2 * LINE);
     }
     sheet
 }
@@ -278,10 +302,27 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_sheet_holds_every_frame() {
-        let frames = vec![Frame::filled(2, 2, [9, 9, 9]); 5];
+    fn a_contact_sheet_holds_every_frame_with_a_border_and_its_text() {
+        let frames: Vec<_> =
+            (0..5).map(|i| (format!("step {i}"), Frame::filled(40, 30, [9, 9, 9]))).collect();
         let sheet = contact_sheet(&frames, 3);
-        assert_eq!(sheet.rgb.iter().filter(|&&value| value == 9).count(), 5 * 2 * 2 * 3);
+        let count = |value: u8| sheet.rgb.chunks_exact(3).filter(|pixel| **pixel == [value; 3]).count();
+        assert_eq!(count(9), 5 * 40 * 30);
+        assert!(count(60) >= 5 * (42 * 32 - 40 * 30), "a line around each");
+        let below = (8 + 32) * sheet.width as usize * 3;
+        let text = &sheet.rgb[below..below + 18 * sheet.width as usize * 3];
+        assert!(text.iter().any(|value| *value < 128), "no text below the first row");
+    }
+
+    #[test]
+    fn enlarging_makes_squares_of_pixels() {
+        let mut frame = Frame::filled(2, 1, [0, 0, 0]);
+        frame.paste(&Frame::filled(1, 1, [7, 8, 9]), 1, 0);
+        let large = frame.enlarged(2);
+        assert_eq!((large.width, large.height), (4, 2));
+        let row = [0, 0, 0, 0, 0, 0, 7, 8, 9, 7, 8, 9];
+        assert_eq!(large.rgb, [row, row].concat());
+        assert_eq!(frame.enlarged(1), frame);
     }
 
     #[test]

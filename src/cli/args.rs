@@ -393,7 +393,7 @@ pub(super) struct RecordArgs {
     /// Episodes to record.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(super) episodes: u64,
-    /// The picture: a .gif is a film, a .png a contact sheet.
+    /// The picture: a .gif is a film, a .webp one with all its colours, a .png a contact sheet. Its folder is created.
     #[arg(long, value_name = "FILE", default_value = "episode.gif")]
     pub(super) out: PathBuf,
     /// Seed of environments and actions.
