@@ -66,7 +66,7 @@ pub fn write_webp(path: &Path, frames: &[Frame], fps: u16) -> Result<(), EnvErro
 
 /// A chunk of a RIFF file: its name, its length, what it holds, and a byte more if that is odd.
 fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let padding = if content.len() % 2 == 0 { &[][..] } else { &[0] };
+    let padding = if content.len().is_multiple_of(2) { &[][..] } else { &[0] };
     [name, &(content.len() as u32).to_le_bytes()[..], content, padding].concat()
 }
 
