@@ -3,7 +3,7 @@
 use super::*;
 
 fn curious() -> PpoConfig {
-    let rnd = RndConfig { learning_rate: 1e-3.into(), features: 16, ..RndConfig::default() };
+    let rnd = RndConfig { learning_rate: 1e-3, features: 16, ..RndConfig::default() };
     PpoConfig { rnd: Some(rnd), learning_rate: 3e-3.into(), anneal_lr: false, gamma: 0.99, ..small() }
 }
 

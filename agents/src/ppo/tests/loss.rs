@@ -142,7 +142,7 @@ fn gradients_equal_finite_differences() {
     let (step, tolerance) = (1.0 / 256.0, 5e-4);
     for (masked, clip_vloss) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut batch = Batch::of_all_branches(masked);
-        let coefficients = PpoLoss { clip_coef: 0.2.into(), clip_vloss, ent_coef: 0.3.into(), vf_coef: 0.8 };
+        let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss, ent_coef: 0.3, vf_coef: 0.8 };
         let (_, logit_grads, value_grads) = batch.evaluate(&coefficients, 1.0);
         let mut check = |what: &str, i: usize, grad: f32, input: fn(&mut Batch) -> &mut Vec<f32>| {
             let at = input(&mut batch)[i];
@@ -170,8 +170,7 @@ fn gradients_equal_finite_differences() {
 #[test]
 fn masked_actions_get_exactly_zero_gradient() {
     let batch = Batch::of_all_branches(true);
-    let coefficients =
-        PpoLoss { clip_coef: 0.2.into(), clip_vloss: true, ent_coef: 0.3.into(), vf_coef: 0.8 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
     let (_, logit_grads, _) = batch.evaluate(&coefficients, 1.0);
     let masked = logit_grads.iter().zip(&batch.action_masks).filter(|(_, legal)| !**legal);
     let grads: Vec<f32> = masked.map(|(&grad, _)| grad).collect();
@@ -182,8 +181,7 @@ fn masked_actions_get_exactly_zero_gradient() {
 fn a_mask_that_allows_nothing_is_an_error() {
     let mut batch = Batch::of_all_branches(true);
     batch.action_masks[8..12].fill(false);
-    let coefficients =
-        PpoLoss { clip_coef: 0.2.into(), clip_vloss: true, ent_coef: 0.3.into(), vf_coef: 0.8 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: true, ent_coef: 0.3, vf_coef: 0.8 };
     let error = batch.try_evaluate(&coefficients, 1.0).unwrap_err();
     assert_eq!(error.to_string(), "mask must allow at least one action in each row, got none in row 2");
 }
@@ -191,8 +189,7 @@ fn a_mask_that_allows_nothing_is_an_error() {
 #[test]
 fn metrics_of_the_loss_count_what_they_say() {
     let batch = Batch::of_all_branches(false);
-    let coefficients =
-        PpoLoss { clip_coef: 0.2.into(), clip_vloss: false, ent_coef: 0.0.into(), vf_coef: 1.0 };
+    let coefficients = PpoLoss { clip_coef: 0.2, clip_vloss: false, ent_coef: 0.0, vf_coef: 1.0 };
     let (sums, ..) = batch.evaluate(&coefficients, 1.0);
     // Of the ratios 0.5, 0.9, 1.1 and 1.6, sixteen rows each, two are outside 1 ± 0.2.
     assert_eq!(sums.clipfrac, 32.0);
