@@ -57,7 +57,8 @@ pub fn write_webp(path: &Path, frames: &[Frame], fps: u16) -> Result<(), EnvErro
             .map_err(|error| failed(error.to_string()))?;
         // Its own file has a header of 12 bytes before the chunk of the bitstream.
         let bitstream = picture.get(12..).unwrap_or_default();
-        let head = [&[0; 6][..], &size, &three_bytes(shown_ms), &[0]].concat();
+        // The frame stands at the upper left corner; its flag says that it replaces what was there.
+        let head = [&[0; 6][..], &size, &three_bytes(shown_ms), &[2]].concat();
         body.extend(chunk(b"ANMF", &[&head, bitstream].concat()));
     }
     let file = [&b"RIFF"[..], &(body.len() as u32 + 4).to_le_bytes(), b"WEBP", &body].concat();
