@@ -204,3 +204,16 @@ fn histograms_change_no_bit_of_a_run() {
     assert_eq!(count("plain"), 0);
     assert!(count("seen") >= 4 * 4, "at each of four checkpoints every tensor");
 }
+
+#[test]
+fn films_and_sheets_are_written_by_their_ending() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, begin) in
+        [("new/film.webp", &b"RIFF"[..]), ("new/film.gif", b"GIF89a"), ("new/sheet.png", b"\x89PNG")]
+    {
+        succeed(directory.path(), &["record", "MinAtar/Breakout-v0", "--max-frames", "5", "--out", name]);
+        assert!(fs::read(directory.path().join(name)).unwrap().starts_with(begin), "{name}");
+    }
+    let (output, text) = run(directory.path(), &["record", "MinAtar/Breakout-v0", "--out", "film.mp4"]);
+    assert!(!output.status.success() && text.contains(".gif, .webp or .png"), "{text}");
+}
