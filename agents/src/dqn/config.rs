@@ -175,6 +175,11 @@ impl DqnConfig {
         self.replaying().validate(info)?;
         let frequency = ("target_network_frequency", self.target_network_frequency);
         at_least_one(&[("n_step", self.n_step as u64), frequency])?;
+        let held = self.buffer_size / info.num_rows();
+        if self.n_step > held {
+            let expected = format!("at most the {held} steps that the replay buffer holds of an environment");
+            return Err(AgentError::setting("n_step", expected, self.n_step));
+        }
         above_zero(&[("huber_delta", self.huber_delta), ("max_grad_norm", self.max_grad_norm)])?;
         shares_above_zero(&[("tau", self.tau)])?;
         self.exploration(false).validate()?;

@@ -129,6 +129,10 @@ impl R2d2Config {
             let expected = format!("a multiple of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("burn_in + learn_steps", expected, length));
         }
+        if self.n_step > length {
+            let expected = format!("at most burn_in + learn_steps = {length}");
+            return Err(AgentError::setting("n_step", expected, self.n_step));
+        }
         let least = length.saturating_mul(2 * info.num_rows());
         if self.buffer_size < least {
             let expected = format!("at least 2 sequences of each agent of each environment = {least}");

@@ -13,7 +13,7 @@ type Case = (fn(&mut DqnConfig), &'static str);
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let cases: [Case; 32] = [
+    let cases: [Case; 33] = [
         (|c| c.batch_size = 0, "batch_size must be at least 1, got 0"),
         (|c| c.buffer_size = 127, "batch_size must be at most buffer_size = 127, got 128"),
         (|c| c.buffer_size = 1 << 32, "buffer_size must be below 2^32, got 4294967296"),
@@ -42,6 +42,10 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (|c| c.train_frequency = 3, "train_frequency must be a multiple or a divisor of num_envs = 4, got 3"),
         (|c| c.n_step = 0, "n_step must be at least 1, got 0"),
+        (
+            |c| c.n_step = 2501,
+            "n_step must be at most the 2500 steps that the replay buffer holds of an environment, got 2501",
+        ),
         (|c| c.buffer_size = 3, "batch_size must be at most buffer_size = 3, got 128"),
         (
             |c| (c.batch_size, c.buffer_size) = (1, 3),
