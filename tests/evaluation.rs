@@ -121,8 +121,8 @@ fn episodes_are_those_of_environments_whatever_their_agents() {
     }
 }
 
-/// Stops long work after some looks.
-struct Impatient(u32);
+/// Wants long work to end.
+struct Impatient;
 
 impl Sink for Impatient {
     fn name(&self) -> &str {
@@ -130,8 +130,7 @@ impl Sink for Impatient {
     }
 
     fn poll(&mut self) -> Signal {
-        self.0 = self.0.saturating_sub(1);
-        if self.0 == 0 { Signal::Stop } else { Signal::Continue }
+        Signal::Stop
     }
 
     fn iteration(&mut self, _: &Progress<'_>) -> Result<Signal, RunError> {
@@ -140,21 +139,21 @@ impl Sink for Impatient {
 }
 
 #[test]
-fn an_evaluation_that_is_stopped_is_done_again_and_changes_nothing() {
+fn an_evaluation_that_never_ends_ends_when_the_run_is_to_stop() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = [&common::PPO[..], &EVALUATED].concat();
-    let path = |name: &str| directory.path().join(name);
-    train("ppo", &settings, 2, &path("whole"));
-    let (run, config) = (path("stopped"), common::config_of("ppo", &settings));
-    // Amid the second evaluation.
-    let patience = 150;
-    let stopped =
-        runtime::train_with(&Setup::default(), config, &run, Box::new(Impatient(patience))).unwrap();
-    assert!(!stopped.finished && stopped.env_steps >= 2048, "{stopped:?}");
-    assert!(runtime::resume(&Setup::default(), &run, Some(1), &mut |_| true).unwrap().finished);
-    for file in TRAINING.iter().chain(&[EVALUATIONS]) {
-        assert!(read(&path("whole"), file) == read(&run, file), "{file}");
-    }
+    let endless = [
+        "env.id=MountainCar-v0",
+        "env.max_episode_steps=0",
+        "eval.max_episode_steps=4000000000",
+        "eval.every=4096",
+        "eval.episodes=2",
+    ];
+    let config = common::config_of("ppo", &[&common::PPO[..], &endless].concat());
+    let run = directory.path().join("run");
+    let outcome = runtime::train_with(&Setup::default(), config, &run, Box::new(Impatient)).unwrap();
+    // It goes on from the checkpoint before: the evaluation, and all it may decide, is done again.
+    assert!(!outcome.finished && outcome.env_steps < 4096, "{outcome:?}");
+    assert!(fs::read_dir(run.join("checkpoints")).unwrap().count() > 0);
 }
 
 #[test]

@@ -73,7 +73,8 @@ struct Iteration {
     learned: f64,
 }
 
-/// How long an update may take before a wish to stop is heeded amid it, at the cost of what came after the last checkpoint.
+/// How long an update or an evaluation may take before a wish to stop is heeded amid it, at the cost of what came after the
+/// last checkpoint.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session<'_> {
@@ -162,7 +163,8 @@ impl Session<'_> {
         let due = config.eval.is_due(self.counters.env_steps, env_steps, config.total_timesteps);
         let mut evaluation = None;
         if due {
-            let is_stopped = &mut || self.sinks.is_stopped();
+            let evaluating = Instant::now();
+            let is_stopped = &mut || evaluating.elapsed() >= PATIENCE && self.sinks.is_stopped();
             evaluation = evaluate::during_training(&self.setup.registry, config, &self.acting, is_stopped)?;
             if evaluation.is_none() {
                 return Ok(None);
