@@ -255,7 +255,6 @@ fn parameters_are_named_as_pytorch_users_would() {
     assert_eq!(
         names(r#"{"kind": "dict", "hidden": [4]}"#, &dict()),
         [
-            "encoder.goal.0.weight",
             "encoder.map.0.weight",
             "encoder.map.3.weight",
             "encoder.speed.0.weight",
@@ -299,7 +298,7 @@ fn what_does_not_fit_is_refused_by_name() {
     };
     let cnn = r#"{"kind": "cnn"}"#;
     assert!(message(cnn, &Observation::Vector(4), &q).contains("got a vector of 4"));
-    assert!(message(cnn, &image(4, 2, 2, false), &q).starts_with("kernel must be no larger"));
+    assert!(message(cnn, &image(4, 2, 2, false), &q).starts_with("encoder.kernel must be no larger"));
     assert!(message(r#"{"kind": "mlp", "hidden": [0]}"#, &Observation::Vector(4), &q).contains("hidden"));
     let unknown = r#"{"kind": "dict", "parts": {"camera": {"kind": "auto"}}}"#;
     assert!(message(unknown, &dict(), &q).ends_with("got camera"));

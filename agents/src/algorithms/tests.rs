@@ -157,9 +157,9 @@ fn settings_of_networks_are_laid_over_the_default_and_errors_name_their_path() {
     assert_eq!(network.encoder, mlp(&[7], Activation::Relu).encoder, "the activation is the default's");
     assert!(algorithms.get("rainbow").unwrap().default_network().unwrap().head.noisy);
     for (text, expected) in [
-        ("encoder.hiden = [7]", "network.encoder: "),
+        ("encoder.hiden = [7]", "network.encoder.hiden: "),
         ("hidden = [7]", "network.hidden: unknown field `hidden`"),
-        ("encoder.hidden = \"wide\"", "network.encoder"),
+        ("encoder.hidden = \"wide\"", "network.encoder.hidden: "),
     ] {
         let error = resolved(text).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");

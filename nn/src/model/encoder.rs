@@ -139,7 +139,8 @@ pub enum EncoderConfig {
     },
     /// An encoder for each part of a dict, joined, then linear layers.
     Dict {
-        /// Encoders by the parts' names; a part without one gets `auto`.
+        /// Encoders by the parts' names, which follow each other in alphabetical order; a part without one gets `auto`, and
+        /// categories become unit vectors.
         #[serde(default)]
         parts: BTreeMap<String, EncoderConfig>,
         /// Width of each linear layer after them.
@@ -450,7 +451,11 @@ fn dict(
     }
     let (mut branches, mut start) = (Vec::new(), 0);
     for (name, observation) in observations {
-        let config = parts.get(name).unwrap_or(&EncoderConfig::Auto);
+        let by_default = match observation {
+            Observation::Discrete(_) => EncoderConfig::of_part(observation),
+            _ => EncoderConfig::Auto,
+        };
+        let config = parts.get(name).unwrap_or(&by_default);
         let mut layers = config
             .build(builder, &format!("{prefix}.{name}"), observation, init)
             .map_err(|error| error.within("parts"))?;

@@ -53,7 +53,7 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (
             |c| c.distribution = Distribution::C51(C51Config { v_min: 10.0, ..C51Config::default() }),
-            "v_min must be finite and less than v_max, got 10 to 10",
+            "distribution.v_min must be finite and less than v_max, got 10 to 10",
         ),
         (
             |c| c.distribution = Distribution::Qr(QrConfig { quantiles: 0 }),
