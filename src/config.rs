@@ -548,7 +548,8 @@ pub(crate) fn from_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, R
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
         let message = error.inner().to_string();
-        let message = message.trim_end();
+        // What follows the first line repeats the path.
+        let message = message.lines().next().unwrap_or_default();
         RunError::Config(if path == "." { message.to_owned() } else { format!("{path}: {message}") })
     })
 }

@@ -23,6 +23,7 @@ pub enum Measure {
     /// The mean return of the evaluation at the run's end.
     FinalEvaluation,
     /// The mean return of the last 100 training episodes.
+    #[serde(alias = "last_100")]
     Last100,
     /// The last value of a metric by its name, such as the environment's own `env/success`.
     Metric(String),
