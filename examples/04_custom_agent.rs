@@ -42,7 +42,12 @@ impl Learner for HillClimbing {
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(Linear(self.candidate)))
     }
-    fn learn(&mut self, fragments: &[Fragment], _env_steps: u64) -> Result<LearnReport, AgentError> {
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        _env_steps: u64,
+        _gives_up: &mut agon::agents::GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         let score = fragments[0].rows() as f32 / (1 + fragments[0].episodes.len()) as f32;
         if score >= self.steps_per_episode {
             (self.best, self.steps_per_episode) = (self.candidate, score);

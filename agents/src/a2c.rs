@@ -21,7 +21,7 @@ use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto};
 use crate::estimator::Targets;
-use crate::learner::{LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
 use crate::settings::shares;
 use crate::{AgentError, Fragment, Policy, Weights};
@@ -155,14 +155,19 @@ impl Learner for A2c {
         self.core.policy()
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
         self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
         let began = env_steps - steps_of(fragments) as u64;
         let learning_rate = self.core.learning_rate(began);
         let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
-        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, &mut || false)?;
+        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, gives_up)?;
         let mean = |sum: f64| sum / learned as f64;
         Ok(LearnReport {
             updates: self.core.updates,

@@ -114,22 +114,24 @@ pub trait Learner: Send {
 
     /// Learns from one fragment of each shard. `env_steps` counts the steps of the run up to and with these fragments.
     ///
-    /// # Errors
-    /// If a loss or gradient is not finite. The learner's state is then undefined.
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError>;
-
-    /// As [`Self::learn`], asking between updates whether to give up: a round of updates can take long, and nobody may be
-    /// waiting for its end any more. A learner that never asks cannot be stopped within a round.
+    /// A round of updates can take long: between them it should be asked whether anybody waits for its end. A learner that
+    /// never asks cannot be stopped within a round.
     ///
     /// # Errors
-    /// As [`Self::learn`], and [`AgentError::GivenUp`], after which the learner's state is undefined too.
+    /// If a loss or gradient is not finite, and [`AgentError::GivenUp`]. The learner's state is then undefined.
     fn learn_unless(
         &mut self,
         fragments: &[Fragment],
         env_steps: u64,
-        _gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
-        self.learn(fragments, env_steps)
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError>;
+
+    /// As [`Self::learn_unless`], to the end.
+    ///
+    /// # Errors
+    /// As there.
+    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+        self.learn_unless(fragments, env_steps, &mut || false)
     }
 
     /// Bytes of memory that the learner's replay takes when it is full; zero without.

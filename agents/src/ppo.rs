@@ -213,10 +213,6 @@ impl Learner for Ppo {
         self.core.policy()
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.learn_unless(fragments, env_steps, &mut || false)
-    }
-
     fn learn_unless(
         &mut self,
         fragments: &[Fragment],

@@ -303,10 +303,6 @@ impl Learner for Pqn {
         QPolicy::of(&self.network, &self.online.params, self.epsilon)
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.learn_unless(fragments, env_steps, &mut || false)
-    }
-
     fn learn_unless(
         &mut self,
         fragments: &[Fragment],

@@ -221,10 +221,6 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
         self.algorithm.policy()
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
-        self.learn_unless(fragments, env_steps, &mut || false)
-    }
-
     fn learn_unless(
         &mut self,
         fragments: &[Fragment],

@@ -462,7 +462,12 @@ impl Learner for Boxed {
         self.0.policy()
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        _gives_up: &mut crate::learner::GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         self.0.learn(fragments, env_steps)
     }
 

@@ -71,7 +71,12 @@ impl Learner for Any {
         self.learner().policy()
     }
 
-    fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        _gives_up: &mut crate::learner::GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
         self.learner_mut().learn(fragments, env_steps)
     }
 
