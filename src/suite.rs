@@ -94,6 +94,25 @@ impl Suite {
         self.file.entries.iter().map(standing).collect()
     }
 
+    /// How many runs the entries of some names that are not done have, and how many environment steps in all.
+    ///
+    /// # Errors
+    /// If what is recorded cannot be read, or settings are broken.
+    pub fn plan(&self, setup: &Setup, only: Option<&str>) -> Result<(usize, u64), RunError> {
+        let (mut runs, mut env_steps) = (0, 0_u64);
+        for standing in self.standings(setup)? {
+            let entry = standing.entry;
+            if standing.is_current || !file::matches(only, &entry.name) {
+                continue;
+            }
+            for seed in 1..=entry.seeds {
+                runs += 1;
+                env_steps = env_steps.saturating_add(entry.config_of(setup, seed)?.total_timesteps);
+            }
+        }
+        Ok((runs, env_steps))
+    }
+
     /// Trains and measures the entries of some names that are not done. Gives the runs that failed, by name, or none if it was
     /// told to stop. An entry with such a run stays undone.
     ///

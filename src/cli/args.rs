@@ -290,7 +290,7 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub(super) out: PathBuf,
     /// Name of the sweep's directory; by default the file's.
-    #[arg(long)]
+    #[arg(long, value_parser = super::directory_name)]
     pub(super) name: Option<String>,
     /// Print the trials as JSON, and no progress.
     #[arg(long)]

@@ -15,7 +15,8 @@ pub(super) fn suite(setup: &Setup, args: &SuiteArgs) -> Result<Ending, RunError>
     let mut failed = Some(Vec::new());
     if !args.table {
         progress::handle_interrupts()?;
-        let display = Display::of_many(false);
+        let (runs, env_steps) = suite.plan(setup, args.only.as_deref())?;
+        let display = Display::of_many(false).with_total(runs, env_steps);
         let observe = |job: &Job| display.of_run(job.name.clone(), job.goal());
         failed = suite.run(setup, args.only.as_deref(), available_threads(args.threads), &observe)?;
         drop(display);
