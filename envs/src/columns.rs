@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{ActionBatch, EnvError};
 
-/// Values of rows, some of them for each row.
+/// Values of rows, some of them for each row. It has them from the start: a snapshot may be taken before the first reset.
 pub trait Column {
     /// Copies the values of the rows `from` to as many rows that begin with `to`.
     fn copy(&mut self, from: Range<usize>, to: usize);
@@ -35,12 +35,21 @@ impl<T: Clone + Serialize + DeserializeOwned> Column for Vec<T> {
     }
 
     fn save(&self, rows: Range<usize>) -> Result<Vec<u8>, EnvError> {
-        to_bytes(&self[rows])
+        to_bytes(self.get(rows.clone()).ok_or_else(|| too_short(self.len(), rows))?)
     }
 
     fn load(&mut self, rows: Range<usize>, bytes: &[u8]) -> Result<(), EnvError> {
-        load_values(&mut self[rows], bytes)
+        let len = self.len();
+        load_values(self.get_mut(rows.clone()).ok_or_else(|| too_short(len, rows))?, bytes)
     }
+}
+
+/// A column of a wrapper of one's own that was not given a value for every row.
+fn too_short(len: usize, rows: Range<usize>) -> EnvError {
+    EnvError::Snapshot(format!(
+        "a column must have a value for each row, got {len} values for row {}",
+        rows.end - 1
+    ))
 }
 
 /// The action of each row.

@@ -4,10 +4,15 @@ use agon::envs::wrappers::{Column, Context, Moment, Wrapper};
 use agon::envs::{EnvError, StepBatch};
 
 /// Takes a little more off the reward with every step of an episode.
-#[derive(Default)]
 pub(crate) struct Haste {
     /// Steps so far, of each row.
     steps: Vec<u32>,
+}
+
+impl Haste {
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { steps: vec![0; rows] }
+    }
 }
 
 impl Wrapper for Haste {
@@ -20,7 +25,6 @@ impl Wrapper for Haste {
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
-        self.steps.resize(out.rewards.len(), 0);
         for row in context.rows.iter() {
             match context.moment {
                 Moment::Reset => self.steps[row] = 0,

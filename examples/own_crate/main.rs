@@ -39,7 +39,10 @@ fn register(setup: &mut Setup) -> Result<(), EnvError> {
         .clone()
         .renamed("HastyCorridor-v0")
         .summary("The corridor, where waiting costs more and more.")
-        .wrapped(|env| Ok(Box::new(Wrapped::new(env, haste::Haste::default())?)));
+        .wrapped(|env| {
+            let haste = haste::Haste::new(env.info().num_rows());
+            Ok(Box::new(Wrapped::new(env, haste)?))
+        });
     setup.registry.register(corridor)?;
     setup.registry.register(hasty)
 }

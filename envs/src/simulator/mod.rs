@@ -395,6 +395,10 @@ impl Simulator {
             return Ok(());
         }
         for (row, mask) in out.action_masks.chunks_exact_mut(self.info.mask_len).enumerate() {
+            // One branch is the common case, and this needs no jump.
+            if nvec.len() == 1 && mask.iter().fold(false, |any, allowed| any | allowed) {
+                continue;
+            }
             let mut rest = &*mask;
             let blocked = nvec.iter().position(|&n| {
                 let (of_branch, others) = rest.split_at(n as usize);
