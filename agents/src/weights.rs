@@ -59,7 +59,7 @@ impl Weights {
         self.tensors.extend(params.layout().specs().iter().map(|spec| Tensor {
             name: format!("{prefix}{}", spec.name),
             shape: spec.range.shape().to_vec(),
-            values: spec.range.of(params.as_slice()).to_vec(),
+            values: spec.range.read(params.as_slice()),
         }));
     }
 
@@ -199,7 +199,7 @@ fn fill(tensors: &[&Tensor], networks: &mut [(&str, &mut Params)]) -> Result<(),
         let layout = params.layout().clone();
         for spec in layout.specs() {
             if let Some(tensor) = find(&format!("{prefix}{}", spec.name)) {
-                spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&tensor.values);
+                spec.range.write(&tensor.values, params.as_mut_slice());
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::input::Rows;
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, Saved, Weights, aligned};
 
@@ -133,7 +134,7 @@ pub(crate) fn forward(
     layers: &Layers,
     weights: ChainWeights<'_>,
     plan: &Plan,
-    x: &[f32],
+    x: Rows<'_>,
     rows: Range<usize>,
     buffer: &mut [f32],
     out: &mut [f32],
@@ -141,7 +142,7 @@ pub(crate) fn forward(
     for (index, layer) in layers.iter().enumerate() {
         // A layer's region begins after its predecessor's.
         let (before, from) = buffer.split_at_mut(plan.regions[index].kept.start);
-        let input = if index == 0 { x } else { &before[plan.out(index - 1, &rows)] };
+        let input = if index == 0 { x } else { Rows::F32(&before[plan.out(index - 1, &rows)]) };
         let offset = before.len();
         let (kept, after) = from.split_at_mut(plan.regions[index].out.start - offset);
         let kept_range = plan.kept(index, &rows);
@@ -151,7 +152,7 @@ pub(crate) fn forward(
         } else {
             &mut after[..][shifted(plan.out(index, &rows), plan.regions[index].out.start)]
         };
-        layer.forward(weights.layer(index), input, rows.len(), kept, target);
+        layer.forward_rows(weights.layer(index), input, rows.len(), kept, target);
     }
 }
 
@@ -165,16 +166,16 @@ pub(crate) fn infer_len(layers: &Layers, rows: usize) -> usize {
 pub(crate) fn infer(
     layers: &Layers,
     weights: ChainWeights<'_>,
-    x: &[f32],
+    x: Rows<'_>,
     rows: usize,
     buffer: &mut [f32],
     out: &mut [f32],
 ) {
     let (mut before, mut after) = buffer.split_at_mut(infer_len(layers, rows) / 2);
     for (index, layer) in layers.iter().enumerate() {
-        let input = if index == 0 { x } else { &before[..rows * layer.inputs()] };
+        let input = if index == 0 { x } else { Rows::F32(&before[..rows * layer.inputs()]) };
         let target = if index + 1 == layers.len() { &mut *out } else { &mut after[..rows * layer.outputs()] };
-        layer.forward(weights.layer(index), input, rows, &mut [], target);
+        layer.forward_rows(weights.layer(index), input, rows, &mut [], target);
         std::mem::swap(&mut before, &mut after);
     }
 }
@@ -210,7 +211,7 @@ pub(crate) struct ChainSaved<'a> {
 pub(crate) fn backward(
     layers: &Layers,
     saved: &ChainSaved<'_>,
-    (x, out): (&[f32], &[f32]),
+    (x, out): (Rows<'_>, &[f32]),
     rows: Range<usize>,
     dout: &mut [f32],
     mut gradient: Option<ChainGradient<'_>>,
@@ -225,7 +226,7 @@ pub(crate) fn backward(
         let last = index + 1 == layers.len();
         let saved = Saved {
             weights: saved.weights.layer(index),
-            x: if index == 0 { x } else { &saved.buffer[saved.plan.out(index - 1, &rows)] },
+            x: if index == 0 { &[] } else { &saved.buffer[saved.plan.out(index - 1, &rows)] },
             out: if last { out } else { &saved.buffer[saved.plan.out(index, &rows)] },
             kept: &saved.buffer[saved.plan.kept(index, &rows)],
             rows: rows.len(),
@@ -243,7 +244,11 @@ pub(crate) fn backward(
             }
         });
         let target = if index == 0 { dx.take() } else { Some(&mut there[..rows.len() * layer.inputs()]) };
-        layer.backward(&saved, delta, own, target);
+        if index == 0 {
+            layer.backward_rows(&saved, x, delta, own, target);
+        } else {
+            layer.backward(&saved, delta, own, target);
+        }
         std::mem::swap(&mut here, &mut there);
     }
 }

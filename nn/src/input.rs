@@ -136,7 +136,16 @@ impl<'a> From<&'a Input> for Rows<'a> {
     }
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    /// Some rows of `width` values.
+    pub(crate) fn of(self, width: usize, rows: &Range<usize>) -> Rows<'a> {
+        let range = rows.start * width..rows.end * width;
+        match self {
+            Self::F32(values) => Self::F32(&values[range]),
+            Self::U8 { values, scale } => Self::U8 { values: &values[range], scale },
+        }
+    }
+
     /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::input::Rows;
 use crate::params::ParamRange;
 
 /// A row-wise layer with parameters in a flat buffer.
@@ -64,6 +65,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// `x`: `[rows, inputs]`, `kept`: `[rows, kept_len]` in the layer's own order, `out`: `[rows, outputs]`.
     fn forward(&self, weights: Weights<'_>, x: &[f32], rows: usize, kept: &mut [f32], out: &mut [f32]);
 
+    /// As [`Self::forward`], of rows as they came in. A layer that has no use for bytes is given floats.
+    fn forward_rows(&self, weights: Weights<'_>, x: Rows<'_>, rows: usize, kept: &mut [f32], out: &mut [f32]) {
+        x.block(self.inputs(), &(0..rows), |x| self.forward(weights, x, rows, kept, out));
+    }
+
     /// How many values [`Gradient::scratch`] has.
     fn gradient_scratch_len(&self) -> usize {
         0
@@ -83,6 +89,20 @@ pub trait Layer: fmt::Debug + Send + Sync {
         dx: Option<&mut [f32]>,
     );
 
+    /// As [`Self::backward`], of rows as they came in: [`Saved::x`] is not looked at.
+    fn backward_rows(
+        &self,
+        saved: &Saved<'_>,
+        x: Rows<'_>,
+        delta: &mut [f32],
+        gradient: Option<Gradient<'_>>,
+        dx: Option<&mut [f32]>,
+    ) {
+        x.block(self.inputs(), &(0..saved.rows), |x| {
+            self.backward(&Saved { x, ..*saved }, delta, gradient, dx);
+        });
+    }
+
     /// The layer's line of a summary.
     fn describe(&self) -> LayerSummary;
 
@@ -97,7 +117,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
 pub struct Weights<'a> {
     /// What [`Layer::pack`] has written; empty if it has not been called.
     pub packed: &'a [f32],
-    /// All parameters; empty if there is only the packed copy.
+    /// All parameters.
     pub params: &'a [f32],
 }
 

@@ -1,16 +1,18 @@
 //! One linear layer with its activation.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
+use crate::input::Rows;
 use crate::kernels::{
-    Left, Pooled, Right, Start, activate, differentiate, dot_rows, gemm, pack_transposed, packed_len,
+    Left, PANEL, Pooled, Right, Sparse, Start, activate, differentiate, dot_rows, gemm, gemm_strided,
     transpose_into,
 };
-use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
+use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
 use crate::params::{LayoutBuilder, ParamRange};
 
 /// The slope of [`Activation::LeakyRelu`] below zero (PyTorch's default).
@@ -64,6 +66,9 @@ impl fmt::Display for Activation {
 
 /// A linear layer, `y = activation(x · weightᵀ + bias)`: where its parameters lie, and their sizes.
 ///
+/// The weight is stored transposed, as products and sparse inputs read it, but for layers of few outputs, which are dot
+/// products along the inputs.
+///
 /// # Shapes
 /// `x`: `[B, inputs]`, `weight`: `[outputs, inputs]`, `bias`: `[outputs]`, `y`: `[B, outputs]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +83,8 @@ pub struct Linear {
     pub outputs: usize,
     /// What follows the linear map.
     pub activation: Activation,
+    /// Which outputs of a wider weight and bias these are, if it is shared.
+    part: Option<Range<usize>>,
 }
 
 impl Linear {
@@ -96,64 +103,165 @@ impl Linear {
         activation: Activation,
         init: Init,
     ) -> Self {
-        assert!(inputs > 0 && outputs > 0, "a layer needs inputs and outputs, got {inputs} and {outputs}");
         let bias_init = match init {
             Init::KaimingUniform { .. } => Init::UniformFanIn { fan_in: inputs },
             _ => Init::Zeros,
         };
-        let weight = builder.add(&format!("{name}.weight"), &[outputs, inputs], init);
+        Self::with_inits(builder, name, [inputs, outputs], activation, [init, bias_init])
+    }
+
+    /// As [`Self::new`], with the weight's and the bias' initialisation.
+    pub(crate) fn with_inits(
+        builder: &mut LayoutBuilder,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        activation: Activation,
+        [init, bias_init]: [Init; 2],
+    ) -> Self {
+        let weight = Self::add_weight(builder, &format!("{name}.weight"), [inputs, outputs], init);
         let bias = builder.add(&format!("{name}.bias"), &[outputs], bias_init);
-        Self { weight, bias, inputs, outputs, activation }
-    }
-}
-
-impl Linear {
-    /// Few outputs are dot products along the inputs; more are tiles of a product with the transposed weight.
-    fn prefers_dot(&self) -> bool {
-        // In vector operations: a dot product ends with a sum over the lanes, worth about eight.
-        let dot = self.outputs * (self.inputs.div_ceil(16) + 8);
-        let tile = self.inputs * self.outputs.div_ceil(16);
-        dot < tile
+        Self { weight, bias, inputs, outputs, activation, part: None }
     }
 
-    fn packed_weight_len(&self) -> usize {
-        aligned(if self.prefers_dot() { self.weight.len() } else { packed_len(self.outputs, self.inputs) })
+    /// Adds a weight `[outputs, inputs]`, stored as the layer reads it.
+    pub(crate) fn add_weight(
+        builder: &mut LayoutBuilder,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        init: Init,
+    ) -> ParamRange {
+        assert!(inputs > 0 && outputs > 0, "a layer needs inputs and outputs, got {inputs} and {outputs}");
+        let shape = [outputs, inputs];
+        if prefers_dot(inputs, outputs) {
+            builder.add(name, &shape, init)
+        } else {
+            builder.add_transposed(name, &shape, init)
+        }
     }
 
-    /// Few inputs fill a vector badly; then the transposed gradient is computed, whose vectors run along the outputs.
-    fn prefers_transposed_gradient(&self) -> bool {
-        2 * self.inputs * self.outputs.div_ceil(16) <= self.outputs * self.inputs.div_ceil(16)
+    /// Some outputs of a weight that several layers share, which is stored transposed.
+    pub(crate) fn part(weight: &ParamRange, bias: &ParamRange, part: Range<usize>) -> Self {
+        let (weight, bias, inputs) = (weight.clone(), bias.clone(), weight.shape()[1]);
+        let (outputs, activation) = (part.len(), Activation::Identity);
+        Self { weight, bias, inputs, outputs, activation, part: Some(part) }
+    }
+
+    /// The distance of the rows of the stored weight.
+    fn stride(&self) -> usize {
+        self.weight.shape()[0]
+    }
+
+    /// The transposed weight and the bias, from the layer's first output on.
+    fn stored<'a>(&self, params: &'a [f32]) -> (&'a [f32], &'a [f32]) {
+        let first = self.part.as_ref().map_or(0, |part| part.start);
+        (&self.weight.of(params)[first..], &self.bias.of(params)[first..][..self.outputs])
     }
 
     /// The product before the activation.
-    fn multiply(&self, weights: Weights<'_>, x: &[f32], rows: usize, out: &mut [f32]) {
-        let shape = (rows, self.outputs, self.inputs);
-        if weights.packed.is_empty() {
-            let (weight, bias) = (self.weight.of(weights.params), self.bias.of(weights.params));
-            if self.prefers_dot() {
-                return dot_rows(shape, x, weight, bias, out);
-            }
-            // A small batch: its rows are fewer to transpose than the weight's.
-            let mut transposed = Pooled::take(rows * (self.inputs + self.outputs));
-            let (x_transposed, out_transposed) = transposed.split_at_mut(rows * self.inputs);
-            transpose_into(x, rows, self.inputs, false, x_transposed);
-            gemm(
-                (self.outputs, rows, self.inputs),
-                Left::rows(weight, self.inputs),
-                Right::rows(x_transposed, rows),
-                Start::RowBias(bias),
-                out_transposed,
-            );
-            return transpose_into(out_transposed, self.outputs, rows, false, out);
-        }
-        let (weight, bias) = weights.packed.split_at(self.packed_weight_len());
-        if self.prefers_dot() {
-            dot_rows(shape, x, weight, bias, out);
-        } else {
-            let right = Right::packed(weight, self.inputs);
-            gemm(shape, Left::rows(x, self.inputs), right, Start::Bias(bias), out);
+    fn multiply(&self, params: &[f32], x: Rows<'_>, rows: usize, out: &mut [f32]) {
+        let (weight, bias) = self.stored(params);
+        let dots = !self.weight.is_transposed();
+        let right = (weight, self.stride());
+        match x {
+            Rows::F32(x) if dots => dot_rows((rows, self.outputs, self.inputs), x, weight, bias, out),
+            Rows::F32(x) => match Sparse::of(x, self.inputs, 1.0) {
+                Some(sparse) => sparse.times(right, Some(bias), out, self.outputs),
+                None => {
+                    let right = Right { data: weight, row_stride: self.stride(), panel_stride: PANEL };
+                    let shape = (rows, self.outputs, self.inputs);
+                    gemm(shape, Left::rows(x, self.inputs), right, Start::Bias(bias), out);
+                }
+            },
+            Rows::U8 { values, scale } => match Sparse::of(values, self.inputs, scale) {
+                Some(sparse) if !dots => sparse.times(right, Some(bias), out, self.outputs),
+                _ => x.block(self.inputs, &(0..rows), |x| self.multiply(params, Rows::F32(x), rows, out)),
+            },
         }
     }
+
+    /// Adds up the gradients of weight and bias; `delta` is that of the product.
+    fn weight_gradient(&self, x: Rows<'_>, rows: usize, delta: &[f32], weight: &mut [f32], fresh: bool) {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        if !self.weight.is_transposed() {
+            return x.block(inputs, &(0..rows), |x| {
+                let start = if fresh { Start::Zero } else { Start::Accumulate };
+                gemm((outputs, inputs, rows), Left::transposed(delta, outputs), Right::rows(x, inputs), start, weight);
+            });
+        }
+        let first = match &self.part {
+            None => 0,
+            Some(part) => {
+                if fresh {
+                    weight.fill(0.0);
+                }
+                part.start
+            }
+        };
+        let accumulate = !fresh || self.part.is_some();
+        let (weight, stride) = (&mut weight[first..], self.stride());
+        match x {
+            Rows::F32(x) => match Sparse::of(x, inputs, 1.0) {
+                Some(sparse) => sparse.transposed_times(delta, accumulate, (weight, stride), outputs),
+                None => {
+                    let start = if accumulate { Start::Accumulate } else { Start::Zero };
+                    let (left, right) = (Left::transposed(x, inputs), Right::rows(delta, outputs));
+                    gemm_strided((inputs, outputs, rows), left, right, start, weight, stride);
+                }
+            },
+            Rows::U8 { values, scale } => match Sparse::of(values, inputs, scale) {
+                Some(sparse) => sparse.transposed_times(delta, accumulate, (weight, stride), outputs),
+                None => x.block(inputs, &(0..rows), |x| {
+                    let start = if accumulate { Start::Accumulate } else { Start::Zero };
+                    let (left, right) = (Left::transposed(x, inputs), Right::rows(delta, outputs));
+                    gemm_strided((inputs, outputs, rows), left, right, start, weight, stride);
+                }),
+            },
+        }
+    }
+
+    /// The gradient of the input; `turned` is the weight `[outputs, inputs]`, if there is such a copy.
+    fn input_gradient(&self, params: &[f32], turned: Option<&[f32]>, rows: usize, delta: &[f32], dx: &mut [f32]) {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (weight, _) = self.stored(params);
+        let row_major = if self.weight.is_transposed() { turned } else { Some(weight) };
+        if let Some(weight) = row_major {
+            return match Sparse::of(delta, outputs, 1.0) {
+                Some(sparse) => sparse.times((weight, inputs), None, dx, inputs),
+                None => {
+                    let (left, right) = (Left::rows(delta, outputs), Right::rows(weight, inputs));
+                    gemm((rows, inputs, outputs), left, right, Start::Zero, dx);
+                }
+            };
+        }
+        // Few rows: fewer to turn than the weight's.
+        let mut own = Pooled::take(rows * (inputs + outputs));
+        let (delta_turned, dx_turned) = own.split_at_mut(rows * outputs);
+        transpose_into(delta, rows, outputs, false, delta_turned);
+        let left = Left { data: weight, row_stride: self.stride(), column_stride: 1 };
+        gemm((inputs, rows, outputs), left, Right::rows(delta_turned, rows), Start::Zero, dx_turned);
+        transpose_into(dx_turned, inputs, rows, false, dx);
+    }
+
+    /// Copies the weight `[outputs, inputs]` out of the transposed one.
+    fn turn(&self, params: &[f32], turned: &mut [f32]) {
+        let (weight, _) = self.stored(params);
+        if self.part.is_none() {
+            return transpose_into(weight, self.inputs, self.outputs, false, turned);
+        }
+        for (input, row) in weight.chunks(self.stride()).enumerate() {
+            for (output, &value) in row[..self.outputs].iter().enumerate() {
+                turned[output * self.inputs + input] = value;
+            }
+        }
+    }
+}
+
+/// Few outputs are dot products along the inputs; more are tiles of a product with the transposed weight.
+fn prefers_dot(inputs: usize, outputs: usize) -> bool {
+    // In vector operations: a dot product ends with a sum over the lanes, worth about eight.
+    let dot = outputs * (inputs.div_ceil(16) + 8);
+    let tile = inputs * outputs.div_ceil(16);
+    dot < tile
 }
 
 impl Layer for Linear {
@@ -169,38 +277,25 @@ impl Layer for Linear {
         vec![&self.weight, &self.bias]
     }
 
-    fn packed_len(&self) -> usize {
-        self.packed_weight_len() + aligned(self.outputs)
-    }
-
-    fn pack(&self, params: &[f32], packed: &mut [f32]) {
-        let (weight, bias) = packed.split_at_mut(self.packed_weight_len());
-        if self.prefers_dot() {
-            weight[..self.weight.len()].copy_from_slice(self.weight.of(params));
-        } else {
-            pack_transposed(self.weight.of(params), self.outputs, self.inputs, weight);
-        }
-        bias[..self.outputs].copy_from_slice(self.bias.of(params));
-    }
-
-    fn packs_for(&self, batch: usize) -> bool {
-        !self.prefers_dot() && batch * (self.inputs + self.outputs) >= self.inputs * self.outputs
-    }
-
     fn kept_len(&self) -> usize {
         if self.activation.keeps_preactivation() { self.outputs } else { 0 }
     }
 
     fn forward(&self, weights: Weights<'_>, x: &[f32], rows: usize, kept: &mut [f32], out: &mut [f32]) {
-        self.multiply(weights, x, rows, out);
+        self.forward_rows(weights, Rows::F32(x), rows, kept, out);
+    }
+
+    fn forward_rows(&self, weights: Weights<'_>, x: Rows<'_>, rows: usize, kept: &mut [f32], out: &mut [f32]) {
+        self.multiply(weights.params, x, rows, out);
         if !kept.is_empty() {
             kept.copy_from_slice(out);
         }
         activate(self.activation, out);
     }
 
+    /// The weight `[outputs, inputs]`, for the gradients of the inputs.
     fn gradient_scratch_len(&self) -> usize {
-        if self.prefers_transposed_gradient() { self.weight.len() } else { 0 }
+        if self.weight.is_transposed() { self.inputs * self.outputs } else { 0 }
     }
 
     fn backward(
@@ -210,46 +305,52 @@ impl Layer for Linear {
         gradient: Option<Gradient<'_>>,
         dx: Option<&mut [f32]>,
     ) {
-        let (inputs, outputs, rows) = (self.inputs, self.outputs, saved.rows);
+        self.backward_rows(saved, Rows::F32(saved.x), delta, gradient, dx);
+    }
+
+    fn backward_rows(
+        &self,
+        saved: &Saved<'_>,
+        x: Rows<'_>,
+        delta: &mut [f32],
+        gradient: Option<Gradient<'_>>,
+        dx: Option<&mut [f32]>,
+    ) {
+        let (outputs, rows, params) = (self.outputs, saved.rows, saved.weights.params);
         let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
-        if let Some(gradient) = gradient {
-            let [fresh_weight, fresh_bias] = [0, 1].map(|index| gradient.first && gradient.fresh[index]);
-            let bias = self.bias.of_mut(gradient.flat);
+        let mut turned = None;
+        if let Some(Gradient { flat, scratch, fresh, first, last }) = gradient {
+            let [fresh_weight, fresh_bias] = [0, 1].map(|index| first && fresh[index]);
+            let bias = self.bias.of_mut(flat);
             if fresh_bias {
                 bias.fill(0.0);
             }
-            differentiate(self.activation, outputs, kept, delta, bias);
-            if self.prefers_transposed_gradient() {
-                let target = gradient.scratch;
-                let start = if gradient.first { Start::Zero } else { Start::Accumulate };
-                let left = Left::transposed(saved.x, inputs);
-                gemm((inputs, outputs, rows), left, Right::rows(delta, outputs), start, target);
-                if gradient.last {
-                    let weight = self.weight.of_mut(gradient.flat);
-                    transpose_into(target, inputs, outputs, !gradient.fresh[0], weight);
+            let start = self.part.as_ref().map_or(0, |part| part.start);
+            differentiate(self.activation, outputs, kept, delta, &mut bias[start..][..outputs]);
+            self.weight_gradient(x, rows, delta, self.weight.of_mut(flat), fresh_weight);
+            let few = first && last && rows * (self.inputs + outputs) < self.inputs * outputs;
+            if dx.is_some() && !few && self.weight.is_transposed() {
+                if first {
+                    self.turn(params, scratch);
                 }
-            } else {
-                let start = if fresh_weight { Start::Zero } else { Start::Accumulate };
-                let weight = self.weight.of_mut(gradient.flat);
-                let left = Left::transposed(delta, outputs);
-                gemm((outputs, inputs, rows), left, Right::rows(saved.x, inputs), start, weight);
+                turned = Some(&*scratch);
             }
         } else {
             let mut unwanted = Pooled::take(outputs);
             differentiate(self.activation, outputs, kept, delta, &mut unwanted);
         }
         if let Some(dx) = dx {
-            let weight = Right::rows(self.weight.of(saved.weights.params), inputs);
-            gemm((rows, inputs, outputs), Left::rows(delta, outputs), weight, Start::Zero, dx);
+            self.input_gradient(params, turned, rows, delta, dx);
         }
     }
 
     fn describe(&self) -> LayerSummary {
+        let parameters = self.inputs * self.outputs + self.outputs;
         LayerSummary {
             layer: format!("Linear({}, {}, {})", self.inputs, self.outputs, self.activation),
             output_shape: vec![self.outputs],
-            parameters: self.weight.len() + self.bias.len(),
-            flops: 2 * self.weight.len() as u64,
+            parameters,
+            flops: 2 * (self.inputs * self.outputs) as u64,
         }
     }
 }

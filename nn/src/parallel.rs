@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
 use crate::error::NnError;
+use crate::input::Rows;
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::params::ParamRange;
@@ -160,7 +161,7 @@ impl Layer for Parallel {
             let (own, rest) = packed.split_at(branch.ranges.len());
             packed = rest;
             let weights = ChainWeights::new(own, &branch.ranges, weights.params);
-            chain::forward(&branch.layers, weights, &plan, kept.x, 0..rows, kept.inside, kept.out);
+            chain::forward(&branch.layers, weights, &plan, Rows::F32(kept.x), 0..rows, kept.inside, kept.out);
             let width = branch.outputs.len();
             for (out, from) in out.chunks_exact_mut(self.outputs).zip(kept.out.chunks_exact(width)) {
                 out[branch.outputs.clone()].copy_from_slice(from);
@@ -218,7 +219,7 @@ impl Layer for Parallel {
             chain::backward(
                 &branch.layers,
                 &ChainSaved { weights, plan: &plan, buffer: inside },
-                (&x[..rows * branch.width()], &out[..rows * width]),
+                (Rows::F32(&x[..rows * branch.width()]), &out[..rows * width]),
                 0..rows,
                 dout,
                 own_gradient,

@@ -11,13 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::NnError;
 use crate::init::Init;
-use crate::kernels::lerp;
+use crate::kernels::{AlignedBuffer, lerp};
+use crate::layer::aligned;
 
 /// Where a parameter lies in the flat buffer.
+///
+/// A matrix may be *stored transposed*, `[columns, rows]`: that is how a product reads a linear layer's weight. Shapes
+/// and files know nothing of it; [`Self::read`] and [`Self::write`] turn it round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamRange {
     range: Range<usize>,
     shape: Vec<usize>,
+    transposed: bool,
 }
 
 impl ParamRange {
@@ -45,34 +50,49 @@ impl ParamRange {
         self.range.is_empty()
     }
 
-    /// Some of its rows: of its parts along the first dimension.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
-        let width: usize = self.shape.iter().skip(1).product();
-        let start = self.range.start;
-        let mut shape = self.shape.clone();
-        if let Some(len) = shape.first_mut() {
-            *len = rows.len();
-        }
-        Self { range: start + rows.start * width..start + rows.end * width, shape }
-    }
-
-    /// Its values in a flat buffer: of parameters, or of their gradients.
+    /// Its values in a flat buffer of parameters, their gradients or anything else, row-major in its shape.
     ///
     /// # Panics
     /// If the buffer is too short: it belongs to another layout.
     #[must_use]
+    pub fn read<T: Copy>(&self, flat: &[T]) -> Vec<T> {
+        let values = &flat[self.range.clone()];
+        self.stored_places().map(|place| values[place]).collect()
+    }
+
+    /// Puts values, row-major in its shape, where they lie in a flat buffer.
+    ///
+    /// # Panics
+    /// If there are not as many values as the shape says, or the buffer is too short.
+    pub fn write<T: Copy>(&self, values: &[T], flat: &mut [T]) {
+        assert_eq!(values.len(), self.len(), "values of a parameter of shape {:?}", self.shape);
+        let target = &mut flat[self.range.clone()];
+        self.stored_places().zip(values).for_each(|(place, &value)| target[place] = value);
+    }
+
+    /// Where the values lie in the range, in the order of the shape.
+    fn stored_places(&self) -> impl Iterator<Item = usize> {
+        let (rows, columns) = match self.transposed {
+            true => (self.shape[0], self.shape[1..].iter().product()),
+            false => (1, self.len()),
+        };
+        (0..rows).flat_map(move |row| (0..columns).map(move |column| column * rows + row))
+    }
+
+    /// Whether it is stored transposed.
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.transposed
+    }
+
+    /// Its values in a flat buffer, as they are stored.
     #[inline]
-    pub fn of<'a>(&self, flat: &'a [f32]) -> &'a [f32] {
+    pub(crate) fn of<'a>(&self, flat: &'a [f32]) -> &'a [f32] {
         &flat[self.range.clone()]
     }
 
-    /// Its values in a flat buffer, to change them.
-    ///
-    /// # Panics
-    /// If the buffer is too short: it belongs to another layout.
-    #[must_use]
+    /// Its values in a flat buffer, as they are stored, to change them.
     #[inline]
-    pub fn of_mut<'a>(&self, flat: &'a mut [f32]) -> &'a mut [f32] {
+    pub(crate) fn of_mut<'a>(&self, flat: &'a mut [f32]) -> &'a mut [f32] {
         &mut flat[self.range.clone()]
     }
 }
@@ -97,7 +117,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// All parameters, in the order of the buffer; together they cover it without gaps.
+    /// All parameters, in the order of the buffer. Each begins on a cache line of its own; what lies between is zero.
     #[must_use]
     pub fn specs(&self) -> &[ParamSpec] {
         &self.specs
@@ -109,7 +129,7 @@ impl Layout {
         self.specs.iter().find(|spec| spec.name == name)
     }
 
-    /// The number of values of all parameters together.
+    /// The length of the flat buffer: the parameters' values, and what lies between them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -119,6 +139,12 @@ impl Layout {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The number of values of all parameters together.
+    #[must_use]
+    pub fn values_len(&self) -> usize {
+        self.specs.iter().map(|spec| spec.range.len()).sum()
     }
 
     /// The number of values that are learned.
@@ -134,7 +160,7 @@ impl Layout {
 
     /// A short description for error messages.
     pub(crate) fn describe(&self) -> String {
-        format!("{} parameters with {} values", self.specs.len(), self.len)
+        format!("{} parameters with {} values", self.specs.len(), self.values_len())
     }
 }
 
@@ -147,7 +173,7 @@ impl Layout {
 /// let mut builder = LayoutBuilder::new();
 /// let weight = builder.add("head.weight", &[2, 4], Init::Orthogonal { gain: 0.01 });
 /// let params = builder.build(1);
-/// assert_eq!(params.get("head.weight"), Some(weight.of(params.as_slice())));
+/// assert_eq!(params.get("head.weight"), Some(weight.read(params.as_slice())));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct LayoutBuilder {
@@ -167,7 +193,16 @@ impl LayoutBuilder {
     /// # Panics
     /// If the name is taken.
     pub fn add(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
-        self.push(name, shape, init, true)
+        self.push(name, shape, init, true, false)
+    }
+
+    /// Appends a matrix that is stored transposed; shape and initialisation are those of the matrix.
+    ///
+    /// # Panics
+    /// If the name is taken, or there are not two dimensions or more.
+    pub(crate) fn add_transposed(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
+        assert!(shape.len() >= 2, "a matrix has two dimensions, got {shape:?}");
+        self.push(name, shape, init, true, true)
     }
 
     /// Appends a buffer: values that are saved with the parameters but not learned.
@@ -175,15 +210,22 @@ impl LayoutBuilder {
     /// # Panics
     /// If the name is taken.
     pub fn add_buffer(&mut self, name: &str, shape: &[usize], init: Init) -> ParamRange {
-        self.push(name, shape, init, false)
+        self.push(name, shape, init, false, false)
     }
 
-    fn push(&mut self, name: &str, shape: &[usize], init: Init, learned: bool) -> ParamRange {
+    fn push(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        learned: bool,
+        transposed: bool,
+    ) -> ParamRange {
         assert!(self.layout.find(name).is_none(), "parameter names must be unique, got {name} twice");
-        let start = self.layout.len;
+        let start = self.layout.len.checked_next_multiple_of(aligned(1)).unwrap_or(usize::MAX);
         // A size beyond all memory is found when the buffer is asked for, if it was not refused before.
         let end = start.saturating_add(shape.iter().fold(1, |len: usize, &dim| len.saturating_mul(dim)));
-        let range = ParamRange { range: start..end, shape: shape.to_vec() };
+        let range = ParamRange { range: start..end, shape: shape.to_vec(), transposed };
         self.layout.specs.push(ParamSpec { name: name.to_owned(), range: range.clone(), learned });
         self.layout.len = end;
         self.inits.push(init);
@@ -199,7 +241,7 @@ impl LayoutBuilder {
     /// Makes the buffer with zeros, to be filled with given values.
     #[must_use]
     pub fn zeros(self) -> Params {
-        let values = vec![0.0; self.layout.len];
+        let values = AlignedBuffer::zeros(self.layout.len);
         Params::from_values(Arc::new(self.layout), values)
     }
 
@@ -208,9 +250,11 @@ impl LayoutBuilder {
     /// The values depend on the seed, and on a parameter's position, shape and [`Init`]; not on the machine.
     #[must_use]
     pub fn build(self, seed: u64) -> Params {
-        let mut values = vec![0.0; self.layout.len];
+        let mut values = AlignedBuffer::zeros(self.layout.len);
         for (index, (spec, init)) in self.layout.specs.iter().zip(&self.inits).enumerate() {
-            init.fill(seed, index as u64, spec.range.shape(), spec.range.of_mut(&mut values));
+            let mut own = vec![0.0; spec.range.len()];
+            init.fill(seed, index as u64, spec.range.shape(), &mut own);
+            spec.range.write(&own, &mut values);
         }
         Params::from_values(Arc::new(self.layout), values)
     }
@@ -226,13 +270,13 @@ pub(crate) struct ParamsId(u64);
 /// snapshot. On a tape a clone stands for the same leaf as its original.
 #[derive(Clone)]
 pub struct Params {
-    values: Arc<Vec<f32>>,
+    values: Arc<AlignedBuffer>,
     layout: Arc<Layout>,
     id: ParamsId,
 }
 
 impl Params {
-    fn from_values(layout: Arc<Layout>, values: Vec<f32>) -> Self {
+    fn from_values(layout: Arc<Layout>, values: AlignedBuffer) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self { values: Arc::new(values), layout, id: ParamsId(NEXT.fetch_add(1, Ordering::Relaxed)) }
     }
@@ -254,16 +298,16 @@ impl Params {
     #[must_use]
     #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        Arc::<Vec<f32>>::make_mut(&mut self.values)
+        Arc::<AlignedBuffer>::make_mut(&mut self.values)
     }
 
-    /// The values of the parameter of that name.
+    /// The values of the parameter of that name, row-major in its shape.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[f32]> {
-        self.layout.find(name).map(|spec| spec.range.of(self.as_slice()))
+    pub fn get(&self, name: &str) -> Option<Vec<f32>> {
+        self.layout.find(name).map(|spec| spec.range.read(self.as_slice()))
     }
 
-    /// The number of values of all parameters together.
+    /// The length of the flat buffer, see [`Layout::len`].
     #[must_use]
     pub fn len(&self) -> usize {
         self.layout.len
@@ -343,7 +387,7 @@ mod tests {
     fn the_seed_decides_the_values() {
         assert_eq!(params(3).as_slice(), params(3).as_slice());
         assert_ne!(params(3).as_slice(), params(4).as_slice());
-        assert_eq!(params(3).get("b"), Some([0.5; 3].as_slice()));
+        assert_eq!(params(3).get("b"), Some(vec![0.5; 3]));
         assert_eq!(params(3).get("c"), None);
     }
 
@@ -357,6 +401,28 @@ mod tests {
         }
         target.copy_from(&source).unwrap();
         assert_eq!(target.as_slice(), source.as_slice());
+    }
+
+    #[test]
+    fn parameters_begin_on_cache_lines_and_a_transposed_one_has_the_same_values() {
+        let build = |transposed: bool| {
+            let mut builder = LayoutBuilder::new();
+            builder.add("a", &[3], Init::Normal { std: 1.0 });
+            let (shape, init) = ([5, 7], Init::Normal { std: 1.0 });
+            let b = if transposed { builder.add_transposed("b", &shape, init) } else { builder.add("b", &shape, init) };
+            (builder.build(4), b)
+        };
+        let ((plain, at), (turned, turned_at)) = (build(false), build(true));
+        assert_eq!(plain.as_slice().as_ptr() as usize % 64, 0);
+        assert_eq!((at.range(), turned_at.range()), (16..51, 16..51));
+        assert_eq!(plain.as_slice()[3..16], [0.0; 13]);
+        assert_eq!((plain.len(), plain.layout().values_len()), (51, 38));
+        assert_eq!(plain.get("b"), turned.get("b"));
+        assert_eq!(turned.as_slice()[16..21], [0, 1, 2, 3, 4].map(|row| plain.as_slice()[16 + 7 * row]));
+        let mut copy = turned.clone();
+        copy.as_mut_slice()[16..].fill(0.0);
+        turned_at.write(&turned.get("b").unwrap(), copy.as_mut_slice());
+        assert_eq!(copy.as_slice(), turned.as_slice());
     }
 
     #[test]

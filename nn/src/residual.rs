@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
 use crate::error::NnError;
+use crate::input::Rows;
 use crate::kernels::{Pooled, activate, add, differentiate};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
@@ -154,7 +155,7 @@ impl Layer for Residual {
         let (buffer, inner) = buffer.split_at_mut(plan.len());
         let inner = &mut inner[..x.len()];
         let weights = ChainWeights::new(weights.packed, &self.ranges, weights.params);
-        chain::forward(&self.layers, weights, &plan, x, 0..rows, buffer, inner);
+        chain::forward(&self.layers, weights, &plan, Rows::F32(x), 0..rows, buffer, inner);
         out.copy_from_slice(x);
         add(out, inner);
     }
@@ -185,7 +186,7 @@ impl Layer for Residual {
             let Gradient { flat, scratch, first, last, .. } = gradient;
             ChainGradient { flat, scratch, fresh: &fresh, first, last }
         });
-        let ends = (saved.x, &inner[..delta.len()]);
+        let ends = (Rows::F32(saved.x), &inner[..delta.len()]);
         match dx {
             Some(dx) => {
                 chain::backward(

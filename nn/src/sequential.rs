@@ -177,7 +177,8 @@ impl Sequential {
         check_length("input", batch * self.inputs(), x.len())?;
         check_length("output", batch * self.outputs(), out.len())?;
         check_length("packed weights", self.ranges.len(), packed.values.len())?;
-        let weights = ChainWeights::new(&packed.values, &self.ranges, &[]);
+        check_length("packed parameters", self.params_end, packed.params_end)?;
+        let weights = ChainWeights::new(&packed.values, &self.ranges, packed.params.as_slice());
         let between = self.between_len(batch);
         let stage_len =
             |stage: &Stage| chain::infer_len(&self.layers[stage.layers.clone()], stage.block_rows.min(batch));
@@ -192,11 +193,9 @@ impl Sequential {
             let input = if first { x } else { Rows::F32(&before[..batch * inputs]) };
             let target = if last { &mut *out } else { &mut after[..batch * outputs] };
             for rows in blocks(batch, stage.block_rows) {
-                input.block(inputs, &rows, |x| {
-                    let out = &mut target[rows.start * outputs..rows.end * outputs];
-                    let weights = weights.of(stage.layers.clone());
-                    chain::infer(layers, weights, x, rows.len(), buffer, out);
-                });
+                let out = &mut target[rows.start * outputs..rows.end * outputs];
+                let (weights, x) = (weights.of(stage.layers.clone()), input.of(inputs, &rows));
+                chain::infer(layers, weights, x, rows.len(), buffer, out);
             }
             std::mem::swap(&mut before, &mut after);
         }
@@ -237,10 +236,9 @@ impl Sequential {
             let target = if last { &mut *out } else { &mut between[..] };
             let weights = ChainWeights::new(&packed, &ranges, params).of(stage.layers.clone());
             for rows in blocks(batch, stage.block_rows) {
-                input.block(inputs, &rows, |x| {
-                    let out = &mut target[rows.start * outputs..rows.end * outputs];
-                    chain::forward(layers, weights, &plan, x, rows.clone(), &mut buffer, out);
-                });
+                let out = &mut target[rows.start * outputs..rows.end * outputs];
+                let x = input.of(inputs, &rows);
+                chain::forward(layers, weights, &plan, x, rows.clone(), &mut buffer, out);
             }
             stages.push(StagePass { plan, buffer, out: between });
         }
@@ -302,9 +300,8 @@ impl Sequential {
                     last: rows.end == batch,
                 });
                 let out = &out[rows.start * outputs..rows.end * outputs];
-                input.block(inputs, &rows, |x| {
-                    chain::backward(layers, &saved, (x, out), rows.clone(), dout, gradient, target);
-                });
+                let ends = (input.of(inputs, &rows), out);
+                chain::backward(layers, &saved, ends, rows.clone(), dout, gradient, target);
             }
             if index > 0 {
                 delta = Some(own);
@@ -380,24 +377,30 @@ fn blocks(batch: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..batch).step_by(step).map(move |start| start..(start + step).min(batch))
 }
 
-/// A network's weights in the order in which acting reads them: made once for each published snapshot.
+/// A network's weights as acting reads them: made once for each published snapshot.
+///
+/// Most layers read the parameters as they lie, which are shared and not copied; the others have theirs packed.
 #[derive(Clone)]
 pub struct Packed {
     values: AlignedBuffer,
+    params: Params,
+    /// The end of the last parameter that the network reads.
+    params_end: usize,
 }
 
 impl Packed {
-    /// Copies the network's weights out of `params`.
+    /// Takes the network's weights out of `params`.
     ///
     /// # Errors
     /// [`NnError::Length`] if `params` belong to another network.
     pub fn new(network: &Sequential, params: &Params) -> Result<Self, NnError> {
-        let mut packed = Self { values: AlignedBuffer::default() };
+        let (values, params_end) = (AlignedBuffer::default(), network.params_end);
+        let mut packed = Self { values, params: params.clone(), params_end };
         packed.update(network, params)?;
         Ok(packed)
     }
 
-    /// Copies the network's weights again, into the same memory.
+    /// Takes the network's weights again, into the same memory.
     ///
     /// # Errors
     /// [`NnError::Length`] if `params` belong to another network.
@@ -405,13 +408,14 @@ impl Packed {
         network.check(params, network.inputs())?;
         self.values.reserve_len(network.ranges.len());
         network.ranges.pack(&network.layers, params.as_slice(), &mut self.values);
+        (self.params, self.params_end) = (params.clone(), network.params_end);
         Ok(())
     }
 }
 
 impl fmt::Debug for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Packed").field("len", &self.values.len()).finish()
+        f.debug_struct("Packed").field("len", &self.values.len()).field("params", &self.params).finish()
     }
 }
 

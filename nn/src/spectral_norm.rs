@@ -97,9 +97,15 @@ impl SpectralNorm {
         };
         let part = |part: &str| format!("{name}.parametrizations.weight.{part}");
         let random = Init::Normal { std: 1.0 };
+        // As the layer inside reads it.
+        let transposed = inner.parameters().iter().any(|range| range.is_transposed());
+        let weight = match transposed {
+            true => builder.add_transposed(&part("original"), shape, init),
+            false => builder.add(&part("original"), shape, init),
+        };
         Self {
             inner,
-            weight: builder.add(&part("original"), shape, init),
+            weight,
             bias: builder.add(&format!("{name}.bias"), &[rows], bias_init),
             u: builder.add_buffer(&part("0._u"), &[rows], random),
             v: builder.add_buffer(&part("0._v"), &[columns], random),
@@ -115,7 +121,7 @@ impl SpectralNorm {
         if params.len() < end {
             return Err(NnError::Length { name: "parameters", expected: end, got: params.len() });
         }
-        let weight = self.weight.of(params.as_slice());
+        let weight = self.weight.read(params.as_slice());
         let mut u = widen(self.u.of(params.as_slice()));
         let mut v = widen(self.v.of(params.as_slice()));
         for _ in 0..iterations {
@@ -139,13 +145,19 @@ impl SpectralNorm {
     /// `uᵀ W v`.
     fn sigma(&self, params: &[f32]) -> f32 {
         let v = widen(self.v.of(params));
-        let rows = self.weight.of(params).chunks_exact(v.len());
+        let weight = self.weight.read(params);
+        let rows = weight.chunks_exact(v.len());
         rows.zip(self.u.of(params)).map(|(row, &u)| f64::from(u) * dot(row, &v)).sum::<f64>() as f32
     }
 
-    /// Number of values of the layer inside.
+    /// Where the bias of the layer inside lies, after its weight.
+    fn inner_bias(&self) -> usize {
+        aligned(self.weight.len())
+    }
+
+    /// The length of the buffer of the layer inside.
     fn inner_len(&self) -> usize {
-        self.weight.len() + self.bias.len()
+        self.inner_bias() + self.bias.len()
     }
 
     /// What the layer inside reads.
@@ -194,7 +206,7 @@ impl Layer for SpectralNorm {
     fn pack(&self, params: &[f32], packed: &mut [f32]) {
         let sigma = self.sigma(params);
         let (own, rest) = packed.split_at_mut(aligned(self.inner_len()));
-        let (weight, bias) = own.split_at_mut(self.weight.len());
+        let (weight, bias) = own.split_at_mut(self.inner_bias());
         weight.iter_mut().zip(self.weight.of(params)).for_each(|(to, from)| *to = from / sigma);
         bias[..self.bias.len()].copy_from_slice(self.bias.of(params));
         let (sigma_line, of_inner) = rest.split_at_mut(SIGMA_LEN);
@@ -236,9 +248,14 @@ impl Layer for SpectralNorm {
         }
         let params = saved.weights.params;
         let sigma = saved.weights.packed[aligned(self.inner_len())];
-        let (dweight, dbias) = own.split_at(self.weight.len());
+        let (dweight, dbias) = own.split_at(self.inner_bias());
+        let dweight = &dweight[..self.weight.len()];
         let along: f64 = dweight.iter().zip(weights.params).map(|(&d, &w)| f64::from(d) * f64::from(w)).sum();
-        let directions = self.u.of(params).iter().flat_map(|u| self.v.of(params).iter().map(move |v| u * v));
+        let (mut outer, mut inner) = (self.u.of(params), self.v.of(params));
+        if self.weight.is_transposed() {
+            std::mem::swap(&mut outer, &mut inner);
+        }
+        let directions = outer.iter().flat_map(|a| inner.iter().map(move |b| a * b));
         let values = dweight.iter().zip(directions).map(|(d, uv)| (d - along as f32 * uv) / sigma);
         for (sum, value) in self.weight.of_mut(flat).iter_mut().zip(values) {
             *sum = if fresh[0] { value } else { *sum + value };

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::NnError;
-use crate::params::Params;
+use crate::params::{ParamRange, Params};
 
 /// All parameters as the bytes of a safetensors file, dtype F32.
 ///
 /// # Errors
 /// [`NnError::Safetensors`] if the library refuses them.
 pub fn to_safetensors(params: &Params, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, NnError> {
-    let bytes: Vec<u8> = params.as_slice().iter().flat_map(|value| value.to_le_bytes()).collect();
-    let mut views = Vec::with_capacity(params.layout().specs().len());
-    for spec in params.layout().specs() {
-        let range = spec.range.range();
-        let data = &bytes[4 * range.start..4 * range.end];
+    let bytes = |range: &ParamRange| -> Vec<u8> {
+        range.read(params.as_slice()).iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    let specs = params.layout().specs();
+    let data: Vec<Vec<u8>> = specs.iter().map(|spec| bytes(&spec.range)).collect();
+    let mut views = Vec::with_capacity(specs.len());
+    for (spec, data) in specs.iter().zip(&data) {
         views.push((spec.name.as_str(), TensorView::new(Dtype::F32, spec.range.shape().to_vec(), data)?));
     }
     let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
@@ -49,9 +51,8 @@ pub fn load_safetensors(params: &mut Params, bytes: &[u8]) -> Result<(), NnError
             return Err(NnError::TensorDtype { name, got: format!("{:?}", tensor.dtype()) });
         }
         let (chunks, _) = tensor.data().as_chunks::<4>();
-        for (value, &chunk) in spec.range.of_mut(&mut values).iter_mut().zip(chunks) {
-            *value = f32::from_le_bytes(chunk);
-        }
+        let read: Vec<f32> = chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
+        spec.range.write(&read, &mut values);
     }
     if let Some((name, tensor)) = unexpected.first() {
         return Err(NnError::UnexpectedTensor { name: (*name).to_owned(), got: tensor.shape().to_vec() });

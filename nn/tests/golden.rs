@@ -14,9 +14,7 @@ use common::Golden;
 /// Checks outputs and all gradients of a row-wise network against a recording; `file` names its parameters there.
 fn check(golden: &Golden, network: &Sequential, mut params: Params, file: impl Fn(&str) -> String) {
     for spec in params.layout().clone().specs() {
-        spec.range
-            .of_mut(params.as_mut_slice())
-            .copy_from_slice(&golden.floats(&format!("w.{}", file(&spec.name))));
+        spec.range.write(&golden.floats(&format!("w.{}", file(&spec.name))), params.as_mut_slice());
     }
     let rows = golden.floats("x0").len() / network.inputs();
     let x = Matrix::from_slice(rows, network.inputs(), &golden.floats("x0")).unwrap().tracked();
@@ -27,7 +25,7 @@ fn check(golden: &Golden, network: &Sequential, mut params: Params, file: impl F
     let of_inputs = tape.backward(&params, &[(&y, &golden.floats("g0"))], &mut gradient).unwrap();
     check_finite(params.layout(), &gradient).unwrap();
     for spec in params.layout().specs() {
-        golden.check(&format!("dw.{}", file(&spec.name)), spec.range.of(&gradient));
+        golden.check(&format!("dw.{}", file(&spec.name)), &spec.range.read(&gradient));
     }
     golden.check("dx0", of_inputs.get(&x).unwrap());
 
@@ -157,7 +155,7 @@ fn batch_norm_in_training_agrees_with_pytorch() {
     let mut params = builder.build(0);
     for spec in params.layout().clone().specs().iter().filter(|spec| spec.learned) {
         let name = format!("w.{}", unprefixed(&spec.name));
-        spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&golden.floats(&name));
+        spec.range.write(&golden.floats(&name), params.as_mut_slice());
     }
     let x = Matrix::from_slice(4, 75, &golden.floats("x0")).unwrap().tracked();
     let mut tape = Tape::new();
@@ -168,8 +166,8 @@ fn batch_norm_in_training_agrees_with_pytorch() {
     golden.check("dx0", of_inputs.get(&x).unwrap());
     for spec in params.layout().specs() {
         match spec.learned {
-            true => golden.check(&format!("dw.{}", unprefixed(&spec.name)), spec.range.of(&gradient)),
-            false => assert!(spec.range.of(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient"),
+            true => golden.check(&format!("dw.{}", unprefixed(&spec.name)), &spec.range.read(&gradient)),
+            false => assert!(spec.range.read(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient"),
         }
     }
 

@@ -17,7 +17,7 @@ fn recorded(golden: &Golden, builder: LayoutBuilder) -> Params {
     let mut params = builder.build(0);
     for spec in params.layout().clone().specs() {
         let values = golden.floats(&format!("w.{}", spec.name.trim_start_matches("l.")));
-        spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&values);
+        spec.range.write(&values, params.as_mut_slice());
     }
     params
 }
@@ -43,7 +43,7 @@ fn check(golden: &Golden, params: &Params, inputs: &[&Matrix], outputs: &[Matrix
     }
     for spec in params.layout().specs() {
         let name = format!("dw.{}", spec.name.trim_start_matches("l."));
-        golden.check(&name, spec.range.of(&gradient));
+        golden.check(&name, &spec.range.read(&gradient));
     }
 }
 

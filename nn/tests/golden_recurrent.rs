@@ -31,7 +31,7 @@ fn check(name: &str, cell: Cell, tensors: usize) {
     let recorded = |name: &str| name.trim_start_matches("l.").to_owned();
     for spec in params.layout().clone().specs() {
         let values = golden.floats(&format!("w.{}", recorded(&spec.name)));
-        spec.range.of_mut(params.as_mut_slice()).copy_from_slice(&values);
+        spec.range.write(&values, params.as_mut_slice());
     }
     let floats =
         |letter: &str| (1..=tensors).map(|i| golden.floats(&format!("{letter}{i}"))).collect::<Vec<_>>();
@@ -55,7 +55,7 @@ fn check(name: &str, cell: Cell, tensors: usize) {
         golden.check(&format!("dx{}", i + 1), values);
     }
     for spec in params.layout().specs() {
-        golden.check(&format!("dw.{}", recorded(&spec.name)), spec.range.of(&gradient));
+        golden.check(&format!("dw.{}", recorded(&spec.name)), &spec.range.read(&gradient));
     }
 }
 

@@ -48,7 +48,7 @@ fn values(len: usize, salt: usize) -> Vec<f32> {
 /// The network in `f64`, straight from the definition.
 fn reference(layers: &[Linear], params: &[f64], x: &[f64]) -> Vec<f64> {
     layers.iter().fold(x.to_vec(), |x, layer| {
-        let (weight, bias) = (&params[layer.weight.range()], &params[layer.bias.range()]);
+        let (weight, bias) = (layer.weight.read(params), layer.bias.read(params));
         (0..layer.outputs)
             .map(|o| {
                 let z: f64 =
@@ -242,12 +242,12 @@ fn two_networks_share_a_tape_and_a_gradient() {
     tape.backward(&params, &[(&logits, &dlogits)], &mut alone).unwrap();
     for spec in params.layout().specs() {
         if spec.name.starts_with("actor") {
-            assert_eq!(spec.range.of(&both), spec.range.of(&alone));
+            assert_eq!(spec.range.read(&both), spec.range.read(&alone));
         } else {
-            assert!(spec.range.of(&alone).iter().all(|&x| x == 0.0), "no output depends on the critic");
+            assert!(spec.range.read(&alone).iter().all(|&x| x == 0.0), "no output depends on the critic");
         }
     }
-    assert_eq!(unused.of(&both), [0.0; 7]);
+    assert_eq!(unused.read(&both), [0.0; 7]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn every_encoder_learns_and_acts_with_the_same_bits() {
         let x = observations(&observation, rows);
         for specs in [&both[..], &both[..1]] {
             let (model, params) = build(&config, &observation, specs).unwrap();
-            assert_eq!(model.summary().parameters(), params.len(), "{json}");
+            assert_eq!(model.summary().parameters(), params.layout().values_len(), "{json}");
             let input = Input::from(&Matrix::from_slice(rows, observation.len(), &x).unwrap());
             let learned = model.forward(&params, &input, &mut Tape::inference()).unwrap();
             for (learned, acted) in learned.iter().zip(act(&model, &params, &x, rows, specs.len())) {
@@ -155,12 +155,10 @@ fn gradients_agree_with_differences_along_random_directions() {
         let mut gradient = vec![f32::NAN; params.len()];
         tape.backward(&params, &seeds, &mut gradient).unwrap();
         for direction in 0..3_usize {
-            let learned: Vec<bool> = params
-                .layout()
-                .specs()
-                .iter()
-                .flat_map(|spec| std::iter::repeat_n(spec.learned, spec.range.len()))
-                .collect();
+            let mut learned = vec![false; params.len()];
+            for spec in params.layout().specs() {
+                learned[spec.range.range()].fill(spec.learned);
+            }
             let d: Vec<f32> =
                 (0..params.len())
                     .map(|i| {
@@ -206,7 +204,7 @@ fn models_with_a_memory_act_as_they_learn() {
         };
         let observation = Observation::Vector(4);
         let (model, params) = build(&config, &observation, &specs).unwrap();
-        assert_eq!(model.summary().parameters(), params.len(), "{memory}");
+        assert_eq!(model.summary().parameters(), params.layout().values_len(), "{memory}");
         let x = observations(&observation, steps * batch);
         let input = Input::from(&Matrix::from_slice(steps * batch, 4, &x).unwrap());
         let start = Matrix::zeros(batch, model.state_len()).unwrap();

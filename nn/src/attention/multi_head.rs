@@ -82,28 +82,18 @@ impl Projections {
         }
         // √(6 / (E + 3E)), PyTorch's xavier_uniform_ of the whole matrix.
         let xavier = Init::KaimingUniform { a: 1.732_050_8 };
-        let in_weight = builder.add(&format!("{name}.in_proj_weight"), &[3 * width, width], xavier);
+        let in_weight =
+            builder.add_transposed(&format!("{name}.in_proj_weight"), &[3 * width, width], xavier);
         let in_bias = builder.add(&format!("{name}.in_proj_bias"), &[3 * width], Init::Zeros);
-        let output = Linear {
-            weight: builder.add(&format!("{name}.out_proj.weight"), &[width, width], Init::PYTORCH_LINEAR),
-            bias: builder.add(&format!("{name}.out_proj.bias"), &[width], Init::Zeros),
-            inputs: width,
-            outputs: width,
-            activation: Activation::Identity,
-        };
+        let inits = [Init::PYTORCH_LINEAR, Init::Zeros];
+        let name = format!("{name}.out_proj");
+        let output = Linear::with_inits(builder, &name, [width; 2], Activation::Identity, inits);
         Ok(Self { in_weight, in_bias, output, width })
     }
 
     /// The projection to some of queries (0), keys (1) and values (2).
     pub(super) fn input(&self, parts: std::ops::Range<usize>) -> Linear {
-        let (rows, width) = (parts.start * self.width..parts.end * self.width, self.width);
-        Linear {
-            weight: self.in_weight.rows(rows.clone()),
-            bias: self.in_bias.rows(rows.clone()),
-            inputs: width,
-            outputs: rows.len(),
-            activation: Activation::Identity,
-        }
+        Linear::part(&self.in_weight, &self.in_bias, parts.start * self.width..parts.end * self.width)
     }
 }
 

@@ -22,6 +22,11 @@ pub(crate) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
+    /// A buffer of `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line::ZERO; len.div_ceil(Line::LEN)], len }
+    }
+
     /// Makes the buffer hold `len` values, whatever they are: old contents may shine through.
     pub(crate) fn reserve_len(&mut self, len: usize) {
         let lines = len.div_ceil(Line::LEN);

@@ -123,6 +123,12 @@ pub(crate) fn scale_bytes(bytes: &[u8], scale: f32, out: &mut [f32]) {
     dispatch(ScaleBytes { bytes, scale, out });
 }
 
+/// A byte as a number.
+#[inline(always)]
+pub(super) fn byte_value(byte: u8, scale: f32) -> f32 {
+    scale * f32::from(byte)
+}
+
 struct ScaleBytes<'a> {
     bytes: &'a [u8],
     scale: f32,
@@ -136,7 +142,7 @@ impl WithSimd for ScaleBytes<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         // Compiled inside the chosen instruction set, where the compiler widens whole vectors by itself.
         for (out, &byte) in self.out.iter_mut().zip(self.bytes) {
-            *out = self.scale * f32::from(byte);
+            *out = byte_value(byte, self.scale);
         }
     }
 }

@@ -20,8 +20,6 @@ pub(crate) enum Start<'a> {
     Accumulate,
     /// One value a column.
     Bias(&'a [f32]),
-    /// One value a row.
-    RowBias(&'a [f32]),
 }
 
 /// The left operand `[m, k]`, read element by element with any strides.
@@ -141,7 +139,6 @@ fn check_target(m: usize, n: usize, start: Start<'_>, c: &[f32], c_stride: usize
     assert!(c_stride >= n && c.len() >= (m - 1) * c_stride + n, "c holds [{m}, {n}], got {}", c.len());
     match start {
         Start::Bias(bias) => assert!(bias.len() >= n, "bias holds [{n}], got {}", bias.len()),
-        Start::RowBias(bias) => assert!(bias.len() >= m, "bias holds [{m}], got {}", bias.len()),
         Start::Zero | Start::Accumulate => {}
     }
 }
@@ -276,8 +273,6 @@ struct Operands<M> {
     c_row: usize,
     /// Where the columns' start values lie; null without.
     bias: *const f32,
-    /// Where all rows' start values lie; null without.
-    row_bias: *const f32,
     accumulate: bool,
     /// The lanes of the last vector, if not all are used.
     mask: Option<M>,
@@ -315,10 +310,6 @@ impl<L: Address> Gemm<'_, L> {
             bias: match self.start {
                 // SAFETY: the bias holds `n` values, `column` is less than `n`.
                 Start::Bias(bias) => unsafe { bias.as_ptr().add(columns.column) },
-                _ => std::ptr::null(),
-            },
-            row_bias: match self.start {
-                Start::RowBias(bias) => bias.as_ptr(),
                 _ => std::ptr::null(),
             },
             accumulate: matches!(self.start, Start::Accumulate),
@@ -361,7 +352,7 @@ unsafe fn tile<S: Simd, L: Address, const MR: usize, const NR: usize>(
     row: usize,
     operands: &Operands<MemMask<S::m32s>>,
 ) -> usize {
-    let &Operands { k, mut b, b_row, c, c_row, bias, row_bias, accumulate, mask } = operands;
+    let &Operands { k, mut b, b_row, c, c_row, bias, accumulate, mask } = operands;
     let lanes = S::F32_LANES;
     // SAFETY (of both closures): the caller vouches for the vector at `ptr`, or its masked lanes.
     let load_at = |ptr: *const f32, j: usize| unsafe {
@@ -391,12 +382,6 @@ unsafe fn tile<S: Simd, L: Address, const MR: usize, const NR: usize>(
             for row in &mut sums {
                 row[j] = value;
             }
-        }
-    }
-    if !row_bias.is_null() {
-        for (i, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: the row bias holds as many values as there are rows.
-            *sums = [simd.splat_f32s(unsafe { *row_bias.add(row + i) }); NR];
         }
     }
     // SAFETY: the caller vouches for the rows.

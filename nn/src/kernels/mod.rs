@@ -13,6 +13,7 @@ mod gates;
 mod gemm;
 mod highway;
 mod math;
+mod nonzero;
 mod norm;
 mod optimizer;
 mod pack;
@@ -21,6 +22,7 @@ mod scatter;
 mod simd;
 mod softmax;
 mod sparse;
+mod sparse_rows;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
@@ -43,6 +45,7 @@ pub(crate) use optimizer::{
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
+pub(crate) use sparse_rows::Sparse;
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.

@@ -287,6 +287,7 @@ fn modulate(
 mod tests {
     use super::*;
     use crate::finite_differences::{assert_gradient, weighted_sum};
+    use crate::params::ParamRange;
 
     const OBSERVATION: usize = 3;
     const WIDTH: usize = 5;
@@ -306,8 +307,9 @@ mod tests {
     const TAUS: [f32; 6] = [0.1, 0.5, 0.9, 0.25, 0.6, 1.0];
 
     /// The network in `f64`: tanh encoder of one layer, plain head.
-    fn reference(params: &[f64], ranges: &[std::ops::Range<usize>]) -> Vec<f64> {
-        let [we, be, wt, bt, wq, bq] = [0, 1, 2, 3, 4, 5].map(|i| &params[ranges[i].clone()]);
+    fn reference(params: &[f64], ranges: &[ParamRange]) -> Vec<f64> {
+        let values: Vec<Vec<f64>> = ranges.iter().map(|range| range.read(params)).collect();
+        let [we, be, wt, bt, wq, bq] = [0, 1, 2, 3, 4, 5].map(|i| &values[i][..]);
         let linear = |w: &[f64], b: &[f64], x: &[f64]| -> Vec<f64> {
             let rows = w.chunks_exact(x.len()).zip(b);
             rows.map(|(w, b)| b + w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>()).collect()
@@ -339,7 +341,7 @@ mod tests {
             "q.0.bias",
         ];
         let ranges: Vec<_> =
-            names.iter().map(|name| params.layout().find(name).unwrap().range.range()).collect();
+            names.iter().map(|name| params.layout().find(name).unwrap().range.clone()).collect();
         let x = Input::from(&Matrix::from_slice(2, OBSERVATION, &X).unwrap());
         let mut tape = Tape::new();
         let out = network.forward(&params, &x, &TAUS, &mut tape).unwrap();

@@ -32,7 +32,7 @@ pub fn check_finite(layout: &Layout, grads: &[f32]) -> Result<(), NnError> {
         return Ok(());
     }
     for spec in layout.specs() {
-        for (index, &value) in spec.range.of(grads).iter().enumerate() {
+        for (index, &value) in spec.range.read(grads).iter().enumerate() {
             if !value.is_finite() {
                 return Err(NnError::NotFinite { name: spec.name.clone(), index, value });
             }
@@ -62,11 +62,11 @@ mod tests {
         builder.add("a", &[40], Init::Zeros);
         builder.add("b", &[3], Init::Zeros);
         let layout = builder.build(0).layout().clone();
-        let mut grads = vec![1.0; 43];
+        let mut grads = vec![1.0; layout.len()];
         check_finite(&layout, &grads).unwrap();
         for (index, value, message) in [
-            (41, f32::NAN, "the gradient of b must be finite, got NaN at index 1"),
-            (42, f32::INFINITY, "the gradient of b must be finite, got inf at index 2"),
+            (49, f32::NAN, "the gradient of b must be finite, got NaN at index 1"),
+            (50, f32::INFINITY, "the gradient of b must be finite, got inf at index 2"),
             (7, f32::NEG_INFINITY, "the gradient of a must be finite, got -inf at index 7"),
         ] {
             grads.fill(1.0);

@@ -339,7 +339,7 @@ fn wrong_sizes_are_refused() {
     assert_eq!(run(&x, &x, Unroll::new(1)), "state must have 10 columns, got 4");
     let other = LayoutBuilder::new().build(0);
     let error = layer.forward(&other, &x, &state, &Unroll::new(3), &mut Tape::inference()).unwrap_err();
-    assert_eq!(error.to_string(), "parameters must hold 220 values, got 0");
+    assert_eq!(error.to_string(), "parameters must hold 244 values, got 0");
 
     let packed = vec![0.0; layer.packed_len()];
     let step = |packed: &[f32], x: usize, batch: usize, resets: &[bool], state: usize, out: usize| {

@@ -23,7 +23,7 @@ fn the_greatest_singular_value_becomes_one() {
     let layer = SpectralNorm::linear(&mut builder, "l", 3, 2, Activation::Identity, init);
     let mut params = builder.build(0);
     // [[3, 0, 0], [0, 4, 0]] has the singular values 4 and 3.
-    layer.weight.of_mut(params.as_mut_slice()).copy_from_slice(&[3.0, 0.0, 0.0, 0.0, 4.0, 0.0]);
+    layer.weight.write(&[3.0, 0.0, 0.0, 0.0, 4.0, 0.0], params.as_mut_slice());
     layer.power_iteration(&mut params, 60).unwrap();
     assert!((layer.sigma(params.as_slice()) - 4.0).abs() < 1e-5);
     let network = Sequential::new(vec![layer.into()]).unwrap();
@@ -38,7 +38,7 @@ fn a_power_iteration_moves_u_first() {
     let mut builder = LayoutBuilder::new();
     let layer = SpectralNorm::linear(&mut builder, "l", 2, 2, Activation::Identity, Init::Zeros);
     let mut params = builder.build(0);
-    layer.weight.of_mut(params.as_mut_slice()).copy_from_slice(&[1.0, 2.0, 2.0, 0.0]);
+    layer.weight.write(&[1.0, 2.0, 2.0, 0.0], params.as_mut_slice());
     layer.v.of_mut(params.as_mut_slice()).copy_from_slice(&[1.0, 0.0]);
     layer.power_iteration(&mut params, 1).unwrap();
     let near = |got: &[f32], expected: [f32; 2]| {
@@ -66,12 +66,12 @@ proptest! {
         let mut params = builder.build(9);
         layer.power_iteration(&mut params, 3 + iterations).unwrap();
         let [u, v] = [&layer.u, &layer.v].map(|range| range.of(params.as_slice()).to_vec());
-        let (weight, bias) = (layer.weight.range(), layer.bias.range());
-        prop_assume!(sigma(&widen(&params.as_slice()[weight.clone()]), &u, &v) > 0.1);
+        let (weight, bias) = (layer.weight.clone(), layer.bias.range());
+        prop_assume!(sigma(&widen(&weight.read(params.as_slice())), &u, &v) > 0.1);
         let (x, seeds) = (values(rows * inputs, 1), values(rows * outputs, 2));
         let reference = |params: &[f64], x: &[f64], row: usize, o: usize| {
-            let weight = &params[weight.clone()];
-            let sigma = sigma(weight, &u, &v);
+            let weight = weight.read(params);
+            let sigma = sigma(&weight, &u, &v);
             let x = &x[row * inputs..(row + 1) * inputs];
             params[bias.clone()][o] + (0..inputs).map(|i| x[i] * weight[o * inputs + i] / sigma).sum::<f64>()
         };
@@ -170,10 +170,10 @@ fn parameters_of_another_network_are_refused() {
     other.add("weight", &[9], Init::Zeros);
     let mut other = other.build(0);
     let error = layer.power_iteration(&mut other, 1).unwrap_err();
-    assert_eq!(error.to_string(), "parameters must hold 14 values, got 9");
+    assert_eq!(error.to_string(), "parameters must hold 50 values, got 9");
     // The buffers belong to what a network reads, too.
     let network = Sequential::new(vec![layer.into()]).unwrap();
     let error = network.forward(&other, &Matrix::zeros(1, 2).unwrap(), &mut Tape::new()).unwrap_err();
-    assert_eq!(error.to_string(), "parameters must hold 14 values, got 9");
+    assert_eq!(error.to_string(), "parameters must hold 50 values, got 9");
     assert_eq!(network.summary()[0].layer, "SpectralNorm(Linear(2, 3, relu))");
 }

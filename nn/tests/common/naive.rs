@@ -78,9 +78,9 @@ pub struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn get(&self, name: &str, part: &str) -> &[f64] {
+    fn get(&self, name: &str, part: &str) -> Vec<f64> {
         let spec = self.layout.find(&format!("{name}.{part}"));
-        &self.flat[spec.unwrap_or_else(|| panic!("{name}.{part}")).range.range()]
+        spec.unwrap_or_else(|| panic!("{name}.{part}")).range.read(self.flat)
     }
 }
 
@@ -100,12 +100,14 @@ impl Network {
         for spec in params.layout().clone().specs() {
             let fan_in: usize = spec.range.shape().iter().skip(1).product();
             let scale = 1.5 / (fan_in as f32).sqrt();
-            for value in spec.range.of_mut(params.as_mut_slice()) {
+            let mut values = spec.range.read(params.as_slice());
+            for value in &mut values {
                 *value = scale * rng.random_range(-1.0..1.0_f32);
                 if spec.name.ends_with("running_var") {
                     *value = value.abs() + 0.25;
                 }
             }
+            spec.range.write(&values, params.as_mut_slice());
         }
         noisy.iter().for_each(|layer: &NoisyLinear| layer.resample(&mut params, rng));
         Self { specs: specs.to_vec(), chain: Sequential::new(layers).unwrap(), params }
@@ -217,7 +219,7 @@ impl Spec {
     fn forward(&self, values: Values<'_>, name: &str, x: &[f64]) -> Vec<f64> {
         match self {
             Self::Linear { activation, .. } => {
-                linear(values.get(name, "weight"), values.get(name, "bias"), *activation, x)
+                linear(&values.get(name, "weight"), &values.get(name, "bias"), *activation, x)
             }
             Self::Noisy { inputs, activation, .. } => {
                 let (q, p) = (values.get(name, "epsilon_in"), values.get(name, "epsilon_out"));
@@ -233,13 +235,13 @@ impl Spec {
                 linear(&weight, &bias, *activation, x)
             }
             Self::Conv { image, config, activation } => {
-                conv(*image, config, values.get(name, "weight"), values.get(name, "bias"), x)
+                conv(*image, config, &values.get(name, "weight"), &values.get(name, "bias"), x)
                     .into_iter()
                     .map(|z| activate(*activation, z))
                     .collect()
             }
             Self::Transposed { image, config, activation } => {
-                transposed(*image, config, values.get(name, "weight"), values.get(name, "bias"), x)
+                transposed(*image, config, &values.get(name, "weight"), &values.get(name, "bias"), x)
                     .into_iter()
                     .map(|z| activate(*activation, z))
                     .collect()

@@ -61,7 +61,7 @@ fn the_target_network_is_copied_exactly_every_so_many_environment_steps() {
             let mut packed = [0.0; 2];
             let (network, scratch) = (&dqn.algorithm.network, &mut Scratch::default());
             network.infer(&target.packed, &[0.0; 4], 1, &[], scratch, &mut packed).unwrap();
-            assert_eq!(packed, target.part.params.get("q.0.bias").unwrap());
+            assert_eq!(packed.to_vec(), target.part.params.get("q.0.bias").unwrap());
         }
     }
 }

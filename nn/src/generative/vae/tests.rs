@@ -7,18 +7,22 @@ use crate::finite_differences::assert_gradient;
 use crate::image::ImageShape;
 use crate::linear::Activation;
 use crate::optim::{Adam, AdamConfig};
-use crate::params::LayoutBuilder;
+use crate::params::{Layout, LayoutBuilder};
 
 fn values(len: usize, salt: usize) -> Vec<f32> {
     (0..len).map(|i| (((i + salt) * 7919 + 31 * salt) % 2003) as f32 / 1001.0 - 1.0).collect()
 }
 
+/// The parameters, in the order of the layout.
+fn params_of(layout: &Layout, flat: &[f64]) -> Vec<Vec<f64>> {
+    layout.specs().iter().map(|spec| spec.range.read(flat)).collect()
+}
+
 /// A `tanh` layer and a linear one in `f64`; moves `at` past their parameters.
-fn mlp(params: &[f64], at: &mut usize, sizes: [usize; 3], x: &[f64]) -> Vec<f64> {
+fn mlp(params: &[Vec<f64>], at: &mut usize, sizes: [usize; 3], x: &[f64]) -> Vec<f64> {
     let mut layer = |x: &[f64], outputs: usize| -> Vec<f64> {
-        let weight = &params[*at..*at + outputs * x.len()];
-        let bias = &params[*at + weight.len()..][..outputs];
-        *at += weight.len() + outputs;
+        let (weight, bias) = (&params[*at], &params[*at + 1]);
+        *at += 2;
         let dot = |o: usize| weight[o * x.len()..].iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
         (0..outputs).map(|o| dot(o) + bias[o]).collect()
     };
@@ -27,7 +31,7 @@ fn mlp(params: &[f64], at: &mut usize, sizes: [usize; 3], x: &[f64]) -> Vec<f64>
 }
 
 /// The negative bound of a row from its definition.
-fn bound(likelihood: Likelihood, beta: f64, params: &[f64], x: &[f64], noise: &[f32]) -> f64 {
+fn bound(likelihood: Likelihood, beta: f64, params: &[Vec<f64>], x: &[f64], noise: &[f32]) -> f64 {
     let (latents, mut at) = (noise.len(), 0);
     let posterior = mlp(params, &mut at, [x.len(), 5, 2 * latents], x);
     let (means, log_vars) = posterior.split_at(latents);
@@ -67,9 +71,11 @@ fn the_bound_and_its_gradient_agree_with_the_definition() {
         let params = builder.build(3);
         let x: Vec<f32> = values(rows * inputs, 1).into_iter().map(f32::abs).collect();
         let (noise, weights) = (values(rows * latents, 2), values(rows, 3));
+        let layout = params.layout().clone();
         let loss = |params: &[f64], row: usize| {
             let x: Vec<f64> = x[row * inputs..][..inputs].iter().map(|&x| f64::from(x)).collect();
-            bound(likelihood, 0.7, params, &x, &noise[row * latents..][..latents])
+            let tensors = params_of(&layout, params);
+            bound(likelihood, 0.7, &tensors, &x, &noise[row * latents..][..latents])
         };
         let mut tape = Tape::new();
         let x = Matrix::from_slice(rows, inputs, &x).unwrap();
