@@ -97,14 +97,14 @@ pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Re
         ObsBuffer::U8(values) => {
             let mut gathered = Vec::with_capacity(rows.len() * width);
             rows.iter().for_each(|&row| gathered.extend_from_slice(&values[range(row)]));
-            bytes(rows.len(), width, &gathered)
+            bytes(rows.len(), width, gathered)
         }
     }
 }
 
 /// Rows of bytes as a network reads them when it learns.
-pub(crate) fn bytes(rows: usize, width: usize, values: &[u8]) -> Result<Input, AgentError> {
-    Ok(ByteMatrix::from_slice(rows, width, values, BYTE_SCALE)?.into())
+pub(crate) fn bytes(rows: usize, width: usize, values: Vec<u8>) -> Result<Input, AgentError> {
+    Ok(ByteMatrix::new(rows, width, values, BYTE_SCALE)?.into())
 }
 
 /// Refuses memories, for what learns from single transitions.

@@ -15,18 +15,26 @@ pub struct ByteMatrix {
     rows: usize,
     columns: usize,
     scale: f32,
-    values: Arc<[u8]>,
+    values: Arc<Vec<u8>>,
 }
 
 impl ByteMatrix {
-    /// A copy of `values`, row after row; `scale` is 1/255 for images.
+    /// Of `values`, row after row; `scale` is 1/255 for images.
     ///
     /// # Errors
     /// [`NnError::Empty`] without rows or columns, [`NnError::Length`] unless there are `rows * columns` values.
-    pub fn from_slice(rows: usize, columns: usize, values: &[u8], scale: f32) -> Result<Self, NnError> {
+    pub fn new(rows: usize, columns: usize, values: Vec<u8>, scale: f32) -> Result<Self, NnError> {
         check_not_empty("byte matrix", rows, columns)?;
         check_length("byte matrix", rows * columns, values.len())?;
-        Ok(Self { rows, columns, scale, values: values.into() })
+        Ok(Self { rows, columns, scale, values: Arc::new(values) })
+    }
+
+    /// Of a copy of `values`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn from_slice(rows: usize, columns: usize, values: &[u8], scale: f32) -> Result<Self, NnError> {
+        Self::new(rows, columns, values.to_vec(), scale)
     }
 
     /// Number of rows: the batch size.

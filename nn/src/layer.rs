@@ -66,7 +66,14 @@ pub trait Layer: fmt::Debug + Send + Sync {
     fn forward(&self, weights: Weights<'_>, x: &[f32], rows: usize, kept: &mut [f32], out: &mut [f32]);
 
     /// As [`Self::forward`], of rows as they came in. A layer that has no use for bytes is given floats.
-    fn forward_rows(&self, weights: Weights<'_>, x: Rows<'_>, rows: usize, kept: &mut [f32], out: &mut [f32]) {
+    fn forward_rows(
+        &self,
+        weights: Weights<'_>,
+        x: Rows<'_>,
+        rows: usize,
+        kept: &mut [f32],
+        out: &mut [f32],
+    ) {
         x.block(self.inputs(), &(0..rows), |x| self.forward(weights, x, rows, kept, out));
     }
 

@@ -185,7 +185,13 @@ impl Linear {
         if !self.weight.is_transposed() {
             return x.block(inputs, &(0..rows), |x| {
                 let start = if fresh { Start::Zero } else { Start::Accumulate };
-                gemm((outputs, inputs, rows), Left::transposed(delta, outputs), Right::rows(x, inputs), start, weight);
+                gemm(
+                    (outputs, inputs, rows),
+                    Left::transposed(delta, outputs),
+                    Right::rows(x, inputs),
+                    start,
+                    weight,
+                );
             });
         }
         let first = match &self.part {
@@ -220,7 +226,14 @@ impl Linear {
     }
 
     /// The gradient of the input; `turned` is the weight `[outputs, inputs]`, if there is such a copy.
-    fn input_gradient(&self, params: &[f32], turned: Option<&[f32]>, rows: usize, delta: &[f32], dx: &mut [f32]) {
+    fn input_gradient(
+        &self,
+        params: &[f32],
+        turned: Option<&[f32]>,
+        rows: usize,
+        delta: &[f32],
+        dx: &mut [f32],
+    ) {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let (weight, _) = self.stored(params);
         let row_major = if self.weight.is_transposed() { turned } else { Some(weight) };
@@ -285,7 +298,14 @@ impl Layer for Linear {
         self.forward_rows(weights, Rows::F32(x), rows, kept, out);
     }
 
-    fn forward_rows(&self, weights: Weights<'_>, x: Rows<'_>, rows: usize, kept: &mut [f32], out: &mut [f32]) {
+    fn forward_rows(
+        &self,
+        weights: Weights<'_>,
+        x: Rows<'_>,
+        rows: usize,
+        kept: &mut [f32],
+        out: &mut [f32],
+    ) {
         self.multiply(weights.params, x, rows, out);
         if !kept.is_empty() {
             kept.copy_from_slice(out);

@@ -409,7 +409,11 @@ mod tests {
             let mut builder = LayoutBuilder::new();
             builder.add("a", &[3], Init::Normal { std: 1.0 });
             let (shape, init) = ([5, 7], Init::Normal { std: 1.0 });
-            let b = if transposed { builder.add_transposed("b", &shape, init) } else { builder.add("b", &shape, init) };
+            let b = if transposed {
+                builder.add_transposed("b", &shape, init)
+            } else {
+                builder.add("b", &shape, init)
+            };
             (builder.build(4), b)
         };
         let ((plain, at), (turned, turned_at)) = (build(false), build(true));

@@ -167,7 +167,9 @@ fn batch_norm_in_training_agrees_with_pytorch() {
     for spec in params.layout().specs() {
         match spec.learned {
             true => golden.check(&format!("dw.{}", unprefixed(&spec.name)), &spec.range.read(&gradient)),
-            false => assert!(spec.range.read(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient"),
+            false => {
+                assert!(spec.range.read(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient")
+            }
         }
     }
 

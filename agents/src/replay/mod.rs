@@ -212,7 +212,7 @@ impl ReplayBuffer {
             Dtype::U8 => {
                 let mut values = vec![0; slots.len() * width];
                 self.write(slots, &mut values, bytes);
-                network::bytes(slots.len(), width, &values)
+                network::bytes(slots.len(), width, values)
             }
         }
     }

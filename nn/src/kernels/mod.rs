@@ -45,8 +45,8 @@ pub(crate) use optimizer::{
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
-pub(crate) use sparse_rows::Sparse;
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
+pub(crate) use sparse_rows::Sparse;
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.
 ///

@@ -129,8 +129,8 @@ mod avx512 {
     /// Elements at a time.
     const GROUP: usize = 32;
     static FIRST: [u16; GROUP] = [
-        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
-        29, 30, 31,
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
+        28, 29, 30, 31,
     ];
 
     /// Whether the processor has the instructions of this module.
@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn places_are_found_with_and_without_vector_instructions() {
         for width in [1, 15, 16, 33, 100] {
-            let bytes: Vec<u8> = (0..7 * width).map(|i| if i * 31 % 5 == 0 { (i % 3) as u8 } else { 0 }).collect();
+            let bytes: Vec<u8> =
+                (0..7 * width).map(|i| if i * 31 % 5 == 0 { (i % 3) as u8 } else { 0 }).collect();
             let mut floats: Vec<f32> = bytes.iter().map(|&byte| f32::from(byte)).collect();
             floats[0] = f32::NAN;
             let [mut found, mut expected] = [Places::default(), Places::default()];

@@ -340,7 +340,9 @@ mod tests {
 
     #[test]
     fn sparse_rows_have_the_bits_of_dense_ones() {
-        for (count, width, n) in [(1, 400, 128), (9, 33, 64), (96, 100, 20), (200, 64, 129), (130, 40, 7), (3, 50, 1)] {
+        for (count, width, n) in
+            [(1, 400, 128), (9, 33, 64), (96, 100, 20), (200, 64, 129), (130, 40, 7), (3, 50, 1)]
+        {
             let bytes = rows(count, width);
             let scale = 1.0 / 255.0;
             let floats: Vec<f32> = bytes.iter().map(|&byte| scale * f32::from(byte)).collect();

@@ -357,7 +357,11 @@ fn summaries_count_all_parameters() {
     for config in configs() {
         let (memory, params) = build(&config);
         let lines = memory.describe();
-        assert_eq!(lines.iter().map(|line| line.parameters).sum::<usize>(), params.layout().values_len(), "{config:?}");
+        assert_eq!(
+            lines.iter().map(|line| line.parameters).sum::<usize>(),
+            params.layout().values_len(),
+            "{config:?}"
+        );
         assert_eq!(lines.last().unwrap().output_shape, [memory.outputs()]);
         assert!(lines.iter().map(|line| line.flops).sum::<u64>() > 0);
         assert_eq!(memory.inputs(), INPUTS);

@@ -51,7 +51,7 @@ fn a_shared_encoder_has_its_parameters_once() {
         let learner = trial(&spec_of(Bandit), &PpoConfig { share_encoder, ..small() }, 1, 0).learner;
         let names: Vec<String> =
             learner.core.part.params.layout().specs().iter().map(|spec| spec.name.clone()).collect();
-        (names, learner.summary().unwrap().parameters(), learner.core.part.params.len())
+        (names, learner.summary().unwrap().parameters(), learner.core.part.params.layout().values_len())
     };
     let (own, own_counted, own_len) = names(false);
     assert!(
