@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::NnError;
-use crate::kernels::{Pooled, scale_bytes};
+use crate::kernels::{Bits, Pooled, scale_bytes, unpack_bits};
 use crate::matrix::{Matrix, check_length, check_not_empty};
 
 /// A row-major `[rows, columns]` matrix of bytes, read as `scale · byte`: images, as replay buffers keep them.
@@ -50,6 +50,35 @@ impl ByteMatrix {
     }
 }
 
+/// A row-major `[rows, columns]` matrix whose elements are zero or one value, a bit each: planes of zeros and ones.
+///
+/// A row takes whole bytes, whose lowest bits come first; bits beyond the columns are zero.
+#[derive(Debug, Clone)]
+pub struct BitMatrix {
+    rows: usize,
+    columns: usize,
+    value: f32,
+    bits: Arc<Vec<u8>>,
+}
+
+impl BitMatrix {
+    /// Of the bytes of all rows; a set bit stands for `value`.
+    ///
+    /// # Errors
+    /// [`NnError::Empty`] without rows or columns, [`NnError::Length`] unless there are a row's bytes for each row.
+    pub fn new(rows: usize, columns: usize, bits: Vec<u8>, value: f32) -> Result<Self, NnError> {
+        check_not_empty("bit matrix", rows, columns)?;
+        check_length("bit matrix", rows * columns.div_ceil(8), bits.len())?;
+        Ok(Self { rows, columns, value, bits: Arc::new(bits) })
+    }
+}
+
+impl From<BitMatrix> for Input {
+    fn from(matrix: BitMatrix) -> Self {
+        Self::Bits(matrix)
+    }
+}
+
 /// The input of a network on a tape. Clones share the values.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -57,6 +86,8 @@ pub enum Input {
     Floats(Matrix),
     /// Bytes.
     Bytes(ByteMatrix),
+    /// Bits.
+    Bits(BitMatrix),
 }
 
 impl From<&Matrix> for Input {
@@ -78,6 +109,7 @@ impl Input {
         match self {
             Self::Floats(matrix) => matrix.rows(),
             Self::Bytes(matrix) => matrix.rows,
+            Self::Bits(matrix) => matrix.rows,
         }
     }
 
@@ -87,6 +119,7 @@ impl Input {
         match self {
             Self::Floats(matrix) => matrix.columns(),
             Self::Bytes(matrix) => matrix.columns,
+            Self::Bits(matrix) => matrix.columns,
         }
     }
 
@@ -94,7 +127,7 @@ impl Input {
     pub(crate) fn matrix(&self) -> Option<&Matrix> {
         match self {
             Self::Floats(matrix) => Some(matrix),
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::Bits(_) => None,
         }
     }
 
@@ -102,11 +135,14 @@ impl Input {
         match self {
             Self::Floats(matrix) => Rows::F32(matrix.as_slice()),
             Self::Bytes(matrix) => Rows::U8 { values: &matrix.values, scale: matrix.scale },
+            Self::Bits(matrix) => {
+                Rows::Bits { bits: &matrix.bits, columns: matrix.columns, value: matrix.value }
+            }
         }
     }
 }
 
-/// Borrowed rows: floats, or bytes with their scale.
+/// Borrowed rows: floats, bytes with their scale, or bits with the value of a set one.
 #[derive(Debug, Clone, Copy)]
 pub enum Rows<'a> {
     /// Floats.
@@ -117,6 +153,15 @@ pub enum Rows<'a> {
         values: &'a [u8],
         /// The value of a one.
         scale: f32,
+    },
+    /// Bits, see [`BitMatrix`].
+    Bits {
+        /// The bytes of all rows.
+        bits: &'a [u8],
+        /// Bits of a row.
+        columns: usize,
+        /// What a set bit stands for.
+        value: f32,
     },
 }
 
@@ -151,6 +196,10 @@ impl<'a> Rows<'a> {
         match self {
             Self::F32(values) => Self::F32(&values[range]),
             Self::U8 { values, scale } => Self::U8 { values: &values[range], scale },
+            Self::Bits { bits, columns, value } => {
+                let stride = columns.div_ceil(8);
+                Self::Bits { bits: &bits[rows.start * stride..rows.end * stride], columns, value }
+            }
         }
     }
 
@@ -160,6 +209,7 @@ impl<'a> Rows<'a> {
         match self {
             Self::F32(values) => values.len(),
             Self::U8 { values, .. } => values.len(),
+            Self::Bits { bits, columns, .. } => bits.len() / columns.div_ceil(8).max(1) * columns,
         }
     }
 
@@ -171,14 +221,15 @@ impl<'a> Rows<'a> {
 
     /// Gives `body` some rows of `width` values as floats.
     pub(crate) fn block<T>(&self, width: usize, rows: &Range<usize>, body: impl FnOnce(&[f32]) -> T) -> T {
-        let range = rows.start * width..rows.end * width;
-        match *self {
-            Self::F32(values) => body(&values[range]),
-            Self::U8 { values, scale } => {
-                let mut floats = Pooled::take(range.len());
-                scale_bytes(&values[range], scale, &mut floats);
-                body(&floats)
-            }
+        let mut floats = match self {
+            Self::F32(_) => Pooled::take(0),
+            _ => Pooled::take(rows.len() * width),
+        };
+        match self.of(width, rows) {
+            Self::F32(values) => return body(values),
+            Self::U8 { values, scale } => scale_bytes(values, scale, &mut floats),
+            Self::Bits { bits, columns, value } => unpack_bits(Bits::new(bits, columns, value), &mut floats),
         }
+        body(&floats)
     }
 }

@@ -74,7 +74,7 @@ pub use embedding::{Embedding, OneHot};
 pub use error::NnError;
 pub use image::{ChannelsFirst, ImageShape};
 pub use init::Init;
-pub use input::{ByteMatrix, Input, Rows};
+pub use input::{BitMatrix, ByteMatrix, Input, Rows};
 pub use instruction_set::InstructionSet;
 pub use layer::{Layer, LayerSummary};
 pub use linear::{Activation, Linear};

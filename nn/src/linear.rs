@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::init::Init;
 use crate::input::Rows;
 use crate::kernels::{
-    Left, PANEL, Pooled, Right, Sparse, Start, activate, differentiate, dot_rows, gemm, gemm_strided,
-    transpose_into,
+    Bits, Bytes, Floats, Left, PANEL, Pooled, Right, Sparse, Start, activate, differentiate, dot_rows, gemm,
+    gemm_strided, transpose_into,
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
 use crate::params::{LayoutBuilder, ParamRange};
@@ -87,6 +87,21 @@ pub struct Linear {
     part: Option<Range<usize>>,
 }
 
+/// Runs a body on rows that are mostly zero, whatever they are made of, and says whether they are.
+macro_rules! with_sparse {
+    ($rows:expr, $width:expr, |$sparse:ident| $body:expr) => {
+        match $rows {
+            Rows::F32(values) => Sparse::of(Floats::new(values, $width)).map(|$sparse| $body).is_some(),
+            Rows::U8 { values, scale } => {
+                Sparse::of(Bytes::new(values, $width, scale)).map(|$sparse| $body).is_some()
+            }
+            Rows::Bits { bits, columns, value } => {
+                Sparse::of(Bits::new(bits, columns, value)).map(|$sparse| $body).is_some()
+            }
+        }
+    };
+}
+
 impl Linear {
     /// Adds the layer's parameters to a layout.
     ///
@@ -160,69 +175,57 @@ impl Linear {
     /// The product before the activation.
     fn multiply(&self, params: &[f32], x: Rows<'_>, rows: usize, out: &mut [f32]) {
         let (weight, bias) = self.stored(params);
-        let dots = !self.weight.is_transposed();
-        let right = (weight, self.stride());
-        match x {
-            Rows::F32(x) if dots => dot_rows((rows, self.outputs, self.inputs), x, weight, bias, out),
-            Rows::F32(x) => match Sparse::of(x, self.inputs, 1.0) {
-                Some(sparse) => sparse.times(right, Some(bias), out, self.outputs),
-                None => {
-                    let right = Right { data: weight, row_stride: self.stride(), panel_stride: PANEL };
-                    let shape = (rows, self.outputs, self.inputs);
-                    gemm(shape, Left::rows(x, self.inputs), right, Start::Bias(bias), out);
-                }
-            },
-            Rows::U8 { values, scale } => match Sparse::of(values, self.inputs, scale) {
-                Some(sparse) if !dots => sparse.times(right, Some(bias), out, self.outputs),
-                _ => x.block(self.inputs, &(0..rows), |x| self.multiply(params, Rows::F32(x), rows, out)),
-            },
+        if self.weight.is_transposed() && self.multiply_sparse((weight, bias), x, out) {
+            return;
         }
+        x.block(self.inputs, &(0..rows), |x| {
+            let shape = (rows, self.outputs, self.inputs);
+            if !self.weight.is_transposed() {
+                return dot_rows(shape, x, weight, bias, out);
+            }
+            let right = Right { data: weight, row_stride: self.stride(), panel_stride: PANEL };
+            gemm(shape, Left::rows(x, self.inputs), right, Start::Bias(bias), out);
+        });
     }
 
-    /// Adds up the gradients of weight and bias; `delta` is that of the product.
+    /// The product of rows that are mostly zero; false if they are not.
+    fn multiply_sparse(&self, (weight, bias): (&[f32], &[f32]), x: Rows<'_>, out: &mut [f32]) -> bool {
+        let (right, bias, n) = ((weight, self.stride()), Some(bias), self.outputs);
+        with_sparse!(x, self.inputs, |rows| rows.times(right, bias, out, n))
+    }
+
+    /// Adds up the gradient of the weight; `delta` is that of the product.
     fn weight_gradient(&self, x: Rows<'_>, rows: usize, delta: &[f32], weight: &mut [f32], fresh: bool) {
         let (inputs, outputs) = (self.inputs, self.outputs);
+        let start = |fresh: bool| if fresh { Start::Zero } else { Start::Accumulate };
         if !self.weight.is_transposed() {
             return x.block(inputs, &(0..rows), |x| {
-                let start = if fresh { Start::Zero } else { Start::Accumulate };
-                gemm(
-                    (outputs, inputs, rows),
-                    Left::transposed(delta, outputs),
-                    Right::rows(x, inputs),
-                    start,
-                    weight,
-                );
+                let (left, right) = (Left::transposed(delta, outputs), Right::rows(x, inputs));
+                gemm((outputs, inputs, rows), left, right, start(fresh), weight);
             });
         }
-        let first = match &self.part {
-            None => 0,
-            Some(part) => {
-                if fresh {
-                    weight.fill(0.0);
-                }
-                part.start
+        // Others may add to the other outputs before and after.
+        let fresh = match &self.part {
+            Some(_) if fresh => {
+                weight.fill(0.0);
+                false
             }
+            _ => fresh,
         };
-        let accumulate = !fresh || self.part.is_some();
+        let first = self.part.as_ref().map_or(0, |part| part.start);
         let (weight, stride) = (&mut weight[first..], self.stride());
-        match x {
-            Rows::F32(x) => match Sparse::of(x, inputs, 1.0) {
-                Some(sparse) => sparse.transposed_times(delta, accumulate, (weight, stride), outputs),
-                None => {
-                    let start = if accumulate { Start::Accumulate } else { Start::Zero };
-                    let (left, right) = (Left::transposed(x, inputs), Right::rows(delta, outputs));
-                    gemm_strided((inputs, outputs, rows), left, right, start, weight, stride);
-                }
-            },
-            Rows::U8 { values, scale } => match Sparse::of(values, inputs, scale) {
-                Some(sparse) => sparse.transposed_times(delta, accumulate, (weight, stride), outputs),
-                None => x.block(inputs, &(0..rows), |x| {
-                    let start = if accumulate { Start::Accumulate } else { Start::Zero };
-                    let (left, right) = (Left::transposed(x, inputs), Right::rows(delta, outputs));
-                    gemm_strided((inputs, outputs, rows), left, right, start, weight, stride);
-                }),
-            },
+        if with_sparse!(x, inputs, |rows| rows.transposed_times(
+            delta,
+            !fresh,
+            (&mut *weight, stride),
+            outputs
+        )) {
+            return;
         }
+        x.block(inputs, &(0..rows), |x| {
+            let (left, right) = (Left::transposed(x, inputs), Right::rows(delta, outputs));
+            gemm_strided((inputs, outputs, rows), left, right, start(fresh), weight, stride);
+        });
     }
 
     /// The gradient of the input; `turned` is the weight `[outputs, inputs]`, if there is such a copy.
@@ -238,7 +241,7 @@ impl Linear {
         let (weight, _) = self.stored(params);
         let row_major = if self.weight.is_transposed() { turned } else { Some(weight) };
         if let Some(weight) = row_major {
-            return match Sparse::of(delta, outputs, 1.0) {
+            return match Sparse::of(Floats::new(delta, outputs)) {
                 Some(sparse) => sparse.times((weight, inputs), None, dx, inputs),
                 None => {
                     let (left, right) = (Left::rows(delta, outputs), Right::rows(weight, inputs));

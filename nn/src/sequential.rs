@@ -366,7 +366,7 @@ fn block_rows(layers: &[Arc<dyn Layer>]) -> usize {
         let row: usize = layers.iter().map(|layer| layer.inputs() + layer.outputs()).sum();
         (SPATIAL / row.max(1)).clamp(1, 16)
     } else if widest <= 128 {
-        96
+        64
     } else {
         48
     }

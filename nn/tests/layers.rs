@@ -4,9 +4,9 @@
 mod common;
 
 use agon_nn::{
-    Activation, BatchNorm2d, ByteMatrix, ConvConfig, ConvTransposeConfig, Embedding, ImageShape, Init, Input,
-    LayoutBuilder, Linear, Matrix, NoisyLinear, Packed, Params, Pool2d, PoolConfig, Rows, Scratch,
-    Sequential, Tape,
+    Activation, BatchNorm2d, BitMatrix, ByteMatrix, ConvConfig, ConvTransposeConfig, Embedding, ImageShape,
+    Init, Input, LayoutBuilder, Linear, Matrix, NoisyLinear, Packed, Params, Pool2d, PoolConfig, Rows,
+    Scratch, Sequential, Tape,
 };
 use common::ACTIVATIONS;
 use common::naive::{Network, RandomChain, Spec};
@@ -178,6 +178,18 @@ fn check_bytes(network: &Network, batch: usize, rng: &mut Pcg64) -> Result<(), T
     let rows = Rows::U8 { values: &bytes, scale };
     network.chain.infer(&packed, rows, batch, &mut Scratch::new(), &mut out).unwrap();
     prop_assert_eq!(bits(&out), of_floats.0);
+
+    // Bits are bytes of two values.
+    let share = rng.random_range(0.0..1.0);
+    let bytes: Vec<u8> = (0..batch * inputs).map(|_| if rng.random_bool(share) { 255 } else { 0 }).collect();
+    let eight = |bytes: &[u8]| bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | byte & 1);
+    let eights: Vec<u8> = bytes.chunks(inputs).flat_map(|row| row.chunks(8).map(eight)).collect();
+    let of_bytes = learn(&ByteMatrix::from_slice(batch, inputs, &bytes, scale).unwrap().into());
+    let of_bits = learn(&BitMatrix::new(batch, inputs, eights.clone(), 1.0).unwrap().into());
+    prop_assert_eq!(&of_bits, &of_bytes);
+    let rows = Rows::Bits { bits: &eights, columns: inputs, value: 1.0 };
+    network.chain.infer(&packed, rows, batch, &mut Scratch::new(), &mut out).unwrap();
+    prop_assert_eq!(bits(&out), of_bytes.0);
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use agon_nn::stock::StockMlp;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AttentionMask, BlockConfig, Cell, ConvConfig, ImageShape, Init, Input,
-    LayerSummary, LayoutBuilder, Matrix, MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit,
+    Activation, Adam, AdamConfig, AttentionMask, BlockConfig, ByteMatrix, Cell, ConvConfig, ImageShape, Init,
+    Input, LayerSummary, LayoutBuilder, Matrix, MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit,
     Scratch, Sequential, Tape, TransformerBlock, Unroll, kernels,
 };
 use serde::Serialize;
@@ -128,16 +128,40 @@ impl Bench<'_> {
         let mlp = config.build(&mut builder, "mlp", 4, 2, init, init)?;
         let params = builder.build(1);
         for batch in [1, 8, 64, 1024] {
-            self.forward(name, &mlp, &params, batch)?;
+            self.forward(name, &mlp, &params, &floats(batch, mlp.inputs())?)?;
             let mut stock = StockMlp::new(batch);
             self.compare(|| {
                 black_box(stock.forward());
             });
         }
         for batch in [64, 256, 2048] {
-            self.step(name, &mlp, &params, batch)?;
+            self.step(name, &mlp, &params, &floats(batch, mlp.inputs())?)?;
             let mut stock = StockMlp::new(batch);
             self.compare(|| stock.step());
+        }
+        Ok(())
+    }
+
+    /// An MLP on planes of bytes, one in twelve of which is not zero: MinAtar's Breakout.
+    fn planes(&mut self) -> Result<(), NnError> {
+        let name = "MLP 400-128-128-6 relu, bytes";
+        if !self.wants(name) {
+            return Ok(());
+        }
+        let mut builder = LayoutBuilder::new();
+        let config = MlpConfig { hidden: vec![128, 128], activation: Activation::Relu };
+        let init = Init::PYTORCH_LINEAR;
+        let mlp = config.build(&mut builder, "mlp", 400, 6, init, init)?;
+        let params = builder.build(1);
+        let planes = |batch: usize| -> Result<Input, NnError> {
+            let bytes = (0..batch * 400).map(|i| if i * 7919 % 2003 < 167 { 255 } else { 0 }).collect();
+            Ok(ByteMatrix::new(batch, 400, bytes, 1.0 / 255.0)?.into())
+        };
+        for batch in [1, 64, 1024] {
+            self.forward(name, &mlp, &params, &planes(batch)?)?;
+        }
+        for batch in [32, 1024] {
+            self.step(name, &mlp, &params, &planes(batch)?)?;
         }
         Ok(())
     }
@@ -149,10 +173,10 @@ impl Bench<'_> {
         }
         let (network, params) = cnn(ImageShape::new(4, 10, 10), &[ConvConfig::new(16, 3)], 128)?;
         for batch in [1, 64] {
-            self.forward(name, &network, &params, batch)?;
+            self.forward(name, &network, &params, &floats(batch, network.inputs())?)?;
         }
         for batch in [32, 128, 1024] {
-            self.step(name, &network, &params, batch)?;
+            self.step(name, &network, &params, &floats(batch, network.inputs())?)?;
         }
         Ok(())
     }
@@ -166,10 +190,10 @@ impl Bench<'_> {
             [ConvConfig::new(32, 8).stride(4), ConvConfig::new(64, 4).stride(2), ConvConfig::new(64, 3)];
         let (network, params) = cnn(ImageShape::new(4, 84, 84), &convs, 512)?;
         for batch in [8, 64] {
-            self.forward(name, &network, &params, batch)?;
+            self.forward(name, &network, &params, &floats(batch, network.inputs())?)?;
         }
         for batch in [32, 256] {
-            self.step(name, &network, &params, batch)?;
+            self.step(name, &network, &params, &floats(batch, network.inputs())?)?;
         }
         Ok(())
     }
@@ -239,27 +263,20 @@ impl Bench<'_> {
         name: &str,
         network: &Sequential,
         params: &Params,
-        batch: usize,
+        x: &Input,
     ) -> Result<(), NnError> {
-        let packed = Packed::new(network, params)?;
-        let (mut scratch, x) = (Scratch::new(), values(batch * network.inputs()));
+        let (packed, mut scratch, batch) = (Packed::new(network, params)?, Scratch::new(), x.rows());
         let mut out = vec![0.0; batch * network.outputs()];
-        network.infer(&packed, &x, batch, &mut scratch, &mut out)?;
+        network.infer(&packed, x, batch, &mut scratch, &mut out)?;
         let flops = batch as u64 * flops(&network.summary());
         self.row(name, "forward", batch, flops, || {
-            let _ = black_box(network.infer(&packed, black_box(&x), batch, &mut scratch, &mut out));
+            let _ = black_box(network.infer(&packed, black_box(x), batch, &mut scratch, &mut out));
         });
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        name: &str,
-        network: &Sequential,
-        params: &Params,
-        batch: usize,
-    ) -> Result<(), NnError> {
-        let x = Input::from(&Matrix::from_slice(batch, network.inputs(), &values(batch * network.inputs()))?);
+    fn step(&mut self, name: &str, network: &Sequential, params: &Params, x: &Input) -> Result<(), NnError> {
+        let batch = x.rows();
         let gradient_out: Vec<f32> = values(batch * network.outputs()).iter().map(|x| 1e-3 * x).collect();
         let mut learner = Learner::new(params)?;
         // The input's gradient is not computed, so the first layer has two products and the others three.
@@ -267,7 +284,7 @@ impl Bench<'_> {
         let flops = batch as u64 * (3 * flops(&summary) - summary[0].flops);
         let mut run = || -> Result<(), NnError> {
             let mut tape = Tape::new();
-            let y = network.forward_input(&learner.params, &x, &mut tape)?;
+            let y = network.forward_input(&learner.params, x, &mut tape)?;
             learner.learn(tape, &[(&y, &gradient_out)])
         };
         run()?;
@@ -316,6 +333,11 @@ fn cnn(image: ImageShape, convs: &[ConvConfig], hidden: usize) -> Result<(Sequen
 
 fn flops(summary: &[LayerSummary]) -> u64 {
     summary.iter().map(|layer| layer.flops).sum()
+}
+
+/// Rows of numbers between −1 and 1.
+fn floats(batch: usize, columns: usize) -> Result<Input, NnError> {
+    Ok(Input::from(&Matrix::from_slice(batch, columns, &values(batch * columns))?))
 }
 
 /// Some numbers between −1 and 1.

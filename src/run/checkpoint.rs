@@ -1,6 +1,6 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: the magic `AGONCKP6` and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
+//! Layout: the magic `AGONCKP7` and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
 //! synced and renamed; the newest two and the best are kept.
 
 use std::fs;
@@ -19,7 +19,7 @@ use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
 
-pub(crate) const MAGIC: &[u8; 8] = b"AGONCKP6";
+pub(crate) const MAGIC: &[u8; 8] = b"AGONCKP7";
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
 

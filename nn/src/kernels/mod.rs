@@ -37,6 +37,7 @@ pub(crate) use gemm::{Gathered, Left, PANEL, Right, Start, gemm, gemm_gathered, 
 pub(crate) use highway::{
     HighwayGradient, highway, highway_gradient, highway_reset_gradient, highway_resets,
 };
+pub(crate) use nonzero::{Bits, Bytes, Floats, unpack_bits};
 pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};
 pub(crate) use optimizer::{
     AdamUpdate, RmsPropScalars, RmsPropUpdate, SgdUpdate, Update, all_finite, lerp, scale, sum_of_squares,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use pulp::{MemMask, Simd, WithSimd};
 
-use super::nonzero::{Element, Places, ROWS, RowMask, WIDEST};
+use super::nonzero::{Pair, Pairs, ROWS, Source, mark};
 use super::simd::{dispatch, first_lanes, load, store};
 
 /// Below this width a list costs more than it saves.
@@ -22,37 +22,24 @@ thread_local! {
 
 #[derive(Default)]
 struct Scratch {
-    places: Places,
-    /// For each column of the rows, the rows where it is not zero.
-    masks: Vec<RowMask>,
+    pairs: Pairs,
+    masks: Vec<u64>,
 }
 
-/// Rows of floats or bytes, of which few elements are not zero.
-pub(crate) struct Sparse<'a, T> {
-    rows: &'a [T],
-    width: usize,
-    /// What an element is multiplied by; 1 for floats.
-    scale: f32,
-}
+/// Rows of which few elements are not zero.
+pub(crate) struct Sparse<S>(S);
 
-impl<'a, T: Element> Sparse<'a, T> {
+impl<R: Source> Sparse<R> {
     /// If so few elements are not zero that a list of them pays.
-    ///
-    /// # Shapes
-    /// `rows`: `[count, width]`.
-    pub(crate) fn of(rows: &'a [T], width: usize, scale: f32) -> Option<Self> {
-        if !(NARROWEST..=WIDEST).contains(&width) || rows.len() < width {
+    pub(crate) fn of(rows: R) -> Option<Self> {
+        let (width, count) = (rows.width(), rows.count());
+        if width < NARROWEST || count == 0 {
             return None;
         }
-        let count = rows.len() / width;
         let sample = SAMPLE.min(count);
         let looked_at = (0..sample).map(|i| i * count / sample);
-        let filled: usize = looked_at.map(|row| T::count(&rows[row * width..(row + 1) * width])).sum();
-        (2 * filled <= sample * width).then_some(Self { rows, width, scale })
-    }
-
-    fn count(&self) -> usize {
-        self.rows.len() / self.width
+        let filled = looked_at.map(|row| (0..width).filter(|&column| rows.is_filled(row, column)).count());
+        (2 * filled.sum::<usize>() <= sample * width).then_some(Self(rows))
     }
 
     /// `c[rows, n] = bias + self · right`, without a bias from zero.
@@ -66,15 +53,16 @@ impl<'a, T: Element> Sparse<'a, T> {
         c: &mut [f32],
         n: usize,
     ) {
+        let (width, count) = (self.0.width(), self.0.count());
         if n == 0 {
             return;
         }
-        assert!((self.width - 1) * stride + n <= right.len(), "right holds [{}, {n}]", self.width);
-        assert!(self.count() * n <= c.len(), "c holds [{}, {n}], got {}", self.count(), c.len());
+        assert!((width - 1) * stride + n <= right.len(), "right holds [{width}, {n}]");
+        assert!(count * n <= c.len(), "c holds [{count}, {n}], got {}", c.len());
         assert!(bias.is_none_or(|bias| bias.len() >= n), "bias holds [{n}]");
-        SCRATCH.with_borrow_mut(|Scratch { places, .. }| {
-            places.find(self.rows, self.width);
-            dispatch(Times { sparse: self, places, right, stride, bias, c, n });
+        SCRATCH.with_borrow_mut(|Scratch { pairs, .. }| {
+            pairs.find(self.0);
+            dispatch(Times { pairs, count, right, stride, bias, c, n });
         });
     }
 
@@ -89,40 +77,27 @@ impl<'a, T: Element> Sparse<'a, T> {
         (c, stride): (&mut [f32], usize),
         n: usize,
     ) {
+        let (width, count) = (self.0.width(), self.0.count());
         if n == 0 {
             return;
         }
-        let count = self.count();
         assert!(count * n <= right.len(), "right holds [{count}, {n}], got {}", right.len());
-        assert!((self.width - 1) * stride + n <= c.len(), "c holds [{}, {n}], got {}", self.width, c.len());
-        SCRATCH.with_borrow_mut(|Scratch { places, masks }| {
-            for (group, rows) in self.rows.chunks(ROWS * self.width).enumerate() {
-                let right = &right[group * ROWS * n..];
-                places.find(rows, self.width);
-                masks.clear();
-                masks.resize(self.width, [0; 2]);
-                places.mark(masks);
-                let accumulate = accumulate || group > 0;
-                let part = Sparse { rows, ..*self };
-                dispatch(TransposedTimes { sparse: &part, masks, right, accumulate, c: &mut *c, stride, n });
+        assert!((width - 1) * stride + n <= c.len(), "c holds [{width}, {n}], got {}", c.len());
+        SCRATCH.with_borrow_mut(|Scratch { masks, .. }| {
+            for first in (0..count).step_by(ROWS) {
+                mark(self.0, first, masks);
+                let accumulate = accumulate || first > 0;
+                let c = &mut *c;
+                dispatch(TransposedTimes { rows: self.0, first, masks, right, accumulate, c, stride, n });
             }
         });
     }
-
-    /// The value of an element.
-    ///
-    /// # Safety
-    /// The element must be there.
-    #[inline(always)]
-    unsafe fn value(&self, row: usize, column: usize) -> f32 {
-        // SAFETY: the caller vouches for the element.
-        unsafe { self.rows.get_unchecked(row * self.width + column).value(self.scale) }
-    }
 }
 
-struct Times<'a, T> {
-    sparse: &'a Sparse<'a, T>,
-    places: &'a Places,
+struct Times<'a> {
+    pairs: &'a Pairs,
+    /// Number of rows.
+    count: usize,
     right: &'a [f32],
     stride: usize,
     bias: Option<&'a [f32]>,
@@ -130,20 +105,20 @@ struct Times<'a, T> {
     n: usize,
 }
 
-impl<T: Element> WithSimd for Times<'_, T> {
+impl WithSimd for Times<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for row in 0..self.sparse.count() {
+        for pair in 0..self.count.div_ceil(2) {
             for columns in groups::<S>(self.n) {
                 match columns {
-                    Columns::Full { first, vectors: 8 } => self.row::<S, 8>(simd, row, first, None),
-                    Columns::Full { first, vectors: 4 } => self.row::<S, 4>(simd, row, first, None),
-                    Columns::Full { first, vectors: 2 } => self.row::<S, 2>(simd, row, first, None),
-                    Columns::Full { first, .. } => self.row::<S, 1>(simd, row, first, None),
+                    Columns::Full { first, vectors: 8 } => self.pair::<S, 8>(simd, pair, first, None),
+                    Columns::Full { first, vectors: 4 } => self.pair::<S, 4>(simd, pair, first, None),
+                    Columns::Full { first, vectors: 2 } => self.pair::<S, 2>(simd, pair, first, None),
+                    Columns::Full { first, .. } => self.pair::<S, 1>(simd, pair, first, None),
                     Columns::Rest { first, lanes } => {
-                        self.row::<S, 1>(simd, row, first, Some(first_lanes(simd, lanes)));
+                        self.pair::<S, 1>(simd, pair, first, Some(first_lanes(simd, lanes)));
                     }
                 }
             }
@@ -151,49 +126,51 @@ impl<T: Element> WithSimd for Times<'_, T> {
     }
 }
 
-impl<T: Element> Times<'_, T> {
-    /// Some columns of one row.
+impl Times<'_> {
+    /// Some columns of two rows.
     #[inline(always)]
-    fn row<S: Simd, const N: usize>(
+    fn pair<S: Simd, const N: usize>(
         &mut self,
         simd: S,
-        row: usize,
+        pair: usize,
         first: usize,
         mask: Option<MemMask<S::m32s>>,
     ) {
-        let lanes = S::F32_LANES;
-        let mut sums = [simd.splat_f32s(0.0); N];
+        let mut start = [simd.splat_f32s(0.0); N];
         if let Some(bias) = self.bias {
             // SAFETY: the bias holds `n` values, of which the group's begin with `first`.
-            sums = unsafe { vectors::<S, N>(simd, bias.as_ptr().add(first), mask) };
+            start = unsafe { vectors::<S, N>(simd, bias.as_ptr().add(first), mask) };
         }
-        for &column in self.places.row(row) {
-            // SAFETY: places are columns of rows that are there (`Places::find`), and `right` has a row for each column
-            // (`times`).
-            unsafe {
-                let column = usize::from(column);
-                let value = simd.splat_f32s(self.sparse.value(row, column));
-                let from = self.right.as_ptr().add(column * self.stride + first);
-                let values = vectors::<S, N>(simd, from, mask);
-                for (sum, right) in sums.iter_mut().zip(values) {
-                    *sum = simd.mul_add_e_f32s(value, right, *sum);
-                }
+        let (mut sums, mut others) = (start, start);
+        let Pair { columns, values: [values, of_other] } = self.pairs.get(pair);
+        for ((&column, &value), &other) in columns.iter().zip(values).zip(of_other) {
+            // SAFETY: `right` has a row for each column (`times`).
+            let right = unsafe {
+                let from = self.right.as_ptr().add(column as usize * self.stride + first);
+                vectors::<S, N>(simd, from, mask)
+            };
+            let (value, other) = (simd.splat_f32s(value), simd.splat_f32s(other));
+            for ((sum, of_other), right) in sums.iter_mut().zip(&mut others).zip(right) {
+                *sum = simd.mul_add_e_f32s(value, right, *sum);
+                *of_other = simd.mul_add_e_f32s(other, right, *of_other);
             }
         }
-        // SAFETY: `c` holds `n` values of every row (`times`).
+        // SAFETY: `c` holds `n` values of every row (`times`), and the second row is written only if it is there.
         unsafe {
-            let to = self.c.as_mut_ptr().add(row * self.n + first);
-            match mask {
-                Some(mask) => simd.mask_store_ptr_f32s(mask, to, sums[0]),
-                None => sums.iter().enumerate().for_each(|(j, &sum)| store::<S>(to.add(j * lanes), sum)),
+            let to = self.c.as_mut_ptr().add(2 * pair * self.n + first);
+            put::<S, N>(simd, to, sums, mask);
+            if 2 * pair + 1 < self.count {
+                put::<S, N>(simd, to.add(self.n), others, mask);
             }
         }
     }
 }
 
-struct TransposedTimes<'a, T> {
-    sparse: &'a Sparse<'a, T>,
-    masks: &'a [RowMask],
+struct TransposedTimes<'a, R> {
+    rows: R,
+    /// The row of the masks' lowest bit.
+    first: usize,
+    masks: &'a [u64],
     right: &'a [f32],
     accumulate: bool,
     c: &'a mut [f32],
@@ -201,13 +178,13 @@ struct TransposedTimes<'a, T> {
     n: usize,
 }
 
-impl<T: Element> WithSimd for TransposedTimes<'_, T> {
+impl<R: Source> WithSimd for TransposedTimes<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for (column, &rows) in self.masks.iter().enumerate() {
-            if rows == [0; 2] {
+        for (column, &rows) in self.masks[..self.rows.width()].iter().enumerate() {
+            if rows == 0 {
                 if !self.accumulate {
                     self.c[column * self.stride..][..self.n].fill(0.0);
                 }
@@ -228,7 +205,7 @@ impl<T: Element> WithSimd for TransposedTimes<'_, T> {
     }
 }
 
-impl<T: Element> TransposedTimes<'_, T> {
+impl<R: Source> TransposedTimes<'_, R> {
     /// Some columns of the row of `c` that belongs to a column of the sparse rows.
     #[inline(always)]
     fn column<S: Simd, const N: usize>(
@@ -238,7 +215,6 @@ impl<T: Element> TransposedTimes<'_, T> {
         first: usize,
         mask: Option<MemMask<S::m32s>>,
     ) {
-        let lanes = S::F32_LANES;
         // SAFETY: `c` has a row of `n` values for every column (`transposed_times`).
         let to = unsafe { self.c.as_mut_ptr().add(column * self.stride + first) };
         let mut sums = [simd.splat_f32s(0.0); N];
@@ -246,28 +222,22 @@ impl<T: Element> TransposedTimes<'_, T> {
             // SAFETY: as above.
             sums = unsafe { vectors::<S, N>(simd, to, mask) };
         }
-        for (word, mut rows) in self.masks[column].into_iter().enumerate() {
-            while rows != 0 {
-                let row = 64 * word + rows.trailing_zeros() as usize;
-                rows &= rows - 1;
-                // SAFETY: the bits are rows that are there (`Places::mark`), each with a row of `right`.
-                unsafe {
-                    let value = simd.splat_f32s(self.sparse.value(row, column));
-                    let from = self.right.as_ptr().add(row * self.n + first);
-                    let values = vectors::<S, N>(simd, from, mask);
-                    for (sum, right) in sums.iter_mut().zip(values) {
-                        *sum = simd.mul_add_e_f32s(value, right, *sum);
-                    }
+        let mut rows = self.masks[column];
+        while rows != 0 {
+            let row = self.first + rows.trailing_zeros() as usize;
+            rows &= rows - 1;
+            // SAFETY: the bits are rows that are there (`mark`), each with a row of `right`.
+            unsafe {
+                let value = simd.splat_f32s(self.rows.value(row, column));
+                let from = self.right.as_ptr().add(row * self.n + first);
+                let values = vectors::<S, N>(simd, from, mask);
+                for (sum, right) in sums.iter_mut().zip(values) {
+                    *sum = simd.mul_add_e_f32s(value, right, *sum);
                 }
             }
         }
         // SAFETY: as above.
-        unsafe {
-            match mask {
-                Some(mask) => simd.mask_store_ptr_f32s(mask, to, sums[0]),
-                None => sums.iter().enumerate().for_each(|(j, &sum)| store::<S>(to.add(j * lanes), sum)),
-            }
-        }
+        unsafe { put::<S, N>(simd, to, sums, mask) };
     }
 }
 
@@ -324,9 +294,32 @@ unsafe fn vectors<S: Simd, const N: usize>(
     values
 }
 
+/// Stores neighbouring vectors, or the masked lanes of one.
+///
+/// # Safety
+/// What is stored must be writable.
+#[inline(always)]
+unsafe fn put<S: Simd, const N: usize>(
+    simd: S,
+    to: *mut f32,
+    values: [S::f32s; N],
+    mask: Option<MemMask<S::m32s>>,
+) {
+    for (j, value) in values.into_iter().enumerate() {
+        // SAFETY: the caller vouches for the range.
+        unsafe {
+            match mask {
+                Some(mask) => simd.mask_store_ptr_f32s(mask, to, value),
+                None => store::<S>(to.add(j * S::F32_LANES), value),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::gemm::{Left, Right, Start, gemm};
+    use super::super::nonzero::{Bytes, Floats};
     use super::*;
 
     /// Rows a sixth of whose elements are not zero.
@@ -350,8 +343,8 @@ mod tests {
             let mut expected = vec![0.0; count * n];
             let (left, right) = (Left::rows(&floats, width), Right::rows(&weight, n));
             gemm((count, n, width), left, right, Start::Bias(&bias), &mut expected);
-            let of_bytes = Sparse::of(&bytes[..], width, scale).unwrap();
-            let of_floats = Sparse::of(&floats[..], width, 1.0).unwrap();
+            let of_bytes = Sparse::of(Bytes::new(&bytes, width, scale)).unwrap();
+            let of_floats = Sparse::of(Floats::new(&floats, width)).unwrap();
             let mut got = vec![f32::NAN; count * n];
             of_bytes.times((&weight, n), Some(&bias), &mut got, n);
             assert_eq!(got, expected, "{count} rows of {width} bytes");
@@ -375,12 +368,12 @@ mod tests {
 
     #[test]
     fn dense_and_narrow_rows_make_no_list_and_nan_is_not_zero() {
-        assert!(Sparse::of(&[1.0_f32; 64][..], 64, 1.0).is_none());
-        assert!(Sparse::of(&[0.0_f32; 16][..], 16, 1.0).is_none());
+        assert!(Sparse::of(Floats::new(&[1.0; 64], 64)).is_none());
+        assert!(Sparse::of(Floats::new(&[0.0; 16], 16)).is_none());
         let mut row = [0.0_f32; 64];
         (row[3], row[40]) = (f32::NAN, -0.0);
         let mut out = [0.0];
-        let sparse = Sparse::of(&row[..], 64, 1.0).unwrap();
+        let sparse = Sparse::of(Floats::new(&row, 64)).unwrap();
         sparse.times((&[1.0; 64], 1), None, &mut out, 1);
         assert!(out[0].is_nan());
     }

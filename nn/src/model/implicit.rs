@@ -140,7 +140,7 @@ impl ImplicitQuantiles {
         let features = match (&self.encoder, x) {
             (Some(encoder), _) => encoder.forward_input(params, x, tape)?,
             (None, Input::Floats(x)) => x.clone(),
-            (None, Input::Bytes(_)) => {
+            (None, Input::Bytes(_) | Input::Bits(_)) => {
                 let (expected, got) = ("layers where observations are bytes", "none".to_owned());
                 return Err(NnError::Config { field: "encoder", expected, got });
             }

@@ -299,7 +299,7 @@ impl Model {
         match (&self.encoder, x) {
             (Some(encoder), _) => encoder.forward_input(params, x, tape),
             (None, Input::Floats(x)) => Ok(x.clone()),
-            (None, Input::Bytes(_)) => {
+            (None, Input::Bytes(_) | Input::Bits(_)) => {
                 let identity = Activate::new(Activation::Identity, &[self.inputs]);
                 Sequential::new(vec![identity.into()])?.forward_input(params, x, tape)
             }
