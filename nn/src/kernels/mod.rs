@@ -1,11 +1,13 @@
 //! Numeric kernels, compiled for each instruction set and chosen at run time.
 //!
 //! This is the only folder with `unsafe` code: raw pointers in the inner loops, whose bounds the safe functions
-//! around them check once. The kernels are single-threaded; parallelism is the caller's.
-#![expect(unsafe_code, reason = "vector loads and stores")]
+//! around them check once, and the board where threads of a team find their parts. The numeric kernels are
+//! single-threaded; parallelism is the caller's.
+#![expect(unsafe_code, reason = "vector loads and stores; jobs that threads share")]
 
 mod activation;
 mod blocked;
+mod board;
 mod buffer;
 mod dot;
 mod elementwise;
@@ -16,6 +18,7 @@ mod math;
 mod norm;
 mod optimizer;
 mod pack;
+mod pairs;
 mod rows;
 mod scatter;
 mod simd;
@@ -24,6 +27,7 @@ mod sparse;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
+pub(crate) use board::Board;
 pub(crate) use buffer::{AlignedBuffer, Pooled};
 pub(crate) use dot::dot_rows;
 pub(crate) use elementwise::{add, scale_bytes};
@@ -41,6 +45,7 @@ pub(crate) use optimizer::{
     update,
 };
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
+pub(crate) use pairs::add_in_pairs;
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
