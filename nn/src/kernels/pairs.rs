@@ -2,12 +2,13 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{dispatch, first_lanes, load, store};
+use super::elementwise::add;
+use super::simd::{dispatch, load_at, store_at};
 
+/// How deep the tree of sums can be.
+const DEPTH: usize = 7;
 /// Slices that can be added in pairs.
 const MOST: usize = 1 << DEPTH;
-/// How deep the tree can be.
-const DEPTH: usize = 16;
 
 /// Adds the values of `others` from `start` on to `total`, in pairs of pairs: `(total + others[0]) + (others[1] + others[2])`.
 ///
@@ -16,8 +17,10 @@ const DEPTH: usize = 16;
 pub(crate) fn add_in_pairs(total: &mut [f32], others: &[&[f32]], start: usize) {
     assert!(others.iter().all(|other| other.len() >= start + total.len()), "{} values", total.len());
     assert!(others.len() < MOST, "{} slices", others.len());
-    if !others.is_empty() {
-        dispatch(AddInPairs { total, others, start });
+    match others {
+        [] => {}
+        [other] => add(total, &other[start..start + total.len()]),
+        _ => dispatch(AddInPairs { total, others, start }),
     }
 }
 
@@ -35,77 +38,45 @@ impl WithSimd for AddInPairs<'_> {
         let Self { total, others, start } = self;
         let (ptr, len) = (total.as_mut_ptr(), total.len());
         let mut at = 0;
-        // SAFETY: at + the lanes that are touched <= len, and start + len <= the length of the others (asserted above).
-        unsafe {
-            while at + 4 * S::F32_LANES <= len {
-                let add = |x, y| add_all(simd, x, y);
-                let load = |ptr: *const f32| {
-                    let mut vectors = [simd.splat_f32s(0.0); 4];
-                    for (i, vector) in vectors.iter_mut().enumerate() {
-                        *vector = load::<S>(ptr.add(i * S::F32_LANES));
-                    }
-                    vectors
-                };
-                let sum = tree([simd.splat_f32s(0.0); 4], ptr.add(at), others, start + at, load, add);
-                for (i, vector) in sum.into_iter().enumerate() {
-                    store::<S>(ptr.add(at + i * S::F32_LANES), vector);
-                }
-                at += 4 * S::F32_LANES;
+        while at < len {
+            // SAFETY: at < len, and start + len <= the length of the others (asserted above).
+            unsafe {
+                let sum = tree(simd, ptr, at, others, start, len);
+                store_at(simd, ptr, at, len, sum);
             }
-            while at < len {
-                let zero = simd.splat_f32s(0.0);
-                let add = |x, y| simd.add_f32s(x, y);
-                if at + S::F32_LANES <= len {
-                    let sum = tree(zero, ptr.add(at), others, start + at, |ptr| load::<S>(ptr), add);
-                    store::<S>(ptr.add(at), sum);
-                } else {
-                    let mask = first_lanes(simd, len - at);
-                    let load = |ptr| simd.mask_load_ptr_f32s(mask, ptr);
-                    let sum = tree(zero, ptr.add(at), others, start + at, load, add);
-                    simd.mask_store_ptr_f32s(mask, ptr.add(at), sum);
-                }
-                at += S::F32_LANES;
-            }
+            at += S::F32_LANES;
         }
     }
-}
-
-#[inline(always)]
-fn add_all<S: Simd>(simd: S, mut x: [S::f32s; 4], y: [S::f32s; 4]) -> [S::f32s; 4] {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x = simd.add_f32s(*x, y);
-    }
-    x
 }
 
 /// The sum at one place: partial sums of 2ⁿ slices wait until there is another one of as many.
 ///
 /// # Safety
-/// What `load` reads must be readable at `first`, and at `at` in all others.
+/// `len` values must be readable at `first`, and from `start` on in all others; `at` must be less than `len`.
 #[inline(always)]
-unsafe fn tree<V: Copy>(
-    zero: V,
+unsafe fn tree<S: Simd>(
+    simd: S,
     first: *const f32,
-    others: &[&[f32]],
     at: usize,
-    load: impl Fn(*const f32) -> V,
-    add: impl Fn(V, V) -> V,
-) -> V {
-    let (mut waiting, mut count) = ([zero; DEPTH], 1);
-    waiting[0] = load(first);
+    others: &[&[f32]],
+    start: usize,
+    len: usize,
+) -> S::f32s {
+    let (mut waiting, mut count) = ([simd.splat_f32s(0.0); DEPTH], 1);
+    // SAFETY (of both loads): the caller vouches for the values.
+    waiting[0] = unsafe { load_at(simd, first, at, len) };
     for (index, other) in others.iter().enumerate() {
-        // SAFETY: the caller vouches for the place.
-        let mut sum = load(unsafe { other.as_ptr().add(at) });
+        let mut sum = unsafe { load_at(simd, other.as_ptr().add(start), at, len) };
         for _ in 0..(index + 2).trailing_zeros() {
             count -= 1;
-            sum = add(waiting[count], sum);
+            sum = simd.add_f32s(waiting[count], sum);
         }
         waiting[count] = sum;
         count += 1;
     }
     let mut sum = waiting[count - 1];
     for &before in waiting[..count - 1].iter().rev() {
-        sum = add(before, sum);
+        sum = simd.add_f32s(before, sum);
     }
     sum
 }
