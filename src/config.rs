@@ -614,6 +614,29 @@ mod tests {
     }
 
     #[test]
+    fn shards_and_slices_follow_from_the_configuration_where_it_does_not_say() {
+        let slices = |config: &RunConfig| config.agent["gradient_slices"].as_integer();
+        for (num_envs, shards) in
+            [(1, 1), (8, 1), (63, 1), (64, 2), (100, 2), (128, 4), (512, 16), (4096, 16)]
+        {
+            let config = resolved(&[&format!("num_envs={num_envs}"), "agent.num_minibatches=1"]).unwrap();
+            assert_eq!(config.runtime.num_shards, shards, "{num_envs} environments");
+        }
+        let many = ["num_envs=512", "agent.num_steps=32", "agent.num_minibatches=8"];
+        let config = resolved(&many).unwrap();
+        assert_eq!((config.runtime.num_shards, slices(&config)), (16, Some(16)));
+        // What is set wins, and what was found once is set.
+        let set = ["runtime.num_shards=2", "agent.gradient_slices=3"];
+        let explicit = resolved(&[&many[..], &set].concat()).unwrap();
+        assert_eq!((explicit.runtime.num_shards, slices(&explicit)), (2, Some(3)));
+        let mut again = config.clone();
+        again.resolve(&Registry::builtin(), &Algorithms::builtin()).unwrap();
+        assert_eq!(again, config);
+        // Minibatches of 128 rows are not worth dividing.
+        assert_eq!(slices(&resolved(&["num_envs=4"]).unwrap()), Some(1));
+    }
+
+    #[test]
     fn wrong_settings_name_the_key_the_value_and_what_is_allowed() {
         for (assignment, parts) in [
             ("sead=1", vec!["sead", "seed"]),

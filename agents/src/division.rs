@@ -24,7 +24,7 @@ const FEW_ROWS: usize = 16;
 /// core, and where they do not.
 const ADDING: [u64; 2] = [8, 80];
 /// Bytes of gradients that stay there.
-const CACHE: usize = 1 << 18;
+const CACHE: usize = 1 << 20;
 /// The share of the work that adding gradients may take, in percent.
 const SHARE: u64 = 6;
 /// Of the values of observations that are bytes, one in so many is not zero, and only those are computed with.
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(convolutions.slices(), 2);
         // Sequences are not cut.
         let sequences = Minibatch { units: 6, unit_rows: 128, parameters: 30_000, flops: 180_000 };
-        assert_eq!(sequences.slices(), 2);
+        assert_eq!(sequences.slices(), 4);
         assert_eq!(Minibatch { units: 1, ..sequences }.slices(), 1);
     }
 
