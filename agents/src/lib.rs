@@ -33,6 +33,7 @@ pub mod learner;
 mod minibatch;
 mod network;
 mod part;
+mod permutation;
 pub mod policy;
 mod policy_data;
 mod policy_gradient;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
+use agon_nn::team;
 use agon_nn::{
     LayoutBuilder, Matrix, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll,
 };
@@ -19,6 +20,7 @@ use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::part::{self, Part, SavedPart};
+use crate::permutation;
 use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
 use crate::rnd::Bonus;
 use crate::rollout::Rollout;
@@ -138,13 +140,6 @@ pub(crate) struct PolicyGradient {
 /// Passes whose orders are made at once.
 const AHEAD: usize = 8;
 
-/// One pass: an order of the rollout's units, cut into minibatches.
-struct Order {
-    seed: u64,
-    units: Vec<u32>,
-    scales: Vec<MinibatchScale>,
-}
-
 /// What is saved of one.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
@@ -234,8 +229,8 @@ impl PolicyGradient {
     ) -> Result<(LossSums, usize), AgentError> {
         let (mut sums, mut learned) = (LossSums::default(), 0);
         for first in (0..passes.update_epochs).step_by(AHEAD) {
-            let orders = self.orders(passes, AHEAD.min(passes.update_epochs - first))?;
-            for Order { units, scales, .. } in &orders {
+            let (orders, scales) = self.orders(passes, AHEAD.min(passes.update_epochs - first));
+            for (units, scales) in orders.iter().zip(scales.chunks(passes.num_minibatches)) {
                 let mut approx_kl = 0.0;
                 for (index, &scale) in scales.iter().enumerate() {
                     learner::go_on(gives_up)?;
@@ -257,26 +252,22 @@ impl PolicyGradient {
         Ok((sums, learned))
     }
 
-    /// The orders of the next passes: each is shuffled by a generator of its own, and so on any thread.
-    fn orders(&mut self, passes: &Passes, count: usize) -> Result<Vec<Order>, AgentError> {
-        let mut orders: Vec<Order> = (0..count)
-            .map(|_| Order { seed: self.rng.next_u64(), units: Vec::new(), scales: Vec::new() })
-            .collect();
-        let rollout = &self.rollout;
-        for_each(&mut orders, |_, Order { seed, units, scales }| {
-            units.extend(0..rollout.units() as u32);
-            if passes.num_minibatches > 1 {
-                Pcg64::seed_from(*seed).shuffle(units);
-            }
-            let mut advantages = Vec::new();
-            for index in 0..passes.num_minibatches {
-                let minibatch = &units[slice_range(units.len(), passes.num_minibatches, index)];
-                rollout.advantages_of(minibatch, &mut advantages);
-                scales.push(MinibatchScale::of(&advantages, passes.norm_adv));
-            }
-            Ok::<_, AgentError>(())
-        })?;
-        Ok(orders)
+    /// The orders of the next passes, and the scales of their minibatches, one pass after the other.
+    fn orders(&mut self, passes: &Passes, count: usize) -> (Vec<Vec<u32>>, Vec<MinibatchScale>) {
+        let (rollout, minibatches) = (&self.rollout, passes.num_minibatches);
+        let seeds: Vec<u64> = (0..count).map(|_| self.rng.next_u64()).collect();
+        let orders = match minibatches {
+            // The order within a minibatch does not matter.
+            1 => vec![(0..rollout.units() as u32).collect(); count],
+            _ => permutation::orders(&seeds, rollout.units()),
+        };
+        let mut scales = vec![MinibatchScale::of(&[], false); count * minibatches];
+        team::for_each(&mut scales, |index, scale| {
+            let units = &orders[index / minibatches];
+            let range = slice_range(units.len(), minibatches, index % minibatches);
+            *scale = MinibatchScale::of(&rollout.advantages_of(&units[range]), passes.norm_adv);
+        });
+        (orders, scales)
     }
 
     /// One gradient step on some units of the rollout; gives the sums.

@@ -34,6 +34,7 @@ use crate::division::{self, Minibatch};
 use crate::exploration::{best, mask_of};
 use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{self, Part, SavedPart};
+use crate::permutation;
 use crate::policy::Policy;
 use crate::q_network::{PackedQ, QNetwork, QShape};
 use crate::q_policy::QPolicy;
@@ -42,6 +43,9 @@ use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, s
 use crate::td_sums::TdSums;
 use crate::value_distribution::Distribution;
 use crate::{AgentError, Fragment, Weights, error, network};
+
+/// Passes whose orders are made at once.
+const AHEAD: usize = 8;
 
 /// All transitions of an iteration.
 #[derive(Debug)]
@@ -223,28 +227,43 @@ impl Pqn {
         learning_rate: f64,
         gives_up: &mut GivesUp<'_>,
     ) -> Result<TdSums, AgentError> {
-        let mut order = std::mem::take(&mut self.rollout.rows);
+        let (all, mut rows) = (std::mem::take(&mut self.rollout.rows), Vec::new());
         let mut total = TdSums::default();
-        for _ in 0..self.config.update_epochs {
-            self.rng.shuffle(&mut order);
-            for index in 0..self.config.num_minibatches {
-                learner::go_on(gives_up)?;
-                let rows = &order[slice_range(order.len(), self.config.num_minibatches, index)];
-                if rows.is_empty() {
-                    continue;
+        for first in (0..self.config.update_epochs).step_by(AHEAD) {
+            let count = AHEAD.min(self.config.update_epochs - first);
+            let seeds: Vec<u64> = (0..count).map(|_| self.rng.next_u64()).collect();
+            for order in permutation::orders(&seeds, all.len()) {
+                for index in 0..self.config.num_minibatches {
+                    learner::go_on(gives_up)?;
+                    let range = slice_range(order.len(), self.config.num_minibatches, index);
+                    rows.clear();
+                    rows.extend(order[range].iter().map(|&place| all[place as usize]));
+                    total.add(&self.update(&rows, slices, learning_rate)?);
                 }
-                let len = self.online.params.len();
-                let sums = for_each_slice(slices, rows.len(), len, |range, q_grads, grads| {
-                    self.backward(&rows[range], rows.len(), q_grads, grads)
-                })?;
-                error::ensure_finite("TD loss", sums.loss, self.updates)?;
-                self.online.descend(slices, self.config.max_grad_norm, learning_rate)?;
-                self.updates += 1;
-                total.add(&sums);
             }
         }
-        self.rollout.rows = order;
+        self.rollout.rows = all;
         Ok(total)
+    }
+
+    /// One gradient step on some rows.
+    fn update(
+        &mut self,
+        rows: &[u32],
+        slices: &mut [Slice<Vec<f32>, TdSums>],
+        learning_rate: f64,
+    ) -> Result<TdSums, AgentError> {
+        if rows.is_empty() {
+            return Ok(TdSums::default());
+        }
+        let len = self.online.params.len();
+        let sums = for_each_slice(slices, rows.len(), len, |range, q_grads, grads| {
+            self.backward(&rows[range], rows.len(), q_grads, grads)
+        })?;
+        error::ensure_finite("TD loss", sums.loss, self.updates)?;
+        self.online.descend(slices, self.config.max_grad_norm, learning_rate)?;
+        self.updates += 1;
+        Ok(sums)
     }
 
     /// One iteration, while the threads that will learn are awake.

@@ -171,12 +171,13 @@ impl Rollout {
     }
 
     /// The advantages of the transitions among some units.
-    pub(crate) fn advantages_of(&self, units: &[u32], to: &mut Vec<f32>) {
-        to.clear();
+    pub(crate) fn advantages_of(&self, units: &[u32]) -> Vec<f32> {
+        let mut advantages = Vec::with_capacity(units.len() * self.sequence_length);
         for tick in 0..self.sequence_length {
             let rows = units.iter().map(|&unit| self.starts[unit as usize] as usize + tick * self.stride);
-            to.extend(rows.filter(|&row| self.active[row]).map(|row| self.advantages[row]));
+            advantages.extend(rows.filter(|&row| self.active[row]).map(|row| self.advantages[row]));
         }
+        advantages
     }
 
     /// The rows of some units, tick by tick.
