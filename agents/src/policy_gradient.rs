@@ -454,6 +454,9 @@ impl Columns {
 
     /// Makes rows that are no transitions ones without loss or gradient.
     fn leave_out(&mut self, rollout: &Rollout, rows: &[u32], evaluated: &mut Evaluated) {
+        if rollout.all_active {
+            return;
+        }
         for (i, _) in rows.iter().enumerate().filter(|(_, row)| !rollout.active[**row as usize]) {
             (evaluated.log_probs[i], evaluated.entropies[i]) = (0.0, 0.0);
             (self.old_log_probs[i], self.advantages[i], self.entropy_grads[i]) = (0.0, 0.0, 0.0);

@@ -28,6 +28,8 @@ pub(crate) struct Rollout {
     pub(crate) bonus_returns: Vec<f32>,
     /// False where the row took no part in the tick, which so is no transition.
     pub(crate) active: Vec<bool>,
+    /// Whether it is true everywhere.
+    pub(crate) all_active: bool,
     pub(crate) resets: Vec<bool>,
     /// First row of each unit.
     starts: Vec<u32>,
@@ -60,6 +62,7 @@ impl Rollout {
             returns: Vec::new(),
             bonus_returns: Vec::new(),
             active: Vec::new(),
+            all_active: true,
             resets: Vec::new(),
             starts: Vec::new(),
             stride: 0,
@@ -94,6 +97,7 @@ impl Rollout {
         self.active.resize(total, false);
         self.resets.resize(total, false);
         self.states.resize(if self.state_len == 0 { 0 } else { count * shards[0].states.len() }, 0.0);
+        self.all_active = fragments.iter().all(|fragment| fragment.active.iter().all(|&active| active));
         self.find_starts(fragments);
         let policy_data = self.policy_data;
         let mut parts = self.parts(count);
@@ -106,7 +110,9 @@ impl Rollout {
         let mut first = 0;
         for fragment in fragments {
             let num_rows = fragment.shape.num_rows();
-            if self.state_len == 0 {
+            if self.state_len == 0 && self.all_active {
+                self.starts.extend((first..first + fragment.rows()).map(|row| row as u32));
+            } else if self.state_len == 0 {
                 let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
                 self.starts.extend(active.map(|(row, _)| (first + row) as u32));
             } else {
@@ -160,7 +166,7 @@ impl Rollout {
 
     /// How well the values predicted the returns, over the transitions.
     pub(crate) fn explained_variance(&self) -> f64 {
-        if self.active.iter().all(|&active| active) {
+        if self.all_active {
             return returns::explained_variance(&self.values, &self.returns);
         }
         let of_transitions = |numbers: &[f32]| -> Vec<f32> {
@@ -175,7 +181,11 @@ impl Rollout {
         let mut advantages = Vec::with_capacity(units.len() * self.sequence_length);
         for tick in 0..self.sequence_length {
             let rows = units.iter().map(|&unit| self.starts[unit as usize] as usize + tick * self.stride);
-            advantages.extend(rows.filter(|&row| self.active[row]).map(|row| self.advantages[row]));
+            if self.all_active {
+                advantages.extend(rows.map(|row| self.advantages[row]));
+            } else {
+                advantages.extend(rows.filter(|&row| self.active[row]).map(|row| self.advantages[row]));
+            }
         }
         advantages
     }

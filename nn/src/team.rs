@@ -15,16 +15,9 @@ use crate::kernels::Board;
 /// Looks for a part before a helper that finds none looks for other work of the pool and lets others run: about 50 µs.
 const IDLE_LOOKS: u32 = 2000;
 
-/// A board and how many threads look at it.
-#[derive(Clone)]
-struct Team {
-    board: Arc<Board>,
-    members: usize,
-}
-
 thread_local! {
-    /// The team that this thread leads.
-    static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
+    /// The board of the team that this thread leads.
+    static BOARD: RefCell<Option<Arc<Board>>> = const { RefCell::new(None) };
     /// Whether this thread leads a team or helps one, and so must not join another.
     static BUSY: Cell<bool> = const { Cell::new(false) };
 }
@@ -38,14 +31,15 @@ pub fn gather<R>(helpers: usize, work: impl FnOnce() -> R) -> R {
     if helpers == 0 {
         return work();
     }
-    let (board, ended) = (Arc::new(Board::default()), AtomicBool::new(false));
+    let (board, ended) = (Arc::new(Board::new(helpers + 1)), AtomicBool::new(false));
     rayon::in_place_scope(|scope| {
         // Dropped on every way out, a panic of `work` included: helpers must not look for ever.
         let _end = End(&ended);
         BUSY.set(true);
-        TEAM.set(Some(Team { board: Arc::clone(&board), members: helpers + 1 }));
-        for _ in 0..helpers {
-            scope.spawn(|_| help(&board, &ended));
+        BOARD.set(Some(Arc::clone(&board)));
+        for member in 1..=helpers {
+            let (board, ended) = (&board, &ended);
+            scope.spawn(move |_| help(board, member, ended));
         }
         work()
     })
@@ -55,21 +49,21 @@ struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        TEAM.set(None);
+        BOARD.set(None);
         BUSY.set(false);
         self.0.store(true, Ordering::Release);
     }
 }
 
 /// Takes parts, and whatever other work the pool has, until `ended`.
-fn help(board: &Board, ended: &AtomicBool) {
+fn help(board: &Board, member: usize, ended: &AtomicBool) {
     // A thread that leads, or helps already further up its stack, may be given this task: it has its own work.
     if BUSY.replace(true) {
         return;
     }
     let mut idle = 0;
     while !ended.load(Ordering::Acquire) {
-        if board.help() {
+        if board.help(member) {
             idle = 0;
         } else if idle < IDLE_LOOKS {
             idle += 1;
@@ -84,7 +78,7 @@ fn help(board: &Board, ended: &AtomicBool) {
 /// How many threads [`for_each`] can count on.
 #[must_use]
 pub fn members() -> usize {
-    TEAM.with_borrow(|team| team.as_ref().map_or(1, |team| team.members))
+    BOARD.with_borrow(|board| board.as_ref().map_or(1, |board| board.members()))
 }
 
 /// Does `work` on each item, on the threads of the team that this thread leads; on this thread if it leads none.
@@ -92,9 +86,9 @@ pub fn members() -> usize {
 /// # Panics
 /// As `work` does, when all the others are done.
 pub fn for_each<T: Send>(items: &mut [T], work: impl Fn(usize, &mut T) + Sync) {
-    let team = if items.len() > 1 { TEAM.with_borrow(Clone::clone) } else { None };
-    match team {
-        Some(team) => team.board.for_each(items, &work),
+    let board = if items.len() > 1 { BOARD.with_borrow(Clone::clone) } else { None };
+    match board {
+        Some(board) => board.for_each(items, &work),
         None => items.iter_mut().enumerate().for_each(|(index, item)| work(index, item)),
     }
 }

@@ -17,13 +17,13 @@ type Job<'a> = dyn Fn(usize) + Sync + 'a;
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Where a leader puts one job after another, and helpers take parts of them.
+/// Where a leader puts one job after another, and members take parts of them.
 ///
-/// A leader does whatever nobody takes, so that a job ends whether or not there are helpers.
-#[derive(Default)]
+/// Each member has parts of its own, the same ones of jobs with as many parts, so that what it works on stays in its core's
+/// caches; who has done them takes parts of others. So a job ends whether or not anybody helps the leader.
 pub(crate) struct Board {
-    /// How many parts the job has, times 2³², and the next one that nobody has taken.
-    parts: Apart<AtomicU64>,
+    /// Of each member, the leader first: the end of its parts, times 2³², and the next one that nobody has taken.
+    parts: Box<[Apart<AtomicU64>]>,
     finished: Apart<AtomicUsize>,
     /// Whether there is a leader.
     led: AtomicBool,
@@ -37,6 +37,22 @@ pub(crate) struct Board {
 unsafe impl Sync for Board {}
 
 impl Board {
+    /// For so many members, the leader included.
+    pub(crate) fn new(members: usize) -> Self {
+        Self {
+            parts: (0..members.max(1)).map(|_| Apart::default()).collect(),
+            finished: Apart::default(),
+            led: AtomicBool::new(false),
+            job: UnsafeCell::new(None),
+            panic: Mutex::new(None),
+        }
+    }
+
+    /// How many members there are, the leader included.
+    pub(crate) fn members(&self) -> usize {
+        self.parts.len()
+    }
+
     /// Does all parts of a job, with those who help.
     ///
     /// Inside a part of another job of this board, all parts are done on the calling thread.
@@ -47,12 +63,18 @@ impl Board {
         if self.led.swap(true, Ordering::Acquire) {
             return (0..count as usize).for_each(job);
         }
-        // SAFETY: the reference is used by threads that have taken a part and not finished it (`help`), and this function
+        // SAFETY: the reference is used by threads that have taken a part and not finished it (`work`), and this function
         // returns when all parts are finished: neither does it outlive the borrow, nor is the cell read while it changes.
-        unsafe { *self.job.get() = Some(std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job)) };
+        unsafe {
+            *self.job.get() = Some(std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job));
+        }
         self.finished.0.store(0, Ordering::Relaxed);
-        self.parts.0.store(u64::from(count) << 32, Ordering::Release);
-        while self.help() {}
+        // Others first: they begin while the leader still deals its own.
+        for (member, parts) in self.parts.iter().enumerate().rev() {
+            let (start, end) = self.own(count, member);
+            parts.0.store(u64::from(end) << 32 | u64::from(start), Ordering::Release);
+        }
+        self.help(0);
         let mut looks = 0;
         while self.finished.0.load(Ordering::Acquire) < count as usize {
             if looks < LOOKS {
@@ -69,34 +91,46 @@ impl Board {
         }
     }
 
-    /// Does one part if there is one that nobody has taken; whether there was.
-    pub(crate) fn help(&self) -> bool {
-        let Some(part) = self.take() else { return false };
-        // SAFETY: a part is taken and not finished, so that the leader waits; it wrote the cell before it published the parts.
-        let job = unsafe { *self.job.get() };
-        if let Some(job) = job
-            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(part)))
-        {
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+    /// The parts of a member: one each if there are no more parts than members.
+    fn own(&self, count: u32, member: usize) -> (u32, u32) {
+        let members = self.parts.len() as u64;
+        if u64::from(count) <= members {
+            let start = count.min(member as u32);
+            return (start, count.min(start + 1));
         }
-        self.finished.0.fetch_add(1, Ordering::Release);
-        true
+        let at = |member: u64| (u64::from(count) * member / members) as u32;
+        (at(member as u64), at(member as u64 + 1))
     }
 
-    /// The next part, which is then the caller's alone.
-    fn take(&self) -> Option<usize> {
-        let mut parts = self.parts.0.load(Ordering::Acquire);
-        loop {
-            let (count, next) = (parts >> 32, parts & u64::from(u32::MAX));
-            if next >= count {
-                return None;
-            }
-            // Whatever job the parts are of: the one whose part this is cannot end before the part does.
-            match self.parts.0.compare_exchange_weak(parts, parts + 1, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Some(next as usize),
-                Err(now) => parts = now,
-            }
+    /// Does the parts that a member has, if it has any, and then those of others that nobody has taken; whether it had any.
+    pub(crate) fn help(&self, member: usize) -> bool {
+        let has = self.work(member);
+        // Who waits looks at its own place alone, for each look at another's makes it slower to write there.
+        if has || member == 0 {
+            let others = (1..self.parts.len()).map(|distance| (member + distance) % self.parts.len());
+            others.for_each(|other| {
+                self.work(other);
+            });
         }
+        has
+    }
+
+    /// Does the parts of one member that nobody has taken; whether there was one.
+    fn work(&self, member: usize) -> bool {
+        let mut done = 0;
+        while let Some(part) = take(&self.parts[member].0) {
+            // SAFETY: a part is taken and not finished, so that the leader waits; it wrote the cell before it published
+            // the parts.
+            let job = unsafe { *self.job.get() };
+            if let Some(job) = job
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(part)))
+            {
+                *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            }
+            self.finished.0.fetch_add(1, Ordering::Release);
+            done += 1;
+        }
+        done > 0
     }
 
     /// Does `work` on each item, with those who help. As [`Self::run`].
@@ -122,5 +156,42 @@ impl<T> Items<T> {
     unsafe fn at(&self, index: usize) -> *mut T {
         // SAFETY: the caller vouches for the place.
         unsafe { self.0.add(index) }
+    }
+}
+
+/// The next part, which is then the caller's alone.
+fn take(parts: &AtomicU64) -> Option<usize> {
+    let mut now = parts.load(Ordering::Acquire);
+    loop {
+        let (end, next) = (now >> 32, now & u64::from(u32::MAX));
+        if next >= end {
+            return None;
+        }
+        // Whatever job the parts are of: the one whose part this is cannot end before the part does.
+        match parts.compare_exchange_weak(now, now + 1, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => return Some(next as usize),
+            Err(other) => now = other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_dealt_out_once() {
+        for members in [1, 2, 3, 16] {
+            let board = Board::new(members);
+            for count in [0, 1, 2, 5, 16, 100] {
+                let dealt: Vec<u32> = (0..members)
+                    .flat_map(|member| {
+                        let (start, end) = board.own(count, member);
+                        start..end
+                    })
+                    .collect();
+                assert!(dealt.into_iter().eq(0..count), "{count} parts, {members} members");
+            }
+        }
     }
 }
