@@ -632,8 +632,9 @@ mod tests {
         let mut again = config.clone();
         again.resolve(&Registry::builtin(), &Algorithms::builtin()).unwrap();
         assert_eq!(again, config);
-        // Minibatches of 128 rows are not worth dividing.
-        assert_eq!(slices(&resolved(&["num_envs=4"]).unwrap()), Some(1));
+        // Minibatches of 128 rows are worth two threads, those of 32 are not.
+        assert_eq!(slices(&resolved(&["num_envs=4"]).unwrap()), Some(2));
+        assert_eq!(slices(&resolved(&["num_envs=1"]).unwrap()), Some(1));
     }
 
     #[test]

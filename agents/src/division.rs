@@ -12,13 +12,16 @@ use crate::network;
 
 /// Most slices that are chosen: cores that a small machine has.
 const MOST: usize = 16;
-/// Rows of a slice at least, below which products have too few rows to be fast, unless a row is much work.
-const ROWS: usize = 128;
+/// Rows of a slice at least, below which products have too few to be fast: of halves, which even a small machine has the cores
+/// for, and of smaller parts.
+const ROWS: [usize; 2] = [32, 128];
+/// Sequences of a slice at least, likewise.
+const SEQUENCES: [usize; 2] = [4, 8];
 /// Operations of a slice at least: about 10 µs.
 const WORK: u64 = 1_500_000;
-/// Operations from which a slice may have fewer rows: about 100 µs.
+/// Operations from which a slice may have [`FEW_ROWS`]: about 100 µs.
 const MUCH_WORK: u64 = 16_000_000;
-/// Rows of a slice at least in any case.
+/// Rows of a slice at least where each is much work.
 const FEW_ROWS: usize = 16;
 /// What it takes to write and add one value of another gradient, in operations: where all gradients stay in the cache beside a
 /// core, and where they do not.
@@ -69,7 +72,9 @@ impl Minibatch {
         let per_value = ADDING[usize::from(gradients > CACHE)];
         let adding = ((slices - 1) as u64).saturating_mul(self.parameters as u64).saturating_mul(per_value);
         let total = work.saturating_mul(slices as u64);
-        let is_large = (rows >= ROWS && work >= WORK) || (rows >= FEW_ROWS && work >= MUCH_WORK);
+        let further = usize::from(slices > 2);
+        let has_rows = rows >= ROWS[further] && work >= WORK || rows >= FEW_ROWS && work >= MUCH_WORK;
+        let is_large = has_rows && (self.unit_rows == 1 || self.units / slices >= SEQUENCES[further]);
         is_large && adding <= total / 100 * SHARE
     }
 }
@@ -96,7 +101,7 @@ mod tests {
     #[test]
     fn work_decides_and_not_rows_alone() {
         // Two networks of 64-64 units on CartPole: rl-zoo's minibatch, CleanRL's, A2C's.
-        assert_eq!([256, 128, 80].map(|rows| mlp(rows, 9_155).slices()), [2, 1, 1]);
+        assert_eq!([256, 128, 40].map(|rows| mlp(rows, 9_155).slices()), [2, 2, 1]);
         // 32-32 units: minibatches of the throughput preset, and a quarter and a sixteenth of them.
         assert_eq!([2048, 512, 128].map(|rows| mlp(rows, 2_627).slices()), [16, 4, 1]);
         // An MLP of 128-128 units on planes of bytes, with 64 environments and with 1,024.
@@ -106,8 +111,9 @@ mod tests {
         let convolutions = Minibatch { flops: 3_000_000, ..mlp(128, 150_000) };
         assert_eq!(convolutions.slices(), 2);
         // Sequences are not cut.
-        let sequences = Minibatch { units: 6, unit_rows: 128, parameters: 30_000, flops: 180_000 };
-        assert_eq!(sequences.slices(), 4);
+        let sequences = Minibatch { units: 8, unit_rows: 16, parameters: 35_000, flops: 210_000 };
+        assert_eq!(sequences.slices(), 2);
+        assert_eq!(Minibatch { units: 32, unit_rows: 32, parameters: 6_500, flops: 39_000 }.slices(), 4);
         assert_eq!(Minibatch { units: 1, ..sequences }.slices(), 1);
     }
 
