@@ -8,9 +8,10 @@ mod tables;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use agon_agents::Algorithms;
 pub use agon_agents::algorithms::{KIND, merge};
-use agon_envs::{EnvSpec, MakeOptions, Registry, WrapperConfig};
+use agon_agents::learner::Spaces;
+use agon_agents::{Algorithms, RunInfo};
+use agon_envs::{EnvSpec, MakeOptions, Registry, Simulator, WrapperConfig};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -119,7 +120,8 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeConfig {
-    /// Worlds that the environments are divided into, each with its own random streams. Part of the result.
+    /// Worlds that the environments are divided into, each with its own random streams: as many threads can act. Part of the
+    /// result. 0 for one for every 32 environments, up to 16, whatever the machine has.
     pub num_shards: usize,
     /// Threads of workers and learner each; 0 for one a core. Never changes results in lockstep mode.
     pub threads: usize,
@@ -141,7 +143,7 @@ pub struct RuntimeConfig {
 impl Default for RuntimeConfig {
     fn default() -> Self {
         let instruction_set = AUTO.to_owned();
-        let (num_shards, threads, mode) = (1, 0, Mode::Lockstep);
+        let (num_shards, threads, mode) = (0, 0, Mode::Lockstep);
         Self {
             num_shards,
             threads,
@@ -204,7 +206,7 @@ const MOST_SIZE: i64 = 1 << 24;
 /// Rows of `metrics.csv` that a run has at most unless it asks for more.
 const MOST_ROWS: u64 = 10_000;
 
-/// The instruction set that stands for the best available one.
+/// The word for what is left to the algorithm, or to the processor.
 const AUTO: &str = "auto";
 
 /// What made a run.
@@ -334,13 +336,13 @@ impl RunConfig {
         if let Some(network) = &self.network {
             ensure_finite(NETWORK, &toml::Table::try_from(network).unwrap_or_default())?;
         }
-        if std::mem::take(&mut self.fit_encoder)
-            && let Some(network) = &mut self.network
-        {
-            // Observations of an environment that cannot be made are reported by whoever makes it.
-            if let Ok(probe) = registry.make(&self.env.id, &self.env.options(1)) {
-                *network = algorithm.fit_network(network, probe.observation_space())?;
-            }
+        let fits = std::mem::take(&mut self.fit_encoder) && self.network.is_some();
+        let is_open = self.agent.values().any(|value| value.as_str() == Some(AUTO));
+        // What is wrong with an environment that cannot be made is reported by whoever makes it.
+        let probe =
+            if fits || is_open { registry.make(&self.env.id, &self.env.options(1)).ok() } else { None };
+        if let (true, Some(probe), Some(network)) = (fits, &probe, &mut self.network) {
+            *network = algorithm.fit_network(network, probe.observation_space())?;
         }
         if let Some(network) = &mut self.network {
             check_sizes(NETWORK, &toml::Value::try_from(&*network).unwrap_or(toml::Value::Boolean(false)))?;
@@ -358,8 +360,11 @@ impl RunConfig {
         if self.num_envs == 0 {
             self.num_envs = algorithm.num_envs();
         }
+        if self.runtime.num_shards == 0 {
+            self.runtime.num_shards = shards_of(self.num_envs);
+        }
         let shards = self.runtime.num_shards;
-        if shards == 0 || !self.num_envs.is_multiple_of(shards) {
+        if !self.num_envs.is_multiple_of(shards) {
             let expected = format!("a divisor of num_envs = {}", self.num_envs);
             return wrong("runtime.num_shards", &expected, &shards);
         }
@@ -373,7 +378,28 @@ impl RunConfig {
             return wrong("eval.max_episode_steps", "at least 1", &0);
         }
         self.instruction_set()?;
+        if let (true, Some(probe)) = (is_open, &probe) {
+            let info = self.run_info(probe);
+            self.agent = algorithm.settle(&self.agent, self.network.as_ref(), &info)?;
+        }
         Ok(())
+    }
+
+    /// What an algorithm must know of the run, of which this is one environment.
+    pub(crate) fn run_info(&self, simulator: &Simulator) -> RunInfo {
+        RunInfo {
+            spaces: Spaces {
+                observation: simulator.observation_space().clone(),
+                frames: simulator.info().frames,
+                action: simulator.action_spec().clone(),
+                mask_len: simulator.mask_len(),
+            },
+            num_envs: self.num_envs,
+            num_agents: simulator.num_agents(),
+            num_shards: self.runtime.num_shards,
+            total_timesteps: self.total_timesteps,
+            seed: self.seed,
+        }
     }
 
     /// The kind of the networks' encoder, as settings name it; none without networks.
@@ -451,8 +477,16 @@ impl RunConfig {
 
     /// Environments of one shard.
     pub fn shard_envs(&self) -> usize {
-        self.num_envs / self.runtime.num_shards
+        self.num_envs / self.runtime.num_shards.max(1)
     }
+}
+
+/// Shards of a run that does not say: the largest divisor of its environments with which each has at least 32, up to 16. Less
+/// are sooner stepped than a thread is told to.
+fn shards_of(num_envs: usize) -> usize {
+    const ENVS: usize = 32;
+    const MOST: usize = 16;
+    (1..=(num_envs / ENVS).min(MOST)).rev().find(|shards| num_envs.is_multiple_of(*shards)).unwrap_or(1)
 }
 
 /// A number of threads as settings give it, 0 for one a core.
@@ -577,6 +611,30 @@ mod tests {
         };
         assert_eq!(hidden, [32, 32]);
         assert_eq!(config.agent["num_steps"].as_integer(), Some(128), "defaults are filled in");
+    }
+
+    #[test]
+    fn shards_and_slices_follow_from_the_configuration_where_it_does_not_say() {
+        let slices = |config: &RunConfig| config.agent["gradient_slices"].as_integer();
+        for (num_envs, shards) in
+            [(1, 1), (8, 1), (63, 1), (64, 2), (100, 2), (128, 4), (512, 16), (4096, 16)]
+        {
+            let config = resolved(&[&format!("num_envs={num_envs}"), "agent.num_minibatches=1"]).unwrap();
+            assert_eq!(config.runtime.num_shards, shards, "{num_envs} environments");
+        }
+        let many = ["num_envs=512", "agent.num_steps=32", "agent.num_minibatches=8"];
+        let config = resolved(&many).unwrap();
+        assert_eq!((config.runtime.num_shards, slices(&config)), (16, Some(16)));
+        // What is set wins, and what was found once is set.
+        let set = ["runtime.num_shards=2", "agent.gradient_slices=3"];
+        let explicit = resolved(&[&many[..], &set].concat()).unwrap();
+        assert_eq!((explicit.runtime.num_shards, slices(&explicit)), (2, Some(3)));
+        let mut again = config.clone();
+        again.resolve(&Registry::builtin(), &Algorithms::builtin()).unwrap();
+        assert_eq!(again, config);
+        // Minibatches of 128 rows are worth two threads, those of 32 are not.
+        assert_eq!(slices(&resolved(&["num_envs=4"]).unwrap()), Some(2));
+        assert_eq!(slices(&resolved(&["num_envs=1"]).unwrap()), Some(1));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use agon::RunError;
+use agon::config::RunConfig;
 use agon::runtime::{self, Setup};
 use common::Case;
 
@@ -43,6 +44,59 @@ fn threads_change_nothing(algorithm: &str, settings: &[&str]) {
 fn every_algorithm_is_the_same_for_any_number_of_threads() {
     for Case { algorithm, settings } in common::cases() {
         threads_change_nothing(algorithm, &settings);
+    }
+}
+
+/// Settings that say nothing of shards and slices, and are enough work for 16 of each.
+const MANY: [&str; 5] = [
+    "num_envs=512",
+    "total_timesteps=32768",
+    "agent.num_steps=16",
+    "network.encoder.hidden=[32, 32]",
+    "runtime.checkpoint_every=8192",
+];
+
+#[test]
+fn sixteen_threads_have_work_without_being_asked_to_and_change_nothing() {
+    let (one, few) = (["agent.num_minibatches=1"], ["agent.num_minibatches=2", "agent.update_epochs=2"]);
+    for (algorithm, more) in [("ppo", &few[..]), ("pqn", &few[..]), ("appo", &few[..]), ("impala", &one[..])]
+    {
+        let settings = [&MANY[..], more].concat();
+        let mut config = common::config_of(algorithm, &settings);
+        let setup = Setup::default();
+        config.resolve(&setup.registry, &setup.algorithms).unwrap();
+        let slices = config.agent["gradient_slices"].as_integer();
+        assert_eq!((config.runtime.num_shards, slices), (16, Some(16)), "{algorithm}");
+        let expected = train(algorithm, &settings, 1, 7);
+        for threads in [2, 4, 16] {
+            assert!(train(algorithm, &settings, threads, 7) == expected, "{algorithm}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_keeps_the_shards_and_slices_that_are_recorded() {
+    let (setup, directory) = (Setup::default(), tempfile::tempdir().unwrap());
+    let set = ["runtime.num_shards=4", "agent.gradient_slices=3"];
+    for (name, set, recorded) in [("open", &[][..], (16, 16)), ("set", &set[..], (4, 3))] {
+        let settings = [&MANY[..], &["agent.num_minibatches=2", "agent.update_epochs=2"], set].concat();
+        let run = directory.path().join(name);
+        let recorded_in = |run: &Path| {
+            let config = RunConfig::load(&run.join("config.toml")).unwrap();
+            let slices = config.agent["gradient_slices"].as_integer();
+            (config.runtime.num_shards, slices.and_then(|slices| usize::try_from(slices).ok()).unwrap())
+        };
+        let config = common::config_of("ppo", &settings);
+        let mut iterations = 0;
+        let stopped = runtime::train(&setup, config, &run, &mut |_| {
+            iterations += 1;
+            iterations < 2
+        });
+        assert!(!stopped.unwrap().finished);
+        assert_eq!(recorded_in(&run), recorded);
+        assert!(runtime::resume(&setup, &run, Some(2), &mut |_| true).unwrap().finished);
+        assert_eq!(recorded_in(&run), recorded);
+        assert!(files(&run) == train("ppo", &settings, 1, 1), "{name}");
     }
 }
 

@@ -22,8 +22,10 @@ use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto};
 use crate::estimator::Targets;
 use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
-use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_loss::ActorCriticLoss;
 use crate::settings::shares;
+use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
@@ -50,8 +52,10 @@ pub struct A2cConfig {
     pub max_grad_norm: f64,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
-    /// Slices that a gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result. By default as
+    /// many as its rows and the networks' size are worth, up to 16; never what the machine has.
+    #[serde(with = "auto")]
+    pub gradient_slices: Option<usize>,
     /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole rollouts.
@@ -73,7 +77,7 @@ impl Default for A2cConfig {
             vf_coef: 1.0,
             max_grad_norm: 0.5,
             optimizer: OptimizerConfig::RmsProp(rmsprop),
-            gradient_slices: 2,
+            gradient_slices: None,
             share_encoder: false,
             sequence_length: None,
         }
@@ -112,6 +116,33 @@ impl A2c {
     pub(crate) fn core(&self) -> &PolicyGradient {
         &self.core
     }
+
+    /// One iteration, while the threads that will learn are awake.
+    fn iterate(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
+        let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
+        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
+        let began = env_steps - steps_of(fragments) as u64;
+        let learning_rate = self.core.learning_rate(began);
+        let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
+        let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
+        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, gives_up)?;
+        let mean = |sum: f64| sum / learned as f64;
+        Ok(LearnReport {
+            updates: self.core.updates,
+            metrics: vec![
+                learning_rate,
+                mean(sums.value_loss),
+                mean(sums.policy_loss),
+                mean(sums.entropy),
+                self.core.rollout.explained_variance(),
+            ],
+        })
+    }
 }
 
 impl Algorithm for A2c {
@@ -124,6 +155,10 @@ impl Algorithm for A2c {
     fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         shares(&[("gae_lambda", config.gae_lambda)])?;
         Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
+    }
+
+    fn settled(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> A2cConfig {
+        A2cConfig { gradient_slices: config.settings().slices(network, info), ..config }
     }
 
     fn policy_from(
@@ -151,6 +186,10 @@ impl Learner for A2c {
         ]
     }
 
+    fn remarks(&self, threads: usize) -> Vec<String> {
+        self.core.remarks(threads, "more agent.num_steps or num_envs")
+    }
+
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.core.policy()
     }
@@ -161,24 +200,7 @@ impl Learner for A2c {
         env_steps: u64,
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
-        let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
-        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
-        let began = env_steps - steps_of(fragments) as u64;
-        let learning_rate = self.core.learning_rate(began);
-        let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
-        let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
-        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, gives_up)?;
-        let mean = |sum: f64| sum / learned as f64;
-        Ok(LearnReport {
-            updates: self.core.updates,
-            metrics: vec![
-                learning_rate,
-                mean(sums.value_loss),
-                mean(sums.policy_loss),
-                mean(sums.entropy),
-                self.core.rollout.explained_variance(),
-            ],
-        })
+        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
     }
 
     fn weights(&self) -> Weights {

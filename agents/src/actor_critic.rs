@@ -139,12 +139,12 @@ impl Policy for ActorPolicy {
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
-        let Actor { rng, state, model_scratch, outputs, buffer, .. } = actor;
+        let Actor { rng, state, model_scratch, outputs, choices, buffer, .. } = actor;
         outputs.resize(input.num_rows * self.distribution.outputs(), 0.0);
         let observations = network::rows(input.observations);
         let mut memory = MemoryState { state, resets: input.resets };
         let heads = &mut [outputs.as_mut_slice()];
         self.model.infer(&self.packed, observations, input.num_rows, &mut memory, model_scratch, heads)?;
-        self.distribution.act(outputs, input.action_masks, input.mode, rng, buffer, output)
+        self.distribution.act(outputs, input.action_masks, input.mode, rng, (choices, buffer), output)
     }
 }

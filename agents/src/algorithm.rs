@@ -22,6 +22,13 @@ pub trait Algorithm: Learner + Sized + 'static {
     /// If a setting is out of range, or settings or environment do not suit the algorithm.
     fn new(config: Self::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError>;
 
+    /// The settings with those numbers filled in that were left to the algorithm and decide results: what a run records, so
+    /// that it keeps them.
+    #[must_use]
+    fn settled(config: Self::Config, _network: &ModelConfig, _info: &RunInfo) -> Self::Config {
+        config
+    }
+
     /// The policy that a learner with these weights publishes, without the learner.
     ///
     /// # Errors

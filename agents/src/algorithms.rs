@@ -27,6 +27,8 @@ type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + 
 type Build = dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<Box<dyn Learner>, AgentError>
     + Send
     + Sync;
+type Settle =
+    dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<toml::Table, AgentError> + Send + Sync;
 type MakePolicy = dyn Fn(&toml::Table, Option<&ModelConfig>, &PolicyInfo, &Weights) -> Result<Arc<dyn Policy>, AgentError>
     + Send
     + Sync;
@@ -43,6 +45,7 @@ pub struct AlgorithmSpec {
     network: Option<ModelConfig>,
     networks: u64,
     resolve: Arc<Resolve>,
+    settle: Arc<Settle>,
     build: Arc<Build>,
     policy: Arc<MakePolicy>,
     settings_type: Option<&'static str>,
@@ -74,6 +77,7 @@ impl AlgorithmSpec {
             network: None,
             networks: 0,
             resolve: Arc::new(|settings| complete(C::default, settings)),
+            settle: Arc::new(|settings, _, _| Ok(settings.clone())),
             build: Arc::new(move |settings, _, info| {
                 Ok(Box::new(build(read(C::default, settings)?, info)?) as Box<dyn Learner>)
             }),
@@ -93,6 +97,9 @@ impl AlgorithmSpec {
             network: Some(A::default_network()),
             networks: 1,
             resolve: Arc::new(move |settings| complete(defaults, settings)),
+            settle: Arc::new(move |settings, network, info| {
+                as_table(&A::settled(read(defaults, settings)?, &or_default(network), info))
+            }),
             build: Arc::new(move |settings, network, info| {
                 let learner = A::new(read(defaults, settings)?, &or_default(network), info)?;
                 Ok(Box::new(learner) as Box<dyn Learner>)
@@ -173,6 +180,19 @@ impl AlgorithmSpec {
         (self.resolve)(settings)
     }
 
+    /// All settings of a run, with those numbers filled in that are left to the algorithm and decide results.
+    ///
+    /// # Errors
+    /// [`AgentError::Config`] for an unknown key or a wrong type.
+    pub fn settle(
+        &self,
+        settings: &toml::Table,
+        network: Option<&ModelConfig>,
+        info: &RunInfo,
+    ) -> Result<toml::Table, AgentError> {
+        (self.settle)(settings, network.or(self.network.as_ref()), info)
+    }
+
     /// The shape of the networks: the given settings laid over the default's.
     ///
     /// # Errors
@@ -243,7 +263,11 @@ fn complete<C: Serialize + DeserializeOwned>(
     defaults: fn() -> C,
     settings: &toml::Table,
 ) -> Result<toml::Table, AgentError> {
-    toml::Table::try_from(read(defaults, settings)?).map_err(|error| AgentError::Config(error.to_string()))
+    as_table(&read(defaults, settings)?)
+}
+
+fn as_table(config: &impl Serialize) -> Result<toml::Table, AgentError> {
+    toml::Table::try_from(config).map_err(|error| AgentError::Config(error.to_string()))
 }
 
 /// The path of what is wrong, where it is known to be inside a table that has a `kind`: the one setting without which the

@@ -5,9 +5,8 @@
 
 use agon_envs::{ActionBatch, ActionSpec, Pcg64};
 use agon_nn::Head;
-use agon_nn::kernels::exp;
+use agon_nn::losses::choices::Choices;
 use agon_nn::losses::gaussian::{Gaussian, GaussianGradient};
-use agon_nn::losses::{categorical, multi_categorical};
 use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::AgentError;
@@ -38,10 +37,12 @@ pub(crate) struct Evaluated {
     pub(crate) log_probs: Vec<f32>,
     /// `[B]`.
     pub(crate) entropies: Vec<f32>,
-    /// Logarithms of all probabilities, or means: `[B, …]`.
-    first: Vec<f32>,
-    /// All probabilities, or logarithms of standard deviations: `[B, …]`.
-    second: Vec<f32>,
+    /// Probabilities of discrete actions.
+    choices: Choices,
+    /// Means of continuous ones, `[B, D]`.
+    means: Vec<f32>,
+    /// Logarithms of standard deviations, `[B, D]`.
+    log_stds: Vec<f32>,
 }
 
 impl Distribution {
@@ -89,26 +90,24 @@ impl Distribution {
         masks: &[bool],
         mode: ActMode,
         rng: &mut Pcg64,
-        buffer: &mut Vec<f32>,
+        (choices, buffer): (&mut Choices, &mut Vec<f32>),
         to: ActOutput<'_>,
     ) -> Result<(), AgentError> {
         let ActOutput { actions, policy_data } = to;
         match self {
             Self::Categorical { nvec } => {
-                buffer.resize(outputs.len(), 0.0);
-                log_softmax(outputs, nvec, masks, buffer)?;
-                let rows = buffer.chunks_exact(self.outputs());
+                choices.evaluate(outputs, mask_of(masks), nvec)?;
                 let actions = actions.indices_mut().chunks_exact_mut(nvec.len());
                 let data = self.policy_data().rows_mut(policy_data);
-                for ((row, actions), (log_prob, _)) in rows.zip(actions).zip(data) {
+                for (row, (actions, (log_prob, _))) in actions.zip(data).enumerate() {
                     *log_prob = 0.0;
-                    for (log_probs, action) in parts(row, nvec).zip(actions) {
-                        let chosen = match mode {
-                            ActMode::Explore => categorical::sample_log_probs(log_probs, rng.random() as f32),
-                            ActMode::Deterministic => categorical::mode(log_probs),
+                    for (choice, action) in actions.iter_mut().enumerate() {
+                        let (chosen, of_chosen) = match mode {
+                            ActMode::Explore => choices.sample(row, choice, rng.random() as f32),
+                            ActMode::Deterministic => choices.mode(row, choice),
                         };
                         *action = chosen as u32;
-                        *log_prob += log_probs[chosen];
+                        *log_prob += of_chosen;
                     }
                 }
             }
@@ -161,23 +160,15 @@ impl Distribution {
         out.entropies.resize(rows, 0.0);
         match (self, actions) {
             (Self::Categorical { nvec }, ActionBatch::Discrete(actions)) => {
-                out.first.resize(outputs.len(), 0.0);
-                log_softmax(outputs, nvec, masks, &mut out.first)?;
-                out.second.clone_from(&out.first);
-                exp(&mut out.second);
-                // A sum over the choices of sums over their options is one sum over the row.
-                categorical::entropy_rows(&out.first, &out.second, self.outputs(), &mut out.entropies)?;
-                let rows = out.first.chunks_exact(self.outputs()).zip(actions.chunks_exact(nvec.len()));
-                for ((log_probs, actions), log_prob) in rows.zip(&mut out.log_probs) {
-                    let chosen = parts(log_probs, nvec).zip(actions);
-                    *log_prob = chosen.fold(0.0, |sum, (part, &action)| sum + part[action as usize]);
-                }
+                out.choices.evaluate(outputs, mask_of(masks), nvec)?;
+                out.choices.entropies(&mut out.entropies)?;
+                out.choices.log_probs(actions, &mut out.log_probs)?;
             }
             (Self::Gaussian { low, .. }, ActionBatch::Continuous(actions)) => {
-                out.first.resize(rows * low.len(), 0.0);
-                out.second.resize(rows * low.len(), 0.0);
-                split_rows(outputs, low.len(), &mut out.first, &mut out.second);
-                let gaussian = Gaussian::new(&out.first, &out.second, low.len())?;
+                out.means.resize(rows * low.len(), 0.0);
+                out.log_stds.resize(rows * low.len(), 0.0);
+                split_rows(outputs, low.len(), &mut out.means, &mut out.log_stds);
+                let gaussian = Gaussian::new(&out.means, &out.log_stds, low.len())?;
                 gaussian.log_prob(actions, &mut out.log_probs)?;
                 gaussian.entropy(&mut out.entropies)?;
             }
@@ -198,32 +189,15 @@ impl Distribution {
         entropy_grads: &[f32],
         out: &mut [f32],
     ) -> Result<(), AgentError> {
-        out.fill(0.0);
-        let Evaluated { first, second, .. } = evaluated;
         match (self, actions) {
-            (Self::Categorical { nvec }, ActionBatch::Discrete(actions)) => {
-                let width = self.outputs();
-                let rows = first.chunks_exact(width).zip(second.chunks_exact(width));
-                let rows = rows.zip(actions.chunks_exact(nvec.len())).zip(out.chunks_exact_mut(width));
-                let weights = log_prob_grads.iter().zip(entropy_grads);
-                for ((((log_probs, probs), actions), out), (&log_prob_grad, &entropy_grad)) in
-                    rows.zip(weights)
-                {
-                    multi_categorical::add_entropy_gradient(log_probs, probs, nvec, entropy_grad, out);
-                    let mut start = 0;
-                    for (&n, &action) in nvec.iter().zip(actions) {
-                        let part = start..start + n;
-                        start += n;
-                        let (probs, out) = (&probs[part.clone()], &mut out[part]);
-                        categorical::add_log_prob_gradient(probs, action as usize, log_prob_grad, out);
-                    }
-                }
+            (Self::Categorical { .. }, ActionBatch::Discrete(actions)) => {
+                evaluated.choices.gradient(actions, log_prob_grads, entropy_grads, out)?;
             }
             (Self::Gaussian { low, .. }, ActionBatch::Continuous(actions)) => {
-                let dimensions = low.len();
-                let gaussian = Gaussian::new(first, second, dimensions)?;
-                let mut gradients = vec![0.0; 2 * first.len()];
-                let (mean, log_std) = gradients.split_at_mut(first.len());
+                let (dimensions, Evaluated { means, log_stds, .. }) = (low.len(), evaluated);
+                let gaussian = Gaussian::new(means, log_stds, dimensions)?;
+                let mut gradients = vec![0.0; 2 * means.len()];
+                let (mean, log_std) = gradients.split_at_mut(means.len());
                 let mut gradient = GaussianGradient { mean, log_std };
                 gaussian.add_log_prob_gradient(actions, log_prob_grads, &mut gradient)?;
                 gaussian.add_entropy_gradient(entropy_grads, gradient.log_std)?;
@@ -244,19 +218,9 @@ pub(crate) fn other_actions() -> AgentError {
     AgentError::Unsupported { algorithm: "the policy", expected, found }
 }
 
-/// Log-probabilities of rows of logits, over the legal actions where there are masks.
-fn log_softmax(logits: &[f32], nvec: &[usize], masks: &[bool], out: &mut [f32]) -> Result<(), AgentError> {
-    let masks = (!masks.is_empty()).then_some(masks);
-    Ok(multi_categorical::log_softmax_rows(logits, masks, nvec, out)?)
-}
-
-/// The choices of a row.
-fn parts<'a>(row: &'a [f32], nvec: &'a [usize]) -> impl Iterator<Item = &'a [f32]> {
-    nvec.iter().scan(row, |rest, &n| {
-        let (part, after) = rest.split_at(n);
-        *rest = after;
-        Some(part)
-    })
+/// The masks, if there are any.
+fn mask_of(masks: &[bool]) -> Option<&[bool]> {
+    (!masks.is_empty()).then_some(masks)
 }
 
 /// Rows of means and logarithms of standard deviations, as two matrices.
@@ -339,7 +303,8 @@ mod tests {
             let mut actions = ActionBatch::zeros(&spec, rows);
             let mut data = vec![0.0; rows * layout.width()];
             let to = ActOutput { actions: &mut actions, policy_data: &mut data };
-            distribution.act(&outputs, &[], ActMode::Explore, &mut rng, &mut Vec::new(), to).unwrap();
+            let scratch = (&mut Choices::default(), &mut Vec::new());
+            distribution.act(&outputs, &[], ActMode::Explore, &mut rng, scratch, to).unwrap();
             if let ActionBatch::Continuous(clipped) = &actions {
                 assert!(clipped.chunks_exact(2).all(|a| a[0].abs() <= 0.5 && a[1].abs() <= 2.0));
             }
@@ -361,7 +326,8 @@ mod tests {
         let (mut actions, mut data) = (ActionBatch::Discrete(vec![0; 2]), vec![0.0]);
         let to = ActOutput { actions: &mut actions, policy_data: &mut data };
         let mut rng = Pcg64::seed_from(0);
-        distribution.act(&outputs, &masks, ActMode::Deterministic, &mut rng, &mut Vec::new(), to).unwrap();
+        let scratch = (&mut Choices::default(), &mut Vec::new());
+        distribution.act(&outputs, &masks, ActMode::Deterministic, &mut rng, scratch, to).unwrap();
         assert_eq!(actions, ActionBatch::Discrete(vec![2, 1]));
     }
 }

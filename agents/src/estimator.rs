@@ -188,7 +188,7 @@ impl<'a> Estimator<'a> {
             let ticks = t * num_rows..(t + 1) * num_rows;
             // What follows the last tick is valued only where an episode goes on.
             let resets = fragment.resets.get(ticks.clone()).unwrap_or(&[]);
-            let x = part(&all, ticks.start * len..ticks.end * len);
+            let x = all.of(len, &ticks);
             let out = &mut outputs[ticks.start * width..ticks.end * width];
             model.infer(packed, x, num_rows, &mut MemoryState { state, resets }, scratch, &mut [out])?;
             let Some(finals) = &mut finals else { continue };
@@ -196,7 +196,7 @@ impl<'a> Estimator<'a> {
                 let width_of_state = model.state_len();
                 let env = row as usize - ticks.start;
                 let mut before = state[env * width_of_state..(env + 1) * width_of_state].to_vec();
-                let x = part(&network::rows(&fragment.final_observations), ended * len..(ended + 1) * len);
+                let x = network::rows(&fragment.final_observations).of(len, &(ended..ended + 1));
                 let out = &mut finals[ended * width..(ended + 1) * width];
                 let memory = &mut MemoryState { state: &mut before, resets: &[] };
                 model.infer(packed, x, 1, memory, scratch, &mut [out])?;
@@ -211,14 +211,6 @@ impl<'a> Estimator<'a> {
 fn column(rows: &[f32], width: usize, index: usize, to: &mut Vec<f32>) {
     to.clear();
     to.extend(rows.iter().skip(index).step_by(width));
-}
-
-/// Some values of rows.
-fn part<'a>(rows: &Rows<'a>, range: std::ops::Range<usize>) -> Rows<'a> {
-    match *rows {
-        Rows::F32(values) => Rows::F32(&values[range]),
-        Rows::U8 { values, scale } => Rows::U8 { values: &values[range], scale },
-    }
 }
 
 impl ShardWork {

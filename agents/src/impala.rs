@@ -28,9 +28,11 @@ use crate::coefficient::{Coefficient, auto, none};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;
 use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
-use crate::policy_gradient::{ActorCriticLoss, Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_loss::ActorCriticLoss;
 use crate::ppo::PpoLoss;
 use crate::settings::{above_zero, updates};
+use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// Settings of IMPALA and APPO.
@@ -67,8 +69,10 @@ pub struct ImpalaConfig {
     pub max_grad_norm: f64,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
-    /// Slices that a gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result. By default as
+    /// many as its rows and the networks' size are worth, up to 16; never what the machine has.
+    #[serde(with = "auto")]
+    pub gradient_slices: Option<usize>,
     /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole fragments.
@@ -95,7 +99,7 @@ impl Default for ImpalaConfig {
             vf_coef: 0.5,
             max_grad_norm: 0.5,
             optimizer: OptimizerConfig::RmsProp(rmsprop),
-            gradient_slices: 2,
+            gradient_slices: None,
             share_encoder: false,
             sequence_length: None,
         }
@@ -165,53 +169,9 @@ impl Impala {
     pub(crate) fn core(&self) -> &PolicyGradient {
         &self.core
     }
-}
 
-impl Algorithm for Impala {
-    type Config = ImpalaConfig;
-
-    fn default_network() -> ModelConfig {
-        ModelConfig::default()
-    }
-
-    fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate()?;
-        let clip_coef = config.clip_coef.map(|clip_coef| clip_coef.schedule(info.total_timesteps));
-        Ok(Self { clip_coef, core: PolicyGradient::new(&config.settings(), network, info)?, config })
-    }
-
-    fn policy_from(
-        config: &ImpalaConfig,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[])
-    }
-}
-
-impl Learner for Impala {
-    fn num_steps(&self) -> usize {
-        self.config.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/value_loss",
-            "losses/policy_loss",
-            "losses/entropy",
-            "losses/approx_kl",
-            "losses/clipfrac",
-            "losses/explained_variance",
-        ]
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.core.policy()
-    }
-
-    fn learn_unless(
+    /// One iteration, while the threads that will learn are awake.
+    fn iterate(
         &mut self,
         fragments: &[Fragment],
         env_steps: u64,
@@ -249,6 +209,68 @@ impl Learner for Impala {
                 self.core.rollout.explained_variance(),
             ],
         })
+    }
+}
+
+impl Algorithm for Impala {
+    type Config = ImpalaConfig;
+
+    fn default_network() -> ModelConfig {
+        ModelConfig::default()
+    }
+
+    fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate()?;
+        let clip_coef = config.clip_coef.map(|clip_coef| clip_coef.schedule(info.total_timesteps));
+        Ok(Self { clip_coef, core: PolicyGradient::new(&config.settings(), network, info)?, config })
+    }
+
+    fn settled(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> ImpalaConfig {
+        ImpalaConfig { gradient_slices: config.settings().slices(network, info), ..config }
+    }
+
+    fn policy_from(
+        config: &ImpalaConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        config.settings().policy_from(network, info, weights, &[])
+    }
+}
+
+impl Learner for Impala {
+    fn num_steps(&self) -> usize {
+        self.config.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[
+            "charts/learning_rate",
+            "losses/value_loss",
+            "losses/policy_loss",
+            "losses/entropy",
+            "losses/approx_kl",
+            "losses/clipfrac",
+            "losses/explained_variance",
+        ]
+    }
+
+    fn remarks(&self, threads: usize) -> Vec<String> {
+        self.core.remarks(threads, "fewer agent.num_minibatches, more agent.num_steps or num_envs")
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.core.policy()
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
+        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
     }
 
     fn weights(&self) -> Weights {

@@ -106,6 +106,11 @@ pub trait Learner: Send {
         &[]
     }
 
+    /// What whoever watches a run of so many threads should know before it begins: that few of them can learn, and why.
+    fn remarks(&self, _threads: usize) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A snapshot of the current policy.
     ///
     /// # Errors

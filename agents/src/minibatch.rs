@@ -3,6 +3,7 @@
 use agon_envs::ActionBatch;
 use agon_nn::{Input, Matrix};
 
+use crate::returns::sum;
 use crate::rollout::Rollout;
 use crate::{AgentError, network};
 
@@ -100,8 +101,9 @@ impl MinibatchScale {
             return Self { transitions, mean: 0.0, factor: 1.0 };
         }
         let n = transitions as f64;
-        let mean = advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
-        let variance = advantages.iter().map(|&a| (f64::from(a) - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let mean = sum(advantages.iter().map(|&a| f64::from(a))) / n;
+        let squares = advantages.iter().map(|&a| (f64::from(a) - mean) * (f64::from(a) - mean));
+        let variance = sum(squares) / (n - 1.0);
         Self { transitions, mean: mean as f32, factor: 1.0 / (variance.sqrt() as f32 + 1e-8) }
     }
 

@@ -1,6 +1,7 @@
 //! What acts: an immutable snapshot of a network, and the state that each actor keeps for it.
 
 use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
+use agon_nn::losses::choices::Choices;
 use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
@@ -55,6 +56,8 @@ pub struct Actor {
     pub model_scratch: ModelScratch,
     /// Networks' outputs.
     pub outputs: Vec<f32>,
+    /// Probabilities of discrete actions.
+    pub choices: Choices,
     /// Anything else of a row's size.
     pub buffer: Vec<f32>,
 }
@@ -68,6 +71,7 @@ impl Actor {
             scratch: Scratch::default(),
             model_scratch: ModelScratch::default(),
             outputs: Vec::new(),
+            choices: Choices::default(),
             buffer: Vec::new(),
         }
     }

@@ -5,120 +5,28 @@
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
-use agon_nn::{LayoutBuilder, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll};
+use agon_nn::team;
+use agon_nn::{
+    LayoutBuilder, Matrix, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
 use crate::coefficient::Coefficient;
 use crate::distribution::Evaluated;
+use crate::division::{self, Minibatch};
 use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::part::{self, Part, SavedPart};
+use crate::permutation;
+use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
 use crate::rnd::Bonus;
 use crate::rollout::Rollout;
 use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
-use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, slices};
+use crate::slices::{Slice, Sums, for_each, for_each_slice, slice_range, slices};
 use crate::{AgentError, Fragment, Policy, Weights, error};
-
-/// What a loss reads of one transition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Transition {
-    /// Log-probability of the action under the current policy.
-    pub(crate) log_prob: f32,
-    /// Under the policy that acted.
-    pub(crate) old_log_prob: f32,
-    /// Advantage of the action.
-    pub(crate) advantage: f32,
-    /// The current value estimate.
-    pub(crate) value: f32,
-    /// The estimate before the update.
-    pub(crate) old_value: f32,
-    /// What values are regressed on.
-    pub(crate) target: f32,
-}
-
-/// The derivatives of a transition's loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct TransitionGradient {
-    /// With respect to the action's log-probability.
-    pub(crate) log_prob: f32,
-    /// With respect to the value.
-    pub(crate) value: f32,
-}
-
-/// Sums over transitions; divided by their number they are CleanRL's metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct LossSums {
-    /// Loss of the policy.
-    pub(crate) policy_loss: f64,
-    /// Half the squared error of the values.
-    pub(crate) value_loss: f64,
-    /// Entropy of the policy.
-    pub(crate) entropy: f64,
-    /// `−log ratio`.
-    pub(crate) old_approx_kl: f64,
-    /// `ratio − 1 − log ratio`: Schulman's estimator k3.
-    pub(crate) approx_kl: f64,
-    /// Transitions whose ratio was clipped.
-    pub(crate) clipfrac: f64,
-}
-
-impl Sums for LossSums {
-    fn add(&mut self, other: &Self) {
-        self.policy_loss += other.policy_loss;
-        self.value_loss += other.value_loss;
-        self.entropy += other.entropy;
-        self.old_approx_kl += other.old_approx_kl;
-        self.approx_kl += other.approx_kl;
-        self.clipfrac += other.clipfrac;
-    }
-}
-
-/// The loss of one transition, without its entropy bonus.
-pub(crate) trait PolicyLoss: Sync {
-    /// Adds the transition to the sums and gives its gradient.
-    fn gradient(&self, transition: &Transition, sums: &mut LossSums) -> TransitionGradient;
-
-    /// Weight of the entropy bonus.
-    fn ent_coef(&self) -> f32;
-
-    /// Weight of the value loss.
-    fn vf_coef(&self) -> f32;
-}
-
-/// `−A ln π + vf_coef · ½ (V − G)² − ent_coef · H` of a transition.
-///
-/// # Source
-/// Mnih et al. (2016), arXiv:1602.01783, section 4.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct ActorCriticLoss {
-    /// Weight of the entropy bonus.
-    pub(crate) ent_coef: f32,
-    /// Weight of the value loss.
-    pub(crate) vf_coef: f32,
-}
-
-impl PolicyLoss for ActorCriticLoss {
-    fn gradient(&self, transition: &Transition, sums: &mut LossSums) -> TransitionGradient {
-        let &Transition { log_prob, old_log_prob, advantage, value, target, .. } = transition;
-        let (error, log_ratio) = (value - target, log_prob - old_log_prob);
-        sums.policy_loss -= f64::from(advantage * log_prob);
-        sums.value_loss += f64::from(0.5 * error * error);
-        sums.old_approx_kl -= f64::from(log_ratio);
-        sums.approx_kl += f64::from(log_ratio.exp() - 1.0 - log_ratio);
-        TransitionGradient { log_prob: -advantage, value: self.vf_coef * error }
-    }
-
-    fn ent_coef(&self) -> f32 {
-        self.ent_coef
-    }
-
-    fn vf_coef(&self) -> f32 {
-        self.vf_coef
-    }
-}
 
 /// The settings that every policy-gradient algorithm has.
 pub(crate) struct Settings {
@@ -134,7 +42,8 @@ pub(crate) struct Settings {
     pub(crate) vf_coef: f64,
     pub(crate) max_grad_norm: f64,
     pub(crate) optimizer: OptimizerConfig,
-    pub(crate) gradient_slices: usize,
+    /// Slices of a minibatch; as many as suit it if none.
+    pub(crate) gradient_slices: Option<usize>,
     pub(crate) share_encoder: bool,
     /// Value functions: one, or another one for a bonus.
     pub(crate) values: usize,
@@ -164,6 +73,19 @@ impl Settings {
 
     fn sequence_length(&self) -> usize {
         self.sequence_length.unwrap_or(self.num_steps)
+    }
+
+    /// The slices of a minibatch: those that are set, or as many as it is worth. None if there can be no networks.
+    pub(crate) fn slices(&self, network: &ModelConfig, info: &RunInfo) -> Option<usize> {
+        let suitable = || Some(self.minibatch(&self.layout(network, &info.spaces).ok()?.0, info).slices());
+        self.gradient_slices.or_else(suitable)
+    }
+
+    fn minibatch(&self, networks: &ActorCritic, info: &RunInfo) -> Minibatch {
+        let unit_rows = if networks.state_len() > 0 { self.sequence_length().max(1) } else { 1 };
+        let rows = info.num_rows().saturating_mul(self.num_steps);
+        let units = rows / unit_rows / self.num_minibatches.max(1);
+        Minibatch::new(networks.summary(), &info.spaces, units, unit_rows)
     }
 
     fn validate(&self, network: &ModelConfig, info: &RunInfo) -> Result<(), AgentError> {
@@ -212,9 +134,11 @@ pub(crate) struct PolicyGradient {
     shards: Vec<ShardWork>,
     slices: Vec<Slice<SliceWork, LossSums>>,
     max_grad_norm: f64,
-    /// Rows of the current minibatch.
-    rows: Vec<u32>,
+    minibatch: Minibatch,
 }
+
+/// Passes whose orders are made at once.
+const AHEAD: usize = 8;
 
 /// What is saved of one.
 #[derive(Serialize, Deserialize)]
@@ -235,7 +159,10 @@ impl PolicyGradient {
         let (networks, builder) = settings.layout(network, &info.spaces)?;
         let params = builder.build(stream(info.seed, 0));
         let dtype = network::dtype(&info.spaces.observation);
+        let minibatch = settings.minibatch(&networks, info);
+        let count = settings.gradient_slices.unwrap_or_else(|| minibatch.slices());
         Ok(Self {
+            minibatch,
             rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
@@ -244,9 +171,8 @@ impl PolicyGradient {
             networks,
             updates: 0,
             shards: (0..info.num_shards).map(|_| ShardWork::default()).collect(),
-            slices: slices(settings.gradient_slices),
+            slices: slices(count),
             max_grad_norm: settings.max_grad_norm,
-            rows: Vec::new(),
         })
     }
 
@@ -272,12 +198,26 @@ impl PolicyGradient {
             }
             Ok::<_, AgentError>(())
         })?;
-        self.rollout.clear();
-        let mut estimated = fragments.iter().zip(&self.shards);
-        estimated.try_for_each(|(fragment, work)| self.rollout.extend(fragment, work))
+        self.rollout.fill(fragments, &self.shards)
     }
 
-    /// Passes over the rollout, each in a new random order and minibatch by minibatch.
+    /// Threads beside one that have something to do in an iteration.
+    pub(crate) fn helpers(&self) -> usize {
+        self.slices.len().max(self.shards.len()) - 1
+    }
+
+    /// Slices of a minibatch.
+    pub(crate) fn gradient_slices(&self) -> usize {
+        self.slices.len()
+    }
+
+    /// As [`learner::Learner::remarks`]; `settings` are those that make minibatches larger.
+    pub(crate) fn remarks(&self, threads: usize, settings: &str) -> Vec<String> {
+        let rows = self.minibatch.units * self.minibatch.unit_rows;
+        division::remark(rows, self.slices.len(), threads, settings).into_iter().collect()
+    }
+
+    /// Passes over the rollout, each in a new random order, if that matters, and minibatch by minibatch.
     ///
     /// Gives the sums over all updates, and over how many transitions they are.
     pub(crate) fn passes(
@@ -287,44 +227,57 @@ impl PolicyGradient {
         learning_rate: f64,
         gives_up: &mut GivesUp<'_>,
     ) -> Result<(LossSums, usize), AgentError> {
-        awake(self.slices.len() - 1, || {
-            let (mut sums, mut learned) = (LossSums::default(), 0);
-            let mut order: Vec<u32> = (0..self.rollout.units() as u32).collect();
-            for _ in 0..passes.update_epochs {
-                self.rng.shuffle(&mut order);
+        let (mut sums, mut learned) = (LossSums::default(), 0);
+        for first in (0..passes.update_epochs).step_by(AHEAD) {
+            let (orders, scales) = self.orders(passes, AHEAD.min(passes.update_epochs - first));
+            for (units, scales) in orders.iter().zip(scales.chunks(passes.num_minibatches)) {
                 let mut approx_kl = 0.0;
-                for index in 0..passes.num_minibatches {
+                for (index, &scale) in scales.iter().enumerate() {
                     learner::go_on(gives_up)?;
-                    let units = &order[slice_range(order.len(), passes.num_minibatches, index)];
-                    let (update, transitions) = self.update(units, loss, passes.norm_adv, learning_rate)?;
-                    if transitions > 0 {
-                        approx_kl = update.approx_kl / transitions as f64;
+                    if scale.transitions == 0 {
+                        // Where most agents have ended there can be minibatches without a transition.
+                        continue;
                     }
+                    let units = &units[slice_range(units.len(), scales.len(), index)];
+                    let update = self.update(units, loss, scale, learning_rate)?;
+                    approx_kl = update.approx_kl / scale.transitions as f64;
                     sums.add(&update);
-                    learned += transitions;
+                    learned += scale.transitions;
                 }
                 if passes.target_kl.is_some_and(|target| approx_kl > target) {
-                    break;
+                    return Ok((sums, learned));
                 }
             }
-            Ok((sums, learned))
-        })
+        }
+        Ok((sums, learned))
     }
 
-    /// One gradient step on some units of the rollout; gives the sums and how many transitions they are over.
+    /// The orders of the next passes, and the scales of their minibatches, one pass after the other.
+    fn orders(&mut self, passes: &Passes, count: usize) -> (Vec<Vec<u32>>, Vec<MinibatchScale>) {
+        let (rollout, minibatches) = (&self.rollout, passes.num_minibatches);
+        let seeds: Vec<u64> = (0..count).map(|_| self.rng.next_u64()).collect();
+        let orders = match minibatches {
+            // The order within a minibatch does not matter.
+            1 => vec![(0..rollout.units() as u32).collect(); count],
+            _ => permutation::orders(&seeds, rollout.units()),
+        };
+        let mut scales = vec![MinibatchScale::of(&[], false); count * minibatches];
+        team::for_each(&mut scales, |index, scale| {
+            let units = &orders[index / minibatches];
+            let range = slice_range(units.len(), minibatches, index % minibatches);
+            *scale = MinibatchScale::of(&rollout.advantages_of(&units[range]), passes.norm_adv);
+        });
+        (orders, scales)
+    }
+
+    /// One gradient step on some units of the rollout; gives the sums.
     fn update(
         &mut self,
         units: &[u32],
         loss: &impl PolicyLoss,
-        norm_adv: bool,
+        scale: MinibatchScale,
         learning_rate: f64,
-    ) -> Result<(LossSums, usize), AgentError> {
-        self.rollout.rows(units, &mut self.rows);
-        let scale = MinibatchScale::of(&self.rollout.advantages_of(&self.rows), norm_adv);
-        if scale.transitions == 0 {
-            // Where most agents have ended there can be minibatches without a transition.
-            return Ok((LossSums::default(), 0));
-        }
+    ) -> Result<LossSums, AgentError> {
         // Taken out, so that slices can be written while they all read the rest.
         let mut slices = std::mem::take(&mut self.slices);
         let len = self.part.params.len();
@@ -333,7 +286,7 @@ impl PolicyGradient {
         });
         let outcome = outcome.and_then(|sums| self.step(sums, &mut slices, learning_rate));
         self.slices = slices;
-        Ok((outcome?, scale.transitions))
+        outcome
     }
 
     /// Takes the step of a minibatch whose sums are these.
@@ -351,12 +304,12 @@ impl PolicyGradient {
         Ok(sums)
     }
 
-    /// The step size of updates on a rollout that began after so many environment steps: the first ones of a run have the
     /// The weight of the entropy bonus after so many environment steps.
     pub(crate) fn ent_coef(&self, env_steps: u64) -> f32 {
         self.ent_coef.at(env_steps) as f32
     }
 
+    /// The step size of updates on a rollout that began after so many environment steps: the first ones of a run have the
     /// full one.
     pub(crate) fn learning_rate(&self, began: u64) -> f64 {
         self.learning_rate.at(began)
@@ -395,9 +348,23 @@ impl PolicyGradient {
 struct SliceWork {
     gathered: Gathered,
     evaluated: Evaluated,
-    /// Gradients of log-probabilities, `[B]`, entropies, `[B]`, and values, `[B, V]`.
-    by_row: [Vec<f32>; 3],
+    columns: Columns,
     output_grads: Vec<f32>,
+}
+
+/// A number for each row, `[B]`.
+#[derive(Debug, Default)]
+struct Columns {
+    old_log_probs: Vec<f32>,
+    advantages: Vec<f32>,
+    values: Vec<f32>,
+    old_values: Vec<f32>,
+    targets: Vec<f32>,
+    log_prob_grads: Vec<f32>,
+    entropy_grads: Vec<f32>,
+    of_values: Vec<f32>,
+    /// `[B, V]`.
+    value_grads: Vec<f32>,
 }
 
 impl SliceWork {
@@ -412,51 +379,89 @@ impl SliceWork {
     ) -> Result<LossSums, AgentError> {
         let PolicyGradient { networks, part: Part { params, .. }, rollout, .. } = learner;
         let x = self.gathered.gather(rollout, units)?;
-        let Self { gathered, evaluated, by_row, output_grads } = self;
-        let mut sums = LossSums::default();
+        let Self { gathered, evaluated, columns, output_grads } = self;
         let mut tape = Tape::new();
         let unroll = Unroll::new(gathered.sequence_length(units.len())).resets(&gathered.resets);
         let [outputs, values] = networks.forward(params, &x, gathered.states.as_ref(), &unroll, &mut tape)?;
         let (distribution, actions) = (&networks.distribution, &gathered.actions);
         distribution.evaluate(outputs.as_slice(), &gathered.action_masks, actions, evaluated)?;
-
-        let rows = gathered.rows.len();
-        let value_width = values.columns();
-        let [log_prob_grads, entropy_grads, value_grads] = by_row;
-        for (grads, width) in [(&mut *log_prob_grads, 1), (entropy_grads, 1), (value_grads, value_width)] {
-            grads.clear();
-            grads.resize(rows * width, 0.0);
-        }
-        let weight = 1.0 / scale.transitions as f32;
-        for (i, &row) in gathered.rows.iter().enumerate() {
-            let row = row as usize;
-            if !rollout.active[row] {
-                continue;
-            }
-            let transition = Transition {
-                log_prob: evaluated.log_probs[i],
-                old_log_prob: rollout.log_probs[row],
-                advantage: scale.scaled(rollout.advantages[row]),
-                value: values.as_slice()[i * value_width],
-                old_value: rollout.values[row],
-                target: rollout.returns[row],
-            };
-            let gradient = loss.gradient(&transition, &mut sums);
-            sums.entropy += f64::from(evaluated.entropies[i]);
-            log_prob_grads[i] = weight * gradient.log_prob;
-            entropy_grads[i] = -weight * loss.ent_coef();
-            value_grads[i * value_width] = weight * gradient.value;
-            if let Some(target) = rollout.bonus_returns.get(row) {
-                let error = values.as_slice()[i * value_width + 1] - target;
-                sums.value_loss += f64::from(0.5 * error * error);
-                value_grads[i * value_width + 1] = weight * loss.vf_coef() * error;
-            }
-        }
+        let sums = columns.losses(rollout, &gathered.rows, &values, evaluated, loss, scale);
         output_grads.resize(outputs.as_slice().len(), 0.0);
+        let Columns { log_prob_grads, entropy_grads, value_grads, .. } = columns;
         distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;
         let gradients = [(&outputs, output_grads.as_slice()), (&values, value_grads.as_slice())];
         tape.backward(params, &gradients, grads)?;
         Ok(sums)
+    }
+}
+
+impl Columns {
+    /// The losses of some rows, and their gradients.
+    fn losses(
+        &mut self,
+        rollout: &Rollout,
+        rows: &[u32],
+        values: &Matrix,
+        evaluated: &mut Evaluated,
+        loss: &impl PolicyLoss,
+        scale: MinibatchScale,
+    ) -> LossSums {
+        let (count, width, values) = (rows.len(), values.columns(), values.as_slice());
+        let weight = 1.0 / scale.transitions as f32;
+        let picked = |to: &mut Vec<f32>, from: &[f32]| {
+            to.clear();
+            to.extend(rows.iter().map(|&row| from[row as usize]));
+        };
+        picked(&mut self.old_log_probs, &rollout.log_probs);
+        picked(&mut self.advantages, &rollout.advantages);
+        self.advantages.iter_mut().for_each(|advantage| *advantage = scale.scaled(*advantage));
+        picked(&mut self.old_values, &rollout.values);
+        picked(&mut self.targets, &rollout.returns);
+        self.values.clear();
+        self.values.extend(values.iter().step_by(width));
+        self.log_prob_grads.resize(count, 0.0);
+        self.of_values.resize(count, 0.0);
+        self.entropy_grads.clear();
+        self.entropy_grads.resize(count, -weight * loss.ent_coef());
+        self.leave_out(rollout, rows, evaluated);
+        let transitions = Transitions {
+            log_probs: &evaluated.log_probs,
+            old_log_probs: &self.old_log_probs,
+            advantages: &self.advantages,
+            values: &self.values,
+            old_values: &self.old_values,
+            targets: &self.targets,
+        };
+        let gradients =
+            TransitionGradients { log_probs: &mut self.log_prob_grads, values: &mut self.of_values };
+        let mut sums = loss.gradients(&transitions, gradients);
+        sums.entropy = sum(&evaluated.entropies);
+        self.log_prob_grads.iter_mut().for_each(|grad| *grad *= weight);
+        self.value_grads.clear();
+        self.value_grads.resize(count * width, 0.0);
+        for (to, grad) in self.value_grads.iter_mut().step_by(width).zip(&self.of_values) {
+            *to = weight * grad;
+        }
+        if !rollout.bonus_returns.is_empty() {
+            for (i, &row) in rows.iter().enumerate().filter(|(_, row)| rollout.active[**row as usize]) {
+                let error = values[i * width + 1] - rollout.bonus_returns[row as usize];
+                sums.value_loss += f64::from(0.5 * error * error);
+                self.value_grads[i * width + 1] = weight * loss.vf_coef() * error;
+            }
+        }
+        sums
+    }
+
+    /// Makes rows that are no transitions ones without loss or gradient.
+    fn leave_out(&mut self, rollout: &Rollout, rows: &[u32], evaluated: &mut Evaluated) {
+        if rollout.all_active {
+            return;
+        }
+        for (i, _) in rows.iter().enumerate().filter(|(_, row)| !rollout.active[**row as usize]) {
+            (evaluated.log_probs[i], evaluated.entropies[i]) = (0.0, 0.0);
+            (self.old_log_probs[i], self.advantages[i], self.entropy_grads[i]) = (0.0, 0.0, 0.0);
+            (self.values[i], self.old_values[i], self.targets[i]) = (0.0, 0.0, 0.0);
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
 use crate::settings::{above_zero, shares, updates};
+use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, Weights};
 pub(crate) use loss::PpoLoss;
 
@@ -68,8 +69,10 @@ pub struct PpoConfig {
     pub target_kl: Option<f64>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
-    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result. By default as
+    /// many as its rows and the networks' size are worth, up to 16; never what the machine has.
+    #[serde(with = "auto")]
+    pub gradient_slices: Option<usize>,
     /// Whether policy and value function share encoder and memory, as they must with a memory; else each has its own.
     pub share_encoder: bool,
     /// Steps of the sequences that a network with a memory learns from, and so how far gradients reach back; divides
@@ -100,7 +103,7 @@ impl Default for PpoConfig {
             max_grad_norm: 0.5,
             target_kl: None,
             optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-5, ..Default::default() }),
-            gradient_slices: 2,
+            gradient_slices: None,
             share_encoder: false,
             sequence_length: None,
             rnd: None,
@@ -161,59 +164,9 @@ struct Saved {
     rnd: Option<rnd::Saved>,
 }
 
-impl Algorithm for Ppo {
-    type Config = PpoConfig;
-
-    fn default_network() -> ModelConfig {
-        ModelConfig::default()
-    }
-
-    fn new(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate()?;
-        let core = PolicyGradient::new(&config.settings(), network, info)?;
-        let build = |rnd: &RndConfig| {
-            let PpoConfig { max_grad_norm, gradient_slices, .. } = &config;
-            Rnd::new(rnd.clone(), network, *max_grad_norm, *gradient_slices, info)
-        };
-        let rnd = config.rnd.as_ref().map(build).transpose()?;
-        let total = info.total_timesteps;
-        Ok(Self { clip_coef: config.clip_coef.annealed(config.anneal_clip_coef, total), core, rnd, config })
-    }
-
-    fn policy_from(
-        config: &PpoConfig,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[rnd::PREFIX])
-    }
-}
-
-impl Learner for Ppo {
-    fn num_steps(&self) -> usize {
-        self.config.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/value_loss",
-            "losses/policy_loss",
-            "losses/entropy",
-            "losses/old_approx_kl",
-            "losses/approx_kl",
-            "losses/clipfrac",
-            "losses/explained_variance",
-            "losses/rnd_loss",
-        ]
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.core.policy()
-    }
-
-    fn learn_unless(
+impl Ppo {
+    /// One iteration, while the threads that will learn are awake.
+    fn iterate(
         &mut self,
         fragments: &[Fragment],
         env_steps: u64,
@@ -254,6 +207,75 @@ impl Learner for Ppo {
                 rnd_loss,
             ],
         })
+    }
+}
+
+impl Algorithm for Ppo {
+    type Config = PpoConfig;
+
+    fn default_network() -> ModelConfig {
+        ModelConfig::default()
+    }
+
+    fn new(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+        config.validate()?;
+        let core = PolicyGradient::new(&config.settings(), network, info)?;
+        let build = |rnd: &RndConfig| {
+            Rnd::new(rnd.clone(), network, config.max_grad_norm, core.gradient_slices(), info)
+        };
+        let rnd = config.rnd.as_ref().map(build).transpose()?;
+        let total = info.total_timesteps;
+        Ok(Self { clip_coef: config.clip_coef.annealed(config.anneal_clip_coef, total), core, rnd, config })
+    }
+
+    fn settled(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> PpoConfig {
+        PpoConfig { gradient_slices: config.settings().slices(network, info), ..config }
+    }
+
+    fn policy_from(
+        config: &PpoConfig,
+        network: &ModelConfig,
+        info: &PolicyInfo,
+        weights: &Weights,
+    ) -> Result<Arc<dyn Policy>, AgentError> {
+        config.settings().policy_from(network, info, weights, &[rnd::PREFIX])
+    }
+}
+
+impl Learner for Ppo {
+    fn num_steps(&self) -> usize {
+        self.config.num_steps
+    }
+
+    fn metric_names(&self) -> &'static [&'static str] {
+        &[
+            "charts/learning_rate",
+            "losses/value_loss",
+            "losses/policy_loss",
+            "losses/entropy",
+            "losses/old_approx_kl",
+            "losses/approx_kl",
+            "losses/clipfrac",
+            "losses/explained_variance",
+            "losses/rnd_loss",
+        ]
+    }
+
+    fn remarks(&self, threads: usize) -> Vec<String> {
+        self.core.remarks(threads, "fewer agent.num_minibatches, more agent.num_steps or num_envs")
+    }
+
+    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
+        self.core.policy()
+    }
+
+    fn learn_unless(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
+        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
     }
 
     fn weights(&self) -> Weights {

@@ -30,9 +30,11 @@ pub use config::PqnConfig;
 
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
+use crate::division::{self, Minibatch};
 use crate::exploration::{best, mask_of};
 use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{self, Part, SavedPart};
+use crate::permutation;
 use crate::policy::Policy;
 use crate::q_network::{PackedQ, QNetwork, QShape};
 use crate::q_policy::QPolicy;
@@ -41,6 +43,9 @@ use crate::slices::{Slice, Sums, awake, for_each, for_each_slice, slice_range, s
 use crate::td_sums::TdSums;
 use crate::value_distribution::Distribution;
 use crate::{AgentError, Fragment, Weights, error, network};
+
+/// Passes whose orders are made at once.
+const AHEAD: usize = 8;
 
 /// All transitions of an iteration.
 #[derive(Debug)]
@@ -80,6 +85,7 @@ pub struct Pqn {
     shards: Vec<FragmentWork>,
     /// Gradients of the network's values beside those of its parameters.
     slices: Vec<Slice<Vec<f32>, TdSums>>,
+    minibatch_rows: usize,
 }
 
 /// What is saved of a learner.
@@ -101,6 +107,12 @@ impl Pqn {
             init: Init::Orthogonal { gain: std::f32::consts::SQRT_2 },
         };
         QNetwork::of("pqn", shape, spaces)
+    }
+
+    /// A minibatch of a run.
+    fn minibatch(config: &PqnConfig, network: &QNetwork, info: &RunInfo) -> Minibatch {
+        let rows = info.num_rows().saturating_mul(config.num_steps) / config.num_minibatches.max(1);
+        Minibatch::new(network.summary(), &info.spaces, rows, 1)
     }
 
     /// The λ-returns of a fragment.
@@ -215,28 +227,67 @@ impl Pqn {
         learning_rate: f64,
         gives_up: &mut GivesUp<'_>,
     ) -> Result<TdSums, AgentError> {
-        let mut order = std::mem::take(&mut self.rollout.rows);
+        let (all, mut rows) = (std::mem::take(&mut self.rollout.rows), Vec::new());
         let mut total = TdSums::default();
-        for _ in 0..self.config.update_epochs {
-            self.rng.shuffle(&mut order);
-            for index in 0..self.config.num_minibatches {
-                learner::go_on(gives_up)?;
-                let rows = &order[slice_range(order.len(), self.config.num_minibatches, index)];
-                if rows.is_empty() {
-                    continue;
+        for first in (0..self.config.update_epochs).step_by(AHEAD) {
+            let count = AHEAD.min(self.config.update_epochs - first);
+            let seeds: Vec<u64> = (0..count).map(|_| self.rng.next_u64()).collect();
+            for order in permutation::orders(&seeds, all.len()) {
+                for index in 0..self.config.num_minibatches {
+                    learner::go_on(gives_up)?;
+                    let range = slice_range(order.len(), self.config.num_minibatches, index);
+                    rows.clear();
+                    rows.extend(order[range].iter().map(|&place| all[place as usize]));
+                    total.add(&self.update(&rows, slices, learning_rate)?);
                 }
-                let len = self.online.params.len();
-                let sums = for_each_slice(slices, rows.len(), len, |range, q_grads, grads| {
-                    self.backward(&rows[range], rows.len(), q_grads, grads)
-                })?;
-                error::ensure_finite("TD loss", sums.loss, self.updates)?;
-                self.online.descend(slices, self.config.max_grad_norm, learning_rate)?;
-                self.updates += 1;
-                total.add(&sums);
             }
         }
-        self.rollout.rows = order;
+        self.rollout.rows = all;
         Ok(total)
+    }
+
+    /// One gradient step on some rows.
+    fn update(
+        &mut self,
+        rows: &[u32],
+        slices: &mut [Slice<Vec<f32>, TdSums>],
+        learning_rate: f64,
+    ) -> Result<TdSums, AgentError> {
+        if rows.is_empty() {
+            return Ok(TdSums::default());
+        }
+        let len = self.online.params.len();
+        let sums = for_each_slice(slices, rows.len(), len, |range, q_grads, grads| {
+            self.backward(&rows[range], rows.len(), q_grads, grads)
+        })?;
+        error::ensure_finite("TD loss", sums.loss, self.updates)?;
+        self.online.descend(slices, self.config.max_grad_norm, learning_rate)?;
+        self.updates += 1;
+        Ok(sums)
+    }
+
+    /// One iteration, while the threads that will learn are awake.
+    fn iterate(
+        &mut self,
+        fragments: &[Fragment],
+        env_steps: u64,
+        gives_up: &mut GivesUp<'_>,
+    ) -> Result<LearnReport, AgentError> {
+        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
+        let learning_rate = self.learning_rate.at(env_steps - steps as u64);
+        let packed = self.network.pack(&self.online.params)?;
+        let mut shards = std::mem::take(&mut self.shards);
+        let estimated =
+            for_each(&mut shards, |position, work| self.estimate(&packed, &fragments[position], work));
+        self.shards = shards;
+        estimated?;
+        self.fill_rollout(fragments);
+        let mut slices = std::mem::take(&mut self.slices);
+        let outcome = self.passes(&mut slices, learning_rate, gives_up);
+        self.slices = slices;
+        let [loss, q_values] = TdSums::means(Some(&outcome?));
+        let metrics = vec![learning_rate, self.epsilon.at(env_steps), loss, q_values];
+        Ok(LearnReport { updates: self.updates, metrics })
     }
 }
 
@@ -257,7 +308,10 @@ impl Algorithm for Pqn {
         let online = Part::trained("", params, config.optimizer)?;
         let dtype = network::dtype(&info.spaces.observation);
         let total = info.total_timesteps;
+        let minibatch = Self::minibatch(&config, &network, info);
         Ok(Self {
+            minibatch_rows: minibatch.units,
+            slices: slices(config.gradient_slices.unwrap_or_else(|| minibatch.slices())),
             network: Arc::new(network),
             observation_len: info.spaces.observation.packed_len(),
             online,
@@ -272,9 +326,14 @@ impl Algorithm for Pqn {
                 rows: Vec::new(),
             },
             shards: (0..info.num_shards).map(|_| FragmentWork::default()).collect(),
-            slices: slices(config.gradient_slices),
             config,
         })
+    }
+
+    fn settled(config: PqnConfig, network: &ModelConfig, info: &RunInfo) -> PqnConfig {
+        let layout = || Self::layout(network, &info.spaces).ok();
+        let suitable = || Some(Self::minibatch(&config, &layout()?.0, info).slices());
+        PqnConfig { gradient_slices: config.gradient_slices.or_else(suitable), ..config }
     }
 
     fn policy_from(
@@ -299,6 +358,11 @@ impl Learner for Pqn {
         &["charts/learning_rate", "charts/epsilon", "losses/td_loss", "losses/q_values"]
     }
 
+    fn remarks(&self, threads: usize) -> Vec<String> {
+        let settings = "fewer agent.num_minibatches, more agent.num_steps or num_envs";
+        division::remark(self.minibatch_rows, self.slices.len(), threads, settings).into_iter().collect()
+    }
+
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         QPolicy::of(&self.network, &self.online.params, self.epsilon)
     }
@@ -309,21 +373,8 @@ impl Learner for Pqn {
         env_steps: u64,
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
-        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
-        let learning_rate = self.learning_rate.at(env_steps - steps as u64);
-        let packed = self.network.pack(&self.online.params)?;
-        let mut shards = std::mem::take(&mut self.shards);
-        let estimated =
-            for_each(&mut shards, |position, work| self.estimate(&packed, &fragments[position], work));
-        self.shards = shards;
-        estimated?;
-        self.fill_rollout(fragments);
-        let mut slices = std::mem::take(&mut self.slices);
-        let outcome = awake(slices.len() - 1, || self.passes(&mut slices, learning_rate, gives_up));
-        self.slices = slices;
-        let [loss, q_values] = TdSums::means(Some(&outcome?));
-        let metrics = vec![learning_rate, self.epsilon.at(env_steps), loss, q_values];
-        Ok(LearnReport { updates: self.updates, metrics })
+        let helpers = self.slices.len().max(self.shards.len()) - 1;
+        awake(helpers, || self.iterate(fragments, env_steps, gives_up))
     }
 
     fn weights(&self) -> Weights {

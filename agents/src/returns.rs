@@ -178,14 +178,28 @@ pub fn one_step_advantages(trajectory: &Trajectory<'_>, vs: &[f32], gamma: f32, 
 /// # Source
 /// CleanRL 1.0 `ppo.py`.
 pub fn explained_variance(values: &[f32], returns: &[f32]) -> f64 {
-    let variance = |samples: &dyn Fn(usize) -> f64| {
-        let n = returns.len() as f64;
-        let mean = (0..returns.len()).map(samples).sum::<f64>() / n;
-        (0..returns.len()).map(|i| (samples(i) - mean).powi(2)).sum::<f64>() / n
-    };
-    let total = variance(&|i| f64::from(returns[i]));
-    let residual = variance(&|i| f64::from(returns[i]) - f64::from(values[i]));
+    let total = variance(returns.iter().map(|&target| f64::from(target)));
+    let pairs = returns.iter().zip(values);
+    let residual = variance(pairs.map(|(&target, &value)| f64::from(target) - f64::from(value)));
     if total == 0.0 { f64::NAN } else { 1.0 - residual / total }
+}
+
+/// The variance of some numbers, not of what they are drawn from.
+fn variance(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    let n = numbers.len() as f64;
+    let mean = sum(numbers.clone()) / n;
+    sum(numbers.map(|number| (number - mean) * (number - mean))) / n
+}
+
+/// The sum of some numbers: of eight partial sums, so that several can be added at once.
+pub(crate) fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut sums = [0.0; 8];
+    let mut place = 0;
+    numbers.for_each(|number| {
+        sums[place] += number;
+        place = (place + 1) % 8;
+    });
+    sums.iter().sum()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::actor_critic::ActorCritic;
 use crate::distribution::other_actions;
 use crate::estimator::{ShardWork, set_aside};
 use crate::policy_data::PolicyData;
+use crate::slices::for_each;
 use crate::{AgentError, Fragment, returns};
 
 /// The steps of all shards, flattened: `B` rows in the order shard, tick, row of the shard.
@@ -27,6 +28,8 @@ pub(crate) struct Rollout {
     pub(crate) bonus_returns: Vec<f32>,
     /// False where the row took no part in the tick, which so is no transition.
     pub(crate) active: Vec<bool>,
+    /// Whether it is true everywhere.
+    pub(crate) all_active: bool,
     pub(crate) resets: Vec<bool>,
     /// First row of each unit.
     starts: Vec<u32>,
@@ -59,6 +62,7 @@ impl Rollout {
             returns: Vec::new(),
             bonus_returns: Vec::new(),
             active: Vec::new(),
+            all_active: true,
             resets: Vec::new(),
             starts: Vec::new(),
             stride: 0,
@@ -74,57 +78,97 @@ impl Rollout {
         self.starts.len()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.observations.resize(0);
+    /// Takes on the steps of all shards, one after the other, on the threads of the team.
+    pub(crate) fn fill(&mut self, fragments: &[Fragment], shards: &[ShardWork]) -> Result<(), AgentError> {
+        let Some(first) = fragments.first() else { return Ok(()) };
+        let (count, rows, shape) = (fragments.len(), first.rows(), &first.shape);
+        let total = count * rows;
+        self.stride = shape.num_rows();
+        self.observations.resize(total * shape.observation_len);
         match &mut self.actions {
-            ActionBatch::Discrete(indices) => indices.clear(),
-            ActionBatch::Continuous(values) => values.clear(),
+            ActionBatch::Discrete(indices) => indices.resize(total * shape.action_spec.width(), 0),
+            ActionBatch::Continuous(values) => values.resize(total * shape.action_spec.width(), 0.0),
         }
-        self.starts.clear();
-        self.states.clear();
-        let Self { log_probs, values, advantages, returns, bonus_returns, .. } = self;
-        [log_probs, values, advantages, returns, bonus_returns].into_iter().for_each(Vec::clear);
-        let Self { action_masks, active, resets, .. } = self;
-        [action_masks, active, resets].into_iter().for_each(Vec::clear);
+        self.action_masks.resize(total * shape.mask_len, false);
+        let Self { log_probs, values, advantages, returns, .. } = self;
+        [log_probs, values, advantages, returns].into_iter().for_each(|column| column.resize(total, 0.0));
+        let of_bonus = if shards[0].bonus_returns.is_empty() { 0 } else { total };
+        self.bonus_returns.resize(of_bonus, 0.0);
+        self.active.resize(total, false);
+        self.resets.resize(total, false);
+        self.states.resize(if self.state_len == 0 { 0 } else { count * shards[0].states.len() }, 0.0);
+        self.all_active = fragments.iter().all(|fragment| fragment.active.iter().all(|&active| active));
+        self.find_starts(fragments);
+        let policy_data = self.policy_data;
+        let mut parts = self.parts(count);
+        for_each(&mut parts, |index, part| part.fill(&fragments[index], &shards[index], policy_data))
     }
 
-    /// Appends the steps of a shard.
-    pub(crate) fn extend(&mut self, fragment: &Fragment, work: &ShardWork) -> Result<(), AgentError> {
-        let first = self.active.len();
-        let (rows, shape) = (fragment.rows(), &fragment.shape);
-        self.observations.extend_from(&fragment.observations, 0, rows * shape.observation_len);
-        let mut actions = self.policy_data.learned_actions(&fragment.actions, &fragment.policy_data);
-        let masks = self.action_masks.len();
-        self.action_masks.extend_from_slice(&fragment.action_masks[..rows * shape.mask_len]);
-        set_aside(&fragment.active, &mut actions, &mut self.action_masks[masks..]);
-        match (&mut self.actions, actions) {
-            (ActionBatch::Discrete(to), ActionBatch::Discrete(from)) => to.extend_from_slice(&from),
-            (ActionBatch::Continuous(to), ActionBatch::Continuous(from)) => to.extend_from_slice(&from),
-            _ => return Err(other_actions()),
-        }
-        self.log_probs.extend(self.policy_data.log_probs(&fragment.policy_data));
-        self.values.extend_from_slice(&work.values[..rows]);
-        self.advantages.extend_from_slice(&work.advantages);
-        self.returns.extend_from_slice(&work.returns);
-        self.bonus_returns.extend_from_slice(&work.bonus_returns);
-        self.active.extend_from_slice(&fragment.active);
-        self.resets.extend_from_slice(&fragment.resets);
-        self.stride = shape.num_rows();
-        if self.state_len == 0 {
-            let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
-            self.starts.extend(active.map(|(row, _)| (first + row) as u32));
-        } else {
-            for tick in (0..shape.num_steps).step_by(self.sequence_length) {
-                let start = first + tick * shape.num_rows();
-                self.starts.extend((start..start + shape.num_rows()).map(|row| row as u32));
+    /// Where units begin.
+    fn find_starts(&mut self, fragments: &[Fragment]) {
+        self.starts.clear();
+        let mut first = 0;
+        for fragment in fragments {
+            let num_rows = fragment.shape.num_rows();
+            if self.state_len == 0 && self.all_active {
+                self.starts.extend((first..first + fragment.rows()).map(|row| row as u32));
+            } else if self.state_len == 0 {
+                let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
+                self.starts.extend(active.map(|(row, _)| (first + row) as u32));
+            } else {
+                for tick in (0..fragment.shape.num_steps).step_by(self.sequence_length) {
+                    let start = first + tick * num_rows;
+                    self.starts.extend((start..start + num_rows).map(|row| row as u32));
+                }
             }
-            self.states.extend_from_slice(&work.states);
+            first += fragment.rows();
         }
-        Ok(())
+    }
+
+    /// The rows of each of `count` shards.
+    fn parts(&mut self, count: usize) -> Vec<Part<'_>> {
+        let observations: Vec<ObsPart<'_>> = match &mut self.observations {
+            ObsBuffer::F32(values) => split(values, count).map(ObsPart::F32).collect(),
+            ObsBuffer::U8(values) => split(values, count).map(ObsPart::U8).collect(),
+        };
+        let actions: Vec<ActionPart<'_>> = match &mut self.actions {
+            ActionBatch::Discrete(indices) => split(indices, count).map(ActionPart::Discrete).collect(),
+            ActionBatch::Continuous(values) => split(values, count).map(ActionPart::Continuous).collect(),
+        };
+        let flags = split(&mut self.action_masks, count)
+            .zip(split(&mut self.active, count))
+            .zip(split(&mut self.resets, count));
+        let numbers = split(&mut self.log_probs, count)
+            .zip(split(&mut self.values, count))
+            .zip(split(&mut self.advantages, count))
+            .zip(split(&mut self.returns, count))
+            .zip(split(&mut self.bonus_returns, count))
+            .zip(split(&mut self.states, count));
+        let columns = observations.into_iter().zip(actions).zip(flags).zip(numbers);
+        let part = columns.map(|(((observations, actions), ((action_masks, active), resets)), numbers)| {
+            let (((((log_probs, values), advantages), returns), bonus_returns), states) = numbers;
+            Part {
+                observations,
+                actions,
+                action_masks,
+                active,
+                resets,
+                log_probs,
+                values,
+                advantages,
+                returns,
+                bonus_returns,
+                states,
+            }
+        });
+        part.collect()
     }
 
     /// How well the values predicted the returns, over the transitions.
     pub(crate) fn explained_variance(&self) -> f64 {
+        if self.all_active {
+            return returns::explained_variance(&self.values, &self.returns);
+        }
         let of_transitions = |numbers: &[f32]| -> Vec<f32> {
             let numbers = numbers.iter().zip(&self.active).filter(|(_, active)| **active);
             numbers.map(|(number, _)| *number).collect()
@@ -132,10 +176,18 @@ impl Rollout {
         returns::explained_variance(&of_transitions(&self.values), &of_transitions(&self.returns))
     }
 
-    /// Advantages of those of the given rows that are transitions.
-    pub(crate) fn advantages_of(&self, rows: &[u32]) -> Vec<f32> {
-        let rows = rows.iter().map(|&row| row as usize).filter(|&row| self.active[row]);
-        rows.map(|row| self.advantages[row]).collect()
+    /// The advantages of the transitions among some units.
+    pub(crate) fn advantages_of(&self, units: &[u32]) -> Vec<f32> {
+        let mut advantages = Vec::with_capacity(units.len() * self.sequence_length);
+        for tick in 0..self.sequence_length {
+            let rows = units.iter().map(|&unit| self.starts[unit as usize] as usize + tick * self.stride);
+            if self.all_active {
+                advantages.extend(rows.map(|row| self.advantages[row]));
+            } else {
+                advantages.extend(rows.filter(|&row| self.active[row]).map(|row| self.advantages[row]));
+            }
+        }
+        advantages
     }
 
     /// The rows of some units, tick by tick.
@@ -146,4 +198,81 @@ impl Rollout {
             rows.extend(units.iter().map(|&unit| self.starts[unit as usize] + offset));
         }
     }
+}
+
+/// The rows of one shard.
+struct Part<'a> {
+    observations: ObsPart<'a>,
+    actions: ActionPart<'a>,
+    action_masks: &'a mut [bool],
+    active: &'a mut [bool],
+    resets: &'a mut [bool],
+    log_probs: &'a mut [f32],
+    values: &'a mut [f32],
+    advantages: &'a mut [f32],
+    returns: &'a mut [f32],
+    bonus_returns: &'a mut [f32],
+    states: &'a mut [f32],
+}
+
+enum ObsPart<'a> {
+    F32(&'a mut [f32]),
+    U8(&'a mut [u8]),
+}
+
+enum ActionPart<'a> {
+    Discrete(&'a mut [u32]),
+    Continuous(&'a mut [f32]),
+}
+
+impl Part<'_> {
+    fn fill(
+        &mut self,
+        fragment: &Fragment,
+        work: &ShardWork,
+        policy_data: PolicyData,
+    ) -> Result<(), AgentError> {
+        let rows = fragment.rows();
+        match (&mut self.observations, &fragment.observations) {
+            (ObsPart::F32(to), ObsBuffer::F32(from)) => to.copy_from_slice(&from[..to.len()]),
+            (ObsPart::U8(to), ObsBuffer::U8(from)) => to.copy_from_slice(&from[..to.len()]),
+            _ => return Err(other_observations()),
+        }
+        let masks = self.action_masks.len();
+        self.action_masks.copy_from_slice(&fragment.action_masks[..masks]);
+        let mut actions = policy_data.learned_actions(&fragment.actions, &fragment.policy_data);
+        set_aside(&fragment.active, &mut actions, self.action_masks);
+        match (&mut self.actions, &actions) {
+            (ActionPart::Discrete(to), ActionBatch::Discrete(from)) => to.copy_from_slice(from),
+            (ActionPart::Continuous(to), ActionBatch::Continuous(from)) => to.copy_from_slice(from),
+            _ => return Err(other_actions()),
+        }
+        for (to, from) in self.log_probs.iter_mut().zip(policy_data.log_probs(&fragment.policy_data)) {
+            *to = from;
+        }
+        self.values.copy_from_slice(&work.values[..rows]);
+        self.advantages.copy_from_slice(&work.advantages);
+        self.returns.copy_from_slice(&work.returns);
+        self.bonus_returns.copy_from_slice(&work.bonus_returns);
+        self.active.copy_from_slice(&fragment.active);
+        self.resets.copy_from_slice(&fragment.resets);
+        self.states.copy_from_slice(&work.states[..self.states.len()]);
+        Ok(())
+    }
+}
+
+fn other_observations() -> AgentError {
+    let (expected, found) = ("observations of the environment's kind", "another kind".to_owned());
+    AgentError::Unsupported { algorithm: "the policy", expected, found }
+}
+
+/// A column as `count` equally long parts.
+fn split<T>(column: &mut [T], count: usize) -> impl Iterator<Item = &mut [T]> {
+    let len = column.len() / count;
+    let mut rest = column;
+    (0..count).map(move |_| {
+        let (part, others) = std::mem::take(&mut rest).split_at_mut(len);
+        rest = others;
+        part
+    })
 }

@@ -71,7 +71,8 @@ pub(crate) fn shares_above_zero(fields: &[(&'static str, f64)]) -> Result<(), Ag
 pub(crate) struct Learning {
     pub(crate) learning_rate: Coefficient,
     pub(crate) gamma: f64,
-    pub(crate) gradient_slices: usize,
+    /// None if the number is left to the algorithm.
+    pub(crate) gradient_slices: Option<usize>,
     pub(crate) optimizer: OptimizerConfig,
 }
 
@@ -79,7 +80,7 @@ impl Learning {
     pub(crate) fn validate(&self) -> Result<(), AgentError> {
         self.learning_rate.ensure_above_zero("learning_rate")?;
         shares(&[("gamma", self.gamma)])?;
-        let slices = self.gradient_slices;
+        let slices = self.gradient_slices.unwrap_or(1);
         ensure((1..=MOST_SLICES).contains(&slices), "gradient_slices", "between 1 and 64", slices)?;
         Ok(self.optimizer.validate().map_err(|error| error.within(OPTIMIZER))?)
     }
@@ -136,8 +137,14 @@ macro_rules! group {
 /// [`Learning`], out of a configuration.
 macro_rules! learning {
     ($config:expr) => {{
-        use crate::settings::{Learning, group};
-        group!(Learning of $config, learning_rate, gamma, gradient_slices, optimizer)
+        use crate::settings::Learning;
+        let config = $config;
+        Learning {
+            learning_rate: config.learning_rate,
+            gamma: config.gamma,
+            gradient_slices: config.gradient_slices.into(),
+            optimizer: config.optimizer,
+        }
     }};
 }
 

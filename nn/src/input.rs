@@ -191,7 +191,11 @@ impl<'a> From<&'a Input> for Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Some rows of `width` values.
-    pub(crate) fn of(self, width: usize, rows: &Range<usize>) -> Rows<'a> {
+    ///
+    /// # Panics
+    /// If there are fewer rows, or the rows of bits have another width.
+    #[must_use]
+    pub fn of(self, width: usize, rows: &Range<usize>) -> Rows<'a> {
         let range = rows.start * width..rows.end * width;
         match self {
             Self::F32(values) => Self::F32(&values[range]),

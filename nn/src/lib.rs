@@ -20,7 +20,7 @@
 //! The main decision: parameters and gradients are flat slices, and the caller brings the gradient of its loss with
 //! respect to the outputs. So nothing is allocated in a training step, and nothing is passed over twice.
 //!
-//! Everything runs on the calling thread, except the optimizers' `step_parallel`.
+//! Everything runs on the calling thread, except what a [`team`] is gathered for: the optimizers' `step_shared`.
 
 pub mod attention;
 pub mod batch_norm;
@@ -58,6 +58,7 @@ pub mod sequential;
 pub mod spectral_norm;
 pub mod stock;
 pub mod tape;
+pub mod team;
 pub mod weights;
 
 /// The language of a program's own parts.
@@ -89,7 +90,8 @@ pub use noisy::NoisyLinear;
 pub use norm::Norm;
 pub use optim::{
     Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
-    RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_grad_norm,
+    RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_coefficient,
+    clip_grad_norm, sum_grads,
 };
 pub use parallel::{Parallel, ParallelBranch};
 pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};

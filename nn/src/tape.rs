@@ -5,8 +5,6 @@
 //! gradients go into one flat slice, which is written once and never cleared. What a user writes in dfdx
 //! ([`crate::custom`]) is one operation on it, whose gradient dfdx's own tape computes.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::ops::Range;
 
@@ -136,13 +134,13 @@ impl fmt::Debug for Tape {
 
 /// The gradients of the tracked inputs of a tape.
 #[derive(Debug)]
-pub struct InputGradients(HashMap<MatrixId, Pooled>);
+pub struct InputGradients(Vec<(MatrixId, Pooled)>);
 
 impl InputGradients {
     /// The gradient of `x`; nothing if `x` is not [tracked](Matrix::tracked) or no output depends on it.
     #[must_use]
     pub fn get(&self, x: &Matrix) -> Option<&[f32]> {
-        self.0.get(&x.id()).map(|gradient| &**gradient)
+        self.0.iter().find(|(id, _)| *id == x.id()).map(|(_, gradient)| &**gradient)
     }
 }
 
@@ -234,19 +232,19 @@ impl Written {
     }
 }
 
-/// The gradients of inputs and outputs that are known so far.
+/// The gradients of inputs and outputs that are known so far: few at a time.
 #[derive(Default)]
-struct Known(HashMap<MatrixId, Pooled>);
+struct Known(Vec<(MatrixId, Pooled)>);
 
 impl Known {
     /// Runs the gradient of one operation, if a loss depends on it.
     fn run(&mut self, operation: Operation, params: Option<ParamGradients<'_>>) {
-        let mut outputs: Vec<Option<Pooled>> = operation.outputs.iter().map(|id| self.0.remove(id)).collect();
+        let mut outputs: Vec<Option<Pooled>> = operation.outputs.iter().map(|id| self.take(*id)).collect();
         if outputs.iter().all(Option::is_none) {
             return;
         }
         let mut input_of = |&(id, len): &(MatrixId, usize)| {
-            let known = self.0.remove(&id);
+            let known = self.take(id);
             let fresh = known.is_none();
             (id, known.unwrap_or_else(|| Pooled::take(len)), fresh)
         };
@@ -263,13 +261,16 @@ impl Known {
         inputs.into_iter().flatten().for_each(|(id, values, _)| self.put(id, values));
     }
 
+    fn take(&mut self, id: MatrixId) -> Option<Pooled> {
+        let place = self.0.iter().position(|(known, _)| *known == id)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
     /// Adds a gradient.
     fn put(&mut self, id: MatrixId, values: Pooled) {
-        match self.0.entry(id) {
-            Entry::Occupied(mut entry) => add(entry.get_mut(), &values),
-            Entry::Vacant(entry) => {
-                entry.insert(values);
-            }
+        match self.0.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, sum)) => add(sum, &values),
+            None => self.0.push((id, values)),
         }
     }
 }

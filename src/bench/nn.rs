@@ -50,9 +50,10 @@ pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>
     bench.nature()?;
     bench.lstm()?;
     bench.transformer()?;
+    bench.functions();
     if bench.rows.is_empty() {
         return Err(RunError::Config(format!(
-            "expected a part of a network's name, such as mlp, minatar, nature, lstm or transformer, got {}",
+            "expected a part of a network's name, such as mlp, minatar, nature, lstm, transformer or tanh, got {}",
             filter.join(", ")
         )));
     }
@@ -89,6 +90,9 @@ fn time(seconds: f64, mut f: impl FnMut()) -> (f64, f64) {
     times.sort_by(f64::total_cmp);
     (times[times.len() / 2], times[0])
 }
+
+/// Replaces values.
+type Function = fn(&mut [f32]);
 
 struct Bench<'a> {
     filter: &'a [String],
@@ -164,6 +168,29 @@ impl Bench<'_> {
             self.step(name, &mlp, &params, &planes(batch)?)?;
         }
         Ok(())
+    }
+
+    /// Elementary functions of values that lie in the cache, and a copy of these, which is part of each.
+    fn functions(&mut self) {
+        let source: Vec<f32> = (0..4096).map(|i| 0.3 + (i % 97) as f32 * 0.01).collect();
+        let functions: [(&str, Function); 5] = [
+            ("function: none", |_| {}),
+            ("function: exp", kernels::exp),
+            ("function: ln", kernels::ln),
+            ("function: tanh", kernels::tanh),
+            ("function: sigmoid", kernels::sigmoid),
+        ];
+        for (name, function) in functions {
+            if !self.wants(name) {
+                continue;
+            }
+            let mut values = source.clone();
+            self.row(name, "forward", source.len(), 0, || {
+                values.copy_from_slice(black_box(&source));
+                function(&mut values);
+                black_box(&mut values);
+            });
+        }
     }
 
     fn minatar(&mut self) -> Result<(), NnError> {

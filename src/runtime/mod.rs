@@ -318,6 +318,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let acting = Acting { policy, statistics: statistics.clone(), version: 0, env_steps: counters.env_steps };
     let acting = Arc::new(acting);
     let threads = config.threads();
+    notes.extend(learner.remarks(threads));
     let context = SourceContext {
         config,
         info: &info,

@@ -1,6 +1,5 @@
 //! What a run must know of its environment before there are shards: asked of a single one.
 
-use agon_agents::learner::Spaces;
 use agon_agents::{FragmentShape, Policy, RunInfo};
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
@@ -66,20 +65,7 @@ impl Probe {
 
     /// What an algorithm must know of the run.
     pub(super) fn run_info(&self, config: &RunConfig) -> RunInfo {
-        let simulator = &self.simulator;
-        RunInfo {
-            spaces: Spaces {
-                observation: simulator.observation_space().clone(),
-                frames: simulator.info().frames,
-                action: simulator.action_spec().clone(),
-                mask_len: simulator.mask_len(),
-            },
-            num_envs: config.num_envs,
-            num_agents: simulator.num_agents(),
-            num_shards: config.runtime.num_shards,
-            total_timesteps: config.total_timesteps,
-            seed: config.seed,
-        }
+        config.run_info(&self.simulator)
     }
 
     /// The moments that the run's statistics begin with, the innermost wrapper's first.

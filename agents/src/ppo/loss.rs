@@ -1,6 +1,6 @@
 //! PPO's loss, value and gradient together.
 
-use crate::policy_gradient::{LossSums, PolicyLoss, Transition, TransitionGradient};
+use crate::policy_loss::{BLOCK, Column, LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
 
 /// `max(−A r, −A clip(r, 1 ± ε)) + vf_coef · ½ max((V − G)², (clip(V) − G)²) − ent_coef · H` of a transition.
 ///
@@ -19,32 +19,31 @@ pub(crate) struct PpoLoss {
 }
 
 impl PolicyLoss for PpoLoss {
-    fn gradient(&self, transition: &Transition, sums: &mut LossSums) -> TransitionGradient {
-        let &Transition { log_prob, old_log_prob, advantage, value, old_value, target } = transition;
-        let clip_coef = self.clip_coef;
-        let log_ratio = log_prob - old_log_prob;
-        let ratio = log_ratio.exp();
-        let clipped_ratio = ratio.clamp(1.0 - clip_coef, 1.0 + clip_coef);
-        let (surrogate, clipped) = (-advantage * ratio, -advantage * clipped_ratio);
-        let log_prob_grad = if surrogate >= clipped { surrogate } else { 0.0 };
-
-        let error = value - target;
-        let mut squared = error * error;
-        let mut value_grad = error;
-        if self.clip_vloss {
-            let moved = value - old_value;
-            let clipped_error = old_value + moved.clamp(-clip_coef, clip_coef) - target;
-            if clipped_error * clipped_error > squared {
-                squared = clipped_error * clipped_error;
-                value_grad = if moved.abs() <= clip_coef { clipped_error } else { 0.0 };
-            }
+    fn block(
+        &self,
+        transitions: &Transitions<'_>,
+        ratios: &[f32],
+        gradients: TransitionGradients<'_>,
+        sums: &mut LossSums,
+    ) {
+        let mut losses: Column = [0.0; BLOCK];
+        let losses = &mut losses[..ratios.len()];
+        let (lowest, highest) = (1.0 - self.clip_coef, 1.0 + self.clip_coef);
+        let policy = ratios.iter().zip(transitions.advantages);
+        for ((loss, gradient), (&ratio, advantage)) in losses.iter_mut().zip(gradients.log_probs).zip(policy)
+        {
+            let clipped_ratio = clamped(ratio, lowest, highest);
+            let (surrogate, clipped) = (-advantage * ratio, -advantage * clipped_ratio);
+            *gradient = if surrogate >= clipped { surrogate } else { 0.0 };
+            *loss = if surrogate < clipped { clipped } else { surrogate };
         }
-        sums.policy_loss += f64::from(surrogate.max(clipped));
-        sums.value_loss += f64::from(0.5 * squared);
-        sums.old_approx_kl -= f64::from(log_ratio);
-        sums.approx_kl += f64::from(ratio - 1.0 - log_ratio);
-        sums.clipfrac += if (ratio - 1.0).abs() > clip_coef { 1.0 } else { 0.0 };
-        TransitionGradient { log_prob: log_prob_grad, value: self.vf_coef * value_grad }
+        sums.policy_loss += sum(losses);
+        for (loss, ratio) in losses.iter_mut().zip(ratios) {
+            *loss = if (ratio - 1.0).abs() > self.clip_coef { 1.0 } else { 0.0 };
+        }
+        sums.clipfrac += sum(losses);
+        self.values(transitions, losses, gradients.values);
+        sums.value_loss += sum(losses);
     }
 
     fn ent_coef(&self) -> f32 {
@@ -54,4 +53,30 @@ impl PolicyLoss for PpoLoss {
     fn vf_coef(&self) -> f32 {
         self.vf_coef
     }
+}
+
+impl PpoLoss {
+    /// Losses and gradients of the values.
+    fn values(&self, transitions: &Transitions<'_>, losses: &mut [f32], gradients: &mut [f32]) {
+        let clip_coef = if self.clip_vloss { self.clip_coef } else { f32::INFINITY };
+        let of_values = transitions.values.iter().zip(transitions.old_values).zip(transitions.targets);
+        for ((loss, gradient), ((value, old_value), target)) in
+            losses.iter_mut().zip(gradients).zip(of_values)
+        {
+            let (error, moved) = (value - target, value - old_value);
+            // Where nothing is clipped both errors are one, but for rounding: the first counts then.
+            let clipped_error = old_value + clamped(moved, -clip_coef, clip_coef) - target;
+            let inside = moved.abs() <= clip_coef;
+            let is_worse = !inside && clipped_error * clipped_error > error * error;
+            let counted = if is_worse { clipped_error } else { error };
+            *loss = 0.5 * counted * counted;
+            *gradient = if is_worse { 0.0 } else { self.vf_coef * error };
+        }
+    }
+}
+
+/// `x` between two bounds; NaN stays NaN.
+fn clamped(x: f32, lowest: f32, highest: f32) -> f32 {
+    let above = if x < lowest { lowest } else { x };
+    if above > highest { highest } else { above }
 }

@@ -16,7 +16,7 @@ use agon_nn::{
 
 use super::*;
 use crate::distribution::{Distribution, Evaluated};
-use crate::policy_gradient::{LossSums, PolicyLoss, Transition};
+use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions};
 use crate::test_support::{
     Aim, Bandit, BrightHalf, Corridor, FOUR_STATES, FourSteps, Golden, Identity, Recall, Trial, TrialConfig,
     Wheel, assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,

@@ -3,7 +3,7 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::coefficient::Coefficient;
+use crate::coefficient::{Coefficient, auto};
 use crate::exploration::Exploration;
 use crate::settings::{above_zero, at_least_one, learning, shares, updates};
 use crate::{AgentError, RunInfo};
@@ -36,8 +36,10 @@ pub struct PqnConfig {
     pub exploration_fraction: f64,
     /// The optimizer. Its step size is `learning_rate`.
     pub optimizer: OptimizerConfig,
-    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result. By default as
+    /// many as its rows and the networks' size are worth, up to 16; never what the machine has.
+    #[serde(with = "auto")]
+    pub gradient_slices: Option<usize>,
 }
 
 impl Default for PqnConfig {
@@ -55,7 +57,7 @@ impl Default for PqnConfig {
             end_e: 0.05,
             exploration_fraction: 0.5,
             optimizer: OptimizerConfig::default(),
-            gradient_slices: 2,
+            gradient_slices: None,
         }
     }
 }

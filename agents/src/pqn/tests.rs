@@ -115,7 +115,9 @@ fn values_bootstrap_where_an_episode_is_cut_and_not_where_it_ends() {
 #[test]
 fn threads_do_not_change_the_result() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    assert_threads_do_not_matter(|seed| trial(&spec, &PqnConfig { gradient_slices: 5, ..small() }, 10, seed));
+    assert_threads_do_not_matter(|seed| {
+        trial(&spec, &PqnConfig { gradient_slices: Some(5), ..small() }, 10, seed)
+    });
 }
 
 #[test]
@@ -152,7 +154,7 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (|c| c.learning_rate = (0.0).into(), "learning_rate must be above 0, got 0"),
         (|c| c.q_lambda = 1.5, "q_lambda must be between 0 and 1, got 1.5"),
-        (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
+        (|c| c.gradient_slices = Some(0), "gradient_slices must be between 1 and 64, got 0"),
     ];
     for (spoil, expected) in cases {
         let mut config = small();

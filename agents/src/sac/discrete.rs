@@ -145,7 +145,7 @@ impl Policy for CategoricalPolicy {
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
-        let Actor { rng, scratch, outputs, buffer, .. } = actor;
+        let Actor { rng, scratch, outputs, choices, buffer, .. } = actor;
         outputs.clear();
         outputs.resize(input.num_rows * self.distribution.outputs(), 0.0);
         if input.mode == ActMode::Deterministic || input.env_steps >= self.learning_starts {
@@ -153,6 +153,6 @@ impl Policy for CategoricalPolicy {
             self.actor.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
         }
         // Equal logits are random actions.
-        self.distribution.act(outputs, &[], input.mode, rng, buffer, output)
+        self.distribution.act(outputs, &[], input.mode, rng, (choices, buffer), output)
     }
 }

@@ -59,19 +59,19 @@ macro_rules! in_place {
 }
 
 in_place!(
-    /// Replaces each value by `e^x` (within 2 ulp).
+    /// Replaces each value by `e^x` (within 1.1 ulp).
     exp, Exp, math::exp
 );
 in_place!(
-    /// Replaces each value by its natural logarithm (within 2 ulp); −∞ at zero, NaN below.
+    /// Replaces each value by its natural logarithm (within 1 ulp); −∞ at zero, NaN below.
     ln, Ln, math::ln
 );
 in_place!(
-    /// Replaces each value by `tanh x` (relative error below 1e-6).
+    /// Replaces each value by `tanh x` (within 6 ulp).
     tanh, Tanh, math::tanh
 );
 in_place!(
-    /// Replaces each value by `1 / (1 + e^−x)`.
+    /// Replaces each value by `1 / (1 + e^−x)` (within 2.5 ulp).
     sigmoid, Sigmoid, math::sigmoid
 );
 in_place!(

@@ -1,6 +1,7 @@
 //! Elementary functions on one vector: polynomials and rational functions after range reduction.
 //!
-//! Every function is branch-free, so a lane's result depends on that lane's argument alone.
+//! Every function is branch-free, so a lane's result depends on that lane's argument alone. Errors are the largest over a
+//! dense sweep, against `f64`, on every instruction set (`tests.rs`).
 
 use pulp::Simd;
 
@@ -19,15 +20,19 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::f32s, coefficients: [f32; 
     sum
 }
 
-/// `e^x`, within 2 ulp; overflows to infinity, underflows through denormals to zero.
+/// As [`ROUND`], and leaves twice the bias of an exponent in the lowest bits beside the integer.
+const ROUND_BIASED: f32 = ROUND + 254.0;
+
+/// `e^x`, within 1.1 ulp; overflows to infinity, underflows through denormals to zero.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     // Beyond these bounds the result is infinity or zero in any case.
     let x = min_or_nan(simd, simd.splat_f32s(89.0), x);
     let x = max_or_nan(simd, simd.splat_f32s(-104.0), x);
     // x = n·ln 2 + r with |r| ≤ ln 2 / 2; ln 2 is split so that n·(high part) is exact.
-    let shifted = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
-    let n = simd.sub_f32s(shifted, simd.splat_f32s(ROUND));
+    let log2_e = simd.splat_f32s(std::f32::consts::LOG2_E);
+    let shifted = simd.mul_add_e_f32s(x, log2_e, simd.splat_f32s(ROUND_BIASED));
+    let n = simd.sub_f32s(shifted, simd.splat_f32s(ROUND_BIASED));
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
     let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
     // Cephes expf.
@@ -37,23 +42,20 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
         [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
     );
     let y = simd.add_f32s(simd.mul_add_e_f32s(p, simd.mul_f32s(r, r), r), simd.splat_f32s(1.0));
-    // 2^n in two factors, so that neither overflows nor is denormal.
-    let half = simd.mul_add_e_f32s(n, simd.splat_f32s(0.5), simd.splat_f32s(ROUND));
-    let first = simd.sub_f32s(half, simd.splat_f32s(ROUND));
-    let second = simd.sub_f32s(n, first);
+    // 2^n in two factors, so that neither overflows nor is denormal: n + 254 is cut into halves that are their exponents.
+    let exponents = simd.transmute_u32s_f32s(shifted);
+    let first = simd.wrapping_dyn_shr_u32s(exponents, simd.splat_u32s(1));
+    let second = simd.sub_u32s(exponents, first);
     simd.mul_f32s(simd.mul_f32s(y, power_of_two(simd, first)), power_of_two(simd, second))
 }
 
-/// `2^n` for an integer `n` in −126..=127.
+/// `2^(e − 127)` for the lowest nine bits `e`, of which the highest is zero.
 #[inline(always)]
-fn power_of_two<S: Simd>(simd: S, n: S::f32s) -> S::f32s {
-    // 2²³ + (n + 127) holds n + 127 in its lowest bits.
-    let biased = simd.add_f32s(n, simd.splat_f32s(8_388_608.0 + 127.0));
-    let bits = simd.transmute_u32s_f32s(biased);
-    simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23)))
+fn power_of_two<S: Simd>(simd: S, exponent: S::u32s) -> S::f32s {
+    simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(exponent, simd.splat_u32s(23)))
 }
 
-/// `ln x`, within 2 ulp; −∞ at zero, NaN below.
+/// `ln x`, within 1 ulp; −∞ at zero, NaN below.
 #[inline(always)]
 pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
@@ -105,7 +107,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// Where the rational function of [`tanh`] is exactly one, with fused multiply-add and without.
 const TANH_BOUND: f32 = 8.055_275;
 
-/// `tanh x`, relative error below 1e-6; exactly ±1 from ±8.06 on.
+/// `tanh x`, within 6 ulp; exactly ±1 from ±8.06 on.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let x = min_or_nan(simd, simd.splat_f32s(TANH_BOUND), x);
@@ -119,7 +121,7 @@ pub(crate) fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(simd.mul_f32s(x, numerator), denominator)
 }
 
-/// `1 / (1 + e^−x)`.
+/// `1 / (1 + e^−x)`, within 2.5 ulp.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let one = simd.splat_f32s(1.0);

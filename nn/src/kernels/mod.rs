@@ -1,12 +1,15 @@
 //! Numeric kernels, compiled for each instruction set and chosen at run time.
 //!
 //! This is the only folder with `unsafe` code: raw pointers in the inner loops, whose bounds the safe functions
-//! around them check once. The kernels are single-threaded; parallelism is the caller's.
-#![expect(unsafe_code, reason = "vector loads and stores")]
+//! around them check once, and the board where threads of a team find their parts. The numeric kernels are
+//! single-threaded; parallelism is the caller's.
+#![expect(unsafe_code, reason = "vector loads and stores; jobs that threads share")]
 
 mod activation;
 mod blocked;
+mod board;
 mod buffer;
+mod choices;
 mod dot;
 mod elementwise;
 mod gates;
@@ -17,6 +20,7 @@ mod nonzero;
 mod norm;
 mod optimizer;
 mod pack;
+mod pairs;
 mod rows;
 mod scatter;
 mod simd;
@@ -26,7 +30,9 @@ mod sparse_rows;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
+pub(crate) use board::Board;
 pub(crate) use buffer::{AlignedBuffer, Pooled};
+pub(crate) use choices::{ChoiceGradient, entropy_columns, gradient_columns, normalize_columns};
 pub(crate) use dot::dot_rows;
 pub(crate) use elementwise::{add, scale_bytes};
 pub use elementwise::{exp, ln, relu, sigmoid, tanh};
@@ -44,6 +50,7 @@ pub(crate) use optimizer::{
     update,
 };
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
+pub(crate) use pairs::add_in_pairs;
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};

@@ -343,9 +343,9 @@ impl<U: Update<N>, const N: usize> WithSimd for UpdateAll<'_, U, N> {
     }
 }
 
-/// `Σ x²`: partial sums of 4096 values in `f32` vectors, added up in `f64`, in a fixed order.
+/// `Σ x²`: partial sums of 1024 values in `f32` vectors, added up in `f64`, in a fixed order.
 pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
-    const CHUNK: usize = 4096;
+    const CHUNK: usize = 1024;
     values.chunks(CHUNK).map(|chunk| f64::from(dispatch(SumOfSquares(chunk)))).sum()
 }
 

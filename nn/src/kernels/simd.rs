@@ -55,6 +55,38 @@ pub(crate) unsafe fn store<S: Simd>(ptr: *mut f32, value: S::f32s) {
     unsafe { ptr.cast::<S::f32s>().write_unaligned(value) }
 }
 
+/// Loads the vector at `at`; lanes at `len` and beyond are zeros.
+///
+/// # Safety
+/// `len` values from `ptr` on must be readable, and `at` be less than `len`.
+#[inline(always)]
+pub(crate) unsafe fn load_at<S: Simd>(simd: S, ptr: *const f32, at: usize, len: usize) -> S::f32s {
+    // SAFETY: the caller vouches for `len` values; no lane beyond is touched.
+    unsafe {
+        if at + S::F32_LANES <= len {
+            load::<S>(ptr.add(at))
+        } else {
+            simd.mask_load_ptr_f32s(first_lanes(simd, len - at), ptr.add(at))
+        }
+    }
+}
+
+/// Stores the vector at `at` without the lanes at `len` and beyond.
+///
+/// # Safety
+/// `len` values from `ptr` on must be writable, and `at` be less than `len`.
+#[inline(always)]
+pub(crate) unsafe fn store_at<S: Simd>(simd: S, ptr: *mut f32, at: usize, len: usize, value: S::f32s) {
+    // SAFETY: the caller vouches for `len` values; no lane beyond is touched.
+    unsafe {
+        if at + S::F32_LANES <= len {
+            store::<S>(ptr.add(at), value);
+        } else {
+            simd.mask_store_ptr_f32s(first_lanes(simd, len - at), ptr.add(at), value);
+        }
+    }
+}
+
 /// `max(bound, x)`, and NaN where `x` is NaN.
 #[inline(always)]
 pub(crate) fn max_or_nan<S: Simd>(simd: S, bound: S::f32s, x: S::f32s) -> S::f32s {

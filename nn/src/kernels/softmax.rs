@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{dispatch, first_lanes, load, store};
+use super::simd::{dispatch, load_at, store_at};
 use super::{gemm, math};
 use crate::kernels::{Left, Pooled, Right, Start};
 
@@ -39,38 +39,6 @@ pub(crate) fn softmax_gradient(columns: usize, scale: f32, probabilities: &[f32]
     assert!(columns > 0 && delta.len().is_multiple_of(columns), "rows of {columns}");
     assert_eq!(probabilities.len(), delta.len(), "a probability for each gradient");
     dispatch(SoftmaxGradient { columns, scale, probabilities, delta });
-}
-
-/// Loads the vector at `at`; lanes at `len` and beyond are zeros.
-///
-/// # Safety
-/// `len` values from `ptr` on must be readable, and `at` be less than `len`.
-#[inline(always)]
-unsafe fn load_at<S: Simd>(simd: S, ptr: *const f32, at: usize, len: usize) -> S::f32s {
-    // SAFETY: the caller vouches for `len` values; no lane beyond is touched.
-    unsafe {
-        if at + S::F32_LANES <= len {
-            load::<S>(ptr.add(at))
-        } else {
-            simd.mask_load_ptr_f32s(first_lanes(simd, len - at), ptr.add(at))
-        }
-    }
-}
-
-/// Stores the vector at `at` without the lanes at `len` and beyond.
-///
-/// # Safety
-/// `len` values from `ptr` on must be writable, and `at` be less than `len`.
-#[inline(always)]
-unsafe fn store_at<S: Simd>(simd: S, ptr: *mut f32, at: usize, len: usize, value: S::f32s) {
-    // SAFETY: the caller vouches for `len` values; no lane beyond is touched.
-    unsafe {
-        if at + S::F32_LANES <= len {
-            store::<S>(ptr.add(at), value);
-        } else {
-            simd.mask_store_ptr_f32s(first_lanes(simd, len - at), ptr.add(at), value);
-        }
-    }
 }
 
 struct Numerators<'a> {

@@ -1,6 +1,6 @@
 //! Numerics of the usual output heads: values together with their gradients.
 //!
-//! - Discrete actions: [`categorical`], [`multi_categorical`]. Continuous ones: [`gaussian`], [`squashed_gaussian`].
+//! - Discrete actions: [`categorical`], [`multi_categorical`], and batches of either: [`choices`]. Continuous ones: [`gaussian`], [`squashed_gaussian`].
 //! - Values: [`huber`], [`mse`]; [`dueling`] heads; [`distributional`] ones (C51, quantiles).
 //! - Generative models: [`bce_with_logits`], [`gaussian_kl_standard`], [`gan`].
 //!
@@ -11,6 +11,7 @@
 mod batched;
 mod bce;
 pub mod categorical;
+pub mod choices;
 pub mod distributional;
 pub mod dueling;
 pub mod gan;

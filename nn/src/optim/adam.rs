@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FLUSH_EVERY, Threads, check_decay, check_lengths, check_not_negative, check_positive, run};
+use super::{FLUSH_EVERY, Way, check_decay, check_lengths, check_not_negative, check_positive, run};
 use crate::error::NnError;
 use crate::kernels::AdamUpdate;
 use crate::matrix::check_length;
@@ -110,22 +110,21 @@ impl Adam {
     /// # Errors
     /// [`NnError::Length`] if `params` or `grads` do not have this optimizer's length; nothing changes then.
     pub fn step(&mut self, params: &mut Params, grads: &[f32], learning_rate: f32) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::One)
+        self.advance(params, grads, learning_rate, Way::Alone)
     }
 
-    /// One step on the threads of the current rayon pool; same bits as [`Self::step`].
-    ///
-    /// Few values, or a pool of one thread, are updated on the calling thread.
+    /// One step against `factor · grads`, on the threads of the [team](crate::team); without a factor the bits of [`Self::step`].
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn step_parallel(
+    pub fn step_shared(
         &mut self,
         params: &mut Params,
         grads: &[f32],
+        factor: f32,
         learning_rate: f32,
     ) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::Pool)
+        self.advance(params, grads, learning_rate, Way::Shared { factor })
     }
 
     fn advance(
@@ -133,10 +132,10 @@ impl Adam {
         params: &mut Params,
         grads: &[f32],
         learning_rate: f32,
-        threads: Threads,
+        way: Way,
     ) -> Result<(), NnError> {
         let penalty = self.config.weight_decay as f32;
-        self.advance_with::<false>(penalty, params, grads, learning_rate, threads)
+        self.advance_with::<false>(penalty, params, grads, learning_rate, way)
     }
 
     /// One step; `weight_decay` as [`AdamUpdate`] has it for `DECOUPLED`.
@@ -146,7 +145,7 @@ impl Adam {
         params: &mut Params,
         grads: &[f32],
         learning_rate: f32,
-        threads: Threads,
+        way: Way,
     ) -> Result<(), NnError> {
         check_lengths(self.state.exp_avg.len(), params, grads)?;
         self.state.step += 1;
@@ -165,7 +164,7 @@ impl Adam {
             flush: self.state.step.is_multiple_of(FLUSH_EVERY),
             negative_step_size: (-f64::from(learning_rate) / correction1) as f32,
         };
-        run(rule, params, grads, [&mut self.state.exp_avg, &mut self.state.exp_avg_sq], threads);
+        run(rule, params, grads, [&mut self.state.exp_avg, &mut self.state.exp_avg_sq], way);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adam, AdamConfig, AdamState, Threads};
+use super::{Adam, AdamConfig, AdamState, Way};
 use crate::error::NnError;
 use crate::params::Params;
 
@@ -96,20 +96,21 @@ impl AdamW {
     /// # Errors
     /// [`NnError::Length`] if `params` or `grads` do not have this optimizer's length; nothing changes then.
     pub fn step(&mut self, params: &mut Params, grads: &[f32], learning_rate: f32) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::One)
+        self.advance(params, grads, learning_rate, Way::Alone)
     }
 
-    /// One step on the threads of the current rayon pool; same bits as [`Self::step`].
+    /// One step against `factor · grads`, on the threads of the [team](crate::team); without a factor the bits of [`Self::step`].
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn step_parallel(
+    pub fn step_shared(
         &mut self,
         params: &mut Params,
         grads: &[f32],
+        factor: f32,
         learning_rate: f32,
     ) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::Pool)
+        self.advance(params, grads, learning_rate, Way::Shared { factor })
     }
 
     fn advance(
@@ -117,9 +118,9 @@ impl AdamW {
         params: &mut Params,
         grads: &[f32],
         learning_rate: f32,
-        threads: Threads,
+        way: Way,
     ) -> Result<(), NnError> {
         let kept = (1.0 - f64::from(learning_rate) * self.config.weight_decay) as f32;
-        self.adam.advance_with::<true>(kept, params, grads, learning_rate, threads)
+        self.adam.advance_with::<true>(kept, params, grads, learning_rate, way)
     }
 }

@@ -1,9 +1,11 @@
 //! Gradient clipping and the check for lost gradients.
 
+use super::{CHUNK, part_len};
 use crate::error::NnError;
-use crate::kernels::{all_finite, scale, sum_of_squares};
+use crate::kernels::{add_in_pairs, all_finite, scale, sum_of_squares};
 use crate::matrix::check_length;
 use crate::params::Layout;
+use crate::team;
 
 /// Scales gradients down so that their norm is at most `max_norm`; returns the norm before.
 ///
@@ -14,11 +16,40 @@ use crate::params::Layout;
 /// `torch.nn.utils.clip_grad_norm_` (PyTorch 2.9).
 pub fn clip_grad_norm(grads: &mut [f32], max_norm: f32) -> f32 {
     let norm = sum_of_squares(grads).sqrt() as f32;
-    let coefficient = max_norm / (norm + 1e-6);
-    if coefficient < 1.0 || coefficient.is_nan() {
+    let coefficient = clip_coefficient(norm, max_norm);
+    if coefficient != 1.0 {
         scale(grads, coefficient);
     }
     norm
+}
+
+/// What gradients of a norm are scaled by so that their norm is at most `max_norm`: `min(1, max_norm / (‖g‖₂ + 1e-6))`.
+#[must_use]
+pub fn clip_coefficient(norm: f32, max_norm: f32) -> f32 {
+    let coefficient = max_norm / (norm + 1e-6);
+    if coefficient < 1.0 || coefficient.is_nan() { coefficient } else { 1.0 }
+}
+
+/// Adds gradients to `total`, in pairs of pairs, on the threads of the [team]; returns the norm of the sum.
+///
+/// `((total + others[0]) + (others[1] + others[2])) + …`: a tree whose form their number alone decides.
+///
+/// # Panics
+/// If they differ in length.
+pub fn sum_grads(total: &mut [f32], others: &[&[f32]]) -> f32 {
+    assert!(others.iter().all(|other| other.len() == total.len()), "gradients of {} values", total.len());
+    let len = part_len(total.len());
+    let mut parts: Vec<(&mut [f32], Vec<f64>)> =
+        total.chunks_mut(len).map(|part| (part, Vec::new())).collect();
+    team::for_each(&mut parts, |index, (part, squares)| {
+        let start = index * len;
+        squares.extend(part.chunks_mut(CHUNK).enumerate().map(|(chunk, total)| {
+            let start = start + chunk * CHUNK;
+            add_in_pairs(total, others, start);
+            sum_of_squares(total)
+        }));
+    });
+    parts.iter().flat_map(|(_, squares)| squares).sum::<f64>().sqrt() as f32
 }
 
 /// Checks that a flat gradient holds neither NaN nor an infinity.
@@ -54,6 +85,24 @@ mod tests {
         assert_eq!(grads, [3.0, 4.0]);
         assert_eq!(clip_grad_norm(&mut grads, 1.0), 5.0);
         assert!((grads[0] - 0.6).abs() < 1e-6 && (grads[1] - 0.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sums_and_their_norm_do_not_depend_on_threads() {
+        for len in [5, CHUNK + 1, 9 * CHUNK + 3] {
+            let grads =
+                |seed: usize| (0..len).map(|i| ((i * 7 + seed) % 13) as f32 * 0.1).collect::<Vec<_>>();
+            let (first, second, third) = (grads(1), grads(2), grads(3));
+            let expected: Vec<f32> = (0..len).map(|i| (first[i] + second[i]) + third[i]).collect();
+            let norm = clip_grad_norm(&mut expected.clone(), f32::INFINITY);
+            for threads in [1, 2, 4] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut total = first.clone();
+                let sum = || sum_grads(&mut total, &[&second, &third]);
+                let got = pool.install(|| team::gather(threads - 1, sum));
+                assert!(total == expected && got == norm, "{len} values, {threads} threads: {got}, {norm}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Optimizers over flat parameters, gradient clipping and the check for lost gradients.
 //!
 //! Every optimizer has a configuration, a complete state and two forms of a step: on the calling thread, and on the
-//! threads of a rayon pool with the same bits. [`Optimizer`] is any of them, chosen by a configuration file.
+//! threads of a [team] with the same bits. [`Optimizer`] is any of them, chosen by a configuration file.
 //!
 //! # Deviations
 //! What all of them do otherwise than PyTorch: every 64th step, running values below the smallest normal `f32`
@@ -17,35 +17,55 @@ mod sgd;
 
 pub use adam::{Adam, AdamConfig, AdamState};
 pub use adamw::{AdamW, AdamWConfig};
-pub use clip::{check_finite, clip_grad_norm};
+pub use clip::{check_finite, clip_coefficient, clip_grad_norm, sum_grads};
 pub use optimizer::{Optimizer, OptimizerConfig, OptimizerState};
 pub use rmsprop::{RmsProp, RmsPropConfig, RmsPropForm, RmsPropState};
 pub use sgd::{Sgd, SgdConfig, SgdState};
 
 use std::sync::Arc;
 
+use pulp::Simd;
+
 use crate::error::NnError;
 use crate::kernels::{Update, update};
 use crate::matrix::check_length;
 use crate::params::Params;
+use crate::team;
 
 /// How many steps lie between two that set denormal running values to zero: doing it always would cost a fifth of
 /// the step.
 const FLUSH_EVERY: u64 = 64;
 
-/// Values that one thread updates at a time; a multiple of every vector width.
-const CHUNK: usize = 8192;
+/// Values that one thread takes at a time, or a multiple; a multiple of every vector width.
+const CHUNK: usize = 1024;
 
-/// From this many values on a parallel step uses several threads.
-const PARALLEL_FROM: usize = 32_768;
-
-/// Where a step runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Threads {
+/// How a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
     /// On the calling thread.
-    One,
-    /// On the threads of the current rayon pool, if there are enough values for them.
-    Pool,
+    Alone,
+    /// On the threads of the team, against a multiple of the gradient.
+    Shared { factor: f32 },
+}
+
+/// A rule that sees a multiple of the gradient.
+#[derive(Clone, Copy)]
+struct Scaled<U> {
+    rule: U,
+    factor: f32,
+}
+
+impl<U: Update<N>, const N: usize> Update<N> for Scaled<U> {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        param: S::f32s,
+        grad: S::f32s,
+        state: [S::f32s; N],
+    ) -> (S::f32s, [S::f32s; N]) {
+        self.rule.apply(simd, param, simd.mul_f32s(grad, simd.splat_f32s(self.factor)), state)
+    }
 }
 
 /// Updates all parameters with their running values, which are as long as the gradients; buffers keep their values.
@@ -54,55 +74,55 @@ fn run<const N: usize>(
     params: &mut Params,
     grads: &[f32],
     state: [&mut [f32]; N],
-    threads: Threads,
+    way: Way,
 ) {
     let layout = Arc::clone(params.layout());
     let buffers: Vec<Vec<f32>> = layout.buffers().map(|range| range.of(params.as_slice()).to_vec()).collect();
     let values = params.as_mut_slice();
-    run_over(rule, values, grads, state, threads);
+    match way {
+        Way::Alone => update(rule, values, grads, state),
+        Way::Shared { factor } => run_shared(Scaled { rule, factor }, values, grads, state),
+    }
     for (range, kept) in layout.buffers().zip(buffers) {
         range.of_mut(values).copy_from_slice(&kept);
     }
 }
 
-fn run_over<const N: usize>(
+/// Some of the values that a step updates.
+struct Part<'a, const N: usize> {
+    params: &'a mut [f32],
+    grads: &'a [f32],
+    state: [&'a mut [f32]; N],
+}
+
+/// Each value is updated for itself, so the cut into parts does not show in the result.
+fn run_shared<const N: usize>(
     rule: impl Update<N>,
     params: &mut [f32],
     grads: &[f32],
     state: [&mut [f32]; N],
-    threads: Threads,
 ) {
-    if threads == Threads::One || grads.len() < PARALLEL_FROM || rayon::current_num_threads() == 1 {
-        update(rule, params, grads, state);
-    } else {
-        run_parallel(rule, params, grads, state);
+    let len = part_len(grads.len());
+    if len >= grads.len() {
+        return update(rule, params, grads, state);
     }
+    let mut states = state.map(|values| values.chunks_mut(len));
+    let pairs = params.chunks_mut(len).zip(grads.chunks(len));
+    let mut parts: Vec<Part<'_, N>> = pairs
+        .map(|(params, grads)| {
+            // Equally long slices have equally many chunks.
+            let state = states.each_mut().map(|chunks| chunks.next().unwrap_or_default());
+            Part { params, grads, state }
+        })
+        .collect();
+    team::for_each(&mut parts, |_, Part { params, grads, state }| {
+        update(rule, params, grads, state.each_mut().map(|values| &mut **values));
+    });
 }
 
-/// Halves the values until each part is a chunk.
-fn run_parallel<const N: usize>(
-    rule: impl Update<N>,
-    params: &mut [f32],
-    grads: &[f32],
-    mut state: [&mut [f32]; N],
-) {
-    // Every value is updated for itself, so the cut into chunks does not show in the result.
-    if grads.len() <= CHUNK {
-        update(rule, params, grads, state);
-        return;
-    }
-    let middle = (grads.len() / 2).next_multiple_of(CHUNK);
-    let (params, later_params) = params.split_at_mut(middle);
-    let (grads, later_grads) = grads.split_at(middle);
-    let later_state = state.each_mut().map(|part| {
-        let (first, later) = std::mem::take(part).split_at_mut(middle);
-        *part = first;
-        later
-    });
-    rayon::join(
-        || run_parallel(rule, params, grads, state),
-        || run_parallel(rule, later_params, later_grads, later_state),
-    );
+/// How many of `len` values a thread of the team takes at a time: a multiple of [`CHUNK`].
+fn part_len(len: usize) -> usize {
+    len.div_ceil(team::members()).next_multiple_of(CHUNK)
 }
 
 /// Checks that parameters and gradients have the optimizer's length.

@@ -195,21 +195,22 @@ impl Optimizer {
         }
     }
 
-    /// One step on the threads of the current rayon pool; same bits as [`Self::step`].
+    /// One step against `factor · grads`, on the threads of the [team](crate::team); without a factor the bits of [`Self::step`].
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn step_parallel(
+    pub fn step_shared(
         &mut self,
         params: &mut Params,
         grads: &[f32],
+        factor: f32,
         learning_rate: f32,
     ) -> Result<(), NnError> {
         match self {
-            Self::Adam(optimizer) => optimizer.step_parallel(params, grads, learning_rate),
-            Self::AdamW(optimizer) => optimizer.step_parallel(params, grads, learning_rate),
-            Self::RmsProp(optimizer) => optimizer.step_parallel(params, grads, learning_rate),
-            Self::Sgd(optimizer) => optimizer.step_parallel(params, grads, learning_rate),
+            Self::Adam(optimizer) => optimizer.step_shared(params, grads, factor, learning_rate),
+            Self::AdamW(optimizer) => optimizer.step_shared(params, grads, factor, learning_rate),
+            Self::RmsProp(optimizer) => optimizer.step_shared(params, grads, factor, learning_rate),
+            Self::Sgd(optimizer) => optimizer.step_shared(params, grads, factor, learning_rate),
         }
     }
 }

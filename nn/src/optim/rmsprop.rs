@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FLUSH_EVERY, Threads, check_decay, check_lengths, check_not_negative, check_positive, run};
+use super::{FLUSH_EVERY, Way, check_decay, check_lengths, check_not_negative, check_positive, run};
 use crate::error::NnError;
 use crate::kernels::{RmsPropScalars, RmsPropUpdate};
 use crate::matrix::check_length;
@@ -159,20 +159,21 @@ impl RmsProp {
     /// # Errors
     /// [`NnError::Length`] if `params` or `grads` do not have this optimizer's length; nothing changes then.
     pub fn step(&mut self, params: &mut Params, grads: &[f32], learning_rate: f32) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::One)
+        self.advance(params, grads, learning_rate, Way::Alone)
     }
 
-    /// One step on the threads of the current rayon pool; same bits as [`Self::step`].
+    /// One step against `factor · grads`, on the threads of the [team](crate::team); without a factor the bits of [`Self::step`].
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn step_parallel(
+    pub fn step_shared(
         &mut self,
         params: &mut Params,
         grads: &[f32],
+        factor: f32,
         learning_rate: f32,
     ) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::Pool)
+        self.advance(params, grads, learning_rate, Way::Shared { factor })
     }
 
     fn advance(
@@ -180,7 +181,7 @@ impl RmsProp {
         params: &mut Params,
         grads: &[f32],
         learning_rate: f32,
-        threads: Threads,
+        way: Way,
     ) -> Result<(), NnError> {
         check_lengths(self.state.square_avg.len(), params, grads)?;
         self.state.step += 1;
@@ -198,19 +199,19 @@ impl RmsProp {
         let RmsPropState { square_avg, grad_avg, momentum_buffer, .. } = &mut self.state;
         match (config.centered, config.has_momentum()) {
             (false, false) => {
-                run(RmsPropUpdate::<false, false>(scalars), params, grads, [square_avg], threads);
+                run(RmsPropUpdate::<false, false>(scalars), params, grads, [square_avg], way);
             }
             (false, true) => {
                 let state = [square_avg.as_mut_slice(), momentum_buffer];
-                run(RmsPropUpdate::<false, true>(scalars), params, grads, state, threads);
+                run(RmsPropUpdate::<false, true>(scalars), params, grads, state, way);
             }
             (true, false) => {
                 let state = [square_avg.as_mut_slice(), grad_avg];
-                run(RmsPropUpdate::<true, false>(scalars), params, grads, state, threads);
+                run(RmsPropUpdate::<true, false>(scalars), params, grads, state, way);
             }
             (true, true) => {
                 let state = [square_avg.as_mut_slice(), grad_avg, momentum_buffer];
-                run(RmsPropUpdate::<true, true>(scalars), params, grads, state, threads);
+                run(RmsPropUpdate::<true, true>(scalars), params, grads, state, way);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FLUSH_EVERY, Threads, check, check_decay, check_lengths, check_not_negative, run};
+use super::{FLUSH_EVERY, Way, check, check_decay, check_lengths, check_not_negative, run};
 use crate::error::NnError;
 use crate::kernels::SgdUpdate;
 use crate::matrix::check_length;
@@ -109,20 +109,21 @@ impl Sgd {
     /// # Errors
     /// [`NnError::Length`] if `params` or `grads` do not have this optimizer's length; nothing changes then.
     pub fn step(&mut self, params: &mut Params, grads: &[f32], learning_rate: f32) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::One)
+        self.advance(params, grads, learning_rate, Way::Alone)
     }
 
-    /// One step on the threads of the current rayon pool; same bits as [`Self::step`].
+    /// One step against `factor · grads`, on the threads of the [team](crate::team); without a factor the bits of [`Self::step`].
     ///
     /// # Errors
     /// As [`Self::step`].
-    pub fn step_parallel(
+    pub fn step_shared(
         &mut self,
         params: &mut Params,
         grads: &[f32],
+        factor: f32,
         learning_rate: f32,
     ) -> Result<(), NnError> {
-        self.advance(params, grads, learning_rate, Threads::Pool)
+        self.advance(params, grads, learning_rate, Way::Shared { factor })
     }
 
     fn advance(
@@ -130,7 +131,7 @@ impl Sgd {
         params: &mut Params,
         grads: &[f32],
         learning_rate: f32,
-        threads: Threads,
+        way: Way,
     ) -> Result<(), NnError> {
         check_lengths(self.state.len, params, grads)?;
         self.state.step += 1;
@@ -142,9 +143,9 @@ impl Sgd {
             flush: self.state.step.is_multiple_of(FLUSH_EVERY),
         };
         if self.config.has_momentum() {
-            run(rule, params, grads, [&mut self.state.momentum_buffer], threads);
+            run(rule, params, grads, [&mut self.state.momentum_buffer], way);
         } else {
-            run::<0>(rule, params, grads, [], threads);
+            run::<0>(rule, params, grads, [], way);
         }
         Ok(())
     }

@@ -81,18 +81,31 @@ fn a_restored_state_continues_with_the_same_bits() {
 fn threads_do_not_change_the_bits() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     for config in all() {
-        for len in [PARALLEL_FROM - 1, 3 * CHUNK + PARALLEL_FROM + 5] {
+        for len in [CHUNK - 1, 7 * CHUNK + 5] {
             let (mut one, mut many) = (params(len), params(len));
             let (mut alone, mut shared) =
                 (Optimizer::new(config, len).unwrap(), Optimizer::new(config, len).unwrap());
             for step in 0..3 {
                 let grads = gradient(len, step);
                 alone.step(&mut one, &grads, 1e-3).unwrap();
-                pool.install(|| shared.step_parallel(&mut many, &grads, 1e-3)).unwrap();
+                let step = || shared.step_shared(&mut many, &grads, 1.0, 1e-3);
+                pool.install(|| team::gather(2, step)).unwrap();
             }
             assert!(one.as_slice() == many.as_slice(), "{config:?} {len}");
             assert!(alone.state() == shared.state(), "{config:?} {len}");
         }
+    }
+}
+
+#[test]
+fn a_factor_scales_the_gradient() {
+    for config in all() {
+        let (mut scaled, mut factored) = (params(20), params(20));
+        let grads = gradient(20, 1);
+        let half: Vec<f32> = grads.iter().map(|grad| 0.5 * grad).collect();
+        Optimizer::new(config, 20).unwrap().step(&mut scaled, &half, 1e-3).unwrap();
+        Optimizer::new(config, 20).unwrap().step_shared(&mut factored, &grads, 0.5, 1e-3).unwrap();
+        assert!(scaled.as_slice() == factored.as_slice(), "{config:?}");
     }
 }
 
@@ -290,7 +303,7 @@ fn wrong_lengths_change_nothing() {
         assert_eq!((optimizer.len(), optimizer.is_empty()), (3, false));
         assert!(optimizer.step(&mut params, &[1.0; 3], 0.1).is_err());
         let mut fitting = params_of(&[0.0; 3]);
-        assert!(optimizer.step_parallel(&mut fitting, &[1.0; 4], 0.1).is_err());
+        assert!(optimizer.step_shared(&mut fitting, &[1.0; 4], 1.0, 0.1).is_err());
         assert_eq!(params.as_slice(), before.as_slice());
         assert_eq!(optimizer.state(), state);
     }

@@ -20,8 +20,9 @@ fn a_long_corridor_is_passed_with_the_bonus_only() {
         let with = found(&curious(), seed);
         assert!(with >= 0.9, "seed {seed}: {with}");
     }
-    let without = found(&PpoConfig { rnd: None, ..curious() }, 0);
-    assert!(without < 0.1, "without the bonus: {without}");
+    // Without it only luck gets there.
+    let lucky = (0..3).filter(|&seed| found(&PpoConfig { rnd: None, ..curious() }, seed) >= 0.1).count();
+    assert!(lucky <= 1, "without the bonus {lucky} of 3 seeds pass");
 }
 
 #[test]

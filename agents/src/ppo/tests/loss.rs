@@ -25,24 +25,23 @@ impl Batch {
 
     fn try_evaluate(&self, loss: &PpoLoss, scale: f32) -> Result<LossAndGradients, AgentError> {
         let distribution = Distribution::Categorical { nvec: vec![self.num_actions] };
-        let (mut evaluated, mut sums) = (Evaluated::default(), LossSums::default());
+        let mut evaluated = Evaluated::default();
         let actions = ActionBatch::Discrete(self.actions.clone());
         distribution.evaluate(&self.logits, &self.action_masks, &actions, &mut evaluated)?;
         let rows = self.values.len();
         let (mut log_prob_grads, mut value_grads) = (vec![0.0; rows], vec![0.0; rows]);
-        for row in 0..rows {
-            let transition = Transition {
-                log_prob: evaluated.log_probs[row],
-                old_log_prob: self.old_log_probs[row],
-                advantage: self.advantages[row],
-                value: self.values[row],
-                old_value: self.old_values[row],
-                target: self.returns[row],
-            };
-            let gradient = loss.gradient(&transition, &mut sums);
-            sums.entropy += f64::from(evaluated.entropies[row]);
-            (log_prob_grads[row], value_grads[row]) = (scale * gradient.log_prob, scale * gradient.value);
-        }
+        let transitions = Transitions {
+            log_probs: &evaluated.log_probs,
+            old_log_probs: &self.old_log_probs,
+            advantages: &self.advantages,
+            values: &self.values,
+            old_values: &self.old_values,
+            targets: &self.returns,
+        };
+        let gradients = TransitionGradients { log_probs: &mut log_prob_grads, values: &mut value_grads };
+        let mut sums = loss.gradients(&transitions, gradients);
+        sums.entropy = evaluated.entropies.iter().map(|&entropy| f64::from(entropy)).sum();
+        log_prob_grads.iter_mut().chain(&mut value_grads).for_each(|grad| *grad *= scale);
         let entropy_grads = vec![-scale * loss.ent_coef(); rows];
         let mut logit_grads = vec![f32::NAN; self.logits.len()];
         distribution.gradient(&evaluated, &actions, &log_prob_grads, &entropy_grads, &mut logit_grads)?;

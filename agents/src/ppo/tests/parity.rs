@@ -22,7 +22,7 @@ fn a_step_in_which_an_agent_took_no_part_teaches_nothing() {
 }
 
 fn sliced() -> PpoConfig {
-    PpoConfig { gradient_slices: 5, ..small() }
+    PpoConfig { gradient_slices: Some(5), ..small() }
 }
 
 #[test]

@@ -31,8 +31,8 @@ fn settings_out_of_range_are_refused_by_name() {
             |c| c.optimizer = OptimizerConfig::Adam(AdamConfig { eps: 0.0, ..Default::default() }),
             "optimizer.eps must be positive and finite, got 0",
         ),
-        (|c| c.gradient_slices = 0, "gradient_slices must be between 1 and 64, got 0"),
-        (|c| c.gradient_slices = 65, "gradient_slices must be between 1 and 64, got 65"),
+        (|c| c.gradient_slices = Some(0), "gradient_slices must be between 1 and 64, got 0"),
+        (|c| c.gradient_slices = Some(65), "gradient_slices must be between 1 and 64, got 65"),
         (
             |c| c.num_minibatches = 0,
             "num_minibatches must be a divisor of num_envs * num_agents * num_steps = 512, got 0",

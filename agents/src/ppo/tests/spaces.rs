@@ -64,7 +64,7 @@ fn learning_begins_with_the_very_probabilities_that_acted() {
 #[test]
 fn a_memory_learns_the_same_for_any_number_of_threads_and_after_a_restore() {
     for memory in memories() {
-        let config = PpoConfig { sequence_length: Some(8), gradient_slices: 3, ..remembering() };
+        let config = PpoConfig { sequence_length: Some(8), gradient_slices: Some(3), ..remembering() };
         let network = with_memory(&memory);
         let make = |seed| trial_of(&spec_of(Recall::default()), &config, &network, 10, seed);
         assert_threads_do_not_matter(make);
