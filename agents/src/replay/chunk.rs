@@ -6,6 +6,7 @@ use agon_envs::wrappers::Frames;
 use agon_envs::{ActionBatch, ActionSpec, ObsBuffer};
 use serde::{Deserialize, Serialize};
 
+use super::column::{Column, Element};
 use crate::{Fragment, RunInfo, network};
 
 /// What a buffer keeps of each step.
@@ -69,11 +70,22 @@ impl ReplayShape {
 
     /// Bytes of one tick of a stream, final observations left out.
     pub(super) fn tick_bytes(&self) -> u64 {
-        let element = match self.dtype {
-            Dtype::F32 => 4,
-            Dtype::U8 => 1,
-        };
-        let row = element * self.frame_len() + 4 * self.action_spec.width() + 4 + 1 + self.mask_len;
+        match self.dtype {
+            Dtype::F32 => self.tick_bytes_with(4 * self.frame_len()),
+            Dtype::U8 => self.tick_bytes_with(self.frame_len()),
+        }
+    }
+
+    /// The least that [`Self::tick_bytes`] can be: bytes that are all 0 or 255 are kept as bits.
+    pub(super) fn least_tick_bytes(&self) -> u64 {
+        match self.dtype {
+            Dtype::F32 => self.tick_bytes(),
+            Dtype::U8 => self.tick_bytes_with(self.frame_len().div_ceil(8)),
+        }
+    }
+
+    fn tick_bytes_with(&self, frame_bytes: usize) -> u64 {
+        let row = frame_bytes + 4 * self.action_spec.width() + 4 + 1 + self.mask_len;
         let state = (4 * self.state_len).div_ceil(self.state_period);
         (self.num_rows * (row + state)) as u64
     }
@@ -125,7 +137,7 @@ impl Flags {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Chunk {
     /// `[T, N, F]`.
-    observations: ObsBuffer,
+    observations: Column,
     /// `[T, N, W]`.
     actions: ActionBatch,
     /// `[T, N]`.
@@ -137,7 +149,7 @@ pub(super) struct Chunk {
     /// Entries of the steps that ended an episode, increasing.
     final_entries: Vec<u32>,
     /// `[final_entries.len(), F]`: what those steps led to.
-    finals: ObsBuffer,
+    finals: Column,
     /// `[·, N, S]`: what the policy remembered before the ticks that begin a fragment.
     states: Vec<f32>,
 }
@@ -145,13 +157,13 @@ pub(super) struct Chunk {
 impl Chunk {
     pub(super) fn new(shape: &ReplayShape) -> Self {
         Self {
-            observations: ObsBuffer::zeros(shape.dtype, 0),
+            observations: Column::new(shape.dtype),
             actions: ActionBatch::zeros(&shape.action_spec, 0),
             rewards: Vec::new(),
             flags: Vec::new(),
             masks: Vec::new(),
             final_entries: Vec::new(),
-            finals: ObsBuffer::zeros(shape.dtype, 0),
+            finals: Column::new(shape.dtype),
             states: Vec::new(),
         }
     }
@@ -160,7 +172,7 @@ impl Chunk {
     pub(super) fn push(&mut self, shape: &ReplayShape, fragment: &Fragment, t: usize) {
         let n = shape.num_rows;
         let rows = t * n..(t + 1) * n;
-        append_frames(shape, &mut self.observations, &fragment.observations, rows.start, n);
+        keep_frames(shape, &mut self.observations, &fragment.observations, rows.start, n);
         let width = shape.action_spec.width();
         match (&mut self.actions, &fragment.actions) {
             (ActionBatch::Discrete(to), ActionBatch::Discrete(from)) => {
@@ -180,7 +192,7 @@ impl Chunk {
             let flags = Flags::of(fragment, row);
             if let Some(index) = fragment.final_index(row) {
                 self.final_entries.push(self.flags.len() as u32);
-                append_frames(shape, &mut self.finals, &fragment.final_observations, index, 1);
+                keep_frames(shape, &mut self.finals, &fragment.final_observations, index, 1);
             }
             self.rewards.push(fragment.rewards[row]);
             self.flags.push(flags.0);
@@ -209,14 +221,21 @@ impl Chunk {
         &self.states[at..at + shape.state_len]
     }
 
-    pub(super) fn frame<T: ObsElement>(&self, entry: usize, len: usize) -> &[T] {
-        row(&self.observations, entry, len)
+    /// Reads the frame that was observed before a step.
+    pub(super) fn read_frame<T: Element>(&self, entry: usize, out: &mut [T]) {
+        T::read(&self.observations, entry, out);
     }
 
-    /// What a step that ended an episode led to.
-    pub(super) fn final_frame<T: ObsElement>(&self, entry: usize, len: usize) -> Option<&[T]> {
-        let index = self.final_entries.binary_search(&(entry as u32)).ok()?;
-        Some(row(&self.finals, index, len))
+    /// Reads the frame that a step which ended an episode led to; false if it ended none.
+    pub(super) fn read_final_frame<T: Element>(&self, entry: usize, out: &mut [T]) -> bool {
+        if !self.flags(entry).ended() {
+            return false;
+        }
+        let index = self.final_entries.binary_search(&(entry as u32));
+        if let Ok(index) = index {
+            T::read(&self.finals, index, out);
+        }
+        index.is_ok()
     }
 
     /// Whether every column has the length that `ticks` ticks have, and `states` states.
@@ -225,7 +244,7 @@ impl Chunk {
         let (frame, width) = (shape.frame_len(), shape.action_spec.width());
         let discrete = matches!(self.actions, ActionBatch::Discrete(_));
         let ended = |entry: &usize| self.flags(*entry).active() && self.flags(*entry).ended();
-        self.observations.len() == rows * frame
+        self.observations.has_rows(rows, frame)
             && self.observations.dtype() == shape.dtype
             && self.actions.len() == rows * width
             && self.actions_are_legal(shape)
@@ -233,7 +252,7 @@ impl Chunk {
             && self.rewards.len() == rows
             && self.flags.len() == rows
             && self.masks.len() == rows * shape.mask_len
-            && self.finals.len() == self.final_entries.len() * frame
+            && self.finals.has_rows(self.final_entries.len(), frame)
             && self.finals.dtype() == shape.dtype
             && (0..rows).filter(ended).eq(self.final_entries.iter().map(|&entry| entry as usize))
             && self.states.len() == states * shape.num_rows * shape.state_len
@@ -251,11 +270,15 @@ impl Chunk {
     }
 }
 
-fn row<T: ObsElement>(buffer: &ObsBuffer, row: usize, len: usize) -> &[T] {
-    match T::slice(buffer) {
-        Some(values) => &values[row * len..(row + 1) * len],
-        None => panic!("expected observations of {:?}, got {:?}", T::DTYPE, buffer.dtype()),
+/// As [`append_frames`], to a column.
+fn keep_frames(shape: &ReplayShape, to: &mut Column, from: &ObsBuffer, first: usize, count: usize) {
+    let len = shape.frame_len();
+    if shape.frames.is_none() {
+        return to.append(len, from, first * len, count * len);
     }
+    let mut frames = ObsBuffer::zeros(shape.dtype, 0);
+    append_frames(shape, &mut frames, from, first, count);
+    to.append(len, &frames, 0, count * len);
 }
 
 /// Appends `count` observations from row `first` on: the newest frame of each where they are stacks.

@@ -2,8 +2,9 @@
 //!
 //! The main decision: a buffer holds *streams*, one a shard, of consecutive ticks, and not single transitions. What a step
 //! led to is the observation of the tick after it, so no observation is kept twice; only what ended an episode is kept
-//! beside it. A stack of frames is kept as its newest frame and put together when it is drawn. n-step returns and sequences
-//! follow a row's ticks, so they know where an episode ended and where the data end.
+//! beside it. A stack of frames is kept as its newest frame and put together when it is drawn, and bytes that are all 0 or
+//! 255 as bits. n-step returns and sequences follow a row's ticks, so they know where an episode ended and where the data
+//! end.
 //!
 //! A stream is a queue of chunks that do not change once they are full. Nothing is overwritten: the oldest chunk is
 //! dropped when none of its ticks is needed. So a checkpoint writes the chunks that are new, see
@@ -13,12 +14,12 @@
 //! stands for the same step until it is `capacity` ticks old.
 
 mod chunk;
+mod column;
 mod prioritized;
 mod sequences;
 mod stream;
 mod sum_tree;
 
-use agon_envs::batch::ObsElement;
 use agon_envs::spaces::Dtype;
 use agon_envs::{Action, Pcg64};
 use agon_nn::{Input, Matrix};
@@ -31,6 +32,7 @@ pub use sum_tree::SumTree;
 use crate::chunks::ChunkStore;
 use crate::{AgentError, Fragment, network};
 use chunk::Flags;
+use column::Element;
 use stream::{Layout, SavedStream, Stream};
 
 /// Bytes of a chunk, about: a file of this size is written in a few milliseconds.
@@ -87,11 +89,12 @@ impl ReplayBuffer {
         self.layout.capacity as usize * self.layout.shape.num_rows * self.streams.len()
     }
 
-    /// Bytes that a full buffer takes, final observations of episodes left out.
+    /// Bytes that a full buffer takes at least, final observations of episodes left out: those of an environment whose
+    /// observations are bytes may all be 0 or 255, which take a bit each.
     pub fn memory_bytes(&self) -> u64 {
         let history = self.layout.shape.frames.map_or(0, |frames| frames.num_stack as u64);
         let ticks = self.layout.capacity + self.layout.chunk_ticks + history;
-        ticks * self.streams.len() as u64 * self.layout.shape.tick_bytes()
+        ticks * self.streams.len() as u64 * self.layout.shape.least_tick_bytes()
     }
 
     /// Steps held, those in which a row took no part left out.
@@ -199,8 +202,8 @@ impl ReplayBuffer {
     fn input(
         &self,
         slots: &[u32],
-        floats: impl Fn(&Stream, &Layout, u64, usize, &mut [f32]),
-        bytes: impl Fn(&Stream, &Layout, u64, usize, &mut [u8]),
+        floats: impl Fn(&Stream, &Layout, (u64, usize), &mut [f32], &mut [f32]),
+        bytes: impl Fn(&Stream, &Layout, (u64, usize), &mut [u8], &mut [u8]),
     ) -> Result<Input, AgentError> {
         let width = self.layout.shape.observation_len;
         match self.layout.shape.dtype {
@@ -217,15 +220,17 @@ impl ReplayBuffer {
         }
     }
 
-    fn write<T: ObsElement>(
+    fn write<T: Element>(
         &self,
         slots: &[u32],
         out: &mut [T],
-        write: impl Fn(&Stream, &Layout, u64, usize, &mut [T]),
+        write: impl Fn(&Stream, &Layout, (u64, usize), &mut [T], &mut [T]),
     ) {
-        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(self.layout.shape.observation_len)) {
+        let shape = &self.layout.shape;
+        let mut frame = vec![T::default(); if shape.frames.is_some() { shape.frame_len() } else { 0 }];
+        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(shape.observation_len)) {
             let (stream, tick, row) = self.place(slot);
-            write(stream, &self.layout, tick, row, out);
+            write(stream, &self.layout, (tick, row), &mut frame, out);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use agon_envs::batch::ObsElement;
-use agon_envs::wrappers::Padding;
+use agon_envs::wrappers::{Frames, Padding};
 use agon_envs::{ActionBatch, ObsBuffer};
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{Chunk, Flags, ReplayShape, append_frames};
+use super::column::Element;
 use crate::chunks::ChunkStore;
 use crate::codec::{decode, encode};
 use crate::{AgentError, Fragment};
@@ -170,65 +170,72 @@ impl Stream {
         chunk.mask(entry, shape.mask_len)
     }
 
-    /// Writes what was observed before a step, over zeros.
-    pub(super) fn observation<T: ObsElement>(&self, layout: &Layout, tick: u64, row: usize, out: &mut [T]) {
-        let shape = &layout.shape;
+    /// Writes what was observed before a step, over zeros. `frame` is working memory of a frame.
+    pub(super) fn observation<T: Element>(
+        &self,
+        layout: &Layout,
+        (tick, row): (u64, usize),
+        frame: &mut [T],
+        out: &mut [T],
+    ) {
         let (chunk, entry) = self.place(layout, tick, row);
+        let Some(frames) = layout.shape.frames else { return chunk.read_frame(entry, out) };
+        chunk.read_frame(entry, frame);
         let before = if chunk.flags(entry).reset() { None } else { tick.checked_sub(1) };
-        self.stack(layout, chunk.frame(entry, shape.frame_len()), before, row, out);
+        self.stack(layout, frames, before, row, frame, out);
     }
 
     /// Writes what a step led to, over zeros: the final observation where it ended an episode.
-    pub(super) fn next_observation<T: ObsElement>(
+    pub(super) fn next_observation<T: Element>(
         &self,
         layout: &Layout,
-        tick: u64,
-        row: usize,
+        (tick, row): (u64, usize),
+        frame: &mut [T],
         out: &mut [T],
     ) {
-        let shape = &layout.shape;
-        let len = shape.frame_len();
         let (chunk, entry) = self.place(layout, tick, row);
-        let frame = chunk.final_frame(entry, len).unwrap_or_else(|| self.frame(layout, tick + 1, row));
-        self.stack(layout, frame, Some(tick), row, out);
+        let newest = if layout.shape.frames.is_some() { &mut *frame } else { &mut *out };
+        if !chunk.read_final_frame(entry, newest) {
+            self.read_frame(layout, tick + 1, row, newest);
+        }
+        if let Some(frames) = layout.shape.frames {
+            self.stack(layout, frames, Some(tick), row, frame, out);
+        }
     }
 
-    /// The frame of a tick, the one after the last included.
-    fn frame<T: ObsElement>(&self, layout: &Layout, tick: u64, row: usize) -> &[T] {
-        let shape = &layout.shape;
-        let len = shape.frame_len();
+    /// Reads the frame of a tick, the one after the last included.
+    fn read_frame<T: Element>(&self, layout: &Layout, tick: u64, row: usize, out: &mut [T]) {
         if tick == self.end {
-            let newest = T::slice(&self.newest).unwrap_or(&[]);
-            return &newest[row * len..(row + 1) * len];
+            let (newest, len) = (T::slice(&self.newest).unwrap_or(&[]), out.len());
+            return out.copy_from_slice(&newest[row * len..(row + 1) * len]);
         }
         let (chunk, entry) = self.place(layout, tick, row);
-        chunk.frame(entry, len)
+        chunk.read_frame(entry, out);
     }
 
-    /// Writes an observation from its newest frame and those of the episode up to tick `before`.
-    fn stack<T: ObsElement>(
+    /// Writes an observation from its newest frame, which is in `frame`, and those of the episode up to tick `before`.
+    fn stack<T: Element>(
         &self,
         layout: &Layout,
-        newest: &[T],
+        frames: Frames,
         mut before: Option<u64>,
         row: usize,
+        frame: &mut [T],
         out: &mut [T],
     ) {
-        let shape = &layout.shape;
-        let Some(frames) = shape.frames else { return out.copy_from_slice(newest) };
-        let mut oldest = newest;
-        frames.put(out, frames.num_stack - 1, newest);
+        frames.put(out, frames.num_stack - 1, frame);
         for place in (0..frames.num_stack - 1).rev() {
             match before.filter(|tick| tick / layout.chunk_ticks >= self.first_chunk) {
                 Some(tick) => {
-                    oldest = self.frame(layout, tick, row);
+                    self.read_frame(layout, tick, row, frame);
                     let first = self.flags(layout, tick, row).reset();
                     before = if first { None } else { tick.checked_sub(1) };
                 }
                 None if frames.padding == Padding::Zero => return,
+                // The oldest frame again.
                 None => before = None,
             }
-            frames.put(out, place, oldest);
+            frames.put(out, place, frame);
         }
     }
 

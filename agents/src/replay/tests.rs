@@ -40,6 +40,8 @@ struct Case {
     stack: usize,
     padding: Padding,
     bytes: bool,
+    /// Whether most bytes are 0 or 255.
+    two_valued: bool,
 }
 
 const FRAME: usize = 2;
@@ -85,11 +87,13 @@ struct Row {
     steps: Vec<Step>,
     begins: bool,
     counter: usize,
+    two_valued: bool,
 }
 
 impl Row {
     fn new(case: &Case, key: usize) -> Self {
-        let mut row = Self { frames: vec![], steps: vec![], begins: true, counter: key * 37 };
+        let two_valued = case.two_valued;
+        let mut row = Self { frames: vec![], steps: vec![], begins: true, counter: key * 37, two_valued };
         row.begin(case);
         row
     }
@@ -97,6 +101,9 @@ impl Row {
     /// A frame that no other one is like (among bytes, one that few are like).
     fn frame(&mut self) -> [f32; FRAME] {
         self.counter += 1;
+        if self.two_valued && !self.counter.is_multiple_of(53) {
+            return [1, 2].map(|share| (self.counter / share % 2 * 255) as f32);
+        }
         [(self.counter % 251) as f32, (self.counter / 7 % 256) as f32]
     }
 
@@ -248,11 +255,11 @@ fn assert_like(buffer: &ReplayBuffer, case: &Case, rows: &[Vec<Row>]) {
 
 fn case() -> impl Strategy<Value = Case> {
     let sizes = (1..3_usize, 1..4_usize, 1..5_usize, 1..40_usize);
-    (sizes, 1..4_usize, any::<bool>(), any::<bool>()).prop_map(
-        |((streams, rows, num_steps, ticks), stack, zero, bytes)| {
+    (sizes, 1..4_usize, any::<bool>(), any::<[bool; 2]>()).prop_map(
+        |((streams, rows, num_steps, ticks), stack, zero, [bytes, two_valued])| {
             let capacity = ticks * streams * rows;
             let padding = if zero { Padding::Zero } else { Padding::Reset };
-            Case { streams, rows, num_steps, capacity, stack, padding, bytes }
+            Case { streams, rows, num_steps, capacity, stack, padding, bytes, two_valued }
         },
     )
 }
@@ -293,7 +300,8 @@ proptest! {
 }
 
 fn plain(capacity: usize) -> Case {
-    Case { streams: 1, rows: 2, num_steps: 2, capacity, stack: 1, padding: Padding::Zero, bytes: false }
+    let (padding, bytes) = (Padding::Zero, false);
+    Case { streams: 1, rows: 2, num_steps: 2, capacity, stack: 1, padding, bytes, two_valued: false }
 }
 
 fn filled(case: &Case, fragments: usize, ends: &[End]) -> ReplayBuffer {

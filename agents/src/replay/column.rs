@@ -1,0 +1,209 @@
+//! Rows of observations, as a chunk keeps them.
+//!
+//! The main decision: bytes that are all 0 or 255, as planes of zeros and ones are, are kept eight to a byte. That is seen
+//! from the bytes alone, so no environment has to say it; a column that is given another byte turns into bytes.
+
+use agon_envs::ObsBuffer;
+use agon_envs::batch::ObsElement;
+use agon_envs::spaces::Dtype;
+use serde::{Deserialize, Serialize};
+
+/// Bytes that one byte of bits stands for.
+const BITS: usize = 8;
+/// The least bit of each byte of a word.
+const LEAST_BITS: u64 = 0x0101_0101_0101_0101;
+/// Moves the least bit of byte `i` of a word to bit `56 + i`.
+const GATHER: u64 = 0x0102_0408_1020_4080;
+
+/// Rows of one length. The first two kinds are saved as an [`ObsBuffer`] is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Column {
+    /// Numbers.
+    F32(Vec<f32>),
+    /// Bytes.
+    U8(Vec<u8>),
+    /// Bytes that are all 0 or 255, a bit each, from the least of a byte on; each row begins with a byte of its own.
+    Bits(Vec<u8>),
+}
+
+/// An element type of rows that are read from a column.
+pub(super) trait Element: ObsElement {
+    /// Copies a row.
+    ///
+    /// # Panics
+    /// If the column is of another type, or has no such row.
+    fn read(column: &Column, row: usize, out: &mut [Self]);
+}
+
+impl Element for f32 {
+    fn read(column: &Column, row: usize, out: &mut [Self]) {
+        let len = out.len();
+        match column {
+            Column::F32(values) => out.copy_from_slice(&values[row * len..(row + 1) * len]),
+            Column::U8(_) | Column::Bits(_) => panic!("expected observations of numbers, got bytes"),
+        }
+    }
+}
+
+impl Element for u8 {
+    fn read(column: &Column, row: usize, out: &mut [Self]) {
+        let len = out.len();
+        match column {
+            Column::U8(values) => out.copy_from_slice(&values[row * len..(row + 1) * len]),
+            Column::Bits(bits) => {
+                let width = len.div_ceil(BITS);
+                unpack(&bits[row * width..(row + 1) * width], out);
+            }
+            Column::F32(_) => panic!("expected observations of bytes, got numbers"),
+        }
+    }
+}
+
+impl Column {
+    /// Without rows.
+    pub(super) fn new(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32(Vec::new()),
+            Dtype::U8 => Self::Bits(Vec::new()),
+        }
+    }
+
+    /// The element type.
+    pub(super) fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::U8(_) | Self::Bits(_) => Dtype::U8,
+        }
+    }
+
+    /// Whether there are exactly so many rows of `len` elements.
+    pub(super) fn has_rows(&self, rows: usize, len: usize) -> bool {
+        match self {
+            Self::F32(values) => values.len() == rows * len,
+            Self::U8(values) => values.len() == rows * len,
+            Self::Bits(bits) => bits.len() == rows * len.div_ceil(BITS),
+        }
+    }
+
+    /// Appends rows of `len` elements: `count` elements of `from`, from `at` on.
+    ///
+    /// # Panics
+    /// If the element types differ.
+    pub(super) fn append(&mut self, len: usize, from: &ObsBuffer, at: usize, count: usize) {
+        match (&mut *self, from) {
+            (Self::F32(to), ObsBuffer::F32(from)) => to.extend_from_slice(&from[at..at + count]),
+            (Self::U8(to), ObsBuffer::U8(from)) => to.extend_from_slice(&from[at..at + count]),
+            (Self::Bits(to), ObsBuffer::U8(from)) => {
+                let rows = &from[at..at + count];
+                let held = to.len();
+                if !rows.chunks_exact(len).all(|row| pack(row, to)) {
+                    to.truncate(held);
+                    let mut bytes = unpacked(to, len);
+                    bytes.extend_from_slice(rows);
+                    *self = Self::U8(bytes);
+                }
+            }
+            (_, from) => panic!("expected observations of {:?}, got {:?}", self.dtype(), from.dtype()),
+        }
+    }
+}
+
+/// Appends a row's bits; false, and only a part of them, if a byte is neither 0 nor 255.
+fn pack(row: &[u8], to: &mut Vec<u8>) -> bool {
+    let mut eight = |bytes: [u8; BITS]| {
+        let word = u64::from_le_bytes(bytes);
+        let bits = word & LEAST_BITS;
+        to.push((bits.wrapping_mul(GATHER) >> 56) as u8);
+        bits * u64::from(u8::MAX) == word
+    };
+    let (words, rest) = row.as_chunks();
+    let mut last = [0; BITS];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().all(|&bytes| eight(bytes)) && (rest.is_empty() || eight(last))
+}
+
+/// The bytes of all rows of `len` elements.
+fn unpacked(bits: &[u8], len: usize) -> Vec<u8> {
+    let width = len.div_ceil(BITS);
+    let mut bytes = vec![0; bits.len() / width * len];
+    bits.chunks_exact(width).zip(bytes.chunks_exact_mut(len)).for_each(|(bits, out)| unpack(bits, out));
+    bytes
+}
+
+/// Writes the bytes that a row's bits stand for.
+fn unpack(bits: &[u8], out: &mut [u8]) {
+    let (words, rest) = out.as_chunks_mut();
+    words.iter_mut().zip(bits).for_each(|(word, &bits)| *word = BYTES[usize::from(bits)]);
+    if let Some(&last) = bits.get(words.len()) {
+        rest.copy_from_slice(&BYTES[usize::from(last)][..rest.len()]);
+    }
+}
+
+/// What each byte of bits stands for: a load instead of a dozen instructions.
+static BYTES: [[u8; BITS]; 256] = {
+    let mut bytes = [[0; BITS]; 256];
+    let mut bits = 0;
+    while bits < bytes.len() {
+        let mut bit = 0;
+        while bit < BITS {
+            bytes[bits][bit] = if bits >> bit & 1 == 1 { u8::MAX } else { 0 };
+            bit += 1;
+        }
+        bits += 1;
+    }
+    bytes
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rows(column: &Column, count: usize, len: usize) -> Vec<u8> {
+        let mut out = vec![7; count * len];
+        out.chunks_exact_mut(len).enumerate().for_each(|(row, out)| u8::read(column, row, out));
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_read_as_they_were_appended(
+            len in 1..40_usize,
+            lit in proptest::collection::vec(any::<bool>(), 40 * 6),
+            other in proptest::option::of((0..6 * 40_usize, any::<u8>())),
+        ) {
+            let mut bytes: Vec<u8> = lit.iter().map(|&lit| if lit { 255 } else { 0 }).collect();
+            bytes.truncate(6 * len);
+            if let Some((at, value)) = other {
+                bytes[at % (6 * len)] = value;
+            }
+            let from = ObsBuffer::U8(bytes.clone());
+            let mut column = Column::new(Dtype::U8);
+            for (first, count) in [(0, 1), (1, 3), (4, 0), (4, 2)] {
+                column.append(len, &from, first * len, count * len);
+            }
+            prop_assert!(column.has_rows(6, len) && !column.has_rows(7, len));
+            prop_assert_eq!(rows(&column, 6, len), bytes.clone());
+            let two_valued = bytes.iter().all(|&byte| byte == 0 || byte == 255);
+            prop_assert_eq!(matches!(column, Column::Bits(_)), two_valued);
+        }
+    }
+
+    #[test]
+    fn eight_bytes_take_one() {
+        let mut column = Column::new(Dtype::U8);
+        column.append(10, &ObsBuffer::U8(vec![255, 0, 0, 0, 0, 0, 0, 255, 255, 255]), 0, 10);
+        assert_eq!(column, Column::Bits(vec![0b1000_0001, 0b11]));
+    }
+
+    #[test]
+    fn numbers_and_bytes_are_saved_as_buffers_are() {
+        for (column, buffer) in [
+            (Column::F32(vec![1.5, -2.0]), ObsBuffer::F32(vec![1.5, -2.0])),
+            (Column::U8(vec![3, 4]), ObsBuffer::U8(vec![3, 4])),
+        ] {
+            assert_eq!(crate::codec::encode(&column).unwrap(), crate::codec::encode(&buffer).unwrap());
+        }
+    }
+}
