@@ -1,7 +1,7 @@
 //! Values, advantages and targets of a fragment: what a rollout is learned from.
 
 use agon_envs::ActionBatch;
-use agon_nn::{MemoryState, Model, ModelScratch, PackedModel, Params, Rows};
+use agon_nn::{MemoryState, Model, ModelScratch, PackedModel, Params};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::{Distribution, Evaluated};

@@ -3,9 +3,9 @@
 use agon_envs::ActionBatch;
 use agon_nn::{Input, Matrix};
 
+use crate::AgentError;
 use crate::returns::sum;
 use crate::rollout::Rollout;
-use crate::{AgentError, network};
 
 /// The rows of one slice of a minibatch, gathered from the rollout.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Gathered {
             let states = picked(&rollout.states, units, rollout.state_len);
             self.states = Some(Matrix::from_slice(units.len(), rollout.state_len, &states)?);
         }
-        network::gather(&rollout.observations, rollout.observations.len() / all, rows)
+        rollout.observations.gather(rows)
     }
 
     /// Ticks of a unit.

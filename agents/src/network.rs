@@ -2,12 +2,12 @@
 
 use agon_envs::spaces::Dtype;
 use agon_envs::{ObsBuffer, Space};
-use agon_nn::{ByteMatrix, ImageShape, Input, Matrix, MemoryConfig, ModelConfig, Observation, Rows};
+use agon_nn::{ByteMatrix, ImageShape, Input, MemoryConfig, ModelConfig, Observation, Rows};
 
 use crate::AgentError;
 
 /// What a byte of an image stands for: 0 to 255 become 0 to 1.
-const BYTE_SCALE: f32 = 1.0 / 255.0;
+pub(crate) const BYTE_SCALE: f32 = 1.0 / 255.0;
 
 /// What a network sees of a space's packed rows.
 ///
@@ -80,25 +80,6 @@ pub(crate) fn first_rows(observations: &ObsBuffer, count: usize, width: usize) -
     match observations {
         ObsBuffer::F32(values) => Rows::F32(&values[..count * width]),
         ObsBuffer::U8(values) => Rows::U8 { values: &values[..count * width], scale: BYTE_SCALE },
-    }
-}
-
-/// Some rows of observations, copied, as a network reads them when it learns. Bytes stay bytes.
-pub(crate) fn gather(observations: &ObsBuffer, width: usize, rows: &[u32]) -> Result<Input, AgentError> {
-    let range = |row: u32| row as usize * width..(row as usize + 1) * width;
-    match observations {
-        ObsBuffer::F32(values) => {
-            let mut matrix = Matrix::zeros(rows.len(), width)?;
-            for (&row, out) in rows.iter().zip(matrix.as_mut_slice().chunks_exact_mut(width)) {
-                out.copy_from_slice(&values[range(row)]);
-            }
-            Ok(Input::Floats(matrix))
-        }
-        ObsBuffer::U8(values) => {
-            let mut gathered = Vec::with_capacity(rows.len() * width);
-            rows.iter().for_each(|&row| gathered.extend_from_slice(&values[range(row)]));
-            bytes(rows.len(), width, gathered)
-        }
     }
 }
 

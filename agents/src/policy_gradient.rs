@@ -19,6 +19,7 @@ use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
+use crate::observations::Observations;
 use crate::part::{self, Part, SavedPart};
 use crate::permutation;
 use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
@@ -158,12 +159,13 @@ impl PolicyGradient {
         settings.validate(network, info)?;
         let (networks, builder) = settings.layout(network, &info.spaces)?;
         let params = builder.build(stream(info.seed, 0));
-        let dtype = network::dtype(&info.spaces.observation);
+        let space = &info.spaces.observation;
+        let observations = Observations::new(network::dtype(space), space.packed_len());
         let minibatch = settings.minibatch(&networks, info);
         let count = settings.gradient_slices.unwrap_or_else(|| minibatch.slices());
         Ok(Self {
             minibatch,
-            rollout: Rollout::new(&networks, dtype, &info.spaces.action, settings.sequence_length()),
+            rollout: Rollout::new(&networks, observations, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             learning_rate: settings.learning_rate.annealed(settings.anneal_lr, info.total_timesteps),

@@ -33,6 +33,7 @@ use crate::codec::{decode, encode};
 use crate::division::{self, Minibatch};
 use crate::exploration::{best, mask_of};
 use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
+use crate::observations::Observations;
 use crate::part::{self, Part, SavedPart};
 use crate::permutation;
 use crate::policy::Policy;
@@ -51,7 +52,7 @@ const AHEAD: usize = 8;
 #[derive(Debug)]
 struct Rollout {
     /// `[R, O]`.
-    observations: ObsBuffer,
+    observations: Observations,
     /// `[R]`.
     actions: Vec<u32>,
     /// `[R]`: λ-returns.
@@ -176,20 +177,20 @@ impl Pqn {
     }
 
     /// Everything of an iteration, flattened.
-    fn fill_rollout(&mut self, fragments: &[Fragment]) {
+    fn fill_rollout(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
         let Rollout { observations, actions, returns, rows } = &mut self.rollout;
-        observations.resize(0);
+        observations.fill(fragments)?;
         actions.clear();
         returns.clear();
         rows.clear();
         for (fragment, work) in fragments.iter().zip(&self.shards) {
             let first = actions.len() as u32;
-            observations.extend_from(&fragment.observations, 0, fragment.rows() * self.observation_len);
             actions.extend_from_slice(fragment.actions.indices());
             returns.extend_from_slice(&work.returns);
             let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
             rows.extend(active.map(|(row, _)| first + row as u32));
         }
+        Ok(())
     }
 
     /// The squared errors of some rows of a minibatch, and the gradient of their mean over all of it.
@@ -200,7 +201,7 @@ impl Pqn {
         q_grads: &mut Vec<f32>,
         grads: &mut [f32],
     ) -> Result<TdSums, AgentError> {
-        let x = network::gather(&self.rollout.observations, self.observation_len, rows)?;
+        let x = self.rollout.observations.gather(rows)?;
         let mut tape = Tape::new();
         let q_values = self.network.forward(&self.online.params, &x, &[], &mut tape)?;
         let actions = self.network.actions;
@@ -281,7 +282,7 @@ impl Pqn {
             for_each(&mut shards, |position, work| self.estimate(&packed, &fragments[position], work));
         self.shards = shards;
         estimated?;
-        self.fill_rollout(fragments);
+        self.fill_rollout(fragments)?;
         let mut slices = std::mem::take(&mut self.slices);
         let outcome = self.passes(&mut slices, learning_rate, gives_up);
         self.slices = slices;
@@ -320,7 +321,7 @@ impl Algorithm for Pqn {
             epsilon: config.exploration().epsilon(total),
             learning_rate: config.learning_rate.annealed(config.anneal_lr, total),
             rollout: Rollout {
-                observations: ObsBuffer::zeros(dtype, 0),
+                observations: Observations::new(dtype, info.spaces.observation.packed_len()),
                 actions: Vec::new(),
                 returns: Vec::new(),
                 rows: Vec::new(),

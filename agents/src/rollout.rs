@@ -3,12 +3,12 @@
 //! What minibatches are made of is a *unit*: one transition, or, for a network with a memory, a sequence of consecutive
 //! ticks of one row with the state before its first one.
 
-use agon_envs::spaces::Dtype;
-use agon_envs::{ActionBatch, ActionSpec, ObsBuffer};
+use agon_envs::{ActionBatch, ActionSpec};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::other_actions;
 use crate::estimator::{ShardWork, set_aside};
+use crate::observations::Observations;
 use crate::policy_data::PolicyData;
 use crate::slices::for_each;
 use crate::{AgentError, Fragment, returns};
@@ -16,7 +16,7 @@ use crate::{AgentError, Fragment, returns};
 /// The steps of all shards, flattened: `B` rows in the order shard, tick, row of the shard.
 #[derive(Debug)]
 pub(crate) struct Rollout {
-    pub(crate) observations: ObsBuffer,
+    pub(crate) observations: Observations,
     /// As they are learned from: continuous ones before they were clipped.
     pub(crate) actions: ActionBatch,
     pub(crate) action_masks: Vec<bool>,
@@ -47,13 +47,13 @@ impl Rollout {
     /// Without rows. Units have `sequence_length` ticks if the networks have a memory, else one.
     pub(crate) fn new(
         networks: &ActorCritic,
-        dtype: Dtype,
+        observations: Observations,
         spec: &ActionSpec,
         sequence_length: usize,
     ) -> Self {
         let state_len = networks.state_len();
         Self {
-            observations: ObsBuffer::zeros(dtype, 0),
+            observations,
             actions: ActionBatch::zeros(spec, 0),
             action_masks: Vec::new(),
             log_probs: Vec::new(),
@@ -84,7 +84,6 @@ impl Rollout {
         let (count, rows, shape) = (fragments.len(), first.rows(), &first.shape);
         let total = count * rows;
         self.stride = shape.num_rows();
-        self.observations.resize(total * shape.observation_len);
         match &mut self.actions {
             ActionBatch::Discrete(indices) => indices.resize(total * shape.action_spec.width(), 0),
             ActionBatch::Continuous(values) => values.resize(total * shape.action_spec.width(), 0.0),
@@ -100,6 +99,7 @@ impl Rollout {
         self.all_active = fragments.iter().all(|fragment| fragment.active.iter().all(|&active| active));
         self.find_starts(fragments);
         let policy_data = self.policy_data;
+        self.observations.fill(fragments)?;
         let mut parts = self.parts(count);
         for_each(&mut parts, |index, part| part.fill(&fragments[index], &shards[index], policy_data))
     }
@@ -127,10 +127,6 @@ impl Rollout {
 
     /// The rows of each of `count` shards.
     fn parts(&mut self, count: usize) -> Vec<Part<'_>> {
-        let observations: Vec<ObsPart<'_>> = match &mut self.observations {
-            ObsBuffer::F32(values) => split(values, count).map(ObsPart::F32).collect(),
-            ObsBuffer::U8(values) => split(values, count).map(ObsPart::U8).collect(),
-        };
         let actions: Vec<ActionPart<'_>> = match &mut self.actions {
             ActionBatch::Discrete(indices) => split(indices, count).map(ActionPart::Discrete).collect(),
             ActionBatch::Continuous(values) => split(values, count).map(ActionPart::Continuous).collect(),
@@ -144,11 +140,10 @@ impl Rollout {
             .zip(split(&mut self.returns, count))
             .zip(split(&mut self.bonus_returns, count))
             .zip(split(&mut self.states, count));
-        let columns = observations.into_iter().zip(actions).zip(flags).zip(numbers);
-        let part = columns.map(|(((observations, actions), ((action_masks, active), resets)), numbers)| {
+        let columns = actions.into_iter().zip(flags).zip(numbers);
+        let part = columns.map(|((actions, ((action_masks, active), resets)), numbers)| {
             let (((((log_probs, values), advantages), returns), bonus_returns), states) = numbers;
             Part {
-                observations,
                 actions,
                 action_masks,
                 active,
@@ -202,7 +197,6 @@ impl Rollout {
 
 /// The rows of one shard.
 struct Part<'a> {
-    observations: ObsPart<'a>,
     actions: ActionPart<'a>,
     action_masks: &'a mut [bool],
     active: &'a mut [bool],
@@ -213,11 +207,6 @@ struct Part<'a> {
     returns: &'a mut [f32],
     bonus_returns: &'a mut [f32],
     states: &'a mut [f32],
-}
-
-enum ObsPart<'a> {
-    F32(&'a mut [f32]),
-    U8(&'a mut [u8]),
 }
 
 enum ActionPart<'a> {
@@ -233,11 +222,6 @@ impl Part<'_> {
         policy_data: PolicyData,
     ) -> Result<(), AgentError> {
         let rows = fragment.rows();
-        match (&mut self.observations, &fragment.observations) {
-            (ObsPart::F32(to), ObsBuffer::F32(from)) => to.copy_from_slice(&from[..to.len()]),
-            (ObsPart::U8(to), ObsBuffer::U8(from)) => to.copy_from_slice(&from[..to.len()]),
-            _ => return Err(other_observations()),
-        }
         let masks = self.action_masks.len();
         self.action_masks.copy_from_slice(&fragment.action_masks[..masks]);
         let mut actions = policy_data.learned_actions(&fragment.actions, &fragment.policy_data);
@@ -259,11 +243,6 @@ impl Part<'_> {
         self.states.copy_from_slice(&work.states[..self.states.len()]);
         Ok(())
     }
-}
-
-fn other_observations() -> AgentError {
-    let (expected, found) = ("observations of the environment's kind", "another kind".to_owned());
-    AgentError::Unsupported { algorithm: "the policy", expected, found }
 }
 
 /// A column as `count` equally long parts.

@@ -223,17 +223,26 @@ impl<'a> Rows<'a> {
         self.len() == 0
     }
 
+    /// Writes all values as floats.
+    ///
+    /// # Panics
+    /// If there are more or fewer than `out` has room for.
+    pub fn copy_to(self, out: &mut [f32]) {
+        match self {
+            Self::F32(values) => out.copy_from_slice(values),
+            Self::U8 { values, scale } => scale_bytes(values, scale, out),
+            Self::Bits { bits, columns, value } => unpack_bits(Bits::new(bits, columns, value), out),
+        }
+    }
+
     /// Gives `body` some rows of `width` values as floats.
     pub(crate) fn block<T>(&self, width: usize, rows: &Range<usize>, body: impl FnOnce(&[f32]) -> T) -> T {
-        let mut floats = match self {
-            Self::F32(_) => Pooled::take(0),
-            _ => Pooled::take(rows.len() * width),
-        };
-        match self.of(width, rows) {
-            Self::F32(values) => return body(values),
-            Self::U8 { values, scale } => scale_bytes(values, scale, &mut floats),
-            Self::Bits { bits, columns, value } => unpack_bits(Bits::new(bits, columns, value), &mut floats),
+        let rows = self.of(width, rows);
+        if let Self::F32(values) = rows {
+            return body(values);
         }
+        let mut floats = Pooled::take(rows.len());
+        rows.copy_to(&mut floats);
         body(&floats)
     }
 }

@@ -46,6 +46,7 @@ pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>
     super::check_seconds(seconds)?;
     let mut bench = Bench { filter, seconds, peak: peak(), rows: Vec::new() };
     bench.mlp()?;
+    bench.planes()?;
     bench.minatar()?;
     bench.nature()?;
     bench.lstm()?;

@@ -8,12 +8,7 @@ use agon_envs::batch::ObsElement;
 use agon_envs::spaces::Dtype;
 use serde::{Deserialize, Serialize};
 
-/// Bytes that one byte of bits stands for.
-const BITS: usize = 8;
-/// The least bit of each byte of a word.
-const LEAST_BITS: u64 = 0x0101_0101_0101_0101;
-/// Moves the least bit of byte `i` of a word to bit `56 + i`.
-const GATHER: u64 = 0x0102_0408_1020_4080;
+use crate::bits::{BITS, pack, unpack, unpacked};
 
 /// Rows of one length. The first two kinds are saved as an [`ObsBuffer`] is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,7 +91,10 @@ impl Column {
             (Self::Bits(to), ObsBuffer::U8(from)) => {
                 let rows = &from[at..at + count];
                 let held = to.len();
-                if !rows.chunks_exact(len).all(|row| pack(row, to)) {
+                let width = len.div_ceil(BITS);
+                to.resize(held + rows.len() / len * width, 0);
+                let packed = to[held..].chunks_exact_mut(width);
+                if !rows.chunks_exact(len).zip(packed).all(|(row, to)| pack(row, to)) {
                     to.truncate(held);
                     let mut bytes = unpacked(to, len);
                     bytes.extend_from_slice(rows);
@@ -107,52 +105,6 @@ impl Column {
         }
     }
 }
-
-/// Appends a row's bits; false, and only a part of them, if a byte is neither 0 nor 255.
-fn pack(row: &[u8], to: &mut Vec<u8>) -> bool {
-    let mut eight = |bytes: [u8; BITS]| {
-        let word = u64::from_le_bytes(bytes);
-        let bits = word & LEAST_BITS;
-        to.push((bits.wrapping_mul(GATHER) >> 56) as u8);
-        bits * u64::from(u8::MAX) == word
-    };
-    let (words, rest) = row.as_chunks();
-    let mut last = [0; BITS];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().all(|&bytes| eight(bytes)) && (rest.is_empty() || eight(last))
-}
-
-/// The bytes of all rows of `len` elements.
-fn unpacked(bits: &[u8], len: usize) -> Vec<u8> {
-    let width = len.div_ceil(BITS);
-    let mut bytes = vec![0; bits.len() / width * len];
-    bits.chunks_exact(width).zip(bytes.chunks_exact_mut(len)).for_each(|(bits, out)| unpack(bits, out));
-    bytes
-}
-
-/// Writes the bytes that a row's bits stand for.
-fn unpack(bits: &[u8], out: &mut [u8]) {
-    let (words, rest) = out.as_chunks_mut();
-    words.iter_mut().zip(bits).for_each(|(word, &bits)| *word = BYTES[usize::from(bits)]);
-    if let Some(&last) = bits.get(words.len()) {
-        rest.copy_from_slice(&BYTES[usize::from(last)][..rest.len()]);
-    }
-}
-
-/// What each byte of bits stands for: a load instead of a dozen instructions.
-static BYTES: [[u8; BITS]; 256] = {
-    let mut bytes = [[0; BITS]; 256];
-    let mut bits = 0;
-    while bits < bytes.len() {
-        let mut bit = 0;
-        while bit < BITS {
-            bytes[bits][bit] = if bits >> bit & 1 == 1 { u8::MAX } else { 0 };
-            bit += 1;
-        }
-        bits += 1;
-    }
-    bytes
-};
 
 #[cfg(test)]
 mod tests {

@@ -185,7 +185,7 @@ fn play(case: &Case, shard: usize, rows: &mut [Row], ends: &mut impl Iterator<It
 fn numbers(input: Input, case: &Case) -> Vec<f32> {
     match input {
         Input::Floats(matrix) => matrix.as_slice().to_vec(),
-        Input::Bytes(_) => panic!("{case:?}: compared through `bytes_of`"),
+        Input::Bytes(_) | Input::Bits(_) => panic!("{case:?}: compared through `bytes_of`"),
     }
 }
 

@@ -205,11 +205,15 @@ impl Source for Bits<'_> {
 /// If there is not a value for each bit.
 pub(crate) fn unpack_bits(rows: Bits<'_>, out: &mut [f32]) {
     assert_eq!(out.len(), rows.count() * rows.width, "a value for each bit");
+    let values: [f32; 2] = [0.0, rows.value];
     for (row, out) in out.chunks_exact_mut(rows.width).enumerate() {
-        for (&byte, out) in rows.row(row).iter().zip(out.chunks_mut(8)) {
-            for (bit, out) in out.iter_mut().enumerate() {
-                *out = if byte >> bit & 1 == 1 { rows.value } else { 0.0 };
-            }
+        let row = rows.row(row);
+        let (eights, rest) = out.as_chunks_mut::<8>();
+        for (out, &byte) in eights.iter_mut().zip(row) {
+            *out = std::array::from_fn(|bit| values[usize::from(byte >> bit & 1)]);
+        }
+        for (bit, out) in rest.iter_mut().enumerate() {
+            *out = values[usize::from(row[row.len() - 1] >> bit & 1)];
         }
     }
 }
