@@ -143,16 +143,19 @@ unsafe fn vectors<S: Simd, const N: usize>(
     at: usize,
     mask: Option<pulp::MemMask<S::m32s>>,
 ) -> [S::f32s; N] {
-    slices.map(|slice| {
+    // A loop, because closures given to `array::map` are not compiled for the vectors.
+    let mut vectors = [simd.splat_f32s(0.0); N];
+    for (vector, slice) in vectors.iter_mut().zip(slices) {
         // SAFETY: passed on.
         unsafe {
             let ptr = slice.as_ptr().add(at);
-            match mask {
+            *vector = match mask {
                 Some(mask) => simd.mask_load_ptr_f32s(mask, ptr),
                 None => load::<S>(ptr),
-            }
+            };
         }
-    })
+    }
+    vectors
 }
 
 /// The sums of two functions over the values of equally long slices.
