@@ -134,7 +134,7 @@ unsafe fn transpose_square(from: *const f32, from_stride: usize, to: *mut f32, t
     });
     let fours: [__m512; 16] = std::array::from_fn(|i| {
         let first = i / 4 * 4 + i % 4 / 2;
-        let [a, b] = [pairs[first], pairs[first + 2]].map(_mm512_castps_pd);
+        let [a, b] = [pairs[first], pairs[first + 2]].map(|pair| _mm512_castps_pd(pair));
         _mm512_castpd_ps(if i % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
     });
     for j in 0..4 {
