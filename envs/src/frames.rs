@@ -72,13 +72,32 @@ impl Frames {
     /// # Panics
     /// If a length is wrong.
     pub fn put<T: ObsElement>(&self, stack: &mut [T], place: usize, frame: &[T]) {
-        let (stacked, at) = (self.num_stack * self.group_len, place * self.group_len);
+        let at = place * self.group_len;
         if self.groups == 1 {
             return stack[at..at + self.group_len].copy_from_slice(frame);
         }
-        for element in 0..self.group_len {
-            let slots = stack[at + element..].iter_mut().step_by(stacked);
-            slots.zip(frame[element..].iter().step_by(self.group_len)).for_each(|(to, &from)| *to = from);
+        // A copy of a few elements is a few times as fast where their number is known: the channels of usual images, and
+        // planes of `MinAtar`.
+        match self.group_len {
+            1 => self.put_groups::<T, 1>(stack, at, frame),
+            2 => self.put_groups::<T, 2>(stack, at, frame),
+            3 => self.put_groups::<T, 3>(stack, at, frame),
+            4 => self.put_groups::<T, 4>(stack, at, frame),
+            6 => self.put_groups::<T, 6>(stack, at, frame),
+            7 => self.put_groups::<T, 7>(stack, at, frame),
+            10 => self.put_groups::<T, 10>(stack, at, frame),
+            len => {
+                let groups = stack.chunks_exact_mut(self.num_stack * len).zip(frame.chunks_exact(len));
+                groups.for_each(|(group, frame)| group[at..at + len].copy_from_slice(frame));
+            }
+        }
+    }
+
+    /// Copies the groups of a frame, `LEN` elements each, to `at` of those of a stack.
+    fn put_groups<T: ObsElement, const LEN: usize>(&self, stack: &mut [T], at: usize, frame: &[T]) {
+        let groups = stack.chunks_exact_mut(self.num_stack * LEN).zip(frame.as_chunks::<LEN>().0);
+        for (group, frame) in groups {
+            group[at..at + LEN].copy_from_slice(frame);
         }
     }
 

@@ -5,7 +5,7 @@ use super::{Context, Wrapper, refused};
 use crate::batch::{ObsBuffer, ObsElement};
 use crate::columns::Column;
 use crate::spaces::{BoxSpace, ImageLayout};
-use crate::vector::VectorInfo;
+use crate::vector::{RowSet, VectorInfo};
 use crate::{EnvError, Pcg64, Seed, Space, StepBatch};
 
 impl ImageLayout {
@@ -28,25 +28,48 @@ impl ImageLayout {
         if self.channels_last { (1, self.channels) } else { (self.channels, 1) }
     }
 
-    /// Copies the window of `to`'s size whose top left corner is at `(top, left)`; what is outside repeats the edge.
+    /// Elements of an image.
+    fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Copies the window of `to`'s size whose top left corner is at `(top, left)`, which lies inside.
     fn window<T: ObsElement>(&self, from: &[T], to_layout: &Self, to: &mut [T], top: i64, left: i64) {
         let (planes, pixel) = self.planes();
         let (from_width, to_width) = (self.width * pixel, to_layout.width * pixel);
-        // The columns of the window that lie inside the image.
-        let inside = |x: i64| x.clamp(0, to_layout.width as i64) as usize;
-        let (first, last) = (inside(-left), inside(self.width as i64 - left));
-        let lines = to.chunks_exact_mut(to_width).zip((0..planes).flat_map(|plane| {
-            (0..to_layout.height as i64)
-                .map(move |y| plane * self.height + (y + top).clamp(0, self.height as i64 - 1) as usize)
-        }));
-        for (out, line) in lines {
-            let source = &from[line * from_width..(line + 1) * from_width];
-            let (before, rest) = out.split_at_mut(first * pixel);
-            let (middle, after) = rest.split_at_mut((last - first) * pixel);
-            let start = (first as i64 + left) as usize * pixel;
-            before.chunks_exact_mut(pixel).for_each(|out| out.copy_from_slice(&source[..pixel]));
-            middle.copy_from_slice(&source[start..start + middle.len()]);
-            after.chunks_exact_mut(pixel).for_each(|out| out.copy_from_slice(&source[from_width - pixel..]));
+        let (top, left) = (top as usize, left as usize * pixel);
+        let lines =
+            (0..planes).flat_map(|plane| (0..to_layout.height).map(move |y| plane * self.height + y + top));
+        for (out, line) in to.chunks_exact_mut(to_width).zip(lines) {
+            let start = line * from_width + left;
+            out.copy_from_slice(&from[start..start + to_width]);
+        }
+    }
+
+    /// Moves an image in place: the pixel that was at `(top, left)` comes to the corner; the edge is repeated.
+    fn shift<T: ObsElement>(&self, image: &mut [T], top: i64, left: i64) {
+        let (planes, pixel) = self.planes();
+        let width = self.width * pixel;
+        let inside = |at: i64, size: usize| at.clamp(0, size as i64) as usize;
+        let rows = inside(-top, self.height)..inside(self.height as i64 - top, self.height);
+        let columns = inside(-left, self.width) * pixel..inside(self.width as i64 - left, self.width) * pixel;
+        let by = top * width as i64 + left * pixel as i64;
+        let (from, to) = (by.max(0) as usize, (-by).max(0) as usize);
+        for plane in image.chunks_exact_mut(image.len() / planes) {
+            // All lines move at once: what comes over from the lines beside them is where the edge is repeated.
+            plane.copy_within(from..plane.len() - to, to);
+            for line in plane[rows.start * width..rows.end * width].chunks_exact_mut(width) {
+                for element in 0..pixel {
+                    let (first, last) = (line[columns.start + element], line[columns.end - pixel + element]);
+                    let (before, rest) = line.split_at_mut(columns.start);
+                    let after = &mut rest[columns.len()..];
+                    before.iter_mut().skip(element).step_by(pixel).for_each(|edge| *edge = first);
+                    after.iter_mut().skip(element).step_by(pixel).for_each(|edge| *edge = last);
+                }
+            }
+            let (first, last) = (rows.start * width, (rows.end - 1) * width);
+            (0..rows.start).for_each(|row| plane.copy_within(first..first + width, row * width));
+            (rows.end..self.height).for_each(|row| plane.copy_within(last..last + width, row * width));
         }
     }
 }
@@ -56,8 +79,10 @@ impl ImageLayout {
 /// # Source
 /// Kostrikov, Yarats and Fergus (2021), "Image Augmentation Is All You Need" (DrQ): pad 4 of 84 pixels.
 pub struct RandomShift {
-    window: Window,
+    layout: ImageLayout,
     pad: i64,
+    depth: u32,
+    rngs: Vec<Pcg64>,
 }
 
 /// Cuts a window of a fixed size out of each image, at a random place.
@@ -65,8 +90,11 @@ pub struct RandomShift {
 /// # Source
 /// Laskin et al. (2020), "Reinforcement Learning with Augmented Data" (RAD).
 pub struct RandomCrop {
-    window: Window,
+    from: ImageLayout,
+    to: ImageLayout,
     shape: Space,
+    depth: u32,
+    rngs: Vec<Pcg64>,
 }
 
 impl RandomShift {
@@ -75,12 +103,22 @@ impl RandomShift {
     /// # Errors
     /// If observations are no images, or `pad` is zero or as large as the image.
     pub fn new(pad: u32, depth: u32, info: &VectorInfo) -> Result<Self, EnvError> {
-        let (from, _) = ImageLayout::of_images("random_shift", &info.observation_space)?;
-        if pad == 0 || pad as usize >= from.height.min(from.width) {
+        let (layout, _) = ImageLayout::of_images("random_shift", &info.observation_space)?;
+        if pad == 0 || pad as usize >= layout.height.min(layout.width) {
             let message = format!("pad must be at least 1 and less than the image's sides, got {pad}");
             return Err(refused("random_shift", message));
         }
-        Ok(Self { window: Window::new(from, from, depth, info), pad: i64::from(pad) })
+        let rngs = vec![Pcg64::seed_from(0); info.num_rows()];
+        Ok(Self { layout, pad: i64::from(pad), depth, rngs })
+    }
+
+    fn shift_rows<T: ObsElement>(&mut self, rows: &RowSet, images: &mut [T]) {
+        let Self { layout, pad, rngs, .. } = self;
+        let len = layout.len();
+        for row in rows.iter() {
+            let [top, left] = [(); 2].map(|()| rngs[row].integers(-*pad, *pad + 1));
+            layout.shift(&mut images[row * len..(row + 1) * len], top, left);
+        }
     }
 }
 
@@ -104,52 +142,18 @@ impl RandomCrop {
         let least = bounds.low().iter().copied().fold(f32::INFINITY, f32::min);
         let most = bounds.high().iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let shape = Space::Box(BoxSpace::uniform(least, most, &shape, bounds.dtype())?);
-        Ok(Self { window: Window::new(from, to, depth, info), shape })
-    }
-}
-
-/// What both share: a window at a random place of each row's image.
-struct Window {
-    from: ImageLayout,
-    to: ImageLayout,
-    depth: u32,
-    rngs: Vec<Pcg64>,
-    /// Copies of images that are changed in place.
-    scratch: ObsBuffer,
-}
-
-impl Window {
-    fn new(from: ImageLayout, to: ImageLayout, depth: u32, info: &VectorInfo) -> Self {
-        let len = from.height * from.width * from.channels;
         let rngs = vec![Pcg64::seed_from(0); info.num_rows()];
-        Self { from, to, depth, rngs, scratch: ObsBuffer::zeros(info.dtype(), len) }
+        Ok(Self { from, to, shape, depth, rngs })
     }
 
-    /// Cuts a window out of the rows' images, with its corner in the given range.
-    fn cut(&mut self, context: &Context<'_>, out: &mut StepBatch, range: [(i64, i64); 2]) {
-        let len = self.from.height * self.from.width * self.from.channels;
-        let to_len = self.to.height * self.to.width * self.to.channels;
-        for row in context.rows.iter() {
-            let rng = &mut self.rngs[row];
-            let [top, left] = range.map(|(low, high)| rng.integers(low, high + 1));
-            let (source, at) = match context.inner {
-                Some(inner) => (inner, row * len),
-                None => {
-                    self.scratch.copy_range(0, &out.observations, row * len, len);
-                    (&self.scratch, 0)
-                }
-            };
-            let to = row * to_len..(row + 1) * to_len;
-            match (source, &mut out.observations) {
-                (ObsBuffer::F32(from), ObsBuffer::F32(out)) => {
-                    self.from.window(&from[at..at + len], &self.to, &mut out[to], top, left);
-                }
-                (ObsBuffer::U8(from), ObsBuffer::U8(out)) => {
-                    self.from.window(&from[at..at + len], &self.to, &mut out[to], top, left);
-                }
-                // A wrapper's element type is that of the environment inside.
-                _ => {}
-            }
+    fn crop_rows<T: ObsElement>(&mut self, rows: &RowSet, images: &[T], windows: &mut [T]) {
+        let Self { from, to, rngs, .. } = self;
+        let (len, window) = (from.len(), to.len());
+        let room = [from.height - to.height, from.width - to.width].map(|room| room as i64);
+        for row in rows.iter() {
+            let [top, left] = room.map(|room| rngs[row].integers(0, room + 1));
+            let image = &images[row * len..(row + 1) * len];
+            from.window(image, to, &mut windows[row * window..(row + 1) * window], top, left);
         }
     }
 }
@@ -160,16 +164,19 @@ impl Wrapper for RandomShift {
     }
 
     fn seed(&mut self, seeds: &[Seed], info: &VectorInfo) {
-        self.window.rngs = row_streams(seeds, self.window.depth, info);
+        self.rngs = row_streams(seeds, self.depth, info);
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
-        self.window.cut(&context, out, [(-self.pad, self.pad), (-self.pad, self.pad)]);
+        match &mut out.observations {
+            ObsBuffer::F32(images) => self.shift_rows(context.rows, images),
+            ObsBuffer::U8(images) => self.shift_rows(context.rows, images),
+        }
         Ok(())
     }
 
     fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
-        visit(&mut self.window.rngs);
+        visit(&mut self.rngs);
     }
 }
 
@@ -183,17 +190,56 @@ impl Wrapper for RandomCrop {
     }
 
     fn seed(&mut self, seeds: &[Seed], info: &VectorInfo) {
-        self.window.rngs = row_streams(seeds, self.window.depth, info);
+        self.rngs = row_streams(seeds, self.depth, info);
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
-        let (from, to) = (self.window.from, self.window.to);
-        let room = [(0, (from.height - to.height) as i64), (0, (from.width - to.width) as i64)];
-        self.window.cut(&context, out, room);
+        match (context.inner, &mut out.observations) {
+            (Some(ObsBuffer::F32(from)), ObsBuffer::F32(to)) => self.crop_rows(context.rows, from, to),
+            (Some(ObsBuffer::U8(from)), ObsBuffer::U8(to)) => self.crop_rows(context.rows, from, to),
+            // A window of the image's size is the image.
+            _ => {}
+        }
         Ok(())
     }
 
     fn visit_columns(&mut self, visit: &mut dyn FnMut(&mut dyn Column)) {
-        visit(&mut self.window.rngs);
+        visit(&mut self.rngs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_shifted_image_repeats_its_edge(
+            (height, width, channels) in (1..6_usize, 1..6_usize, 1..4_usize),
+            channels_last: bool,
+            (top, left) in (-5..6_i64, -5..6_i64),
+        ) {
+            prop_assume!((top.unsigned_abs() as usize) < height && (left.unsigned_abs() as usize) < width);
+            let layout = ImageLayout { height, width, channels, channels_last };
+            let image: Vec<u8> = (0..layout.len() as u8).collect();
+            let mut shifted = image.clone();
+            layout.shift(&mut shifted, top, left);
+            let index = |y: usize, x: usize, channel: usize| match channels_last {
+                true => (y * width + x) * channels + channel,
+                false => (channel * height + y) * width + x,
+            };
+            let nearest = |at: usize, by: i64, size: usize| (at as i64 + by).clamp(0, size as i64 - 1) as usize;
+            for (y, x, channel) in places(height, width, channels) {
+                let source = index(nearest(y, top, height), nearest(x, left, width), channel);
+                prop_assert_eq!(shifted[index(y, x, channel)], image[source]);
+            }
+        }
+    }
+
+    fn places(height: usize, width: usize, channels: usize) -> Vec<(usize, usize, usize)> {
+        let at = |y: usize, x: usize| (0..channels).map(move |channel| (y, x, channel));
+        (0..height).flat_map(|y| (0..width).flat_map(move |x| at(y, x))).collect()
     }
 }

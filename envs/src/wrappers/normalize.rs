@@ -19,6 +19,9 @@ pub struct NormalizeObservation {
     epsilon: f64,
     clip: f32,
     statistics: RunningStatistics,
+    /// Mean of each number and one over its standard deviation, as of the last step.
+    #[serde(skip)]
+    scales: Vec<(f64, f64)>,
 }
 
 impl NormalizeObservation {
@@ -30,9 +33,12 @@ impl NormalizeObservation {
         positive("normalize_observation", "epsilon", epsilon)?;
         positive("normalize_observation", "clip", f64::from(clip))?;
         match &info.observation_space {
-            Space::Box(bounds) if bounds.dtype() == Dtype::F32 => {
-                Ok(Self { epsilon, clip, statistics: RunningStatistics::new(bounds.len()) })
-            }
+            Space::Box(bounds) if bounds.dtype() == Dtype::F32 => Ok(Self {
+                epsilon,
+                clip,
+                statistics: RunningStatistics::new(bounds.len()),
+                scales: Vec::new(),
+            }),
             other => Err(refused(
                 "normalize_observation",
                 format!("expected a Box of float32, got {other}; flatten it first"),
@@ -76,11 +82,12 @@ impl Wrapper for NormalizeObservation {
         }
         self.statistics.update(context.rows.iter().map(|row| &target[row * width..(row + 1) * width]));
         let moments = self.statistics.moments();
-        let scales: Vec<(f64, f64)> = (0..width)
-            .map(|i| (moments.mean[i], 1.0 / (moments.variance(i) + self.epsilon).sqrt()))
-            .collect();
+        let scale = |i: usize| 1.0 / (moments.variance(i) + self.epsilon).sqrt();
+        self.scales.clear();
+        self.scales.extend((0..width).map(|i| (moments.mean[i], scale(i))));
         for row in context.rows.iter() {
-            for (value, (mean, scale)) in target[row * width..(row + 1) * width].iter_mut().zip(&scales) {
+            for (value, (mean, scale)) in target[row * width..(row + 1) * width].iter_mut().zip(&self.scales)
+            {
                 *value = (((f64::from(*value) - mean) * scale) as f32).clamp(-self.clip, self.clip);
             }
         }
