@@ -196,6 +196,24 @@ def table(report):
     return "\n".join(lines)
 
 
+def write_table(report, path):
+    """A page with the table, beside the raw file, whose every figure it takes from there."""
+    processors = sorted({row["processor"] for row in report["samples"]})
+    days = sorted({row["time"][:10] for row in report["samples"]})
+    repeats = sorted({row["repeat"] for row in report["samples"]})[-1]
+    notes = sorted({(row["algorithm"], row["peer"], row["note"]) for row in report["samples"] if row["note"]})
+    lines = [
+        "# Agon beside other libraries", "",
+        "Made by `benches/peers.py` from [`peers.json`](peers.json); [`benches/README.md`](../../benches/README.md) "
+        "says what is measured.",
+        f"One thread, {', '.join(processors)}, {' and '.join(days)}, up to {repeats} fresh processes a row.", "",
+        "![Environment steps a second of Agon and other libraries](peers.svg)", "", table(report), "",
+        "What differs from the libraries as they are published:", "",
+        *[f"- {NAMES[peer]}, {algorithm.upper()}: {note}." for algorithm, peer, note in notes],
+    ]
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def plot(report, path):
     import matplotlib
 
@@ -227,8 +245,8 @@ def main():
     parser.add_argument("--only", action="append", default=[], choices=[*NAMES, *WORKLOADS], help="may be repeated")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--check", action="store_true", help="train longer, once, and look at the returns")
-    parser.add_argument("--plot", action="store_true", help="only draw and print what was measured before")
-    parser.add_argument("--out", type=pathlib.Path, default=RAW, help="the raw file; the plot lies beside it")
+    parser.add_argument("--plot", action="store_true", help="only draw what was measured before")
+    parser.add_argument("--out", type=pathlib.Path, default=RAW, help="the raw file; table and plot lie beside it")
     options = parser.parse_args()
     # Peers run in another directory; links stay, as they tell a virtual environment's Python where it is.
     for name in ["agon", "modurl", "python"]:
@@ -236,7 +254,7 @@ def main():
     if options.plot:
         report = json.loads(options.out.read_text(encoding="utf-8"))
         plot(report, options.out)
-        print(table(report))
+        write_table(report, options.out)
         return
     peers = [name for name in NAMES if name in options.only] or list(NAMES)
     algorithms = [name for name in WORKLOADS if name in options.only] or list(WORKLOADS)
@@ -248,7 +266,9 @@ def main():
             wanted = [f"{row['peer']} {row['algorithm']}: {row['mean_return']:.1f}" for row in low]
             raise SystemExit(f"below what a working learner reaches: {', '.join(wanted)}")
     else:
-        print(table(keep("samples", rows, options.out)))
+        report = keep("samples", rows, options.out)
+        write_table(report, options.out)
+        print(table(report))
 
 
 if __name__ == "__main__":

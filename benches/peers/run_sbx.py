@@ -1,6 +1,7 @@
 """SBX, Stable-Baselines3 in JAX, on the workloads."""
 
 import jax
+import optax
 import sbx
 from flax import linen as nn
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -33,6 +34,8 @@ def ppo(w, make_env):
 
 
 def dqn(w, make_env):
+    # The workload's loss: SBX calls this function, which is fixed otherwise.
+    optax.huber_loss = optax.squared_error
     model = sbx.DQN(
         "MlpPolicy", make_env(), learning_rate=w["learning_rate"], buffer_size=w["buffer_size"],
         learning_starts=w["warmup"], batch_size=w["batch_size"], tau=1.0, gamma=w["gamma"],
@@ -42,7 +45,7 @@ def dqn(w, make_env):
         policy_kwargs=policy(w),
     )
     parameters = count(model.policy.qf_state.params)
-    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS, note="Huber loss, which is fixed")
+    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS, note="squared error in place of the Huber loss")
 
 
 def sac(w, make_env):
