@@ -221,7 +221,7 @@ def plot(report, path):
     from matplotlib import pyplot
 
     pyplot.rcParams.update({"font.size": 9, "svg.hashsalt": "peers", "svg.fonttype": "none"})
-    figure, panels = pyplot.subplots(1, len(WORKLOADS), figsize=(11, 2.9), constrained_layout=True)
+    figure, panels = pyplot.subplots(1, len(WORKLOADS), figsize=(11, 3.0), constrained_layout=True)
     for panel, algorithm in zip(panels, WORKLOADS):
         rates = medians(report, algorithm)[::-1]
         values = [rate for rate, _, _ in rates]
@@ -231,8 +231,8 @@ def plot(report, path):
         panel.set_xscale("log")
         panel.set_xlim(min(values) / 3, max(values) * 6)
         panel.set_title(f"{algorithm.upper()}, {WORKLOADS[algorithm]['env']}")
-        panel.set_xlabel("environment steps a second, log scale")
         panel.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("environment steps a second on one thread, log scale", fontsize=9)
     for suffix, more in [("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})]:
         figure.savefig(path.with_suffix(f".{suffix}"), **more)
 

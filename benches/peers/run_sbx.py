@@ -56,7 +56,8 @@ def sac(w, make_env):
         seed=w["seed"], policy_kwargs=policy(w),
     )
     parameters = count(model.policy.actor_state.params, model.policy.qf_state.params, model.ent_coef_state.params)
-    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS)
+    note = "Adam of the temperature with SBX's own epsilon"
+    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS, note=note)
 
 
 if __name__ == "__main__":
