@@ -169,8 +169,8 @@ def medians(report, algorithm):
     for row in report["samples"]:
         if row["algorithm"] == algorithm:
             found.setdefault(row["peer"], []).append(row)
-    rates = [(statistics.median(row["steps_per_second"] for row in rows), peer, rows) for peer, rows in found.items()]
-    return sorted(rates, key=lambda rate: -rate[0])
+    median = lambda rows: statistics.median(row["steps_per_second"] for row in rows)
+    return sorted(((median(rows), peer, rows) for peer, rows in found.items()), key=lambda rate: -rate[0])
 
 
 def version_of(row):

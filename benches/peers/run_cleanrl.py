@@ -1,4 +1,4 @@
-"""CleanRL's single files `ppo.py`, `dqn.py` and `sac_continuous_action.py` (e421c2e5) on the workloads, without logging.
+"""CleanRL's files `ppo.py`, `dqn.py`, `sac_continuous_action.py` (e421c2e5) on the workloads, without logging.
 
 Adapted from ModuRL's benchmark; see NOTICE.md. CleanRL's package on PyPI is of 2021 and does not run with Gymnasium.
 """

@@ -45,7 +45,8 @@ def dqn(w, make_env):
         policy_kwargs=policy(w),
     )
     parameters = count(model.policy.qf_state.params)
-    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS, note="squared error in place of the Huber loss")
+    note = "squared error in place of the Huber loss"
+    return protocol.Peer(learning(model), parameters, PACKAGES, COMPILE_STEPS, note=note)
 
 
 def sac(w, make_env):
