@@ -159,7 +159,7 @@ mod tests {
         let fragment = |index: usize| {
             let mut fragment = Fragment::new(&shape);
             let mut bytes: Vec<u8> =
-                (0..4 * WIDTH).map(|i| if (i * 7 + index) % 3 == 0 { 255 } else { 0 }).collect();
+                (0..4 * WIDTH).map(|i| if (i * 7 + index).is_multiple_of(3) { 255 } else { 0 }).collect();
             bytes[14] = other;
             fragment.observations = ObsBuffer::U8(bytes);
             fragment

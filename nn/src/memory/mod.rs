@@ -104,7 +104,7 @@ pub struct Memory {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Recurrent(Recurrent),
+    Recurrent(Box<Recurrent>),
     Stack(Box<Stack>),
 }
 
@@ -135,7 +135,7 @@ impl Memory {
                     got: format!("chrono of {longest} for {cell:?}"),
                 })
             }
-            _ => Ok(Kind::Recurrent(Recurrent::new(builder, prefix, cell, inputs, hidden, init))),
+            _ => Ok(Kind::Recurrent(Box::new(Recurrent::new(builder, prefix, cell, inputs, hidden, init)))),
         };
         let kind = match *config {
             MemoryConfig::None => return Ok(None),
