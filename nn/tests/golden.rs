@@ -168,7 +168,7 @@ fn batch_norm_in_training_agrees_with_pytorch() {
         match spec.learned {
             true => golden.check(&format!("dw.{}", unprefixed(&spec.name)), &spec.range.read(&gradient)),
             false => {
-                assert!(spec.range.read(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient")
+                assert!(spec.range.read(&gradient).iter().all(|&d| d == 0.0), "a buffer has no gradient");
             }
         }
     }
