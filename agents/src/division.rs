@@ -79,13 +79,24 @@ impl Minibatch {
     }
 }
 
-/// What whoever watches a run of so many threads should know, if its minibatches keep fewer busy.
+/// What whoever watches a run of so many threads should know, if its minibatches keep fewer busy; `settings` are those that make
+/// minibatches larger, which are then divided further.
 pub(crate) fn remark(rows: usize, slices: usize, threads: usize, settings: &str) -> Option<String> {
+    let helps = format!("larger ones ({settings}) are divided further");
+    remark_that(rows, slices, threads, &helps)
+}
+
+/// As [`remark`], where the settings say the number of slices.
+pub(crate) fn remark_of_set(rows: usize, slices: usize, threads: usize) -> Option<String> {
+    remark_that(rows, slices, threads, "more slices pay off with a larger agent.batch_size")
+}
+
+fn remark_that(rows: usize, slices: usize, threads: usize, helps: &str) -> Option<String> {
     (slices < threads).then(|| {
-        let learn = if slices == 1 { "1 thread learns".to_owned() } else { format!("{slices} threads learn") };
+        let learn =
+            if slices == 1 { "1 thread learns".to_owned() } else { format!("{slices} threads learn") };
         format!(
-            "{learn} of {threads}: a minibatch has {rows} rows, in agent.gradient_slices = {slices}; larger ones \
-             ({settings}) are divided further"
+            "{learn} of {threads}: a minibatch has {rows} rows, in agent.gradient_slices = {slices}; {helps}"
         )
     })
 }
@@ -134,5 +145,9 @@ mod tests {
         let expected = "2 threads learn of 16: a minibatch has 256 rows, in agent.gradient_slices = 2; larger ones \
                         (fewer agent.num_minibatches) are divided further";
         assert_eq!(remark(256, 2, 16, "fewer agent.num_minibatches").as_deref(), Some(expected));
+        assert_eq!(remark_of_set(64, 2, 2), None);
+        let expected = "2 threads learn of 4: a minibatch has 64 rows, in agent.gradient_slices = 2; more slices pay off \
+                        with a larger agent.batch_size";
+        assert_eq!(remark_of_set(64, 2, 4).as_deref(), Some(expected));
     }
 }

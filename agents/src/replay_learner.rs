@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::algorithm::Algorithm;
 use crate::chunks::{ChunkStore, MemoryStore};
 use crate::codec::{decode, encode};
+use crate::division;
 use crate::experience::{Experience, SavedExperience, Unit};
 use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part, SavedPart};
@@ -215,6 +216,10 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
 
     fn metric_names(&self) -> &'static [&'static str] {
         A::METRICS
+    }
+
+    fn remarks(&self, threads: usize) -> Vec<String> {
+        division::remark_of_set(self.plan.batch_size, self.slices.len(), threads).into_iter().collect()
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
