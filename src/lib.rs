@@ -38,6 +38,7 @@ pub mod plot;
 pub mod policy;
 pub mod presets;
 pub mod record;
+pub mod request;
 pub mod run;
 pub mod runtime;
 pub mod score;

@@ -1,6 +1,6 @@
 //! `train`, `resume` and `network`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -8,11 +8,12 @@ use super::args::{ResumeArgs, TrainArgs};
 use super::progress::{self, Display};
 use super::{Ending, complain, say, say_json, say_sentence};
 use crate::RunError;
-use crate::config::{self, MadeBy, Mode, RunConfig};
+use crate::config::{self, Mode, RunConfig};
 use crate::experiment::{self, SeedRun};
 use crate::jobs::Ended;
 use crate::memory;
 use crate::presets;
+use crate::request::{self, Request};
 use crate::run::written::is_finished;
 use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
@@ -38,16 +39,13 @@ struct Summary<'a> {
 pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
     let mut config = configure(setup, args)?;
     let encoder = config.encoder_kind();
-    config.resolve(&setup.registry, &setup.algorithms)?;
-    let preset = presets::chosen_name(args.preset.as_deref(), &args.algorithm, &args.env)?;
-    let made_by = MadeBy::this_program(&config)?;
-    config.made_by = Some(MadeBy { preset: Some(preset.clone()), ..made_by });
+    let preset = requested(args).settle(setup, &mut config)?;
     let seeds = args.seeds.unwrap_or(1);
     let last = RunConfig { seed: config.seed.saturating_add(seeds - 1), ..config.clone() };
     last.clone().resolve(&setup.registry, &setup.algorithms)?;
     let path = match &args.name {
         Some(name) => args.out.join(name),
-        None => free_path(&args.out, &default_name(&config, seeds), args.force),
+        None => request::free_path(&args.out, &request::default_name(&config, seeds), args.force),
     };
     let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
@@ -93,21 +91,22 @@ pub(super) fn network(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunErro
     }
 }
 
+fn requested(args: &TrainArgs) -> Request<'_> {
+    Request { algorithm: &args.algorithm, env: &args.env, preset: args.preset.as_deref() }
+}
+
 /// Lays the layers of settings over each other.
 fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
-    let mut table = presets::base(args.preset.as_deref(), &args.algorithm, &args.env)?;
-    if let Some(path) = &args.config {
-        let mut file = config::read_table(path)?;
-        // A run's config.toml says what made it; the new run says so itself.
-        file.remove("made_by");
-        config::merge(&mut table, file);
-    }
-    for assignment in &args.set {
-        config::set(&mut table, assignment)?;
-    }
-    refuse_other_subject(args)?;
-    config::set_subject(&mut table, &args.algorithm, &args.env)?;
-    let mut config = RunConfig::from_table(&setup.algorithms, table)?;
+    let mut config = requested(args).configure(setup, |table| {
+        if let Some(path) = &args.config {
+            let mut file = config::read_table(path)?;
+            // A run's config.toml says what made it; the new run says so itself.
+            file.remove("made_by");
+            config::merge(table, file);
+        }
+        args.set.iter().try_for_each(|assignment| config::set(table, assignment))?;
+        refuse_other_subject(args)
+    })?;
     config.runtime.histograms |= args.histograms;
     if args.asynchronous {
         config.runtime.mode = Mode::Async;
@@ -141,29 +140,6 @@ fn refuse_other_subject(args: &TrainArgs) -> Result<(), RunError> {
         }
     }
     Ok(())
-}
-
-/// The first directory of a name, or of the name and a number, that does not exist; with `replace`, that of the name.
-fn free_path(out: &Path, name: &str, replace: bool) -> PathBuf {
-    let named = out.join(name);
-    if replace || !named.exists() {
-        return named;
-    }
-    let numbered = (2_u64..).map(|number| out.join(format!("{name}-{number}")));
-    numbered.into_iter().find(|path| !path.exists()).unwrap_or(named)
-}
-
-fn default_name(config: &RunConfig, seeds: u64) -> String {
-    let env = config.env.id.replace('/', "_");
-    match seeds {
-        1 => format!("{}_{env}_{}", config.algorithm, config.seed),
-        _ => format!(
-            "{}_{env}_seeds_{}-{}",
-            config.algorithm,
-            config.seed,
-            config.seed.saturating_add(seeds - 1)
-        ),
-    }
 }
 
 pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunError> {
