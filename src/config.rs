@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::text;
-pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject, set_value};
-pub use tables::{read_table, set};
+pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject};
+pub use tables::{read_table, set, set_value};
 
 /// Everything that decides a run, and how it is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ pub mod bench;
 pub mod cli;
 pub mod compare;
 pub mod config;
+pub mod curves;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;

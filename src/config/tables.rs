@@ -104,7 +104,10 @@ fn whole_power(value: toml::Value, text: &str) -> toml::Value {
 }
 
 /// Lays one value onto a table, at a path of keys.
-pub(crate) fn set_value(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), RunError> {
+///
+/// # Errors
+/// [`RunError::Config`] for an empty key, or a key inside something that is no table.
+pub fn set_value(table: &mut toml::Table, path: &str, value: toml::Value) -> Result<(), RunError> {
     let keys: Vec<&str> = path.split('.').collect();
     if keys.iter().any(|key| key.is_empty()) {
         return Err(RunError::Config(format!("expected a key, got `{path}`")));
