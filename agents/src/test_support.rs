@@ -126,14 +126,16 @@ impl Env for Recall {
     }
 }
 
-/// A corridor of 12 places: action 1 leads on, action 0 back to the start. Only its end pays, 1, and ends the episode: at
-/// random, one attempt of 4096 gets there.
+/// A corridor of 24 places: action 1 leads on, action 0 back to the start. Only its end pays, 1, and ends the episode: at
+/// random, one attempt of 16 million gets there.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Corridor {
     place: usize,
 }
 
 impl Corridor {
+    const END: usize = 24;
+
     fn show(&self, obs: &mut [f32]) {
         obs.fill(0.0);
         obs[self.place] = 1.0;
@@ -144,7 +146,7 @@ impl Env for Corridor {
     type Obs = f32;
 
     fn observation_space(&self) -> Space {
-        Space::box_f32(&[0.0; 13], &[1.0; 13]).unwrap()
+        Space::box_f32(&[0.0; Self::END + 1], &[1.0; Self::END + 1]).unwrap()
     }
 
     fn action_space(&self) -> Space {
@@ -159,7 +161,7 @@ impl Env for Corridor {
     fn step(&mut self, action: Action<'_>, _rng: &mut Pcg64, obs: &mut [f32]) -> Step {
         self.place = if action.index() == 1 { self.place + 1 } else { 0 };
         self.show(obs);
-        if self.place == 12 { Step::terminated(1.0) } else { Step::running(0.0) }
+        if self.place == Self::END { Step::terminated(1.0) } else { Step::running(0.0) }
     }
 }
 

@@ -9,20 +9,21 @@ fn curious() -> PpoConfig {
 
 #[test]
 fn a_long_corridor_is_passed_with_the_bonus_only() {
-    let spec = spec_of(Corridor::default()).max_episode_steps(40);
-    let found = |config: &PpoConfig, seed| {
-        let mut trial = trial(&spec, config, 200, seed);
+    let spec = spec_of(Corridor::default()).max_episode_steps(48);
+    let found = |rnd: bool, seed| {
+        // Advantages as they are: normalised, the errors of a critic that has seen no reward weigh as much as any others,
+        // and some policies drift through the corridor.
+        let config = PpoConfig { norm_adv: false, rnd: curious().rnd.filter(|_| rnd), ..curious() };
+        let mut trial = trial(&spec, &config, 100, seed);
         trial.run();
         let last = &trial.episode_returns[trial.episode_returns.len() - 50..];
         last.iter().sum::<f64>() / 50.0
     };
     for seed in 0..3 {
-        let with = found(&curious(), seed);
+        let (with, without) = (found(true, seed), found(false, seed));
         assert!(with >= 0.9, "seed {seed}: {with}");
+        assert!(without == 0.0, "seed {seed} without the bonus: {without}");
     }
-    // Without it only luck gets there.
-    let lucky = (0..3).filter(|&seed| found(&PpoConfig { rnd: None, ..curious() }, seed) >= 0.1).count();
-    assert!(lucky <= 1, "without the bonus {lucky} of 3 seeds pass");
 }
 
 #[test]
