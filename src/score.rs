@@ -30,6 +30,16 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// Reads `evaluation`, `training` or the name of a metric; none for `auto`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "auto" => None,
+            "evaluation" => Some(Self::FinalEvaluation),
+            "training" => Some(Self::Last100),
+            metric => Some(Self::Metric(metric.to_owned())),
+        }
+    }
+
     /// What it is, for tables.
     pub fn label(&self) -> String {
         match self {

@@ -27,7 +27,6 @@ pub(crate) fn of_env(error: EnvError) -> PyErr {
 }
 
 /// A run's error.
-#[expect(dead_code, reason = "training is not there yet")]
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn of_run(error: RunError) -> PyErr {
     let message = chain(&error);

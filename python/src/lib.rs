@@ -4,8 +4,15 @@
 //! and plain data; the Python files in `python/agon/` make of them what users know: Gymnasium's and PettingZoo's classes.
 //! Each module here registers its own classes and functions.
 
+mod attend;
 mod environments;
 mod error;
+mod policy;
+mod report;
+mod results;
+mod spaces;
+mod training;
+mod values;
 
 use pyo3::prelude::*;
 
@@ -18,5 +25,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::register(module)?;
-    environments::register(module)
+    environments::register(module)?;
+    training::register(module)?;
+    results::register(module)?;
+    policy::register(module)
 }

@@ -14,12 +14,7 @@ use crate::stats::{Estimate, Resampling};
 pub(super) fn compare(setup: &Setup, args: &CompareArgs) -> Result<Ending, RunError> {
     let contestants: Vec<Contestant> = args.runs.iter().map(|text| Contestant::parse(text)).collect();
     let options = CompareOptions {
-        measure: match args.score.as_str() {
-            "auto" => None,
-            "evaluation" => Some(Measure::FinalEvaluation),
-            "training" => Some(Measure::Last100),
-            metric => Some(Measure::Metric(metric.to_owned())),
-        },
+        measure: Measure::named(&args.score),
         normalize: args.normalize.iter().map(|text| Normalization::parse(text)).collect::<Result<_, _>>()?,
         resampling: Resampling { resamples: args.resamples, seed: args.seed },
     };

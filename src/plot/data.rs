@@ -78,6 +78,20 @@ pub fn load_series(run_dir: &Path, x: XAxis, y: &str) -> Result<Vec<(f64, f64)>,
     Ok(ys.into_iter().filter_map(|(iteration, y)| Some((x_of(iteration)?, y))).collect())
 }
 
+/// The columns of one of a run's files of numbers, by name. What is empty is NaN.
+///
+/// # Errors
+/// If the file is missing or no table of numbers.
+pub fn load_columns(path: &Path) -> Result<Vec<(String, Vec<f64>)>, PlotError> {
+    let table = Table::read(path)?;
+    let numbers = |column: usize| {
+        let number = |row| Ok(table.number(row, column)?.unwrap_or(f64::NAN));
+        table.rows.iter().map(number).collect::<Result<Vec<f64>, _>>()
+    };
+    let columns = table.columns.iter().enumerate();
+    columns.map(|(column, name)| Ok((name.clone(), numbers(column)?))).collect()
+}
+
 /// A curve from a run directory, or from an experiment directory with a run directory for each seed.
 ///
 /// Its label is that of the directory unless another is given.
@@ -256,6 +270,20 @@ iteration,global_step,seconds,steps_per_second
 2,200,1.25,190
 4,400,2.5,180
 ";
+
+    #[test]
+    fn columns_have_a_number_a_row_and_nan_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.csv");
+        fs::write(&path, METRICS_TEXT).unwrap();
+        let columns = load_columns(&path).unwrap();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names[..3], ["iteration", "global_step", "updates"]);
+        assert_eq!(columns[1].1, [100.0, 200.0, 300.0, 400.0]);
+        assert!(columns[3].1[0].is_nan() && columns[3].1[2].is_nan() && columns[3].1[3] == 30.0);
+        fs::write(&path, "iteration\nfew\n").unwrap();
+        assert!(load_columns(&path).unwrap_err().to_string().contains("few"));
+    }
 
     fn run_dir(dir: &Path) {
         fs::create_dir_all(dir).unwrap();

@@ -177,6 +177,13 @@ impl TrainedPolicy {
         &self.acting
     }
 
+    /// The same policy, which remembers no episodes: for other environments beside those of this one.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let Self { card, acting, mode, seed, session: _ } = self;
+        Self { card: card.clone(), acting: acting.clone(), mode: *mode, seed: *seed, session: None }
+    }
+
     /// Acts as in training, exploring, instead of with its best actions; samples with a seed.
     #[must_use]
     pub fn stochastic(mut self, seed: u64) -> Self {

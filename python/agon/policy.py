@@ -1,0 +1,133 @@
+"""Trained policies in Python's hands."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from . import _agon, spaces
+
+
+def load(path: str | os.PathLike[str], *, best: bool = False, step: int | None = None) -> Policy:
+    """The policy of a run or of a weight file: the newest, the best, or that after ``step`` environment steps."""
+    return Policy(_agon.load(path, best=best, step=step))
+
+
+class Policy:
+    """A trained policy: weights, normalisation, stacked frames, rescaled actions and all else that acting needs.
+
+    It takes the observations that the environment itself gives, and answers with the actions that it takes::
+
+        policy = agon.load("results/ppo_CartPole-v1_1")
+        state = None
+        while not done:
+            action, state = policy(observation, state)
+
+    ``state`` is what it remembers of its episodes (recurrent state, stacked frames): begin with ``None``, give back what came.
+    It is moved on in place.
+    """
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        observation, action = native.spaces()
+        #: The space of one row of observations.
+        self.observation_space: gym.Space[Any] = spaces.to_gymnasium(observation)
+        #: The space of one row of actions.
+        self.action_space: gym.Space[Any] = spaces.to_gymnasium(action)
+        #: Everything that the weight file says of itself.
+        self.card: dict[str, Any] = native.card()
+
+    def episodes(self, *, seed: int | None = None) -> _agon.Episodes:
+        """A state to begin with. With a ``seed`` actions are drawn as in training, else the best ones are taken."""
+        return self._native.episodes(seed)
+
+    def __call__(
+        self,
+        observation: Any,
+        state: _agon.Episodes | None = None,
+        *,
+        action_mask: Any = None,
+        episode_start: Any = None,
+    ) -> tuple[Any, _agon.Episodes]:
+        """The actions for one observation, or for a batch of them, and the state to go on with.
+
+        ``action_mask`` is ``[A]`` or ``[N, A]``, nonzero where an action is legal. ``episode_start`` is ``[N]``, true for the
+        environments whose episode begins with this observation; without it episodes begin where ``state`` is ``None``.
+
+        Raises
+            ValueError: if the observations are not of :attr:`observation_space`, naming both.
+        """
+        state = self.episodes() if state is None else state
+        rows, is_batch = _pack(self.observation_space, observation)
+        masks = None if action_mask is None else np.ascontiguousarray(action_mask, dtype=bool).reshape(-1)
+        starts = None if episode_start is None else np.atleast_1d(np.ascontiguousarray(episode_start, dtype=bool))
+        actions = _unpack(self.action_space, state.act(rows.reshape(-1), masks, starts), len(rows))
+        return (actions if is_batch else actions[0]), state
+
+    def predict(
+        self,
+        observation: Any,
+        state: _agon.Episodes | None = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, _agon.Episodes]:
+        """As Stable-Baselines3's ``predict``. Drawn actions (``deterministic=False``) are seeded with 0; choose another seed
+        with :meth:`episodes`."""
+        if state is None and not deterministic:
+            state = self.episodes(seed=0)
+        return self(observation, state, episode_start=episode_start)
+
+    def __repr__(self) -> str:
+        card = self.card
+        return f"Policy({card['algorithm']} in {card['env']['id']} after {card['env_steps']} steps)"
+
+
+def _pack(space: gym.Space[Any], observation: Any) -> tuple[np.ndarray, bool]:
+    """Rows of numbers ``[N, O]``, and whether there were several observations."""
+    batch = _batch_size(space, observation)
+    columns = _columns(space, observation, batch)
+    whole_bytes = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8
+    rows = np.concatenate(columns, axis=1, dtype=np.uint8 if whole_bytes else np.float32, casting="unsafe")
+    return np.ascontiguousarray(rows), batch is not None
+
+
+def _batch_size(space: gym.Space[Any], observation: Any) -> int | None:
+    """How many observations there are; none for a single one."""
+    if isinstance(space, (gym.spaces.Dict, gym.spaces.Tuple)):
+        keys = space.spaces.keys() if isinstance(space, gym.spaces.Dict) else range(len(space.spaces))
+        try:
+            sizes = {_batch_size(space.spaces[key], observation[key]) for key in keys}
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"expected an observation of {space}, got {observation!r}") from error
+        if len(sizes) != 1:
+            raise ValueError(f"expected as many rows in every part of an observation, got {sizes}")
+        return sizes.pop()
+    shape = np.shape(observation)
+    if shape == space.shape:
+        return None
+    if shape[1:] == space.shape and shape[0] > 0:
+        return shape[0]
+    raise ValueError(f"expected an observation of shape {space.shape}, or a batch of them, got one of shape {shape}")
+
+
+def _columns(space: gym.Space[Any], observation: Any, batch: int | None) -> list[np.ndarray]:
+    if isinstance(space, gym.spaces.Dict):
+        return [column for key, part in space.spaces.items() for column in _columns(part, observation[key], batch)]
+    if isinstance(space, gym.spaces.Tuple):
+        return [column for part, value in zip(space.spaces, observation) for column in _columns(part, value, batch)]
+    values = np.asarray(observation)
+    if isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and values.dtype != np.uint8:
+        raise ValueError(f"expected an observation of uint8, got one of {values.dtype}")
+    if not np.can_cast(values.dtype, np.float32, casting="same_kind") and values.dtype.kind not in "iub":
+        raise ValueError(f"expected an observation of numbers, got one of {values.dtype}")
+    return [values.reshape(1 if batch is None else batch, -1)]
+
+
+def _unpack(space: gym.Space[Any], actions: np.ndarray, rows: int) -> np.ndarray:
+    """Actions as the space has them, ``[N, …]``."""
+    if isinstance(space, gym.spaces.Discrete):
+        return actions + space.start
+    return actions.reshape(rows, *space.shape).astype(space.dtype, copy=False)

@@ -1,0 +1,152 @@
+//! Trained policies, called with arrays.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use agon::policy::{self, Observed, TrainedPolicy, Which};
+use agon::runtime::Setup;
+use agon_envs::{ActionBatch, ObsRow};
+use numpy::ndarray::{ArrayD, IxDyn};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error;
+use crate::report::report;
+use crate::spaces;
+
+/// Adds this module's classes and functions.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Policy>()?;
+    module.add_class::<Episodes>()?;
+    module.add_function(wrap_pyfunction!(load, module)?)?;
+    module.add_function(wrap_pyfunction!(tensors, module)?)
+}
+
+/// A trained policy: weights, normalisation and everything else that acting needs.
+#[pyclass(frozen, module = "agon._agon")]
+struct Policy {
+    /// It acts in no episode itself.
+    trained: Mutex<TrainedPolicy>,
+}
+
+impl Policy {
+    fn trained(&self) -> MutexGuard<'_, TrainedPolicy> {
+        self.trained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The policy of a run or of a weight file: the newest, the best, or that of the checkpoint after `step` environment steps.
+#[pyfunction]
+#[pyo3(signature = (path, *, best=false, step=None))]
+fn load(py: Python<'_>, path: PathBuf, best: bool, step: Option<u64>) -> PyResult<Policy> {
+    let which = match (best, step) {
+        (true, Some(_)) => return Err(PyValueError::new_err("either best or step, got both")),
+        (true, None) => Which::Best,
+        (false, Some(step)) => Which::Step(step),
+        (false, None) => Which::Newest,
+    };
+    let trained = py.detach(|| policy::load_which(&Setup::default(), &path, which)).map_err(error::of_run)?;
+    Ok(Policy { trained: Mutex::new(trained) })
+}
+
+/// The tensors of a weight file by name, of all networks.
+#[pyfunction]
+fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
+    let (_, weights) = py.detach(|| policy::read(&path)).map_err(error::of_run)?;
+    let tensors = PyDict::new(py);
+    for (name, shape, values) in weights.iter() {
+        let array = ArrayD::from_shape_vec(IxDyn(shape), values.to_vec());
+        let array = array.map_err(|error| PyValueError::new_err(format!("{name}: {error}")))?;
+        tensors.set_item(name, array.into_pyarray(py))?;
+    }
+    Ok(tensors)
+}
+
+#[pymethods]
+impl Policy {
+    /// What it is: algorithm, settings, networks, environment, spaces, statistics, score.
+    fn card<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        report(py, self.trained().card())
+    }
+
+    /// The environment's spaces of one row's observations and actions, described.
+    fn spaces<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let trained = self.trained();
+        let spaces = &trained.card().env_spaces;
+        Ok((spaces::describe(py, &spaces.observation)?, spaces::describe(py, &spaces.action)?))
+    }
+
+    /// Episodes to act in. Its best actions are taken, or with a `seed` actions are drawn as in training.
+    #[pyo3(signature = (seed=None))]
+    fn episodes(&self, seed: Option<u64>) -> Episodes {
+        let policy = self.trained().anew();
+        Episodes {
+            policy: Mutex::new(match seed {
+                Some(seed) => policy.stochastic(seed),
+                None => policy,
+            }),
+        }
+    }
+}
+
+/// Episodes that a policy acts in, and what it remembers of them.
+#[pyclass(frozen, module = "agon._agon")]
+struct Episodes {
+    policy: Mutex<TrainedPolicy>,
+}
+
+/// Rows of observations, of either type.
+#[derive(FromPyObject)]
+enum Rows<'py> {
+    Floats(PyReadonlyArray1<'py, f32>),
+    Bytes(PyReadonlyArray1<'py, u8>),
+}
+
+#[pymethods]
+impl Episodes {
+    /// The actions for `N` rows of packed observations, one after the other, `[N * O]`: indices from zero `[N, W]`, or numbers
+    /// `[N, W]`. `starts` are the environments whose episodes begin here, all at the first call.
+    fn act<'py>(
+        &self,
+        py: Python<'py>,
+        observations: Rows<'py>,
+        masks: Option<PyReadonlyArray1<'py, bool>>,
+        starts: Option<PyReadonlyArray1<'py, bool>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let contiguous = |_| PyTypeError::new_err("expected arrays whose values lie one after the other");
+        let observations = match &observations {
+            Rows::Floats(rows) => ObsRow::F32(rows.as_slice().map_err(contiguous)?),
+            Rows::Bytes(rows) => ObsRow::U8(rows.as_slice().map_err(contiguous)?),
+        };
+        let flags = |flags: &Option<PyReadonlyArray1<'py, bool>>| match flags {
+            Some(flags) => flags.as_slice().map(<[bool]>::to_vec).map_err(contiguous),
+            None => Ok(Vec::new()),
+        };
+        let (masks, starts) = (flags(&masks)?, flags(&starts)?);
+        let Ok(mut policy) = self.policy.try_lock() else {
+            return Err(PyRuntimeError::new_err("these episodes are being acted in by another thread"));
+        };
+        let observed = Observed { observations, action_masks: &masks, episode_starts: &starts };
+        let actions = policy.act_in(&observed).map_err(error::of_run)?;
+        Ok(match actions {
+            ActionBatch::Discrete(indices) => {
+                let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
+                PyArray1::from_vec(py, indices).into_any()
+            }
+            ActionBatch::Continuous(values) => PyArray1::from_slice(py, values).into_any(),
+        })
+    }
+
+    /// Forgets all episodes: the next call begins new ones.
+    fn reset(&self) -> PyResult<()> {
+        match self.policy.try_lock() {
+            Ok(mut policy) => policy.reset(),
+            Err(_) => {
+                return Err(PyRuntimeError::new_err("these episodes are being acted in by another thread"));
+            }
+        }
+        Ok(())
+    }
+}
