@@ -1,5 +1,10 @@
 """Agon: reinforcement learning environments and agents in Rust."""
 
+from agon import registration
 from agon._agon import AgonError, __version__, environments
+from agon.single import AgonEnv, make
+from agon.vector import AgonVectorEnv, make_vec
 
-__all__ = ["AgonError", "__version__", "environments"]
+registration.register()
+
+__all__ = ["AgonEnv", "AgonError", "AgonVectorEnv", "__version__", "environments", "make", "make_vec"]

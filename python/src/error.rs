@@ -46,6 +46,7 @@ fn is_argument(error: &EnvError) -> bool {
         EnvError::UnknownId { .. }
             | EnvError::Arguments { .. }
             | EnvError::Setting { .. }
+            | EnvError::Wrapper { .. }
             | EnvError::ActionShape { .. }
             | EnvError::InvalidAction { .. }
             | EnvError::MaskedAction { .. }

@@ -6,6 +6,10 @@
 
 mod environments;
 mod error;
+mod shards;
+mod spaces;
+mod values;
+mod vector;
 
 use pyo3::prelude::*;
 
@@ -18,5 +22,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::register(module)?;
-    environments::register(module)
+    environments::register(module)?;
+    vector::register(module)
 }
