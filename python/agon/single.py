@@ -56,22 +56,23 @@ class AgonEnv(gymnasium.Env[Any, Any]):
         if seed is None and not self._core.started:
             seed = secrets.randbits(63)
         observations, mask = self._core.reset([seed])
-        return row(self.observation_space, observations, 0), self._info(observations, mask, True)
+        observation = row(self.observation_space, observations, 0)
+        return observation, self._info(observation, mask, True)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes one step."""
         observations, rewards, terminated, truncated, mask, _ = self._core.step([action])
         observation = row(self.observation_space, observations, 0)
-        info = self._info(observations, mask, False)
+        info = self._info(observation, mask, False)
         return observation, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Picture | str | None:
         """What `render_mode` says."""
         return render(self._core, 0, self.render_mode)
 
-    def _info(self, observations: Any, mask: Any, is_reset: bool) -> dict[str, Any]:
+    def _info(self, observation: Any, mask: Any, is_reset: bool) -> dict[str, Any]:
         info: dict[str, Any] = {} if mask is None else {"action_mask": mask[0]}
-        return info if self._told is None else info | self._told.single(observations, is_reset)
+        return info if self._told is None else info | self._told.single(observation, is_reset)
 
 
 def make(id: str, **options: Any) -> AgonEnv:

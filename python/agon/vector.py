@@ -76,6 +76,8 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self._episode_statistics = episode_statistics
         self._metrics = told["metrics"]
         self._told = infos.told_by(id, arguments)
+        # The environments that a next-step autoreset resets in the next step.
+        self._ended_before: NDArray[np.bool_] | None = None
         self._all = np.ones(num_envs, dtype=np.bool_)
 
     def reset(
@@ -100,7 +102,14 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             mask = None
             seeds = [secrets.randbits(63) if seed is None else seed for seed in seeds]
         observations, action_mask = self._core.reset(seeds, None if mask is None else mask.tolist())
-        return observations, self._infos(observations, action_mask, self._all if mask is None else mask, True)
+        of_row = self._all if mask is None else mask
+        told: dict[str, Any] = {}
+        if action_mask is not None:
+            told |= {"action_mask": action_mask, "_action_mask": of_row.copy()}
+        if self._told is not None:
+            told |= self._told.reset(observations, of_row)
+            self._ended_before = None
+        return observations, told
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Takes one step in each environment.
@@ -108,12 +117,14 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         `actions` is a batch of the action space; an illegal one is a `ValueError`, and then nothing has been stepped.
         """
         observations, rewards, terminated, truncated, action_mask, ended = self._core.step(actions)
-        if ended is None and action_mask is None and self._told is None:
-            return observations, rewards, terminated, truncated, {}
-        step_infos = {} if ended is None else self._ended(ended)
-        if action_mask is not None or self._told is not None:
-            step_infos |= self._infos(observations, action_mask, self._all, False)
-        return observations, rewards, terminated, truncated, step_infos
+        told = {} if ended is None else self._ended(ended)
+        if action_mask is not None:
+            told |= {"action_mask": action_mask, "_action_mask": self._all.copy()}
+        if self._told is not None:
+            now = None if ended is None else terminated | truncated
+            told |= self._told.step(observations, now if self._same_step else self._ended_before)
+            self._ended_before = now
+        return observations, rewards, terminated, truncated, told
 
     def render(self) -> tuple[Picture | str | None, ...]:
         """What `render_mode` says of each environment."""
@@ -160,14 +171,6 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             statistics[name][rows] = values
             statistics[f"_{name}"] = of_row.copy()
         return statistics
-
-    def _infos(self, observations: Any, action_mask: Any, of_row: NDArray[np.bool_], is_reset: bool) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        if action_mask is not None:
-            told |= {"action_mask": action_mask, "_action_mask": of_row.copy()}
-        if self._told is not None:
-            told |= self._told.current(observations, of_row, is_reset)
-        return told
 
 
 def make_vec(id: str, num_envs: int = 1, **options: Any) -> AgonVectorEnv:
