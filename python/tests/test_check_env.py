@@ -21,7 +21,13 @@ MEANT = "A Box observation space|we recommend using a symmetric and normalized s
 class Legal(gymnasium.spaces.Discrete):
     """Actions of which only those are drawn that are legal now."""
 
+    first: np.ndarray | None = None
     legal: np.ndarray | None = None
+
+    def seed(self, seed: int | None = None) -> int:
+        # Gymnasium then draws an action, resets, and takes it.
+        self.legal = self.first
+        return super().seed(seed)
 
     def sample(self, mask: object = None, probability: object = None) -> np.int64:
         return super().sample(mask=self.legal)
@@ -40,7 +46,7 @@ class Watched(agon.AgonEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         result = super().reset(seed=seed, options=options)
-        self.action_space.legal = result[-1].get("action_mask")
+        self.action_space.first = self.action_space.legal = result[-1].get("action_mask")
         return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
