@@ -1,10 +1,41 @@
 """Agon: reinforcement learning environments and agents in Rust."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from agon import registration
 from agon._agon import AgonError, __version__, environments
 from agon.single import AgonEnv, make
 from agon.vector import AgonVectorEnv, make_vec
 
+if TYPE_CHECKING:
+    from agon.pettingzoo import AECEnv, AgonParallelEnv
+
+__all__ = [
+    "AgonEnv",
+    "AgonError",
+    "AgonVectorEnv",
+    "__version__",
+    "aec_env",
+    "environments",
+    "make",
+    "make_vec",
+    "parallel_env",
+]
+
 registration.register()
 
-__all__ = ["AgonEnv", "AgonError", "AgonVectorEnv", "__version__", "environments", "make", "make_vec"]
+
+def parallel_env(id: str, **options: Any) -> AgonParallelEnv:
+    """An arena of several agents with PettingZoo's parallel API; needs the package `pettingzoo`."""
+    from agon import pettingzoo
+
+    return pettingzoo.parallel_env(id, **options)
+
+
+def aec_env(id: str, **options: Any) -> AECEnv[str, Any, Any]:
+    """A board game, or an arena of several agents, with PettingZoo's turn-taking API; needs the package `pettingzoo`."""
+    from agon import pettingzoo
+
+    return pettingzoo.aec_env(id, **options)
