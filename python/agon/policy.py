@@ -8,7 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from . import _agon, spaces
+from agon import _agon
+from agon.spaces import space_of
 
 
 def load(path: str | os.PathLike[str], *, best: bool = False, step: int | None = None) -> Policy:
@@ -34,9 +35,9 @@ class Policy:
         self._native = native
         observation, action = native.spaces()
         #: The space of one row of observations.
-        self.observation_space: gym.Space[Any] = spaces.to_gymnasium(observation)
+        self.observation_space: gym.Space[Any] = space_of(observation)
         #: The space of one row of actions.
-        self.action_space: gym.Space[Any] = spaces.to_gymnasium(action)
+        self.action_space: gym.Space[Any] = space_of(action)
         #: Everything that the weight file says of itself.
         self.card: dict[str, Any] = native.card()
 

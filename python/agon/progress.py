@@ -6,12 +6,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import _agon
+from agon import _agon
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .training import Progress
+    from agon.training import Progress
 
 #: Seconds between drawings.
 _TERMINAL_EVERY, _NOTEBOOK_EVERY, _CURVE_EVERY = 0.1, 0.3, 2.0

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _agon
-from .columns import Columns
-from .policy import Policy, load
+from agon import _agon
+from agon.columns import Columns
+from agon.policy import Policy, load
 
 PathLike = str | os.PathLike[str]
 

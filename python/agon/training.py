@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import _agon
-from .columns import Columns
-from .progress import Display, display
-from .runs import PathLike, Run
+from agon import _agon
+from agon.columns import Columns
+from agon.progress import Display, display
+from agon.runs import PathLike, Run
 
 log = logging.getLogger("agon")
 

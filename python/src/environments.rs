@@ -1,6 +1,6 @@
 //! Which environments there are, and what is told of each.
 
-use agon_envs::Registry;
+use agon_envs::{MakeOptions, Registry};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -18,8 +18,8 @@ fn environments() -> Vec<String> {
     Registry::builtin().iter().map(|spec| spec.id().to_owned()).collect()
 }
 
-/// What is told of an environment: `id`, `summary`, `page`, `max_episode_steps` and `reward_threshold`, the last two `None`
-/// where there are none.
+/// What is told of an environment: `id`, `summary`, `page`, `num_agents`, `is_board` (two sides act in turn), and `max_episode_steps` and `reward_threshold`, which
+/// are `None` where there are none.
 #[pyfunction]
 fn environment<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
     let registry = Registry::builtin();
@@ -28,6 +28,11 @@ fn environment<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
     told.set_item("id", spec.id())?;
     told.set_item("summary", spec.summary_text())?;
     told.set_item("page", spec.page_text())?;
+    let made = spec.make(&MakeOptions::default()).map_err(error::of_env)?;
+    told.set_item("num_agents", made.num_agents())?;
+    let mut in_turn = MakeOptions::default();
+    in_turn.args.insert("opponent".to_owned(), "self".into());
+    told.set_item("is_board", spec.make(&in_turn).is_ok())?;
     told.set_item("max_episode_steps", spec.time_limit())?;
     told.set_item("reward_threshold", spec.threshold())?;
     Ok(told)

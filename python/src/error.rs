@@ -20,14 +20,12 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// An environment's error.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn of_env(error: EnvError) -> PyErr {
     let message = chain(&error);
     if is_argument(&error) { PyValueError::new_err(message) } else { AgonError::new_err(message) }
 }
 
 /// A run's error.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn of_run(error: RunError) -> PyErr {
     let message = chain(&error);
     match &error {
@@ -45,6 +43,7 @@ fn is_argument(error: &EnvError) -> bool {
         EnvError::UnknownId { .. }
             | EnvError::Arguments { .. }
             | EnvError::Setting { .. }
+            | EnvError::Wrapper { .. }
             | EnvError::ActionShape { .. }
             | EnvError::InvalidAction { .. }
             | EnvError::MaskedAction { .. }

@@ -3,6 +3,7 @@
 //! The main decision: Rust holds what is fast or must be exact (environments, runs, policies) and hands over NumPy arrays
 //! and plain data; the Python files in `python/agon/` make of them what users know: Gymnasium's and PettingZoo's classes.
 //! Each module here registers its own classes and functions.
+#![allow(clippy::needless_pass_by_value, reason = "what Python passes arrives as values")]
 
 mod attend;
 mod environments;
@@ -10,9 +11,11 @@ mod error;
 mod policy;
 mod report;
 mod results;
+mod shards;
 mod spaces;
 mod training;
 mod values;
+mod vector;
 
 use pyo3::prelude::*;
 
@@ -26,6 +29,7 @@ fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     error::register(module)?;
     environments::register(module)?;
+    vector::register(module)?;
     training::register(module)?;
     results::register(module)?;
     policy::register(module)

@@ -248,15 +248,24 @@ impl Simulator {
     /// `last` is not of this simulator. After a wrong action nothing has been sent.
     pub fn send(&mut self, actions: &ActionBatch, last: &StepBatch) -> Result<(), EnvError> {
         self.is_ready("send")?;
+        self.check_actions(actions, last)?;
+        self.env.send(actions, &self.active)?;
+        self.in_flight = true;
+        Ok(())
+    }
+
+    /// Checks the actions of the next step without taking it, so that several simulators step together or not at all.
+    ///
+    /// # Errors
+    /// As [`Simulator::send`].
+    pub fn check_actions(&mut self, actions: &ActionBatch, last: &StepBatch) -> Result<(), EnvError> {
+        self.is_ready("check_actions")?;
         let masks = last.action_masks.len();
         if masks != self.num_rows() * self.info.mask_len {
             let expected = "as long as the rows' masks together";
             return Err(EnvError::Setting { field: "action_masks", expected, found: masks.to_string() });
         }
-        self.begin_tick(actions, &last.action_masks)?;
-        self.env.send(actions, &self.active)?;
-        self.in_flight = true;
-        Ok(())
+        self.begin_tick(actions, &last.action_masks)
     }
 
     /// The second half of [`Simulator::step`]: fills `out`, which must still hold the last batch.
