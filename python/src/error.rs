@@ -1,10 +1,13 @@
 //! Errors of Agon as Python exceptions: what the caller passed is a `ValueError`, everything else an `AgonError`.
 
+use std::io::ErrorKind;
 use std::iter::{once, successors};
 
 use agon::RunError;
+use agon::nn::NnError;
+use agon_agents::AgentError;
 use agon_envs::EnvError;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 pyo3::create_exception!(
@@ -29,10 +32,32 @@ pub(crate) fn of_env(error: EnvError) -> PyErr {
 pub(crate) fn of_run(error: RunError) -> PyErr {
     let message = chain(&error);
     match &error {
+        RunError::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+            PyFileNotFoundError::new_err(message)
+        }
         RunError::Io { .. } => PyOSError::new_err(message),
-        RunError::Config(_) | RunError::Policy(_) => PyValueError::new_err(message),
+        RunError::Config(_)
+        | RunError::Policy(_)
+        | RunError::Network(NnError::Config { .. } | NnError::Within { .. }) => {
+            PyValueError::new_err(message)
+        }
         RunError::Env(error) if is_argument(error) => PyValueError::new_err(message),
+        RunError::Agent(error) if is_setting(error) => PyValueError::new_err(message),
         _ => AgonError::new_err(message),
+    }
+}
+
+/// Whether the caller asked for something that no algorithm has.
+fn is_setting(error: &AgentError) -> bool {
+    match error {
+        AgentError::UnknownAlgorithm { .. }
+        | AgentError::Config(_)
+        | AgentError::NoNetworks(_)
+        | AgentError::Setting { .. }
+        | AgentError::Unsupported { .. }
+        | AgentError::Network(NnError::Config { .. } | NnError::Within { .. }) => true,
+        AgentError::Environment(error) => is_argument(error),
+        _ => false,
     }
 }
 
