@@ -3,6 +3,7 @@
 use agon_envs::{ActionBatch, ActionSpec};
 
 use crate::AgentError;
+use crate::program::Decision;
 
 /// The bounds of an action space.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,11 @@ impl ActionBox {
     /// Number of dimensions, `D`.
     pub(crate) fn dimensions(&self) -> usize {
         self.center.len()
+    }
+
+    /// How an action is read from the outputs of a network that `tanh` follows.
+    pub(crate) fn decision(&self) -> Decision {
+        Decision::Squashed { low: self.low.clone(), high: self.high.clone() }
     }
 
     /// From −1..1 to the bounds.

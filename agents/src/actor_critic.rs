@@ -13,6 +13,7 @@ use crate::error::ensure;
 use crate::learner::Spaces;
 use crate::network;
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
+use crate::program::Program;
 
 /// Policy and value function, as one buffer of parameters.
 ///
@@ -92,6 +93,7 @@ impl ActorCritic {
         Ok(Arc::new(ActorPolicy {
             packed: PackedModel::new(&self.actor, params)?,
             model: self.actor.clone(),
+            params: params.clone(),
             distribution: self.distribution.clone(),
         }))
     }
@@ -126,10 +128,16 @@ impl ActorCritic {
 struct ActorPolicy {
     model: Model,
     packed: PackedModel,
+    params: Params,
     distribution: Distribution,
 }
 
 impl Policy for ActorPolicy {
+    fn program(&self) -> Option<Program> {
+        let operations = self.model.operations(0, self.params.layout());
+        Some(Program { operations, params: self.params.clone(), decision: self.distribution.decision() })
+    }
+
     fn data_width(&self) -> usize {
         self.distribution.policy_data().width()
     }

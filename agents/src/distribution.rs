@@ -12,6 +12,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 use crate::AgentError;
 use crate::policy::{ActMode, ActOutput};
 use crate::policy_data::PolicyData;
+use crate::program::Decision;
 
 /// The distribution of actions that a row of a network's outputs stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,14 @@ impl Distribution {
                 _ => Head::MultiCategorical { nvec: nvec.clone() },
             },
             Self::Gaussian { low, .. } => Head::Gaussian { dimensions: low.len() },
+        }
+    }
+
+    /// How its best action is read from a row of outputs.
+    pub(crate) fn decision(&self) -> Decision {
+        match self.clone() {
+            Self::Categorical { nvec } => Decision::Categorical { nvec },
+            Self::Gaussian { low, high } => Decision::Gaussian { low, high },
         }
     }
 

@@ -42,6 +42,7 @@ mod policy_gradient;
 mod policy_loss;
 pub mod ppo;
 pub mod pqn;
+pub mod program;
 mod q_network;
 mod q_policy;
 pub mod r2d2;

@@ -5,6 +5,7 @@ use agon_nn::losses::choices::Choices;
 use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
+use crate::program::Program;
 
 /// How a policy chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,11 @@ pub trait Policy: Send + Sync {
     /// Numbers remembered of each row from tick to tick, `S`.
     fn state_len(&self) -> usize {
         0
+    }
+
+    /// What it computes, to be run elsewhere; none if it cannot be told.
+    fn program(&self) -> Option<Program> {
+        None
     }
 
     /// Chooses an action for each row, and moves `actor.state`, `[N, S]`, on.

@@ -10,6 +10,7 @@ use agon_nn::{
 };
 
 use crate::learner::{Spaces, single_discrete};
+use crate::program::{Decision, Program};
 use crate::value_distribution::{Distribution, IqnConfig};
 use crate::{AgentError, network};
 
@@ -132,6 +133,27 @@ impl QNetwork {
         match &self.body {
             Body::Chain { model, .. } => model.resample_noise(params, rng),
             Body::Implicit(network) => network.resample_noise(params, rng),
+        }
+    }
+
+    /// What it computes without noise; none for implicit quantiles.
+    pub(crate) fn program(&self, params: &Params) -> Option<Program> {
+        let actions = self.actions;
+        let decision = match &self.returns {
+            Returns::Mean => Decision::Values { actions },
+            Returns::Categories(support) => Decision::Categories {
+                actions,
+                support: (0..support.atoms()).map(|z| support.value(z)).collect(),
+            },
+            Returns::Quantiles(quantiles) => Decision::Quantiles { actions, quantiles: *quantiles },
+            Returns::Implicit(_) => return None,
+        };
+        match &self.body {
+            Body::Chain { chain, .. } => {
+                let operations = chain.operations(params.layout());
+                Some(Program { operations, params: params.clone(), decision })
+            }
+            Body::Implicit(_) => None,
         }
     }
 

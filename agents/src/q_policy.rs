@@ -5,12 +5,14 @@ use std::sync::Arc;
 use agon_nn::{Params, Schedule};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::Program;
 use crate::q_network::{PackedQ, QNetwork};
 use crate::{AgentError, exploration, network};
 
 /// A snapshot of the Q network, with its exploration.
 pub(crate) struct QPolicy {
     network: Arc<QNetwork>,
+    params: Params,
     packed: PackedQ,
     /// The network without its noise, if it has some.
     silent: Option<PackedQ>,
@@ -27,6 +29,7 @@ impl QPolicy {
         let silent = network.is_noisy().then(|| network.silent(params));
         Ok(Arc::new(Self {
             network: Arc::clone(network),
+            params: params.clone(),
             packed: network.pack(params)?,
             silent: silent.map(|params| network.pack(&params)).transpose()?,
             epsilon,
@@ -35,6 +38,10 @@ impl QPolicy {
 }
 
 impl Policy for QPolicy {
+    fn program(&self) -> Option<Program> {
+        self.network.program(&self.params)
+    }
+
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, buffer, .. } = actor;
         let (epsilon, packed) = match input.mode {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::init::Init;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::params::{LayoutBuilder, ParamRange};
+use crate::operation::{Operation, name_of};
+use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// Looks vectors up: `y[b, i] = weight[x[b, i]]`.
 ///
@@ -144,6 +145,11 @@ impl Layer for Embedding {
         }
     }
 
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let first = self.categories.iter().map(|categories| categories.start).collect();
+        vec![Operation::Embedding { weight: name_of(layout, &self.weight), width: self.width, first }]
+    }
+
     fn describe(&self) -> LayerSummary {
         LayerSummary {
             layer: format!("Embedding({}, {})", self.weight.shape()[0], self.width),
@@ -210,6 +216,11 @@ impl Layer for OneHot {
         if let Some(dx) = dx {
             dx.fill(0.0);
         }
+    }
+
+    fn operations(&self, _: &Layout) -> Vec<Operation> {
+        let categories = self.categories.iter().map(ExactSizeIterator::len).collect();
+        vec![Operation::OneHot { categories }]
     }
 
     fn describe(&self) -> LayerSummary {

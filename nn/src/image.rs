@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::NnError;
 use crate::kernels::transpose_into;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
+use crate::operation::{Operation, sizes};
+use crate::params::Layout;
 
 /// Channels, height and width of an image; a row of a matrix holds it in this order, as PyTorch's `[C, H, W]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,10 @@ impl Layer for ChannelsFirst {
         for (delta, dx) in delta.chunks_exact(self.shape.len()).zip(dx.chunks_exact_mut(self.shape.len())) {
             transpose_into(delta, self.shape.channels, self.plane(), false, dx);
         }
+    }
+
+    fn operations(&self, _: &Layout) -> Vec<Operation> {
+        vec![Operation::ChannelsFirst { output: sizes(self.shape) }]
     }
 
     fn describe(&self) -> LayerSummary {

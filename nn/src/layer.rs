@@ -9,7 +9,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::input::Rows;
-use crate::params::ParamRange;
+use crate::operation::Operation;
+use crate::params::{Layout, ParamRange};
 
 /// A row-wise layer with parameters in a flat buffer.
 ///
@@ -112,6 +113,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// The layer's line of a summary.
     fn describe(&self) -> LayerSummary;
+
+    /// What the layer computes; `layout` has the names of its parameters.
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let _ = layout;
+        vec![Operation::Opaque { layer: self.describe().layer }]
+    }
 
     /// Whether the layer's work on one row keeps a processor busy: then few rows go through it at a time.
     fn is_spatial(&self) -> bool {

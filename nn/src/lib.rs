@@ -47,6 +47,7 @@ pub mod mlp;
 pub mod model;
 pub mod noisy;
 pub mod norm;
+pub mod operation;
 pub mod optim;
 pub mod parallel;
 pub mod params;
@@ -88,6 +89,7 @@ pub use model::{
 };
 pub use noisy::NoisyLinear;
 pub use norm::Norm;
+pub use operation::{Operation, OperationBranch};
 pub use optim::{
     Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
     RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_coefficient,

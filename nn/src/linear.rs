@@ -13,7 +13,8 @@ use crate::kernels::{
     gemm_strided, transpose_into,
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
-use crate::params::{LayoutBuilder, ParamRange};
+use crate::operation::{Operation, name_of};
+use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// The slope of [`Activation::LeakyRelu`] below zero (PyTorch's default).
 pub const LEAKY_RELU_SLOPE: f32 = 0.01;
@@ -365,6 +366,12 @@ impl Layer for Linear {
         if let Some(dx) = dx {
             self.input_gradient(params, turned, rows, delta, dx);
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let (weight, bias) = (name_of(layout, &self.weight), name_of(layout, &self.bias));
+        let linear = Operation::Linear { weight, bias, inputs: self.inputs, outputs: self.outputs };
+        std::iter::once(linear).chain(Operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

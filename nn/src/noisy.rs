@@ -11,7 +11,8 @@ use crate::kernels::{
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::params::{LayoutBuilder, ParamRange, Params};
+use crate::operation::{Operation, name_of};
+use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 
 /// `y = activation(x · (μ + σ ∘ ε)ᵀ + μ_b + σ_b ∘ ε_b)` with factorised Gaussian noise `ε = f(p) f(q)ᵀ`, `ε_b = f(p)`,
 /// `f(z) = sign(z)·√|z|`.
@@ -197,6 +198,13 @@ impl Layer for NoisyLinear {
             let right = Right::rows(&weight[..self.weight_mu.len()], inputs);
             gemm((saved.rows, inputs, outputs), Left::rows(delta, outputs), right, Start::Zero, dx);
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let (weight, bias) = (name_of(layout, &self.weight_mu), name_of(layout, &self.bias_mu));
+        // Without its noise, as it acts when it does not explore.
+        let linear = Operation::Linear { weight, bias, inputs: self.inputs, outputs: self.outputs };
+        std::iter::once(linear).chain(Operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::init::Init;
 use crate::kernels::{NormKind, Pooled, add, normalize_rows, normalize_rows_backward};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::params::{LayoutBuilder, ParamRange};
+use crate::operation::{Operation, name_of};
+use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// A layer that brings each row to a common scale, and then scales its columns.
 ///
@@ -124,6 +125,14 @@ impl Layer for Norm {
                 if fresh { target.copy_from_slice(sums) } else { add(target, sums) }
             }
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let (weight, width, eps) = (name_of(layout, &self.weight), self.width, self.eps);
+        vec![match &self.bias {
+            Some(bias) => Operation::LayerNorm { weight, bias: name_of(layout, bias), width, eps },
+            None => Operation::RmsNorm { weight, width, eps },
+        }]
     }
 
     fn describe(&self) -> LayerSummary {

@@ -8,7 +8,8 @@ use crate::error::NnError;
 use crate::input::Rows;
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::params::ParamRange;
+use crate::operation::{Operation, OperationBranch};
+use crate::params::{Layout, ParamRange};
 
 /// A chain of a [`Parallel`] layer: its name, the columns that it reads, and its layers.
 pub type ParallelBranch = (String, Range<usize>, Vec<Arc<dyn Layer>>);
@@ -232,6 +233,14 @@ impl Layer for Parallel {
                 }
             }
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let branch = |branch: &Branch| OperationBranch {
+            columns: [branch.columns.start, branch.columns.end],
+            operations: branch.layers.iter().flat_map(|layer| layer.operations(layout)).collect(),
+        };
+        vec![Operation::Parallel { branches: self.branches.iter().map(branch).collect() }]
     }
 
     fn describe(&self) -> LayerSummary {

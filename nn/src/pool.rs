@@ -8,6 +8,8 @@ use crate::error::NnError;
 use crate::image::{ImageShape, check_sizes};
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
+use crate::operation::{Operation, sizes};
+use crate::params::Layout;
 
 /// The windows of a pooling layer, each size for height and width.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +205,13 @@ impl Layer for Pool2d {
                 }
             }
         }
+    }
+
+    fn operations(&self, _: &Layout) -> Vec<Operation> {
+        let PoolConfig { kernel, stride, padding } = self.config;
+        let (input, output) = (sizes(self.input), sizes(self.output));
+        let average = self.reduction != Reduction::Max;
+        vec![Operation::Pool2d { average, input, output, kernel, stride, padding }]
     }
 
     fn describe(&self) -> LayerSummary {

@@ -8,7 +8,8 @@ use crate::input::Rows;
 use crate::kernels::{Pooled, activate, add, differentiate};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::params::ParamRange;
+use crate::operation::Operation;
+use crate::params::{Layout, ParamRange};
 
 /// An activation that follows no linear map: `y = activation(x)`.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +57,10 @@ impl Layer for Activate {
         let mut unwanted = Pooled::take(self.len());
         differentiate(self.activation, self.len(), kept, delta, &mut unwanted);
         dx.copy_from_slice(delta);
+    }
+
+    fn operations(&self, _: &Layout) -> Vec<Operation> {
+        Operation::activation(self.activation).into_iter().collect()
     }
 
     fn describe(&self) -> LayerSummary {
@@ -212,6 +217,11 @@ impl Layer for Residual {
                 );
             }
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let operations = self.layers.iter().flat_map(|layer| layer.operations(layout)).collect();
+        vec![Operation::Residual { operations }]
     }
 
     fn describe(&self) -> LayerSummary {

@@ -14,7 +14,8 @@ use crate::input::{Input, Rows};
 use crate::kernels::{AlignedBuffer, Pooled};
 use crate::layer::{Layer, LayerSummary, aligned};
 use crate::matrix::{Matrix, check_length, check_not_empty};
-use crate::params::Params;
+use crate::operation::Operation;
+use crate::params::{Layout, Params};
 use crate::tape::{Backward, ParamGradients, Tape, Target};
 
 /// Row-wise layers, each fed by the one before it.
@@ -116,6 +117,12 @@ impl Sequential {
     #[must_use]
     pub fn summary(&self) -> Vec<LayerSummary> {
         self.layers.iter().map(|layer| layer.describe()).collect()
+    }
+
+    /// What the network computes; `layout` has the names of its parameters.
+    #[must_use]
+    pub fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        self.layers.iter().flat_map(|layer| layer.operations(layout)).collect()
     }
 
     /// Runs the network on a batch, as one operation on the tape.

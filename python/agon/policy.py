@@ -61,6 +61,8 @@ class Policy:
         Raises
             ValueError: if the observations are not of :attr:`observation_space`, naming both.
         """
+        if action_mask is not None and self.card["env_spaces"]["mask_len"] == 0:
+            raise ValueError(f"{self.card['env']['id']} has no action masks, expected none")
         state = self.episodes() if state is None else state
         rows, is_batch = _pack(self.observation_space, observation)
         masks = None if action_mask is None else np.ascontiguousarray(action_mask, dtype=bool).reshape(-1)
@@ -80,6 +82,22 @@ class Policy:
         if state is None and not deterministic:
             state = self.episodes(seed=0)
         return self(observation, state, episode_start=episode_start)
+
+    def to_torch(self) -> Any:
+        """The policy as a :class:`torch.nn.Module` with the same numbers; needs PyTorch.
+
+        See :class:`agon.torch.TorchPolicy`. For encoders, memories and heads that PyTorch has parts for: all but transformers,
+        implicit quantiles, ensembles and a program's own parts.
+
+        Raises
+            ValueError: if it has no such form, naming the part.
+        """
+        from agon.torch import TorchPolicy
+
+        program = self._native.program()
+        if program is None:
+            raise ValueError(f"a policy of {self.card['algorithm']} with these settings cannot be told as one network")
+        return TorchPolicy(self.card, program, self._native.parameters())
 
     def __repr__(self) -> str:
         card = self.card

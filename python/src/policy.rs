@@ -6,15 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use agon::policy::{self, Observed, TrainedPolicy, Which};
 use agon::runtime::Setup;
 use agon_envs::{ActionBatch, ObsRow};
-use numpy::ndarray::{ArrayD, IxDyn};
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::error;
 use crate::report::report;
-use crate::spaces;
+use crate::spaces::{self, array};
 
 /// Adds this module's classes and functions.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -57,9 +56,7 @@ fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let (_, weights) = py.detach(|| policy::read(&path)).map_err(error::of_run)?;
     let tensors = PyDict::new(py);
     for (name, shape, values) in weights.iter() {
-        let array = ArrayD::from_shape_vec(IxDyn(shape), values.to_vec());
-        let array = array.map_err(|error| PyValueError::new_err(format!("{name}: {error}")))?;
-        tensors.set_item(name, array.into_pyarray(py))?;
+        tensors.set_item(name, array(py, values.to_vec(), shape)?)?;
     }
     Ok(tensors)
 }
@@ -76,6 +73,24 @@ impl Policy {
         let trained = self.trained();
         let spaces = &trained.card().env_spaces;
         Ok((spaces::describe(py, &spaces.observation)?, spaces::describe(py, &spaces.action)?))
+    }
+
+    /// What its network computes, from the observations that it sees outside its wrappers, and how an action is read from
+    /// that; none if it cannot be told.
+    fn program<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        report(py, &self.trained().acting().policy.program())
+    }
+
+    /// The parameters that its program names.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let parameters = PyDict::new(py);
+        if let Some(program) = self.trained().acting().policy.program() {
+            for spec in program.params.layout().specs() {
+                let values = spec.range.read(program.params.as_slice());
+                parameters.set_item(&spec.name, array(py, values, spec.range.shape())?)?;
+            }
+        }
+        Ok(parameters)
     }
 
     /// Episodes to act in. Its best actions are taken, or with a `seed` actions are drawn as in training.

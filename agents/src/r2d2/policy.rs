@@ -5,12 +5,14 @@ use std::sync::Arc;
 use agon_nn::{MemoryState, Model, PackedModel, Params, Schedule};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::{Decision, Program};
 use crate::{AgentError, exploration, network};
 
 /// A snapshot of the recurrent Q network, with its exploration.
 pub(super) struct RecurrentPolicy {
     model: Arc<Model>,
     packed: PackedModel,
+    params: Params,
     epsilon: Schedule,
 }
 
@@ -21,11 +23,22 @@ impl RecurrentPolicy {
         params: &Params,
         epsilon: Schedule,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        Ok(Arc::new(Self { packed: PackedModel::new(model, params)?, model: Arc::clone(model), epsilon }))
+        Ok(Arc::new(Self {
+            packed: PackedModel::new(model, params)?,
+            params: params.clone(),
+            model: Arc::clone(model),
+            epsilon,
+        }))
     }
 }
 
 impl Policy for RecurrentPolicy {
+    fn program(&self) -> Option<Program> {
+        let decision = Decision::Values { actions: self.model.outputs(0) };
+        let operations = self.model.operations(0, self.params.layout());
+        Some(Program { operations, params: self.params.clone(), decision })
+    }
+
     fn state_len(&self) -> usize {
         self.model.state_len()
     }

@@ -14,6 +14,7 @@ use crate::action_box::ActionBox;
 use crate::critics::{CriticSums, concatenated};
 use crate::learner::Spaces;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::Program;
 use crate::{AgentError, network};
 
 /// Logarithms of standard deviations are cut to these, as in Stable-Baselines3.
@@ -158,8 +159,9 @@ impl Continuous {
         params: &Params,
         learning_starts: u64,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        let packed = Packed::new(actor, params)?;
-        Ok(Arc::new(SquashedPolicy { kind: self.clone(), actor: actor.clone(), packed, learning_starts }))
+        let (packed, params) = (Packed::new(actor, params)?, params.clone());
+        let (kind, actor) = (self.clone(), actor.clone());
+        Ok(Arc::new(SquashedPolicy { kind, actor, packed, params, learning_starts }))
     }
 }
 
@@ -168,10 +170,16 @@ struct SquashedPolicy {
     kind: Continuous,
     actor: Sequential,
     packed: Packed,
+    params: Params,
     learning_starts: u64,
 }
 
 impl Policy for SquashedPolicy {
+    fn program(&self) -> Option<Program> {
+        let operations = self.actor.operations(self.params.layout());
+        Some(Program { operations, params: self.params.clone(), decision: self.kind.bounds.decision() })
+    }
+
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, buffer, .. } = actor;
         let (rows, dimensions) = (input.num_rows, self.kind.dimensions());

@@ -11,6 +11,7 @@ use crate::critics::CriticSums;
 use crate::distribution::Distribution;
 use crate::learner::{Spaces, single_discrete};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::Program;
 use crate::{AgentError, network};
 
 /// Share of the largest entropy that is kept by default. CleanRL keeps 0.89, which a policy with one clearly better action cannot:
@@ -124,9 +125,9 @@ impl Discrete {
         params: &Params,
         learning_starts: u64,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        let packed = Packed::new(actor, params)?;
-        let distribution = Distribution::Categorical { nvec: vec![self.actions] };
-        Ok(Arc::new(CategoricalPolicy { actor: actor.clone(), packed, distribution, learning_starts }))
+        let (packed, params) = (Packed::new(actor, params)?, params.clone());
+        let (actor, distribution) = (actor.clone(), Distribution::Categorical { nvec: vec![self.actions] });
+        Ok(Arc::new(CategoricalPolicy { actor, packed, params, distribution, learning_starts }))
     }
 }
 
@@ -134,11 +135,17 @@ impl Discrete {
 struct CategoricalPolicy {
     actor: Sequential,
     packed: Packed,
+    params: Params,
     distribution: Distribution,
     learning_starts: u64,
 }
 
 impl Policy for CategoricalPolicy {
+    fn program(&self) -> Option<Program> {
+        let operations = self.actor.operations(self.params.layout());
+        Some(Program { operations, params: self.params.clone(), decision: self.distribution.decision() })
+    }
+
     /// The log-probability of the action, which nobody reads.
     fn data_width(&self) -> usize {
         self.distribution.policy_data().width()

@@ -9,6 +9,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 use super::Td3Config;
 use crate::action_box::ActionBox;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::Program;
 use crate::{AgentError, network};
 
 /// A snapshot of the policy; random before learning starts.
@@ -16,6 +17,7 @@ pub(super) struct Td3Policy {
     actor: Sequential,
     packed: Packed,
     bounds: ActionBox,
+    params: Params,
     learning_starts: u64,
     exploration_noise: f32,
 }
@@ -32,6 +34,7 @@ impl Td3Policy {
             packed: Packed::new(actor, params)?,
             actor: actor.clone(),
             bounds: bounds.clone(),
+            params: params.clone(),
             learning_starts: config.learning_starts,
             exploration_noise: config.exploration_noise as f32,
         }))
@@ -39,6 +42,11 @@ impl Td3Policy {
 }
 
 impl Policy for Td3Policy {
+    fn program(&self) -> Option<Program> {
+        let operations = self.actor.operations(self.params.layout());
+        Some(Program { operations, params: self.params.clone(), decision: self.bounds.decision() })
+    }
+
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, .. } = actor;
         outputs.resize(input.num_rows * self.bounds.dimensions(), 0.0);

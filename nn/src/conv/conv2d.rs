@@ -14,7 +14,8 @@ use crate::kernels::{
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::params::{LayoutBuilder, ParamRange};
+use crate::operation::{Operation, name_of, sizes};
+use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// A convolution with its activation:
 /// `y[o, i, j] = activation(bias[o] + Σ weight[o, c, u, v] · x[c, i·stride + u·dilation − padding, …])`.
@@ -343,6 +344,22 @@ impl Layer for Conv2d {
             }
             put_bias(of_bias, positions, fresh[1], self.bias.of_mut(flat));
         }
+    }
+
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        let ConvConfig { channels: _, kernel, stride, padding, dilation, groups } = self.config;
+        let conv = Operation::Conv2d {
+            weight: name_of(layout, &self.weight),
+            bias: name_of(layout, &self.bias),
+            input: sizes(self.input),
+            output: sizes(self.output),
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+        };
+        std::iter::once(conv).chain(Operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

@@ -16,7 +16,8 @@ use crate::error::NnError;
 use crate::kernels::AlignedBuffer;
 use crate::layer::LayerSummary;
 use crate::matrix::{Matrix, check_length};
-use crate::params::{LayoutBuilder, Params};
+use crate::operation::Operation;
+use crate::params::{Layout, LayoutBuilder, Params};
 use crate::recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 use crate::tape::Tape;
 
@@ -185,6 +186,18 @@ impl Memory {
         match &self.kind {
             Kind::Recurrent(layer) => vec![layer.describe()],
             Kind::Stack(stack) => stack.describe(),
+        }
+    }
+
+    /// What the memory computes of a step; `layout` has the names of its parameters.
+    #[must_use]
+    pub fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        match &self.kind {
+            Kind::Recurrent(layer) => vec![layer.operation(layout)],
+            Kind::Stack(_) => {
+                let opaque = |summary: LayerSummary| Operation::Opaque { layer: summary.layer };
+                self.describe().into_iter().map(opaque).collect()
+            }
         }
     }
 

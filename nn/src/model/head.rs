@@ -11,8 +11,9 @@ use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::{Activation, Linear};
 use crate::losses::dueling::{combine_row, split_gradient_row};
 use crate::noisy::NoisyLinear;
+use crate::operation::{Operation, name_of};
 use crate::parallel::Parallel;
-use crate::params::{LayoutBuilder, ParamRange};
+use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// What a head puts out for each row; [`crate::losses`] has the numerics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,6 +260,10 @@ impl Layer for FreeLogStd {
         }
     }
 
+    fn operations(&self, layout: &Layout) -> Vec<Operation> {
+        vec![Operation::Append { parameter: name_of(layout, &self.log_std), width: self.log_std.len() }]
+    }
+
     fn describe(&self) -> LayerSummary {
         LayerSummary {
             layer: format!("log_std({})", self.log_std.len()),
@@ -298,6 +303,10 @@ impl Layer for Dueling {
             let (value, advantages) = dx.split_at_mut(self.atoms);
             split_gradient_row(delta, value, advantages);
         }
+    }
+
+    fn operations(&self, _: &Layout) -> Vec<Operation> {
+        vec![Operation::Dueling { actions: self.actions, atoms: self.atoms }]
     }
 
     fn describe(&self) -> LayerSummary {

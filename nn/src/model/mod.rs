@@ -28,7 +28,8 @@ use crate::linear::Activation;
 use crate::matrix::{Matrix, check_length};
 use crate::memory::{Memory, MemoryConfig, PackedMemory};
 use crate::noisy::NoisyLinear;
-use crate::params::{LayoutBuilder, Params};
+use crate::operation::Operation;
+use crate::params::{Layout, LayoutBuilder, Params};
 use crate::recurrent::Unroll;
 use crate::residual::Activate;
 use crate::sequential::{Packed, Scratch, Sequential};
@@ -192,6 +193,19 @@ impl Model {
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What the model computes for one of its heads; `layout` has the names of its parameters.
+    ///
+    /// # Panics
+    /// If there is no such head.
+    #[must_use]
+    pub fn operations(&self, head: usize, layout: &Layout) -> Vec<Operation> {
+        let chain = |layers: &Option<Sequential>| {
+            layers.as_ref().map_or_else(Vec::new, |layers| layers.operations(layout))
+        };
+        let memory = self.memory.as_ref().map_or_else(Vec::new, |memory| memory.operations(layout));
+        [chain(&self.encoder), memory, chain(&self.heads[head].layers)].concat()
     }
 
     /// Whether layers carry noise, so that [`Self::resample_noise`] matters.

@@ -20,7 +20,8 @@ use crate::error::NnError;
 use crate::init::Init;
 use crate::layer::LayerSummary;
 use crate::matrix::Matrix;
-use crate::params::{LayoutBuilder, ParamRange, Params};
+use crate::operation::{Operation, name_of};
+use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 
 /// What a recurrent layer computes in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -202,6 +203,23 @@ impl Recurrent {
             output_shape: vec![self.hidden],
             parameters: weights + self.bias_ih.len() + self.bias_hh.len(),
             flops: 2 * weights as u64,
+        }
+    }
+
+    /// What the layer computes.
+    pub(crate) fn operation(&self, layout: &Layout) -> Operation {
+        Operation::Recurrent {
+            cell: match self.cell {
+                Cell::Rnn => "rnn",
+                Cell::Gru => "gru",
+                Cell::Lstm => "lstm",
+            },
+            weight_ih: name_of(layout, &self.weight_ih),
+            weight_hh: name_of(layout, &self.weight_hh),
+            bias_ih: name_of(layout, &self.bias_ih),
+            bias_hh: name_of(layout, &self.bias_hh),
+            inputs: self.inputs,
+            hidden: self.hidden,
         }
     }
 
