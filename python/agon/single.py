@@ -38,6 +38,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
             wrappers=list(wrappers),
             max_episode_steps=max_episode_steps,
             copy=True,
+            statistics=False,
         )
         told = self._core.describe()
         if told["num_agents"] > 1:
@@ -61,7 +62,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes one step."""
-        observations, rewards, terminated, truncated, mask, _ = self._core.step([action])
+        observations, rewards, terminated, truncated, mask, *_ = self._core.step([action])
         observation = row(self.observation_space, observations, 0)
         info = self._info(observation, mask, False)
         return observation, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
