@@ -89,3 +89,7 @@ def make(id: str, **options: Any) -> AgonEnv:
 def made_for_gymnasium(agon_id: str, **options: Any) -> AgonEnv:
     """What `gymnasium.make` calls, which counts the steps of an episode itself."""
     return AgonEnv(agon_id, **{"max_episode_steps": -1, **options})
+
+
+# Gymnasium looks here for what it may wrap to show a window or to collect pictures.
+made_for_gymnasium.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 30}

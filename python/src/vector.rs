@@ -105,7 +105,7 @@ impl Vector {
     fn reset<'py>(
         &self,
         py: Python<'py>,
-        seeds: Vec<Option<u64>>,
+        seeds: Vec<Option<Bound<'py, PyAny>>>,
         mask: Option<Vec<bool>>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
         let mut guard = self.lock()?;
@@ -115,6 +115,8 @@ impl Vector {
         if seeds.len() != expected || mask.as_ref().is_some_and(|mask| mask.len() != expected) {
             return Err(PyValueError::new_err(format!("expected {expected} seeds and as long a mask")));
         }
+        let seeds: Vec<Option<u64>> =
+            seeds.iter().map(|seed| seed.as_ref().map(seed_of).transpose()).collect::<PyResult<_>>()?;
         let all: Option<Vec<u64>> = seeds.iter().copied().collect();
         let outcome = match (&mask, all) {
             (None, Some(seeds)) => py.detach(|| shards.reset(&seeds)),
@@ -334,6 +336,12 @@ fn typed<'py, T: numpy::Element>(
         return Err(wrong(format!("an array of shape {:?}", array.shape())));
     }
     array.try_readonly().map_err(|error| AgonError::new_err(format!("the actions: {error}")))
+}
+
+fn seed_of(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
+    seed.extract().map_err(|_| {
+        PyValueError::new_err(format!("seed must be a whole number from 0 to 2^64 - 1, got {seed}"))
+    })
 }
 
 /// A mode by the name of Gymnasium's enumeration.
