@@ -89,7 +89,6 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         the first reset begins anywhere.
         """
         if isinstance(seed, (int, np.integer)):
-            super().reset(seed=int(seed))
             seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
         else:
             seeds = [None] * self.num_envs if seed is None else list(seed)
@@ -102,6 +101,8 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             mask = None
             seeds = [secrets.randbits(63) if seed is None else seed for seed in seeds]
         observations, action_mask = self._core.reset(seeds, None if mask is None else mask.tolist())
+        if isinstance(seed, (int, np.integer)):
+            super().reset(seed=int(seed))
         of_row = self._all if mask is None else mask
         told: dict[str, Any] = {}
         if action_mask is not None:
