@@ -133,6 +133,11 @@ impl Layout {
         Tree::Leaf(self.leaves.len() - 1)
     }
 
+    /// Whether a value is one array, of at least one dimension.
+    pub(crate) fn is_one_array(&self) -> bool {
+        matches!(self.tree, Tree::Leaf(leaf) if !self.leaves[leaf].shape.is_empty())
+    }
+
     /// A column for each array, without rows and with room for some.
     pub(crate) fn columns(&self, rows: usize) -> Vec<Column> {
         let column = |leaf: &Leaf| match leaf.kind {

@@ -226,15 +226,29 @@ impl State {
     fn last<'py>(&self, py: Python<'py>, ended: Ended) -> PyResult<Bound<'py, PyTuple>> {
         let (layout, rows) = (&self.shards.layout, self.shards.num_rows());
         let mut objects: Vec<Py<PyAny>> = (0..rows).map(|_| py.None()).collect();
-        for (index, &row) in ended.rows.iter().enumerate() {
-            objects[row as usize] = layout.row(py, &ended.observations, index)?.unbind();
-        }
         let flags = PyArray1::from_vec(py, self.flags(&ended.rows)).into_any();
-        let count = ended.rows.len();
-        let arrays = layout.arrays(py, count, ended.observations)?;
+        let parts = if layout.is_one_array() {
+            None
+        } else {
+            let row = |index| layout.row(py, &ended.observations, index);
+            Some((0..ended.rows.len()).map(row).collect::<PyResult<Vec<_>>>()?)
+        };
+        let arrays = layout.arrays(py, ended.rows.len(), ended.observations)?;
+        let batch = layout.structure(py, &arrays)?;
+        match parts {
+            Some(parts) => {
+                ended.rows.iter().zip(parts).for_each(|(&row, part)| objects[row as usize] = part.unbind());
+            }
+            // A view of the batch is quicker made than an array.
+            None => {
+                for (&row, part) in ended.rows.iter().zip(batch.try_iter()?) {
+                    objects[row as usize] = part?.unbind();
+                }
+            }
+        }
         let numbers = PyArray1::from_vec(py, ended.rows).into_any();
         let objects = PyArray1::from_vec(py, objects).into_any();
-        PyTuple::new(py, [flags, objects, numbers, layout.structure(py, &arrays)?])
+        PyTuple::new(py, [flags, objects, numbers, batch])
     }
 
     /// Returns, lengths and metrics of episodes that ended.
