@@ -31,6 +31,7 @@ def _core(id: str, wrappers: Sequence[Wrapper], max_episode_steps: int | None, a
         wrappers=list(wrappers),
         max_episode_steps=max_episode_steps,
         copy=True,
+        statistics=False,
     )
 
 
@@ -101,7 +102,7 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
             raise ValueError(f"actions must have one of each agent, got none of {missing}")
         idle = np.zeros_like(np.asarray(actions[self.agents[0]]))
         batch = [actions[agent] if agent in self.agents else idle for agent in self.possible_agents]
-        observations, rewards, terminated, truncated, mask, _ = self._core.step(np.stack(batch))
+        observations, rewards, terminated, truncated, mask, *_ = self._core.step(np.stack(batch))
         told = (
             self._observed(observations),
             {agent: float(rewards[self._rows[agent]]) for agent in self.agents},
@@ -193,7 +194,7 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         if self.terminations[mover] or self.truncations[mover]:
             self._was_dead_step(action)
             return
-        observations, rewards, terminated, _, masks, _ = self._core.step([action])
+        observations, rewards, terminated, _, masks, *_ = self._core.step([action])
         self._board, self._legal = observations[0], masks[0]
         self._to_move = 1 - self._to_move
         other = self.possible_agents[self._to_move]

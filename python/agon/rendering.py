@@ -17,7 +17,7 @@ Picture = NDArray[np.uint8]
 def render_modes(id: str) -> tuple[str, ...]:
     """The modes in which an environment of this id can be drawn."""
     core = _agon.Vector(
-        id, 1, num_threads=1, autoreset="NextStep", arguments={}, wrappers=[], max_episode_steps=None, copy=True
+        id, 1, num_threads=1, autoreset="NextStep", arguments={}, wrappers=[], max_episode_steps=None, copy=True, statistics=False
     )
     core.reset([0])
     modes = {"rgb_array": core.render(0), "ansi": core.render_text(0)}

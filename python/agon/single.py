@@ -38,6 +38,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
             wrappers=list(wrappers),
             max_episode_steps=max_episode_steps,
             copy=True,
+            statistics=False,
         )
         told = self._core.describe()
         if told["num_agents"] > 1:
@@ -61,7 +62,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Takes one step."""
-        observations, rewards, terminated, truncated, mask, _ = self._core.step([action])
+        observations, rewards, terminated, truncated, mask, *_ = self._core.step([action])
         observation = row(self.observation_space, observations, 0)
         info = self._info(observation, mask, False)
         return observation, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
@@ -88,3 +89,7 @@ def make(id: str, **options: Any) -> AgonEnv:
 def made_for_gymnasium(agon_id: str, **options: Any) -> AgonEnv:
     """What `gymnasium.make` calls, which counts the steps of an episode itself."""
     return AgonEnv(agon_id, **{"max_episode_steps": -1, **options})
+
+
+# Gymnasium looks here for what it may wrap to show a window or to collect pictures.
+made_for_gymnasium.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 30}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agon import _agon, infos
 from agon.registration import agon_id
 from agon.rendering import Picture, check_render_mode, render, render_modes
-from agon.spaces import row, space_of
+from agon.spaces import space_of
 
 Wrapper = str | dict[str, Any]
 
@@ -57,6 +57,7 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             wrappers=list(wrappers),
             max_episode_steps=max_episode_steps,
             copy=copy,
+            statistics=episode_statistics,
         )
         told = self._core.describe()
         if told["num_agents"] > 1:
@@ -73,11 +74,10 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._same_step = mode is AutoresetMode.SAME_STEP
-        self._episode_statistics = episode_statistics
         self._metrics = told["metrics"]
         self._told = infos.told_by(id, arguments)
-        # The environments that a next-step autoreset resets in the next step.
-        self._ended_before: NDArray[np.bool_] | None = None
+        # Whose episode was over after the last step: a next-step autoreset resets them in the next one.
+        self._over_before: NDArray[np.bool_] | None = None
         self._all = np.ones(num_envs, dtype=np.bool_)
 
     def reset(
@@ -89,7 +89,6 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         the first reset begins anywhere.
         """
         if isinstance(seed, (int, np.integer)):
-            super().reset(seed=int(seed))
             seeds: list[int | None] = [int(seed) + i for i in range(self.num_envs)]
         else:
             seeds = [None] * self.num_envs if seed is None else list(seed)
@@ -102,13 +101,15 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             mask = None
             seeds = [secrets.randbits(63) if seed is None else seed for seed in seeds]
         observations, action_mask = self._core.reset(seeds, None if mask is None else mask.tolist())
+        if isinstance(seed, (int, np.integer)):
+            super().reset(seed=int(seed))
         of_row = self._all if mask is None else mask
         told: dict[str, Any] = {}
         if action_mask is not None:
             told |= {"action_mask": action_mask, "_action_mask": of_row.copy()}
         if self._told is not None:
             told |= self._told.reset(observations, of_row)
-            self._ended_before = None
+            self._over_before = None
         return observations, told
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
@@ -116,14 +117,21 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
 
         `actions` is a batch of the action space; an illegal one is a `ValueError`, and then nothing has been stepped.
         """
-        observations, rewards, terminated, truncated, action_mask, ended = self._core.step(actions)
-        told = {} if ended is None else self._ended(ended)
+        observations, rewards, terminated, truncated, action_mask, last, statistics = self._core.step(actions)
+        told: dict[str, Any] = {}
+        if last is not None:
+            of_row, final, rows, batch = last
+            final_info = {} if self._told is None else self._told.final(batch, rows, of_row)
+            told = {"final_obs": final, "_final_obs": of_row, "final_info": final_info, "_final_info": of_row.copy()}
+        if statistics is not None:
+            told |= self._statistics(*statistics)
         if action_mask is not None:
             told |= {"action_mask": action_mask, "_action_mask": self._all.copy()}
         if self._told is not None:
-            now = None if ended is None else terminated | truncated
-            told |= self._told.step(observations, now if self._same_step else self._ended_before)
-            self._ended_before = now
+            over = terminated | truncated
+            fresh = over if self._same_step else self._over_before
+            told |= self._told.step(observations, fresh)
+            self._over_before = over
         return observations, rewards, terminated, truncated, told
 
     def render(self) -> tuple[Picture | str | None, ...]:
@@ -143,34 +151,15 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             raise ValueError("options['reset_mask'] must choose at least one environment, got none")
         return mask
 
-    def _ended(self, ended: tuple[Any, ...]) -> dict[str, Any]:
-        """What is told of episodes that ended in a step."""
-        rows, last, returns, lengths, metrics = ended
-        of_row = np.zeros(self.num_envs, dtype=np.bool_)
-        of_row[rows] = True
-        told: dict[str, Any] = {}
-        if self._same_step:
-            final = np.full(self.num_envs, None, dtype=object)
-            space = self.single_observation_space
-            for i, env in enumerate(rows.tolist()):
-                final[env] = row(space, last, i)
-            told |= {"final_obs": final, "_final_obs": of_row}
-            told |= {"final_info": {}, "_final_info": of_row.copy()}
-            if self._told is not None:
-                told["final_info"] = self._told.final(last, rows, of_row)
-        if self._episode_statistics:
-            told |= {"episode": self._statistics(rows, of_row, returns, lengths, metrics), "_episode": of_row.copy()}
-        return told
-
-    def _statistics(self, rows: Any, of_row: Any, returns: Any, lengths: Any, metrics: Any) -> dict[str, Any]:
+    def _statistics(self, of_row: Any, rows: Any, returns: Any, lengths: Any, metrics: Any) -> dict[str, Any]:
+        """What is told of episodes that ended in a step, as Gymnasium's `RecordEpisodeStatistics` does."""
         columns = {"r": returns, "l": lengths}
         columns |= {name: metrics[:, i] for i, name in enumerate(self._metrics)}
-        statistics: dict[str, Any] = {}
+        told: dict[str, Any] = {}
         for name, values in columns.items():
-            statistics[name] = np.zeros(self.num_envs, dtype=values.dtype)
-            statistics[name][rows] = values
-            statistics[f"_{name}"] = of_row.copy()
-        return statistics
+            told[name] = np.zeros(self.num_envs, dtype=values.dtype)
+            told[name][rows] = values
+        return {"episode": told, "_episode": of_row}
 
 
 def make_vec(id: str, num_envs: int = 1, **options: Any) -> AgonVectorEnv:

@@ -133,6 +133,11 @@ impl Layout {
         Tree::Leaf(self.leaves.len() - 1)
     }
 
+    /// Whether a value is one array, of at least one dimension.
+    pub(crate) fn is_one_array(&self) -> bool {
+        matches!(self.tree, Tree::Leaf(leaf) if !self.leaves[leaf].shape.is_empty())
+    }
+
     /// A column for each array, without rows and with room for some.
     pub(crate) fn columns(&self, rows: usize) -> Vec<Column> {
         let column = |leaf: &Leaf| match leaf.kind {
@@ -153,9 +158,11 @@ impl Layout {
                     column.extend_from_slice(rows);
                 }
                 (ObsBuffer::F32(rows), Column::F32(column)) => self.spread(leaf, rows, column, |x| x),
-                (ObsBuffer::F32(rows), Column::U8(column)) => self.spread(leaf, rows, column, |x| x as u8),
+                (ObsBuffer::F32(rows), Column::U8(column)) => self.spread(leaf, rows, column, low_byte),
                 (ObsBuffer::F32(rows), Column::I64(column)) => self.spread(leaf, rows, column, |x| x as i64),
-                (ObsBuffer::F32(rows), Column::I8(column)) => self.spread(leaf, rows, column, |x| x as i8),
+                (ObsBuffer::F32(rows), Column::I8(column)) => {
+                    self.spread(leaf, rows, column, |x| low_byte(x) as i8)
+                }
                 (ObsBuffer::U8(_), _) => debug_assert!(false, "only a box of bytes has rows of bytes"),
             }
         }
@@ -219,6 +226,74 @@ fn build<'py>(py: Python<'py>, tree: &Tree, arrays: &[Bound<'py, PyAny>]) -> PyR
             let entries: PyResult<Vec<_>> = entries.iter().map(|tree| build(py, tree, arrays)).collect();
             Ok(PyTuple::new(py, entries?)?.into_any())
         }
+    }
+}
+
+impl Layout {
+    /// One of the rows that columns hold, in the types that a single environment gives.
+    pub(crate) fn row<'py>(
+        &self,
+        py: Python<'py>,
+        columns: &[Column],
+        index: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.row_of(py, &self.tree, columns, index)
+    }
+
+    fn row_of<'py>(
+        &self,
+        py: Python<'py>,
+        tree: &Tree,
+        columns: &[Column],
+        index: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match tree {
+            Tree::Leaf(leaf) => {
+                let (leaf, column) = (&self.leaves[*leaf], &columns[*leaf]);
+                let range = index * leaf.len..(index + 1) * leaf.len;
+                match column {
+                    Column::F32(values) => array_of(py, &values[range], &leaf.shape),
+                    Column::U8(values) => array_of(py, &values[range], &leaf.shape),
+                    // A discrete value is a number and no array.
+                    Column::I64(values) if leaf.shape.is_empty() => {
+                        Ok(values[range.start].into_pyobject(py)?.into_any())
+                    }
+                    Column::I64(values) => array_of(py, &values[range], &leaf.shape),
+                    Column::I8(values) => array_of(py, &values[range], &leaf.shape),
+                }
+            }
+            Tree::Dict(entries) => {
+                let dict = PyDict::new(py);
+                for (name, tree) in entries {
+                    dict.set_item(name, self.row_of(py, tree, columns, index)?)?;
+                }
+                Ok(dict.into_any())
+            }
+            Tree::Tuple(entries) => {
+                let entries: PyResult<Vec<_>> =
+                    entries.iter().map(|tree| self.row_of(py, tree, columns, index)).collect();
+                Ok(PyTuple::new(py, entries?)?.into_any())
+            }
+        }
+    }
+}
+
+/// A whole number from 0 to 255 as a byte. The sum's lowest bits are the number's, and vector instructions do the rest, which
+/// a saturating conversion is not given to.
+fn low_byte(number: f32) -> u8 {
+    (number + 8_388_608.0).to_bits() as u8
+}
+
+/// A small array of its own memory.
+fn array_of<'py, T: Element + Copy>(
+    py: Python<'py>,
+    values: &[T],
+    shape: &[usize],
+) -> PyResult<Bound<'py, PyAny>> {
+    if shape.len() == 1 {
+        Ok(PyArray1::from_slice(py, values).into_any())
+    } else {
+        array(py, values.to_vec(), shape)
     }
 }
 

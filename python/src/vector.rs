@@ -35,6 +35,10 @@ struct State {
     /// The observations' arrays that are used again each time; none if they are fresh.
     reused: Option<Vec<Py<PyAny>>>,
     copy: bool,
+    /// Whether an ended episode's last observation is told beside the next one's first.
+    same_step: bool,
+    /// Whether returns and lengths of ended episodes are told.
+    statistics: bool,
 }
 
 #[pymethods]
@@ -43,7 +47,7 @@ impl Vector {
     ///
     /// `max_episode_steps` is another time limit than the registered one, -1 none at all.
     #[new]
-    #[pyo3(signature = (id, num_envs, *, num_threads, autoreset, arguments, wrappers, max_episode_steps, copy))]
+    #[pyo3(signature = (id, num_envs, *, num_threads, autoreset, arguments, wrappers, max_episode_steps, copy, statistics))]
     #[expect(
         clippy::too_many_arguments,
         clippy::needless_pass_by_value,
@@ -59,6 +63,7 @@ impl Vector {
         wrappers: Vec<Bound<'_, PyAny>>,
         max_episode_steps: Option<i64>,
         copy: bool,
+        statistics: bool,
     ) -> PyResult<Self> {
         let options = MakeOptions {
             num_envs,
@@ -68,8 +73,9 @@ impl Vector {
             autoreset: autoreset_of(autoreset)?,
             ..MakeOptions::default()
         };
+        let same_step = options.autoreset == Autoreset::SameStep;
         let shards = py.detach(|| Shards::new(id, options, num_threads)).map_err(error::of_env)?;
-        Ok(Self { state: Mutex::new(State { shards, reused: None, copy }) })
+        Ok(Self { state: Mutex::new(State { shards, reused: None, copy, same_step, statistics }) })
     }
 
     /// What does not change: spaces, sizes and names.
@@ -98,7 +104,7 @@ impl Vector {
     fn reset<'py>(
         &self,
         py: Python<'py>,
-        seeds: Vec<Option<u64>>,
+        seeds: Vec<Option<Bound<'py, PyAny>>>,
         mask: Option<Vec<bool>>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
         let mut guard = self.lock()?;
@@ -108,6 +114,8 @@ impl Vector {
         if seeds.len() != expected || mask.as_ref().is_some_and(|mask| mask.len() != expected) {
             return Err(PyValueError::new_err(format!("expected {expected} seeds and as long a mask")));
         }
+        let seeds: Vec<Option<u64>> =
+            seeds.iter().map(|seed| seed.as_ref().map(seed_of).transpose()).collect::<PyResult<_>>()?;
         let all: Option<Vec<u64>> = seeds.iter().copied().collect();
         let outcome = match (&mask, all) {
             (None, Some(seeds)) => py.detach(|| shards.reset(&seeds)),
@@ -124,8 +132,12 @@ impl Vector {
         Ok((state.observations(py, observations)?, masks_of(py, masks, rows)?))
     }
 
-    /// Steps every environment: observations, rewards, terminated, truncated, action masks and, if episodes ended, a tuple of
-    /// their rows, last observations, returns, lengths and metrics. The last two are `None` where there are none.
+    /// Steps every environment: observations, rewards, terminated, truncated, action masks, the last observations of episodes
+    /// that ended (of the same-step mode) and their statistics (if they were asked for). The last three are `None` where there
+    /// are none.
+    ///
+    /// Last observations are a tuple of a flag an environment, an array of objects an environment, the numbers of those that
+    /// ended and their observations as a batch; statistics one of these flags and numbers, returns, lengths and metrics.
     fn step<'py>(&self, py: Python<'py>, actions: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
         let mut guard = self.lock()?;
         let state = &mut *guard;
@@ -134,7 +146,14 @@ impl Vector {
         let outcome = py.detach(|| shards.step()).map_err(error::of_env)?;
         let rows = shards.num_rows();
         let Outcome { observations, rewards, terminated, truncated, masks, ended } = outcome;
-        let ended = ended.map(|ended| state.ended(py, ended)).transpose()?;
+        let (last, statistics) = match ended {
+            None => (None, None),
+            Some(ended) => {
+                let statistics = state.statistics.then(|| state.statistics(py, &ended)).transpose()?;
+                (state.same_step.then(|| state.last(py, ended)).transpose()?, statistics)
+            }
+        };
+        let none = || py.None().into_bound(py);
         PyTuple::new(
             py,
             [
@@ -142,8 +161,9 @@ impl Vector {
                 PyArray1::from_vec(py, rewards).into_any(),
                 PyArray1::from_vec(py, terminated).into_any(),
                 PyArray1::from_vec(py, truncated).into_any(),
-                masks_of(py, masks, rows)?.unwrap_or_else(|| py.None().into_bound(py)),
-                ended.map_or_else(|| py.None().into_bound(py), Bound::into_any),
+                masks_of(py, masks, rows)?.unwrap_or_else(none),
+                last.map_or_else(none, Bound::into_any),
+                statistics.map_or_else(none, Bound::into_any),
             ],
         )
     }
@@ -201,20 +221,55 @@ impl State {
         Ok(structure)
     }
 
-    fn ended<'py>(&self, py: Python<'py>, ended: Ended) -> PyResult<Bound<'py, PyTuple>> {
-        let (layout, count) = (&self.shards.layout, ended.rows.len());
-        let arrays = layout.arrays(py, count, ended.observations)?;
-        let num_metrics = self.shards.info().metrics.len();
+    /// The last observations of episodes that ended.
+    fn last<'py>(&self, py: Python<'py>, ended: Ended) -> PyResult<Bound<'py, PyTuple>> {
+        let (layout, rows) = (&self.shards.layout, self.shards.num_rows());
+        let mut objects: Vec<Py<PyAny>> = (0..rows).map(|_| py.None()).collect();
+        let flags = PyArray1::from_vec(py, self.flags(&ended.rows)).into_any();
+        let parts = if layout.is_one_array() {
+            None
+        } else {
+            let row = |index| layout.row(py, &ended.observations, index);
+            Some((0..ended.rows.len()).map(row).collect::<PyResult<Vec<_>>>()?)
+        };
+        let arrays = layout.arrays(py, ended.rows.len(), ended.observations)?;
+        let batch = layout.structure(py, &arrays)?;
+        match parts {
+            Some(parts) => {
+                ended.rows.iter().zip(parts).for_each(|(&row, part)| objects[row as usize] = part.unbind());
+            }
+            // A view of the batch is quicker made than an array.
+            None => {
+                for (&row, part) in ended.rows.iter().zip(batch.try_iter()?) {
+                    objects[row as usize] = part?.unbind();
+                }
+            }
+        }
+        let numbers = PyArray1::from_vec(py, ended.rows).into_any();
+        let objects = PyArray1::from_vec(py, objects).into_any();
+        PyTuple::new(py, [flags, objects, numbers, batch])
+    }
+
+    /// Returns, lengths and metrics of episodes that ended.
+    fn statistics<'py>(&self, py: Python<'py>, ended: &Ended) -> PyResult<Bound<'py, PyTuple>> {
+        let shape = [ended.rows.len(), self.shards.info().metrics.len()];
         PyTuple::new(
             py,
             [
-                PyArray1::from_vec(py, ended.rows).into_any(),
-                layout.structure(py, &arrays)?,
-                PyArray1::from_vec(py, ended.returns).into_any(),
-                PyArray1::from_vec(py, ended.lengths).into_any(),
-                array(py, ended.metrics, &[count, num_metrics])?,
+                PyArray1::from_vec(py, self.flags(&ended.rows)).into_any(),
+                PyArray1::from_slice(py, &ended.rows).into_any(),
+                PyArray1::from_slice(py, &ended.returns).into_any(),
+                PyArray1::from_slice(py, &ended.lengths).into_any(),
+                array(py, ended.metrics.clone(), &shape)?,
             ],
         )
+    }
+
+    /// A flag a row, set for these.
+    fn flags(&self, rows: &[i64]) -> Vec<bool> {
+        let mut flags = vec![false; self.shards.num_rows()];
+        rows.iter().for_each(|&row| flags[row as usize] = true);
+        flags
     }
 }
 
@@ -294,6 +349,12 @@ fn typed<'py, T: numpy::Element>(
         return Err(wrong(format!("an array of shape {:?}", array.shape())));
     }
     array.try_readonly().map_err(|error| AgonError::new_err(format!("the actions: {error}")))
+}
+
+fn seed_of(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
+    seed.extract().map_err(|_| {
+        PyValueError::new_err(format!("seed must be a whole number from 0 to 2^64 - 1, got {seed}"))
+    })
 }
 
 /// A mode by the name of Gymnasium's enumeration.

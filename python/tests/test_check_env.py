@@ -80,6 +80,13 @@ def test_make_limits_episodes_as_gymnasium_does() -> None:
     assert [env.step(1)[3] for _ in range(200)] == [False] * 199 + [True]
 
 
+def test_make_collects_pictures() -> None:
+    env = gymnasium.make("agon/CartPole-v1", render_mode="rgb_array_list")
+    env.reset(seed=0)
+    env.step(0)
+    assert [frame.shape for frame in env.render()] == [(400, 600, 3)] * 2
+
+
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_make_vec_makes_our_vector(mode: AutoresetMode) -> None:
     env = gymnasium.make_vec("agon/MinAtar-Breakout-v0", num_envs=3, autoreset_mode=mode, num_threads=2)

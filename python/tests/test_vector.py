@@ -172,6 +172,13 @@ def test_settings_out_of_range_are_value_errors() -> None:
             agon.make_vec(id, **options)
 
 
+def test_seeds_out_of_range_are_value_errors() -> None:
+    env = agon.make_vec("CartPole-v1", 2)
+    for seed, message in [(-1, "got -1"), ([0.5, 1], "got 0.5"), ([1], "must be a number or 2 of them, got 1")]:
+        with pytest.raises(ValueError, match=message):
+            env.reset(seed=seed)
+
+
 def test_calls_out_of_order_are_refused() -> None:
     env = agon.make_vec("CartPole-v1", 2, autoreset_mode="Disabled")
     with pytest.raises(agon.AgonError, match="stepped before its first reset"):
