@@ -178,3 +178,92 @@ pub(crate) fn name_of(layout: &Layout, parameter: &ParamRange) -> String {
     let found = layout.specs().iter().find(|spec| spec.range == *parameter);
     found.map(|spec| spec.name.clone()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        EncoderConfig, Head, HeadConfig, HeadSpec, Init, LayoutBuilder, MemoryConfig, Model, ModelConfig,
+        Observation,
+    };
+
+    /// The operations of a model, and the names of its learned parameters.
+    fn told(
+        observation: &Observation,
+        config: &ModelConfig,
+        head: Head,
+    ) -> (Vec<Operation>, BTreeSet<String>) {
+        let mut builder = LayoutBuilder::new();
+        let head = HeadSpec { name: "q".to_owned(), head, init: Init::PYTORCH_LINEAR };
+        let model = Model::new(&mut builder, "", observation, config, &[head], Init::PYTORCH_LINEAR).unwrap();
+        let params = builder.build(1);
+        let learned = params.layout().specs().iter().filter(|spec| spec.learned);
+        (model.operations(0, params.layout()), learned.map(|spec| spec.name.clone()).collect())
+    }
+
+    /// Every text in operations that is the name of a parameter.
+    fn named(operations: &[Operation]) -> BTreeSet<String> {
+        fn visit(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+            match value {
+                serde_json::Value::String(text) if text.contains('.') => {
+                    found.insert(text.clone());
+                }
+                serde_json::Value::Array(values) => values.iter().for_each(|value| visit(value, found)),
+                serde_json::Value::Object(values) => values.values().for_each(|value| visit(value, found)),
+                _ => {}
+            }
+        }
+        let mut found = BTreeSet::new();
+        visit(&serde_json::to_value(operations).unwrap(), &mut found);
+        found
+    }
+
+    #[test]
+    fn every_learned_parameter_is_told_of_by_its_name() {
+        let image = || Observation::Image { shape: ImageShape::new(3, 10, 10), channels_last: true };
+        let encoder = |text: &str| toml::from_str::<EncoderConfig>(text).unwrap();
+        let memory = |cell: &str| toml::from_str(&format!("kind = '{cell}'\nhidden = 6")).unwrap();
+        let parts = Observation::Dict(vec![
+            ("a".to_owned(), Observation::Vector(3)),
+            ("b".to_owned(), Observation::Discrete(vec![4, 2])),
+            ("c".to_owned(), image()),
+        ]);
+        let q = Head::Q { actions: 3 };
+        let cases = [
+            (Observation::Vector(4), "kind = 'mlp'\nlayer_norm = true", MemoryConfig::None, q.clone()),
+            (image(), "kind = 'minatar_cnn'", memory("lstm"), Head::Dueling { actions: 3 }),
+            (image(), "kind = 'impala'\nchannels = [2, 3]", memory("gru"), Head::Gaussian { dimensions: 2 }),
+            (Observation::Discrete(vec![5, 3]), "kind = 'embedding'\nhidden = [4]", memory("rnn"), q.clone()),
+            (parts, "kind = 'dict'", MemoryConfig::None, q),
+        ];
+        for (observation, kind, memory, head) in cases {
+            let config = ModelConfig { encoder: encoder(kind), memory, ..ModelConfig::default() };
+            let (operations, learned) = told(&observation, &config, head);
+            assert_eq!(named(&operations), learned, "{kind}");
+            assert!(
+                !operations.iter().any(|operation| matches!(operation, Operation::Opaque { .. })),
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn noise_is_not_told_of() {
+        let head = HeadConfig { noisy: true, ..HeadConfig::default() };
+        let config = ModelConfig { encoder: EncoderConfig::Identity, head, ..ModelConfig::default() };
+        let (operations, learned) = told(&Observation::Vector(4), &config, Head::Q { actions: 2 });
+        let (weight, bias) = ("q.0.weight_mu".to_owned(), "q.0.bias_mu".to_owned());
+        assert!(learned.contains(&weight) && learned.contains("q.0.weight_sigma"));
+        assert_eq!(operations, [Operation::Linear { weight, bias, inputs: 4, outputs: 2 }]);
+    }
+
+    #[test]
+    fn what_mixes_steps_by_attention_is_named_only() {
+        let memory = toml::from_str("kind = 'transformer'\nwidth = 8\nheads = 2\nlayers = 1").unwrap();
+        let config = ModelConfig { memory, ..ModelConfig::default() };
+        let (operations, _) = told(&Observation::Vector(4), &config, Head::Q { actions: 2 });
+        assert!(operations.iter().any(|operation| matches!(operation, Operation::Opaque { .. })));
+    }
+}

@@ -1,6 +1,8 @@
 """The compiled half of the package."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,3 +55,116 @@ class Vector:
 
     def render_text(self, env: int) -> str | None:
         """An environment as text."""
+
+def algorithms() -> list[str]:
+    """The names of all algorithms."""
+
+def train(
+    algorithm: str,
+    env: str,
+    settings: dict[str, Any],
+    *,
+    preset: str | None = None,
+    seed: int | None = None,
+    seeds: int = 1,
+    total_timesteps: int | None = None,
+    threads: int | None = None,
+    out: str | os.PathLike[str],
+    name: str | None = None,
+    force: bool = False,
+    watch: Callable[[dict[str, Any]], bool | None] | None = None,
+    each_iteration: bool = False,
+) -> dict[str, Any]:
+    """Trains; the `path`, and how each of the `runs` ended."""
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    total_timesteps: int | None = None,
+    threads: int | None = None,
+    watch: Callable[[dict[str, Any]], bool | None] | None = None,
+    each_iteration: bool = False,
+) -> dict[str, Any]:
+    """Goes on with a run or an experiment; as `train`."""
+
+def runs(path: str | os.PathLike[str]) -> list[Path]:
+    """The directories of the runs in a directory."""
+
+def config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The complete configuration of a run."""
+
+def columns(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
+    """A table of numbers, such as `metrics.csv`, by column."""
+
+def evaluate(
+    path: str | os.PathLike[str],
+    *,
+    episodes: int,
+    seed: int | None,
+    stochastic: bool,
+    best: bool,
+    max_episode_steps: int | None,
+) -> dict[str, Any]:
+    """Evaluates a policy in fresh episodes."""
+
+def plot(
+    runs: list[tuple[str | None, str | os.PathLike[str]]],
+    *,
+    out: str | os.PathLike[str] | None,
+    x: str,
+    y: str,
+    band: str,
+    title: str,
+    smooth: int,
+    log_x: bool,
+    log_y: bool,
+) -> tuple[str, list[str]]:
+    """Learning curves as SVG, and what is to be said of them."""
+
+def compare(
+    runs: list[tuple[str | None, str | os.PathLike[str]]],
+    *,
+    score: str,
+    normalize: list[str],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Compares runs by their scores."""
+
+def load(path: str | os.PathLike[str], *, best: bool = False, step: int | None = None) -> Policy:
+    """The policy of a run or of a weight file."""
+
+def tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a weight file, of all networks."""
+
+class Policy:
+    """A trained policy."""
+
+    def card(self) -> dict[str, Any]:
+        """What it is: algorithm, settings, networks, environment, spaces, statistics, score."""
+
+    def spaces(self) -> tuple[Any, Any]:
+        """The environment's spaces of one row's observations and actions, described."""
+
+    def program(self) -> dict[str, Any] | None:
+        """What its network computes and how an action is read from that; none if it cannot be told."""
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """The parameters that its program names."""
+
+    def episodes(self, seed: int | None = None) -> Episodes:
+        """Episodes to act in; with a seed actions are drawn as in training."""
+
+class Episodes:
+    """Episodes that a policy acts in, and what it remembers of them."""
+
+    def act(
+        self,
+        observations: NDArray[np.float32] | NDArray[np.uint8],
+        masks: NDArray[np.bool_] | None,
+        starts: NDArray[np.bool_] | None,
+    ) -> NDArray[np.int64] | NDArray[np.float32]:
+        """The actions for `N` packed rows of observations."""
+
+    def reset(self) -> None:
+        """Forgets all episodes."""

@@ -104,8 +104,13 @@ class Policy:
         return f"Policy({card['algorithm']} in {card['env']['id']} after {card['env_steps']} steps)"
 
 
+def packed(space: gym.Space[Any], observation: Any) -> np.ndarray:
+    """Observations of a space as rows of numbers ``[N, O]``, which networks read; one observation is one row."""
+    return _pack(space, observation)[0]
+
+
 def _pack(space: gym.Space[Any], observation: Any) -> tuple[np.ndarray, bool]:
-    """Rows of numbers ``[N, O]``, and whether there were several observations."""
+    """Rows of numbers, and whether there were several observations."""
     batch = _batch_size(space, observation)
     columns = _columns(space, observation, batch)
     whole_bytes = isinstance(space, gym.spaces.Box) and space.dtype == np.uint8

@@ -114,7 +114,7 @@ class Evaluation:
     #: Environment steps that the policy was trained for.
     env_steps: int
     #: The return of every episode.
-    returns: np.ndarray = field(repr=False)
+    returns: np.ndarray = field(repr=False, compare=False)
     #: The mean return of each agent; empty where there is one.
     agents: list[float] = field(default_factory=list, repr=False)
     #: The mean return of each team; empty where there is one agent.
