@@ -231,7 +231,16 @@ def test_without_a_seed_streams_go_on() -> None:
     np.testing.assert_array_equal(env.reset()[0], second)
 
 
-@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+OLD = gymnasium.__version__.startswith("1.3.")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "NextStep",
+        pytest.param("SameStep", marks=pytest.mark.skipif(OLD, reason="1.3 loses the first step of later episodes")),
+    ],
+)
 def test_statistics_are_those_of_gymnasiums_wrapper(mode: str) -> None:
     theirs = RecordEpisodeStatistics(agon.make_vec("CartPole-v1", 5, autoreset_mode=mode))
     ours = agon.make_vec("CartPole-v1", 5, autoreset_mode=mode, episode_statistics=True)
