@@ -37,7 +37,9 @@ def test_seeds_are_those_of_the_vector() -> None:
 
 
 def test_an_algorithm_trains_on_it() -> None:
-    model = stable_baselines3.PPO("MlpPolicy", VecEnv("CartPole-v1", 4), n_steps=64, batch_size=64, seed=0, device="cpu")
+    model = stable_baselines3.PPO(
+        "MlpPolicy", VecEnv("CartPole-v1", 4), n_steps=64, batch_size=64, seed=0, device="cpu"
+    )
     model.learn(total_timesteps=512)
     assert model.num_timesteps == 512
 
