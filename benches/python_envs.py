@@ -36,7 +36,10 @@ PEERS = {
 }
 PACKAGES = {"agon": "agon-rl", "gymnasium": "gymnasium", "envpool": "envpool", "gymnax": "gymnax"}
 ONE_THREAD = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 
@@ -140,7 +143,16 @@ def sample(peer, workload, seconds):
 
 
 def of_rust(options, workload):
-    command = [options.program, "bench", "env", workload, "--num-envs", f"1,{NUM_ENVS}", "--seconds", str(options.seconds)]
+    command = [
+        options.program,
+        "bench",
+        "env",
+        workload,
+        "--num-envs",
+        f"1,{NUM_ENVS}",
+        "--seconds",
+        str(options.seconds),
+    ]
     rows = json.loads(run([*command, "--json"]))
     rate = {row["num_envs"]: row["steps_per_second"] for row in rows}
     return {"steps_per_second": rate[NUM_ENVS], "one_call_us": 1e6 / rate[1], "versions": {}}
@@ -170,7 +182,10 @@ def measure(options):
                     command = [python_of(options, peer), __file__, "--sample", peer, workload]
                     row = json.loads(run([*command, "--seconds", str(options.seconds)]).strip().splitlines()[-1])
                 row |= {
-                    "peer": peer, "workload": workload, "repeat": repeat + 1, "load_average": os.getloadavg()[0],
+                    "peer": peer,
+                    "workload": workload,
+                    "repeat": repeat + 1,
+                    "load_average": os.getloadavg()[0],
                     "system": platform.system(),
                     "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 }
@@ -227,13 +242,17 @@ def main():
         sample(*options.sample, options.seconds)
         return
     rows = measure(options)
-    options.out.write_text(json.dumps({"processor": options.processor, "samples": rows}, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(
+        json.dumps({"processor": options.processor, "samples": rows}, indent=1) + "\n", encoding="utf-8"
+    )
     page = [
-        "# Stepping environments from Python", "",
+        "# Stepping environments from Python",
+        "",
         "Made by `benches/python_envs.py` from [`python_envs.json`](python_envs.json): "
         "`gymnasium.utils.performance.benchmark_vector_step` with 1,024 environments, one thread, "
         f"{options.seconds:g} s a sample, {options.repeat} fresh processes a row, {options.processor}, {rows[0]['time'][:10]}.",
-        "Rust's own figure makes its random actions in Rust; Python's are drawn by NumPy inside the clock.", "",
+        "Rust's own figure makes its random actions in Rust; Python's are drawn by NumPy inside the clock.",
+        "",
         table(rows),
     ]
     options.out.with_suffix(".md").write_text("\n".join(page) + "\n", encoding="utf-8")

@@ -13,7 +13,9 @@ from agon.training import Progress, TrainedRun, resume, train
 from agon.vector import AgonVectorEnv, make_vec
 
 if TYPE_CHECKING:
-    from agon.pettingzoo import AECEnv, AgonParallelEnv
+    from pettingzoo import AECEnv
+
+    from agon.pettingzoo import AgonParallelEnv
 
 __all__ = [
     "AgonEnv",

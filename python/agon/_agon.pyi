@@ -17,7 +17,10 @@ def environments() -> list[str]:
     """The ids of all environments, in order of the alphabet."""
 
 def environment(id: str) -> dict[str, Any]:
-    """What is told of an environment: `id`, `summary`, `page`, `num_agents`, `is_board`, `max_episode_steps` and `reward_threshold`."""
+    """What is told of an environment.
+
+    `id`, `summary`, `page`, `num_agents`, `is_board`, `max_episode_steps` and `reward_threshold`.
+    """
 
 class Vector:
     """Many environments of one kind, stepped together."""

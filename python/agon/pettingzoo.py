@@ -16,12 +16,14 @@ from pettingzoo.utils.wrappers import AssertOutOfBoundsWrapper, OrderEnforcingWr
 
 from agon import _agon
 from agon.registration import agon_id
-from agon.rendering import Picture, check_render_mode, render, render_modes
+from agon.rendering import Rendered, check_render_mode, render, render_modes
 from agon.spaces import row, space_of
 from agon.vector import Wrapper
 
 
-def _core(id: str, wrappers: Sequence[Wrapper], max_episode_steps: int | None, arguments: dict[str, Any]) -> Any:
+def _core(
+    id: str, wrappers: Sequence[Wrapper], max_episode_steps: int | None, arguments: dict[str, Any]
+) -> Any:
     return _agon.Vector(
         id,
         1,
@@ -63,11 +65,18 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
         self._core = _core(id, wrappers, max_episode_steps, arguments)
         told = self._core.describe()
         if told["num_agents"] == 1:
-            raise ValueError(f"{id} has one agent: use agon.make or agon.make_vec, and agon.aec_env for a board")
+            raise ValueError(
+                f"{id} has one agent: use agon.make or agon.make_vec, and agon.aec_env for a board"
+            )
         check_render_mode(id, render_mode)
         self.id = id
         self.render_mode = render_mode
-        self.metadata = {"name": id, "render_modes": list(render_modes(id)), "render_fps": 10, "is_parallelizable": True}
+        self.metadata = {
+            "name": id,
+            "render_modes": list(render_modes(id)),
+            "render_fps": 10,
+            "is_parallelizable": True,
+        }
         self.possible_agents = _names(told["num_agents"], told["teams"])
         self.agents: list[str] = []
         self._rows = {agent: index for index, agent in enumerate(self.possible_agents)}
@@ -94,7 +103,9 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
         self.agents = list(self.possible_agents)
         return self._observed(observations), self._infos(mask)
 
-    def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+    def step(
+        self, actions: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Takes one step, given an action of each agent that is there."""
         if not self.agents:
             return {}, {}, {}, {}, {}
@@ -113,7 +124,7 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
         self.agents = [agent for agent in self.agents if not (told[2][agent] or told[3][agent])]
         return told
 
-    def render(self) -> Picture | str | None:
+    def render(self) -> Rendered:
         """What `render_mode` says."""
         return render(self._core, 0, self.render_mode)
 
@@ -124,7 +135,9 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
         return {agent: row(self._space, observations, self._rows[agent]) for agent in self.agents}
 
     def _infos(self, mask: Any) -> dict[str, dict[str, Any]]:
-        return {agent: {} if mask is None else {"action_mask": mask[self._rows[agent]]} for agent in self.agents}
+        return {
+            agent: {} if mask is None else {"action_mask": mask[self._rows[agent]]} for agent in self.agents
+        }
 
 
 class AgonBoard(AECEnv[str, Any, Any], EzPickle):
@@ -143,7 +156,12 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         check_render_mode(id, render_mode)
         self.id = id
         self.render_mode = render_mode
-        self.metadata = {"name": id, "render_modes": list(render_modes(id)), "render_fps": 2, "is_parallelizable": False}
+        self.metadata = {
+            "name": id,
+            "render_modes": list(render_modes(id)),
+            "render_fps": 2,
+            "is_parallelizable": False,
+        }
         self.possible_agents = ["player_0", "player_1"]
         self.agents = list(self.possible_agents)
         self.action_spaces = {agent: space_of(told["action_space"]) for agent in self.agents}
@@ -176,7 +194,7 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
-        self.infos = {agent: {} for agent in self.agents}
+        self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
         self._to_move = 0
         self.agent_selection = self.possible_agents[0]
 
@@ -206,7 +224,7 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         self.agent_selection = other
         self._accumulate_rewards()
 
-    def render(self) -> Picture | str | None:
+    def render(self) -> Rendered:
         """What `render_mode` says."""
         return render(self._core, 0, self.render_mode)
 

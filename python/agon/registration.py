@@ -27,7 +27,7 @@ def agon_id(id: str) -> str:
 
 
 def register() -> None:
-    """Makes all environments known to `gymnasium.make` and `gymnasium.make_vec`; those of several agents have no place there."""
+    """Makes environments known to `gymnasium.make` and `gymnasium.make_vec`, all but those of several agents."""
     for id in _agon.environments():
         told = _agon.environment(id)
         if told["num_agents"] > 1 or gymnasium_id(id) in gymnasium.registry:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agon import _agon
 
-Picture = NDArray[np.uint8]
+# A picture `[height, width, 3]`, text, or nothing.
+Rendered = Any
 
 
 @cache
 def render_modes(id: str) -> tuple[str, ...]:
     """The modes in which an environment of this id can be drawn."""
     core = _agon.Vector(
-        id, 1, num_threads=1, autoreset="NextStep", arguments={}, wrappers=[], max_episode_steps=None, copy=True, statistics=False
+        id,
+        1,
+        num_threads=1,
+        autoreset="NextStep",
+        arguments={},
+        wrappers=[],
+        max_episode_steps=None,
+        copy=True,
+        statistics=False,
     )
     core.reset([0])
     modes = {"rgb_array": core.render(0), "ansi": core.render_text(0)}
@@ -27,10 +33,12 @@ def render_modes(id: str) -> tuple[str, ...]:
 def check_render_mode(id: str, render_mode: str | None) -> None:
     """Refuses a mode in which the environment cannot be drawn."""
     if render_mode is not None and render_mode not in render_modes(id):
-        raise ValueError(f"render_mode of {id} must be None or one of {render_modes(id)}, got {render_mode!r}")
+        raise ValueError(
+            f"render_mode of {id} must be None or one of {render_modes(id)}, got {render_mode!r}"
+        )
 
 
-def render(core: Any, env: int, render_mode: str | None) -> Picture | str | None:
+def render(core: Any, env: int, render_mode: str | None) -> Rendered:
     """An environment of a vector: a picture `[height, width, 3]`, text, or nothing without a mode."""
     if render_mode == "rgb_array":
         return core.render(env)

@@ -11,7 +11,7 @@ import gymnasium
 
 from agon import _agon, infos
 from agon.registration import agon_id, gymnasium_id
-from agon.rendering import Picture, check_render_mode, render, render_modes
+from agon.rendering import Rendered, check_render_mode, render, render_modes
 from agon.spaces import row, space_of
 from agon.vector import Wrapper
 
@@ -51,7 +51,9 @@ class AgonEnv(gymnasium.Env[Any, Any]):
         self.action_space = space_of(told["action_space"])
         self._told = infos.told_by(id, arguments)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Starts an episode with the random stream of `seed`; without one the stream goes on, and at first begins anywhere."""
         super().reset(seed=seed)
         if seed is None and not self._core.started:
@@ -67,7 +69,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
         info = self._info(observation, mask, False)
         return observation, float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
-    def render(self) -> Picture | str | None:
+    def render(self) -> Rendered:
         """What `render_mode` says."""
         return render(self._core, 0, self.render_mode)
 
@@ -92,4 +94,4 @@ def made_for_gymnasium(agon_id: str, **options: Any) -> AgonEnv:
 
 
 # Gymnasium looks here for what it may wrap to show a window or to collect pictures.
-made_for_gymnasium.metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 30}
+setattr(made_for_gymnasium, "metadata", {"render_modes": ["rgb_array", "ansi"], "render_fps": 30})  # noqa: B010

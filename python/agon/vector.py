@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agon import _agon, infos
 from agon.registration import agon_id
-from agon.rendering import Picture, check_render_mode, render, render_modes
+from agon.rendering import Rendered, check_render_mode, render, render_modes
 from agon.spaces import space_of
 
 Wrapper = str | dict[str, Any]
@@ -97,7 +97,9 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         mask = None if options is None else self._mask(options.get("reset_mask"))
         if not self._core.started:
             if mask is not None and not mask.all():
-                raise _agon.AgonError("the first reset must be of all environments, got a reset_mask that leaves some out")
+                raise _agon.AgonError(
+                    "the first reset must be of all environments, got a reset_mask that leaves some out"
+                )
             mask = None
             seeds = [secrets.randbits(63) if seed is None else seed for seed in seeds]
         observations, action_mask = self._core.reset(seeds, None if mask is None else mask.tolist())
@@ -112,7 +114,9 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             self._over_before = None
         return observations, told
 
-    def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(
+        self, actions: Any
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Takes one step in each environment.
 
         `actions` is a batch of the action space; an illegal one is a `ValueError`, and then nothing has been stepped.
@@ -122,7 +126,12 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
         if last is not None:
             of_row, final, rows, batch = last
             final_info = {} if self._told is None else self._told.final(batch, rows, of_row)
-            told = {"final_obs": final, "_final_obs": of_row, "final_info": final_info, "_final_info": of_row.copy()}
+            told = {
+                "final_obs": final,
+                "_final_obs": of_row,
+                "final_info": final_info,
+                "_final_info": of_row.copy(),
+            }
         if statistics is not None:
             told |= self._statistics(*statistics)
         if action_mask is not None:
@@ -134,7 +143,7 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             self._over_before = over
         return observations, rewards, terminated, truncated, told
 
-    def render(self) -> tuple[Picture | str | None, ...]:
+    def render(self) -> tuple[Rendered, ...]:
         """What `render_mode` says of each environment."""
         return tuple(render(self._core, env, self.render_mode) for env in range(self.num_envs))
 
@@ -166,9 +175,9 @@ def make_vec(id: str, num_envs: int = 1, **options: Any) -> AgonVectorEnv:
     """`num_envs` environments as a vector; the keywords are those of `AgonVectorEnv` and the environment's own arguments.
 
     `num_threads` share the work (1), `autoreset_mode` is one of Gymnasium's (next step), `wrappers` a list of kinds or of
-    dictionaries with a `kind` and its settings, the innermost first, `render_mode` None, `"rgb_array"` or `"ansi"`, `copy=False`
-    reuses the observations' arrays, `max_episode_steps` is another time limit than the registered one (-1 for none), and
-    `episode_statistics=True` adds `infos["episode"]` with return `r`, length `l` and the environment's own metrics.
+    dictionaries with a `kind` and its settings, the innermost first, `render_mode` None, `"rgb_array"` or `"ansi"`.
+    `copy=False` reuses the observations' arrays, `max_episode_steps` is another time limit than the registered one (-1 for
+    none), and `episode_statistics=True` adds `infos["episode"]` with return `r`, length `l` and the environment's metrics.
     """
     return AgonVectorEnv(id, num_envs, **options)
 

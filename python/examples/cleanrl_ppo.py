@@ -30,8 +30,12 @@ def layer(inputs: int, outputs: int, std: float = 2**0.5) -> nn.Linear:
 class Agent(nn.Module):
     def __init__(self, obs_len: int, num_actions: int) -> None:
         super().__init__()
-        self.critic = nn.Sequential(layer(obs_len, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, 1, 1.0))
-        self.actor = nn.Sequential(layer(obs_len, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, num_actions, 0.01))
+        self.critic = nn.Sequential(
+            layer(obs_len, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, 1, 1.0)
+        )
+        self.actor = nn.Sequential(
+            layer(obs_len, 64), nn.Tanh(), layer(64, 64), nn.Tanh(), layer(64, num_actions, 0.01)
+        )
 
     def value(self, obs: torch.Tensor) -> torch.Tensor:
         return self.critic(obs).squeeze(-1)
@@ -80,11 +84,15 @@ def main(seed: int) -> None:
         batch = [tensor.flatten(0, 1) for tensor in (obs, actions, logprobs, advantages, targets, values)]
         for _ in range(UPDATE_EPOCHS):
             for rows in np.array_split(rng.permutation(NUM_STEPS * NUM_ENVS), NUM_MINIBATCHES):
-                b_obs, b_actions, b_logprobs, b_advantages, b_targets, b_values = (tensor[rows] for tensor in batch)
+                b_obs, b_actions, b_logprobs, b_advantages, b_targets, b_values = (
+                    tensor[rows] for tensor in batch
+                )
                 policy = Categorical(logits=agent.actor(b_obs))
                 ratio = (policy.log_prob(b_actions) - b_logprobs).exp()
                 b_advantages = (b_advantages - b_advantages.mean()) / (b_advantages.std() + 1e-8)
-                pg_loss = torch.max(-b_advantages * ratio, -b_advantages * ratio.clamp(1 - CLIP_COEF, 1 + CLIP_COEF)).mean()
+                pg_loss = torch.max(
+                    -b_advantages * ratio, -b_advantages * ratio.clamp(1 - CLIP_COEF, 1 + CLIP_COEF)
+                ).mean()
                 value = agent.value(b_obs)
                 clipped = b_values + (value - b_values).clamp(-CLIP_COEF, CLIP_COEF)
                 v_loss = 0.5 * torch.max((value - b_targets) ** 2, (clipped - b_targets) ** 2).mean()

@@ -161,7 +161,7 @@ impl Layout {
                 (ObsBuffer::F32(rows), Column::U8(column)) => self.spread(leaf, rows, column, low_byte),
                 (ObsBuffer::F32(rows), Column::I64(column)) => self.spread(leaf, rows, column, |x| x as i64),
                 (ObsBuffer::F32(rows), Column::I8(column)) => {
-                    self.spread(leaf, rows, column, |x| low_byte(x) as i8)
+                    self.spread(leaf, rows, column, |x| low_byte(x) as i8);
                 }
                 (ObsBuffer::U8(_), _) => debug_assert!(false, "only a box of bytes has rows of bytes"),
             }

@@ -29,7 +29,8 @@ def assert_all_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> Non
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_the_number_of_threads_does_not_show(id: str, mode: str) -> None:
     one, *others = [
-        trajectory(agon.make_vec(id, 10, num_threads=threads, autoreset_mode=mode)) for threads in (1, 2, 3, 16)
+        trajectory(agon.make_vec(id, 10, num_threads=threads, autoreset_mode=mode))
+        for threads in (1, 2, 3, 16)
     ]
     for other in others:
         assert_all_equal(other, one)
@@ -166,7 +167,11 @@ def test_settings_out_of_range_are_value_errors() -> None:
         ("CartPole-v1", {"autoreset_mode": "Sometimes"}, "Sometimes"),
         ("CartPole-v1", {"render_mode": "human"}, "render_mode"),
         ("Foraging-8x8-2p-2f-v3", {}, "2 agents: use agon.parallel_env"),
-        ("CartPole-v1", {"wrappers": ["normalize_observation"], "num_envs": 4, "num_threads": 2}, "num_threads"),
+        (
+            "CartPole-v1",
+            {"wrappers": ["normalize_observation"], "num_envs": 4, "num_threads": 2},
+            "num_threads",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             agon.make_vec(id, **options)
@@ -174,7 +179,11 @@ def test_settings_out_of_range_are_value_errors() -> None:
 
 def test_seeds_out_of_range_are_value_errors() -> None:
     env = agon.make_vec("CartPole-v1", 2)
-    for seed, message in [(-1, "got -1"), ([0.5, 1], "got 0.5"), ([1], "must be a number or 2 of them, got 1")]:
+    for seed, message in [
+        (-1, "got -1"),
+        ([0.5, 1], "got 0.5"),
+        ([1], "must be a number or 2 of them, got 1"),
+    ]:
         with pytest.raises(ValueError, match=message):
             env.reset(seed=seed)
 
@@ -202,14 +211,20 @@ def test_a_reset_mask_resets_what_it_chooses_alone() -> None:
     np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
     assert (after[[1, 3]] != before[[1, 3]]).all()
     assert (np.abs(after[[1, 3]]) <= 0.05).all()
-    for wrong, error in [([True] * 4, TypeError), (np.ones(3, bool), ValueError), (np.zeros(4, bool), ValueError)]:
+    for wrong, error in [
+        ([True] * 4, TypeError),
+        (np.ones(3, bool), ValueError),
+        (np.zeros(4, bool), ValueError),
+    ]:
         with pytest.raises(error, match="reset_mask"):
             env.reset(options={"reset_mask": wrong})
 
 
 @pytest.mark.parametrize("id", ["CartPole-v1", "MinAtar/Breakout-v0", "MiniGrid-DoorKey-5x5-v0"])
 def test_seeds_of_single_environments_are_those_of_all(id: str) -> None:
-    whole, parts = (agon.make_vec(id, 3, autoreset_mode="SameStep", wrappers=["sticky_action"]) for _ in range(2))
+    whole, parts = (
+        agon.make_vec(id, 3, autoreset_mode="SameStep", wrappers=["sticky_action"]) for _ in range(2)
+    )
     whole.reset(seed=[5, 6, 7])
     parts.reset(seed=[1, 6, 2])
     for seed, mask in [([5, None, None], [True, False, False]), ([None, None, 7], [False, False, True])]:
@@ -231,7 +246,18 @@ def test_without_a_seed_streams_go_on() -> None:
     np.testing.assert_array_equal(env.reset()[0], second)
 
 
-@pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
+OLD = gymnasium.__version__.startswith("1.3.")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "NextStep",
+        pytest.param(
+            "SameStep", marks=pytest.mark.skipif(OLD, reason="1.3 loses the first step of later episodes")
+        ),
+    ],
+)
 def test_statistics_are_those_of_gymnasiums_wrapper(mode: str) -> None:
     theirs = RecordEpisodeStatistics(agon.make_vec("CartPole-v1", 5, autoreset_mode=mode))
     ours = agon.make_vec("CartPole-v1", 5, autoreset_mode=mode, episode_statistics=True)
@@ -250,7 +276,9 @@ def test_statistics_are_those_of_gymnasiums_wrapper(mode: str) -> None:
 
 
 def test_modes_belong_to_the_vector_and_not_to_its_class() -> None:
-    same, next_step = (agon.make_vec("CartPole-v1", 2, autoreset_mode=mode) for mode in ("SameStep", "NextStep"))
+    same, next_step = (
+        agon.make_vec("CartPole-v1", 2, autoreset_mode=mode) for mode in ("SameStep", "NextStep")
+    )
     assert same.metadata["autoreset_mode"].value == "SameStep"
     assert next_step.metadata["autoreset_mode"].value == "NextStep"
     assert "autoreset_mode" not in gymnasium.vector.VectorEnv.metadata
@@ -269,4 +297,7 @@ def test_pictures_and_texts() -> None:
 
 def test_importing_takes_no_pettingzoo_or_torch() -> None:
     code = "import sys, agon; print([name for name in ('torch', 'pettingzoo', 'pandas', 'jax') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

@@ -204,27 +204,23 @@ fn judge(rewards: Res<Rewards>, mut outcomes: ResMut<Outcomes>, carts: Query<(&R
     }
 }
 
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
 fn observe(
     scope: Res<Scope>,
     mut observations: ResMut<Observations>,
-    mut carts: Query<(&Row, &Position, &Velocity, &Angle, &AngularVelocity)>,
+    carts: Query<(&Row, &Position, &Velocity, &Angle, &AngularVelocity)>,
 ) {
-    if scope.is_all()
-        && let Ok(chunks) = carts.contiguous_iter()
-    {
-        let rows_out = observations.rows_mut::<f32>();
-        for (rows, position, velocity, angle, angular_velocity) in chunks {
-            let (out, _) = rows_out[4 * rows[0].index()..][..4 * rows.len()].as_chunks_mut::<4>();
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = [position[i].0, velocity[i].0, angle[i].0, angular_velocity[i].0].map(|v| v as f32);
-            }
+    let rows_out = observations.rows_mut::<f32>();
+    for (rows, position, velocity, angle, angular_velocity) in carts.contiguous_iter().expect(IN_TABLES) {
+        let (out, _) = rows_out[4 * rows[0].index()..][..4 * rows.len()].as_chunks_mut::<4>();
+        let row =
+            |i: usize| [position[i].0, velocity[i].0, angle[i].0, angular_velocity[i].0].map(|v| v as f32);
+        if scope.is_all() {
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = row(i));
+        } else {
+            scope.iter().map(|env| env - rows[0].index()).for_each(|i| out[i] = row(i));
         }
-        return;
     }
-    scope.for_each(&mut carts, |(&row, position, velocity, angle, angular_velocity)| {
-        let out = [position.0, velocity.0, angle.0, angular_velocity.0].map(|v| v as f32);
-        observations.row_mut(row).copy_from_slice(&out);
-    });
 }
 
 fn reset(
