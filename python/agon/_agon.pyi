@@ -62,6 +62,9 @@ class Vector:
 def algorithms() -> list[str]:
     """The names of all algorithms."""
 
+def configure(algorithm: str, env: str, settings: dict[str, Any], *, preset: str | None = None) -> dict[str, Any]:
+    """The complete configuration that `train` would begin a run with."""
+
 def train(
     algorithm: str,
     env: str,

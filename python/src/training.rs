@@ -23,6 +23,7 @@ use crate::values;
 
 /// Adds this module's functions.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(configure, module)?)?;
     module.add_function(wrap_pyfunction!(train, module)?)?;
     module.add_function(wrap_pyfunction!(resume, module)?)?;
     module.add_function(wrap_pyfunction!(algorithms, module)?)
@@ -71,6 +72,27 @@ struct Trained {
 #[pyfunction]
 fn algorithms() -> Vec<String> {
     Setup::default().algorithms.iter().map(|spec| spec.name().to_owned()).collect()
+}
+
+/// The complete configuration that [`train`] would begin a run with.
+#[pyfunction]
+#[pyo3(signature = (algorithm, env, settings, *, preset=None))]
+fn configure<'py>(
+    py: Python<'py>,
+    algorithm: &str,
+    env: &str,
+    settings: &Bound<'py, PyDict>,
+    preset: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let settings = values::table(settings)?;
+    let setup = Setup::default();
+    let request = Request { algorithm, env, preset };
+    let configured = py.detach(|| {
+        let mut config = request.configure(&setup, |table| lay(table, settings))?;
+        request.settle(&setup, &mut config)?;
+        Ok(config)
+    });
+    report(py, &configured.map_err(error::of_run)?)
 }
 
 /// Trains an algorithm in an environment: one run, or several seeds side by side. Gives a dictionary with the `path` and
