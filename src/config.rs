@@ -75,11 +75,12 @@ pub struct EnvConfig {
     /// Wrappers around it, the innermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wrappers: Vec<WrapperConfig>,
-    /// Of an environment of Python: a module that is imported first, such as one that registers the id.
+    /// Of an environment of Python: a module, or a file that ends in `.py`, that is imported first, such as one that registers
+    /// the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// Of an environment of Python: the interpreter, `python3` where none is named. Never part of the result, and not kept in
-    /// weight files.
+    /// Of an environment of Python: the interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or
+    /// `python3`. Never part of the result, and not kept in weight files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
     /// Of an environment of Python: seconds that its process may take to answer, 300 where nothing is said; at least 1. Never

@@ -23,7 +23,9 @@ const STARTER: &str = "import socket\n\
      s.detach()\n\
      exec(compile(code, '<agon worker>', 'exec'), {'__name__': '__main__', '__file__': '<agon worker>'})";
 
-/// The interpreter where none is named.
+/// The environment variable that names the interpreter where `env.python` does not.
+const VARIABLE: &str = "AGON_PYTHON";
+/// The interpreter where neither does.
 const PYTHON: &str = "python3";
 /// Seconds that a request may take where nothing is said.
 const TIMEOUT_S: u32 = 300;
@@ -84,14 +86,16 @@ impl Process {
             let (field, expected) = ("env.timeout_s", "at least 1");
             return Err(EnvError::Setting { field, expected, found: "0".to_owned() });
         }
-        let python = options.python.as_deref().unwrap_or(PYTHON);
+        let python = options.python.clone().or_else(|| std::env::var(VARIABLE).ok());
+        let python = python.as_deref().unwrap_or(PYTHON);
         let failed = |message: String| EnvError::Raised {
             env: id.to_owned(),
             row: None,
             message,
             traceback: String::new(),
         };
-        let cannot = |error: io::Error| failed(format!("cannot start {python} (env.python): {error}"));
+        let cannot =
+            |error: io::Error| failed(format!("cannot start {python} (env.python, {VARIABLE}): {error}"));
         let (mut stream, theirs) = UnixStream::pair().map_err(cannot)?;
         stream.set_read_timeout(Some(Duration::from_secs(timeout_s.into()))).map_err(cannot)?;
         let mut command = Command::new(python);

@@ -10,6 +10,7 @@ import faulthandler
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import mmap
 import operator
@@ -214,7 +215,11 @@ class Worker:
         self.row = env
         if self.envs[env].render_mode != "rgb_array":
             return b""
-        frame = np.ascontiguousarray(self.envs[env].render(), np.uint8)
+        try:
+            frame = np.ascontiguousarray(self.envs[env].render(), np.uint8)
+        except Exception:
+            traceback.print_exc()  # The other side only hears that there is no picture.
+            return b""
         if frame.ndim != 3 or frame.shape[2] != 3:
             raise Unfit(f"expected a picture of shape (height, width, 3), got {frame.shape}")
         height, width, _ = frame.shape
@@ -232,17 +237,30 @@ def refuse_missing():
     if getattr(missing, "name", None) != "gymnasium":
         raise missing
     python = f"{sys.executable} (Python {sys.version.split()[0]})"
-    raise Unfit(f"{python} has no gymnasium: install it there, or name another interpreter as env.python")
+    raise Unfit(f"{python} has no gymnasium: install it there, or name another interpreter (env.python, AGON_PYTHON)")
 
 
 def import_named(module, subject):
+    if module.endswith(".py"):
+        return import_file(module)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module + ".").startswith(error.name + "."):
             raise
-        hint = "install it there, or name another interpreter as env.python"
+        hint = "install it there, or name another interpreter (env.python, AGON_PYTHON)"
         raise Unfit(f"{subject} {sys.executable} does not have: {hint}") from None
+
+
+def import_file(path):
+    name = os.path.splitext(os.path.basename(path))[0]
+    if not os.path.isfile(path):
+        raise Unfit(f"env.module names the file {path}, which does not exist")
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def render_modes(id):
@@ -265,7 +283,7 @@ def make_one(id, options):
 
 def versions(env, module):
     """Versions of what decides the results, by the names that packages are imported by."""
-    own = {type(env.unwrapped).__module__.split(".")[0], (module or "").split(".")[0]}
+    own = {type(env.unwrapped).__module__.split(".")[0], (module or "").removesuffix(".py").split(".")[0]}
     found = {}
     for name in sorted(own.union(ENGINES)):
         loaded = sys.modules.get(name)

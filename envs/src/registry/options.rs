@@ -13,9 +13,9 @@ pub struct NoArguments {}
 /// How the process is started that environments of another program live in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerOptions {
-    /// The interpreter; `python3` where none is named.
+    /// The interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or `python3`.
     pub python: Option<String>,
-    /// A module that is imported first, which registers environments.
+    /// A module, or a file that ends in `.py`, that is imported first, which registers environments.
     pub module: Option<String>,
     /// Seconds that a step may take, after which the process counts as hanging.
     pub timeout_s: Option<u32>,
