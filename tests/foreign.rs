@@ -260,7 +260,14 @@ fn a_killed_run_leaves_no_process_and_resumes() {
     let out = python.folder.path();
     let mut command = Command::new(env!("CARGO_BIN_EXE_agon"));
     command.args(["train", "ppo", "gymnasium:Pid-v0", "--total-timesteps", "100000", "--name", "killed"]);
-    command.args(["--num-envs", "2", "--set", "agent.num_steps=64", "--set", "runtime.checkpoint_every=256"]);
+    command.args([
+        "--set",
+        "num_envs=2",
+        "--set",
+        "agent.num_steps=64",
+        "--set",
+        "runtime.checkpoint_every=256",
+    ]);
     command.arg("--out").arg(out).args(["--set", &format!("env.module={}", python.module())]);
     command.args(["--set", &format!("env.python={}", python.interpreter)]);
     command.args(["--set", &format!("env.args.folder={}", out.display())]);
