@@ -100,7 +100,7 @@ impl Shared {
         bytes.clear();
         match actions {
             ActionBatch::Discrete(values) => {
-                bytes.extend(values.iter().flat_map(|value| value.to_ne_bytes()))
+                bytes.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
             }
             ActionBatch::Continuous(values) => {
                 bytes.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
