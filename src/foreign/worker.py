@@ -169,7 +169,7 @@ class Worker:
         is_image = leaf_is_bytes(observation_space)
         rows = part(observations, packed_len(observation_space), np.uint8 if is_image else np.float32)
         self.writers = [writer(observation_space, row, "observation") for row in rows]
-        width, kind, self.read_action = reader(action_space)
+        width, kind, self.read_actions = reader(action_space)
         self.actions = part(actions, width, kind)
         self.active = part(active, 1, np.uint8)[:, 0]
         self.rewards = part(rewards, 1, np.float64)[:, 0]
@@ -177,19 +177,23 @@ class Worker:
         self.truncated = part(truncated, 1, np.uint8)[:, 0]
 
     def step(self):
-        rewards, terminated, truncated = self.rewards, self.terminated, self.truncated
-        for row in range(len(self.envs)):
-            if not self.active[row]:
+        count = len(self.envs)
+        rewards, terminated, truncated = [0.0] * count, [False] * count, [False] * count
+        actions, active = self.read_actions(self.actions), self.active.tolist()
+        for row, env in enumerate(self.envs):
+            if not active[row]:
                 continue
             self.row = row
-            outcome = self.envs[row].step(self.read_action(self.actions[row]))
+            outcome = env.step(actions[row])
             if len(outcome) != 5:
-                raise Unfit(f"expected five values from step (observation, reward, terminated, truncated, info), got {len(outcome)}")
+                expected = "expected five values from step (observation, reward, terminated, truncated, info)"
+                raise Unfit(f"{expected}, got {len(outcome)}")
             observation, reward, ended, cut, _ = outcome
             self.writers[row](observation)
             rewards[row] = number(reward)
             terminated[row] = flag(ended, "terminated")
             truncated[row] = flag(cut, "truncated")
+        self.rewards[:], self.terminated[:], self.truncated[:] = rewards, terminated, truncated
 
     def reset(self, seeds):
         # Whoever draws from the generators of the whole process is at least repeatable.
@@ -468,19 +472,21 @@ def flag(value, name):
 
 
 def reader(space):
-    """Width and kind of an action as it comes, and what makes it one of the space."""
+    """Width and kind of an action as it comes, and what makes a batch of them actions of the space."""
     if isinstance(space, spaces.Discrete):
         start, kind = int(space.start), space.dtype.type
-        return 1, np.uint32, lambda action: kind(start + int(action[0]))
-    if isinstance(space, spaces.Box):
-        shape, kind, low, high = space.shape, space.dtype, space.low, space.high
-        if kind == np.float32:
-            return packed_len(space), np.float32, lambda action: action.reshape(shape).copy()
-        # Bounds were rounded to single precision.
-        return packed_len(space), np.float32, lambda action: np.clip(action.reshape(shape).astype(kind), low, high)
-    start, _ = choices(space)
+        return 1, np.uint32, lambda batch: [kind(start + index) for index in batch[:, 0].tolist()]
     shape, kind = space.shape, space.dtype
-    return packed_len(space), np.uint32, lambda action: (action.reshape(shape).astype(kind) + start).astype(kind)
+    if isinstance(space, spaces.Box):
+        if kind.kind != "f":
+            raise Unfit(f"action space: expected a Box of floating point numbers, got one of {kind}")
+        low, high = space.low, space.high
+        # A copy, which the environment may keep. Bounds of double precision were rounded to single precision.
+        if kind == np.float32:
+            return packed_len(space), np.float32, lambda batch: batch.reshape(-1, *shape).copy()
+        return packed_len(space), np.float32, lambda batch: np.clip(batch.reshape(-1, *shape).astype(kind), low, high)
+    start, _ = choices(space)
+    return packed_len(space), np.uint32, lambda batch: (batch.reshape(-1, *shape) + start).astype(kind)
 
 
 main()
