@@ -46,7 +46,7 @@ impl Wrapper for Shaping {
 
 fn main() -> Result<(), RunError> {
     let mut setup = Setup::default();
-    let shaped = setup.registry.get("MountainCar-v0")?.clone().renamed("ShapedMountainCar-v0");
+    let shaped = setup.registry.get("MountainCar-v0")?.into_owned().renamed("ShapedMountainCar-v0");
     setup.registry.register(shaped.wrapped(|env| {
         let potentials = vec![0.0; env.info().num_rows()];
         Ok(Box::new(Wrapped::new(env, Shaping { potentials })?))

@@ -5,13 +5,14 @@
 
 mod tables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_agents::learner::Spaces;
 use agon_agents::{Algorithms, RunInfo};
-use agon_envs::{EnvSpec, MakeOptions, Registry, Simulator, WrapperConfig};
+use agon_envs::{EnvSpec, MakeOptions, Registry, Simulator, WorkerOptions, WrapperConfig};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -74,6 +75,18 @@ pub struct EnvConfig {
     /// Wrappers around it, the innermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wrappers: Vec<WrapperConfig>,
+    /// Of an environment of Python: a module, or a file that ends in `.py`, that is imported first, such as one that registers
+    /// the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Of an environment of Python: the interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or
+    /// `python3`. Never part of the result, and not kept in weight files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// Of an environment of Python: seconds that its process may take to answer, 300 where nothing is said; at least 1. Never
+    /// part of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u32>,
 }
 
 impl EnvConfig {
@@ -100,6 +113,11 @@ impl EnvConfig {
             args: self.args.clone(),
             max_episode_steps,
             wrappers: self.wrappers.clone(),
+            worker: WorkerOptions {
+                python: self.python.clone(),
+                module: self.module.clone(),
+                timeout_s: self.timeout_s,
+            },
             ..Default::default()
         }
     }
@@ -228,6 +246,9 @@ pub struct MadeBy {
     /// Why the run cannot be resumed exactly; none if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inexact: Option<String>,
+    /// Versions of the packages that an environment of another program is made of. The run goes on with the same ones only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env_versions: BTreeMap<String, String>,
 }
 
 impl MadeBy {
@@ -248,6 +269,7 @@ impl MadeBy {
             preset: None,
             side_by_side: None,
             inexact: None,
+            env_versions: BTreeMap::new(),
         })
     }
 }

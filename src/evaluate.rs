@@ -225,8 +225,9 @@ impl Episodes {
     ) -> Result<Option<Played>, RunError> {
         let Self { count, seed, max_steps } = *self;
         let num_envs = count.min(MAX_ENVS);
-        let (options, endless) = env.options_with_limit(num_envs, registry.get(&env.id)?, max_steps);
-        let mut simulator = registry.make(&env.id, &options)?;
+        let spec = registry.get(&env.id)?;
+        let (options, endless) = env.options_with_limit(num_envs, &spec, max_steps);
+        let mut simulator = spec.make(&options)?;
         set_statistics(&mut simulator, statistics, true);
         let mut now = simulator.new_batch();
         simulator.reset(seed, &mut now)?;

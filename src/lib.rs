@@ -33,6 +33,8 @@ pub mod curves;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
+#[cfg(unix)]
+mod foreign;
 pub mod jobs;
 pub mod memory;
 pub mod plot;

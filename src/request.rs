@@ -55,7 +55,7 @@ impl Request<'_> {
 /// The name of a run, or of an experiment of several seeds.
 pub fn default_name(config: &RunConfig, seeds: u64) -> String {
     let RunConfig { algorithm, seed, .. } = config;
-    let env = config.env.id.replace('/', "_");
+    let env = config.env.id.replace(['/', ':'], "_");
     match seeds {
         1 => format!("{algorithm}_{env}_{seed}"),
         _ => format!("{algorithm}_{env}_seeds_{seed}-{}", seed.saturating_add(seeds - 1)),

@@ -1,5 +1,6 @@
 //! The score of a finished run: one number that runs are compared by.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use agon_envs::{EnvSpec, Registry};
@@ -94,7 +95,7 @@ pub fn at(path: &Path, measure: &Measure, env_steps: u64) -> Result<Option<f64>,
 ///
 /// # Errors
 /// If it has no score of its own, or its arguments do not fit.
-pub fn experiment<'a>(registry: &'a Registry, config: &RunConfig) -> Result<&'a EnvSpec, RunError> {
+pub fn experiment<'a>(registry: &'a Registry, config: &RunConfig) -> Result<Cow<'a, EnvSpec>, RunError> {
     let spec = registry.get(&config.env.id)?;
     match spec.score_of(&config.env.args, &[])? {
         Some(_) => Ok(spec),

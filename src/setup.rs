@@ -6,6 +6,8 @@ use std::sync::Arc;
 use agon_agents::Algorithms;
 use agon_envs::Registry;
 
+#[cfg(unix)]
+use crate::foreign;
 use crate::sinks::Sink;
 
 /// Makes a sink for each run.
@@ -33,7 +35,10 @@ impl Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { registry: Registry::builtin(), algorithms: Algorithms::builtin(), sinks: Vec::new() }
+        let registry = Registry::builtin();
+        #[cfg(unix)]
+        let registry = registry.with_family(foreign::PREFIX, foreign::spec);
+        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new() }
     }
 }
 

@@ -125,6 +125,28 @@ pub enum EnvError {
     /// The environment failed, for a reason that it gives itself.
     #[error("the environment failed: {0}")]
     Failed(String),
+    /// An environment of another program failed there.
+    #[error("{} failed{}: {message}{}", subject(env), in_row(*row), after_line(traceback))]
+    Raised {
+        /// The environment's id.
+        env: String,
+        /// Row of the batch; none where it is about all of them.
+        row: Option<usize>,
+        /// What the program says.
+        message: String,
+        /// Where in that program, over several lines; empty where it does not say.
+        traceback: String,
+    },
+    /// The process that environments live in is gone, or does not answer.
+    #[error("the worker process of {} (rows {} to {}) {message}", subject(env), rows.start, rows.end - 1)]
+    Worker {
+        /// The environments' id.
+        env: String,
+        /// Rows of the batch, at least one.
+        rows: std::ops::Range<usize>,
+        /// What became of it.
+        message: String,
+    },
     /// The environment's state cannot be saved.
     #[error("the environment cannot be saved: {reason}")]
     NotSnapshotable {
@@ -183,7 +205,9 @@ impl EnvError {
             | Self::MaskedAction { row, .. }
             | Self::StepAfterEnd { row }
             | Self::NotANumber { row, .. }
-            | Self::NoLegalAction { row, .. } => *row += first,
+            | Self::NoLegalAction { row, .. }
+            | Self::Raised { row: Some(row), .. } => *row += first,
+            Self::Worker { rows, .. } => *rows = rows.start + first..rows.end + first,
             _ => {}
         }
         self
@@ -202,6 +226,14 @@ impl EnvError {
 
 fn subject(env: &str) -> String {
     if env.is_empty() { "the environment".to_owned() } else { format!("`{env}`") }
+}
+
+fn in_row(row: Option<usize>) -> String {
+    row.map_or_else(String::new, |row| format!(" in row {row}"))
+}
+
+fn after_line(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("\n{}", text.trim_end()) }
 }
 
 fn number(index: &Option<usize>) -> String {

@@ -44,11 +44,11 @@ pub use contract::{Env, Outcome, Step};
 pub use error::EnvError;
 pub use monitor::Monitor;
 pub use random::{Pcg64, Seed};
-pub use registry::{EnvSpec, Keys, MakeOptions, Registry};
+pub use registry::{EnvSpec, Keys, MakeOptions, Registry, WorkerOptions};
 pub use render::{Canvas, Frame};
 pub use simulator::{Autoreset, EcsEnv, Simulator, SimulatorBuilder};
 pub use spaces::{Space, SpaceError, Value};
-pub use vector::{RowSet, VectorEnv, VectorInfo};
+pub use vector::{Origin, RowSet, VectorEnv, VectorInfo};
 pub use wrappers::WrapperConfig;
 
 /// The sources that define settings of wrappers, whose doc comments are made into a page of all settings.

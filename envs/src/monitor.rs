@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::EpisodeStats;
 use crate::columns::{Column, from_bytes, to_bytes};
 use crate::statistics::RunningStatistics;
-use crate::vector::{RowSet, VectorEnv, VectorInfo};
+use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, Seed, StepBatch};
 
 /// Counts every row's return and steps, and truncates its episode at the time limit.
@@ -136,6 +136,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
 
     fn reads_back(&self) -> bool {
         self.env.reads_back()
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        self.env.origin()
     }
 
     fn snapshot_support(&self) -> Result<(), EnvError> {

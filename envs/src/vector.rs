@@ -14,6 +14,7 @@
 //!   reset before they are stepped again. That is what next-step autoreset, action repeat and agents that end before
 //!   their arena need, and nothing more.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::batch::{ActionSpec, EpisodeStats, ObsBuffer, row_dtype};
@@ -44,6 +45,15 @@ pub struct VectorInfo {
     pub frames: Option<Frames>,
     /// Names of the environment's own metrics of an episode, `M` of them, such as `success`.
     pub metrics: Vec<String>,
+}
+
+/// What an environment of another program is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The packages that decide what it does, and their versions.
+    pub versions: BTreeMap<String, String>,
+    /// What whoever watches a run should know of it, a sentence each.
+    pub remarks: Vec<String>,
 }
 
 impl VectorInfo {
@@ -273,6 +283,11 @@ pub trait VectorEnv: Send {
     /// Whoever changes observations around such an environment must do so in a copy.
     fn reads_back(&self) -> bool {
         false
+    }
+
+    /// What an environment of another program is made of; none for one of this program.
+    fn origin(&self) -> Option<&Origin> {
+        None
     }
 
     /// Whether snapshots can be taken, and single environments be saved, loaded and forked.

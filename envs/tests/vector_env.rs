@@ -5,8 +5,8 @@ use agon_envs::batch::ActionSpec;
 use agon_envs::random::Generator;
 use agon_envs::registry::NoArguments;
 use agon_envs::{
-    ActionBatch, Autoreset, EnvError, EnvSpec, MakeOptions, ObsBuffer, Pcg64, RowSet, Seed, Simulator, Space,
-    StepBatch, VectorEnv, VectorInfo, WrapperConfig, check_env,
+    ActionBatch, Autoreset, EnvError, EnvSpec, MakeOptions, ObsBuffer, Pcg64, Registry, RowSet, Seed,
+    Simulator, Space, StepBatch, VectorEnv, VectorInfo, WorkerOptions, WrapperConfig, check_env,
 };
 
 /// Two walkers an environment on a line with a random goal; each ends when it reaches it, or fails at the border.
@@ -228,4 +228,19 @@ fn environments_that_do_not_exist_are_neither_forked_nor_saved() {
     }
     let mut fresh = walkers().make(&MakeOptions { num_envs: 2, ..Default::default() }).unwrap();
     assert!(matches!(fresh.fork(0, 1), Err(EnvError::StepBeforeReset)));
+}
+
+#[test]
+fn a_family_makes_what_nobody_can_list() {
+    let registry = Registry::empty().with_family("walk:", |id| walkers().renamed(id));
+    assert_eq!(registry.get("walk:far").unwrap().id(), "walk:far");
+    assert!(registry.iter().next().is_none());
+    assert!(matches!(registry.get("run:far"), Err(EnvError::UnknownId { .. })));
+}
+
+#[test]
+fn settings_of_a_worker_process_are_refused_where_there_is_none() {
+    let worker = WorkerOptions { module: Some("walks".to_owned()), ..Default::default() };
+    let error = walkers().make(&MakeOptions { worker, ..Default::default() }).unwrap_err();
+    assert!(error.to_string().contains("for environments of Python, which this is not"), "{error}");
 }

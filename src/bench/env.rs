@@ -1,5 +1,6 @@
 //! Simulation: steps a second, what wrappers cost, memory and the time to build.
 
+use std::borrow::Cow;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ pub fn simulation(
         for &num_envs in batches {
             for &threads in threads {
                 let options = MakeOptions { num_envs, ..Default::default() };
-                let mut rates = on_threads(spec, &options, threads.max(1), seconds)?;
+                let mut rates = on_threads(&spec, &options, threads.max(1), seconds)?;
                 rates.sort_by(f64::total_cmp);
                 rows.push(SimulationRow {
                     env: spec.id().to_owned(),
@@ -63,9 +64,9 @@ pub fn simulation(
 }
 
 /// The named environments, or all.
-fn specs<'a>(setup: &'a Setup, ids: &[String]) -> Result<Vec<&'a EnvSpec>, RunError> {
+fn specs<'a>(setup: &'a Setup, ids: &[String]) -> Result<Vec<Cow<'a, EnvSpec>>, RunError> {
     if ids.is_empty() {
-        return Ok(setup.registry.iter().collect());
+        return Ok(setup.registry.iter().map(Cow::Borrowed).collect());
     }
     Ok(ids.iter().map(|id| setup.registry.get(id)).collect::<Result<_, _>>()?)
 }
@@ -225,7 +226,8 @@ pub fn wrappers(setup: &Setup, num_envs: usize, seconds: f64) -> Result<Vec<Wrap
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..3 {
             for (options, times) in [&bare, &wrapped].into_iter().zip(&mut times) {
-                times.extend(on_threads(spec, options, 1, seconds / 6.0)?.into_iter().map(|rate| 1e9 / rate));
+                times
+                    .extend(on_threads(&spec, options, 1, seconds / 6.0)?.into_iter().map(|rate| 1e9 / rate));
             }
         }
         times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));

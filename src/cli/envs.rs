@@ -1,5 +1,6 @@
 //! `envs list`, `info`, `check` and `verify`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use agon_envs::verify::verify_recording;
@@ -90,7 +91,7 @@ pub(super) fn list(setup: &Setup, filter: Option<&str>, json: bool) -> Result<En
 
 pub(super) fn info(setup: &Setup, id: &str, json: bool) -> Result<Ending, RunError> {
     let spec = setup.registry.get(id)?;
-    let (info, page) = (Info::of(spec)?, sections(spec));
+    let (info, page) = (Info::of(&spec)?, sections(&spec));
     if json {
         return say_json(&Described { info, page });
     }
@@ -111,13 +112,13 @@ pub(super) fn info(setup: &Setup, id: &str, json: bool) -> Result<Ending, RunErr
 }
 
 pub(super) fn check(setup: &Setup, ids: &[String]) -> Result<Ending, RunError> {
-    let specs: Vec<&EnvSpec> = if ids.is_empty() {
-        setup.registry.iter().collect()
+    let specs: Vec<Cow<'_, EnvSpec>> = if ids.is_empty() {
+        setup.registry.iter().map(Cow::Borrowed).collect()
     } else {
         ids.iter().map(|id| setup.registry.get(id)).collect::<Result<_, _>>()?
     };
     for spec in specs {
-        let report = check_env(spec)?;
+        let report = check_env(&spec)?;
         let seeds = if report.seeds_differ { "seeds differ" } else { "no randomness" };
         say(format_args!(
             "{}: ok ({} steps, {} episodes, {seeds})",

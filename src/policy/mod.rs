@@ -107,7 +107,10 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
     let file = weight_file(path, which)?;
     let (mut card, weights) = read(&file)?;
     if path.is_dir() {
-        identity::check_card(&file, &card, &RunDirectory::open(path)?.1)?;
+        let config = RunDirectory::open(path)?.1;
+        identity::check_card(&file, &card, &config)?;
+        // Weight files do not say how this machine starts an environment's process.
+        card.env = config.env;
     }
     if let Some(network) = &mut card.network {
         network.bind(setup.algorithms.parts())?;

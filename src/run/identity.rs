@@ -12,6 +12,9 @@ use crate::policy::Card;
 /// Settings that may change from one resume to the next, and say nothing of whose a file is.
 const FREE: [&str; 3] = ["threads", "checkpoint_every", "log_every"];
 
+/// The same among the environment's: how its process is started.
+const FREE_OF_ENV: [&str; 2] = ["python", "timeout_s"];
+
 /// Differences that an error names at most.
 const NAMED: usize = 5;
 
@@ -21,6 +24,9 @@ pub(crate) fn of(config: &RunConfig) -> Result<toml::Table, RunError> {
     // Runs keep a copy of the weights that they begin with; where the original was says nothing.
     for key in ["made_by", "init_from", "total_timesteps"] {
         table.remove(key);
+    }
+    if let Some(toml::Value::Table(env)) = table.get_mut("env") {
+        FREE_OF_ENV.iter().for_each(|key| drop(env.remove(*key)));
     }
     if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
         FREE.iter().for_each(|key| drop(runtime.remove(*key)));

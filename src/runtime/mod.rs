@@ -14,6 +14,7 @@ mod shard;
 mod source;
 mod worker;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -97,7 +98,8 @@ pub fn train_from(
         (None, Mode::Async) => Some("asynchronous workers are not reproducible".to_owned()),
         (None, Mode::Lockstep) => parts.probe.inexact(),
     };
-    config.made_by = Some(MadeBy { inexact, ..config.made_by.unwrap_or(made_by) });
+    let env_versions = parts.probe.origin().versions;
+    config.made_by = Some(MadeBy { inexact, env_versions, ..config.made_by.unwrap_or(made_by) });
     let (run, _lock) = RunDirectory::create(path, &config, init.as_deref())?;
     drive(Drive { setup, config: &config, run: &run, parts, from: None, sink, source })
 }
@@ -155,6 +157,9 @@ pub fn resume_from(
         check_settings(path, state, &config)?;
     }
     let mut parts = Parts::new(setup, &config)?;
+    if let Some(made_by) = &config.made_by {
+        parts.probe.check_versions(&made_by.env_versions)?;
+    }
     if config.init_from.is_some() && from.is_none() {
         let file = run.init_model();
         parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
@@ -220,7 +225,7 @@ pub fn memory_needs(setup: &Setup, config: &RunConfig) -> Result<Needs, RunError
 
 /// What a run is made of before anything acts.
 struct Parts<'a> {
-    spec: &'a EnvSpec,
+    spec: Cow<'a, EnvSpec>,
     probe: Probe,
     info: RunInfo,
     /// Running statistics, as they begin.
@@ -234,7 +239,7 @@ impl<'a> Parts<'a> {
     fn new(setup: &'a Setup, config: &RunConfig) -> Result<Self, RunError> {
         InstructionSet::select(config.instruction_set()?)?;
         let spec = setup.registry.get(&config.env.id)?;
-        let mut probe = Probe::new(spec, config)?;
+        let mut probe = Probe::new(&spec, config)?;
         let (info, statistics) = (probe.run_info(config), probe.fresh_statistics());
         let algorithm = setup.algorithms.get(&config.algorithm)?;
         // What would be too large is refused before it is made.
@@ -318,6 +323,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let acting = Acting { policy, statistics: statistics.clone(), version: 0, env_steps: counters.env_steps };
     let acting = Arc::new(acting);
     let threads = config.threads();
+    notes.extend(probe.origin().remarks);
     notes.extend(learner.remarks(threads));
     let context = SourceContext {
         config,
@@ -326,9 +332,12 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         acting: Arc::clone(&acting),
         saved: saved_source.as_deref(),
     };
+    let env_spaces = probe.env_spaces().clone();
+    // An environment may be a process.
+    drop(probe);
     let source = match make_source {
         Some(make) => make(&context)?,
-        None => Box::new(InProcess::new(spec, &context, threads)?),
+        None => Box::new(InProcess::new(&spec, &context, threads)?),
     };
     // What was written beyond the checkpoint is cut only now that nothing can be refused any more.
     let beginning = Beginning {
@@ -354,7 +363,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         settings,
         run,
         info,
-        env_spaces: probe.env_spaces().clone(),
+        env_spaces,
         env_metrics,
         learner,
         source,

@@ -1,9 +1,11 @@
 //! What a run must know of its environment before there are shards: asked of a single one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use agon_agents::{FragmentShape, Policy, RunInfo};
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
-use agon_envs::{EnvSpec, MakeOptions, Simulator};
+use agon_envs::{EnvSpec, MakeOptions, Origin, Simulator};
 
 use crate::RunError;
 use crate::config::RunConfig;
@@ -20,6 +22,7 @@ pub(super) struct Probe {
 impl Probe {
     pub(super) fn new(spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {
         let options = config.env.options(1);
+        let is_wrapped = !options.wrappers.is_empty();
         let mut bare = spec.make(&MakeOptions { wrappers: Vec::new(), ..options.clone() })?;
         let mut statistics = 0;
         bare.visit_statistics(&mut |_| statistics += 1);
@@ -31,7 +34,7 @@ impl Probe {
             wrappers: spec.own_wrappers(),
             statistics,
         };
-        Ok(Self { simulator: spec.make(&options)?, env_spaces })
+        Ok(Self { simulator: if is_wrapped { spec.make(&options)? } else { bare }, env_spaces })
     }
 
     /// Spaces of the environment without the run's wrappers.
@@ -61,6 +64,29 @@ impl Probe {
     /// Why a run of the environment cannot be resumed exactly; none if it can.
     pub(super) fn inexact(&self) -> Option<String> {
         self.simulator.snapshot_support().err().map(|error| error.to_string())
+    }
+
+    /// What the environment is made of, if it is another program's.
+    pub(super) fn origin(&self) -> Origin {
+        self.simulator.origin().cloned().unwrap_or_default()
+    }
+
+    /// Refuses to go on with an environment of other versions than the run began with.
+    pub(super) fn check_versions(&self, began_with: &BTreeMap<String, String>) -> Result<(), RunError> {
+        let now = self.origin().versions;
+        let text = |version: Option<&String>| version.map_or_else(|| "none".to_owned(), Clone::clone);
+        let differs = |name: &&String| began_with.get(*name) != now.get(*name);
+        let names: BTreeSet<&String> = began_with.keys().chain(now.keys()).filter(differs).collect();
+        if began_with.is_empty() || names.is_empty() {
+            return Ok(());
+        }
+        let found = names
+            .into_iter()
+            .map(|name| format!("{name} {} and not {}", text(began_with.get(name)), text(now.get(name))));
+        Err(RunError::Config(format!(
+            "the run began in environments of {}: go on with an interpreter (env.python) that has the former",
+            found.collect::<Vec<_>>().join(", of ")
+        )))
     }
 
     /// What an algorithm must know of the run.

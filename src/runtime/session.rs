@@ -10,7 +10,7 @@ use super::runaway::Runaway;
 use super::source::FragmentSource;
 use crate::RunError;
 use crate::acting::Acting;
-use crate::config::RunConfig;
+use crate::config::{EnvConfig, RunConfig};
 use crate::evaluate;
 use crate::policy::{self, Card, EnvSpaces};
 use crate::run::RunDirectory;
@@ -333,7 +333,8 @@ impl Session<'_> {
             algorithm: config.algorithm.clone(),
             agent: config.agent.clone(),
             network: config.network.clone(),
-            env: config.env.clone(),
+            // Where an interpreter lies is the machine's business.
+            env: EnvConfig { python: None, ..config.env.clone() },
             spaces: self.info.spaces.clone(),
             env_spaces: self.env_spaces.clone(),
             statistics: self.statistics.clone(),

@@ -41,7 +41,8 @@ impl Shard {
         let mut now = simulator.new_batch();
         let envs = index * num_envs..(index + 1) * num_envs;
         let seeds: Vec<Seed> = envs.clone().map(|env| streams::environment(config.seed, env)).collect();
-        simulator.reset_with(&seeds, &mut now)?;
+        let first = envs.start * simulator.num_agents();
+        simulator.reset_with(&seeds, &mut now).map_err(|error| error.offset(first))?;
         let rng = Pcg64::from_sequence(&streams::actor(config.seed, index));
         let acting = EnvironmentLoop::new(simulator, now, rng);
         Ok(Self { index, acting, fragments: 0, seed: config.seed, envs, run_envs: config.num_envs })

@@ -208,7 +208,7 @@ fn a_small_deep_sea_is_crossed() {
         target_network_frequency: 4,
         ..small()
     };
-    let mut trial = trial_of(spec, &config, &mlp(&[32], Activation::Relu), 5000, 0);
+    let mut trial = trial_of(&spec, &config, &mlp(&[32], Activation::Relu), 5000, 0);
     trial.run();
     let last = &trial.episode_returns[trial.episode_returns.len() - 100..];
     let mean = last.iter().sum::<f64>() / 100.0;

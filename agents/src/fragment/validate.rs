@@ -186,7 +186,7 @@ mod tests {
             spec_of(FourSteps::default()).max_episode_steps(3),
             spec_of(Recall::masked()),
             spec_of(Aim::default()).max_episode_steps(5),
-            registry.get("Foraging-8x8-2p-2f-v3").unwrap().clone(),
+            registry.get("Foraging-8x8-2p-2f-v3").unwrap().into_owned(),
         ];
         for spec in specs {
             for fragment in fragments(&spec) {

@@ -12,7 +12,7 @@ fn make(id: &str, opponent: &str, num_envs: usize) -> Result<Simulator, EnvError
 #[test]
 fn every_game_keeps_the_contract() {
     for id in IDS {
-        let report = check_env(Registry::builtin().get(id).unwrap()).unwrap();
+        let report = check_env(&Registry::builtin().get(id).unwrap()).unwrap();
         assert!(report.episodes > 50, "{id}: {report:?}");
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     ];
     for (whole, id, velocities, summary) in TASKS {
         let hidden = WrapperConfig::MaskObservation { indices: velocities.to_vec(), drop: false };
-        let spec = registry.get(whole)?.clone().renamed(id).wrapper(hidden);
+        let spec = registry.get(whole)?.into_owned().renamed(id).wrapper(hidden);
         registry.register(spec.summary(summary).page(include_str!("no_velocity.rs")))?;
     }
     Ok(())

@@ -53,7 +53,7 @@ fn all_ids_keep_the_contract() {
     for game in GAMES {
         for version in ["v0", "v1"] {
             let id = format!("MinAtar/{game}-{version}");
-            let report = check_env(registry.get(&id).unwrap()).unwrap();
+            let report = check_env(&registry.get(&id).unwrap()).unwrap();
             assert!(report.seeds_differ, "{id}");
         }
     }

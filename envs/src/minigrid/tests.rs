@@ -116,7 +116,7 @@ fn planned_episodes_of_every_id_are_repeated_exactly() {
 fn every_id_keeps_the_contract() {
     let registry = Registry::builtin();
     for (id, _) in tasks() {
-        check_env(registry.get(id).unwrap()).unwrap_or_else(|error| panic!("{error}"));
+        check_env(&registry.get(id).unwrap()).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

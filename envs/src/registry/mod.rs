@@ -6,18 +6,26 @@
 mod options;
 mod spec;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-pub use options::{MakeOptions, NoArguments, Wrap};
+pub use options::{MakeOptions, NoArguments, WorkerOptions, Wrap};
 pub use spec::{EnvSpec, Keys};
 
 use crate::{EnvError, Simulator};
 
 /// The known environments, by id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Registry {
     specs: BTreeMap<String, EnvSpec>,
+    /// By prefix.
+    families: BTreeMap<String, Arc<Family>>,
 }
+
+/// Makes the environment of an id that begins with a family's prefix.
+type Family = dyn Fn(&str) -> EnvSpec + Send + Sync;
 
 impl Registry {
     /// A registry without environments.
@@ -41,14 +49,30 @@ impl Registry {
         Ok(())
     }
 
-    /// The environment registered under `id`.
+    /// With environments that nobody can list: those whose id begins with `prefix`, each made by `family` from the whole id.
+    /// Whether there is one of an id is known when it is made.
+    #[must_use]
+    pub fn with_family(
+        mut self,
+        prefix: &str,
+        family: impl Fn(&str) -> EnvSpec + Send + Sync + 'static,
+    ) -> Self {
+        self.families.insert(prefix.to_owned(), Arc::new(family));
+        self
+    }
+
+    /// The environment registered under `id`, or of the family that it names.
     ///
     /// # Errors
     /// [`EnvError::UnknownId`] with the nearest ids.
-    pub fn get(&self, id: &str) -> Result<&EnvSpec, EnvError> {
-        self.specs
-            .get(id)
-            .ok_or_else(|| EnvError::UnknownId { id: id.to_owned(), nearest: nearest(id, self.specs.keys()) })
+    pub fn get(&self, id: &str) -> Result<Cow<'_, EnvSpec>, EnvError> {
+        if let Some(spec) = self.specs.get(id) {
+            return Ok(Cow::Borrowed(spec));
+        }
+        match self.families.iter().find(|(prefix, _)| id.starts_with(prefix.as_str())) {
+            Some((_, family)) => Ok(Cow::Owned(family(id))),
+            None => Err(EnvError::UnknownId { id: id.to_owned(), nearest: nearest(id, self.specs.keys()) }),
+        }
     }
 
     /// Builds the environment registered under `id`.
@@ -59,9 +83,18 @@ impl Registry {
         self.get(id)?.make(options)
     }
 
-    /// All environments, by id.
+    /// All environments but those of families, by id.
     pub fn iter(&self) -> impl Iterator<Item = &EnvSpec> {
         self.specs.values()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("specs", &self.specs)
+            .field("families", &self.families.keys())
+            .finish()
     }
 }
 

@@ -10,6 +10,17 @@ use crate::{Autoreset, EnvError, VectorEnv, WrapperConfig};
 #[serde(deny_unknown_fields)]
 pub struct NoArguments {}
 
+/// How the process is started that environments of another program live in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerOptions {
+    /// The interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or `python3`.
+    pub python: Option<String>,
+    /// A module, or a file that ends in `.py`, that is imported first, which registers environments.
+    pub module: Option<String>,
+    /// Seconds that a step may take, after which the process counts as hanging.
+    pub timeout_s: Option<u32>,
+}
+
 /// How to make an environment.
 #[derive(Clone)]
 pub struct MakeOptions {
@@ -25,6 +36,8 @@ pub struct MakeOptions {
     pub wrap: Vec<Arc<Wrap>>,
     /// When ended episodes are reset.
     pub autoreset: Autoreset,
+    /// Of environments of another program only.
+    pub worker: WorkerOptions,
 }
 
 /// Puts a wrapper of one's own around an environment; [`Wrapped::new`](crate::wrappers::Wrapped::new) makes one of hooks.
@@ -38,6 +51,7 @@ impl fmt::Debug for MakeOptions {
             .field("max_episode_steps", &self.max_episode_steps)
             .field("wrappers", &self.wrappers)
             .field("autoreset", &self.autoreset)
+            .field("worker", &self.worker)
             .finish_non_exhaustive()
     }
 }
@@ -51,6 +65,7 @@ impl Default for MakeOptions {
             wrappers: Vec::new(),
             wrap: Vec::new(),
             autoreset: Autoreset::default(),
+            worker: WorkerOptions::default(),
         }
     }
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::options::{MakeOptions, Wrap};
+use super::options::{MakeOptions, WorkerOptions, Wrap};
 use crate::simulator::{SingleEnv, WorldEnv};
 use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig};
 
-/// Makes environments and their monitor: from an id, arguments, their number and the time limit.
-type Make =
-    dyn Fn(&str, &toml::Table, usize, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
+/// Makes environments and their monitor: from an id, the options and the time limit.
+type Make = dyn Fn(&str, &MakeOptions, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
 /// Scores the returns of an experiment's episodes, given the id and the arguments.
 type Score = dyn Fn(&str, &toml::Table, &[f64]) -> Result<f64, EnvError> + Send + Sync;
 
@@ -57,10 +56,35 @@ impl EnvSpec {
         A: DeserializeOwned,
         V: VectorEnv + 'static,
     {
-        let make = move |id: &str, args: &toml::Table, num_envs: usize, limit: Option<u32>| {
-            let env = make(read(id, args)?, num_envs)?;
-            Ok(Box::new(Monitor::new(env, limit)?) as Box<dyn VectorEnv>)
-        };
+        Self::made_by(id, move |id, options, limit| {
+            if options.worker != WorkerOptions::default() {
+                let message =
+                    "python, module and timeout_s are for environments of Python, which this is not";
+                return Err(EnvError::Arguments { id: id.to_owned(), message: message.to_owned() });
+            }
+            let env = make(read(id, &options.args)?, options.num_envs)?;
+            Ok(Box::new(Monitor::new(env, limit)?))
+        })
+    }
+
+    /// Environments that live in another process. `make` gets all options, and uses their number, arguments and worker.
+    pub fn foreign<V>(
+        id: &str,
+        make: impl Fn(&str, &MakeOptions) -> Result<V, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        V: VectorEnv + 'static,
+    {
+        Self::made_by(id, move |id, options, limit| Ok(Box::new(Monitor::new(make(id, options)?, limit)?)))
+    }
+
+    fn made_by(
+        id: &str,
+        make: impl Fn(&str, &MakeOptions, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
         Self {
             id: id.to_owned(),
             summary: String::new(),
@@ -234,7 +258,7 @@ impl EnvSpec {
     /// If the arguments do not fit, the environment cannot be made, or a wrapper does not fit it.
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
-        let mut env = (self.make)(&self.id, &options.args, options.num_envs, limit)?;
+        let mut env = (self.make)(&self.id, options, limit)?;
         let mut depth = 0..;
         for (wrapper, depth) in self.wrappers.iter().zip(&mut depth) {
             env = wrapper.wrap(env, depth)?;

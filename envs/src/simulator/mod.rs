@@ -31,7 +31,7 @@ pub use world::WorldEnv;
 use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
 use crate::random::Seed;
 use crate::statistics::RunningStatistics;
-use crate::vector::{RowSet, VectorEnv, VectorInfo};
+use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
 use crate::{EnvError, Frame, Monitor, Space};
 
 /// When an episode that ended is reset; Gymnasium's names.
@@ -138,6 +138,11 @@ impl Simulator {
     /// Sizes and spaces.
     pub fn info(&self) -> &VectorInfo {
         &self.info
+    }
+
+    /// What an environment of another program is made of; none for one of this program.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.env.origin()
     }
 
     /// Space of one row's observations.

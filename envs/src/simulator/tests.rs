@@ -125,7 +125,7 @@ fn stepping_before_a_reset_is_an_error() {
 fn snapshots_of_another_size_or_kind_are_refused() {
     let (mut two, _) = make(&counter(3), 2, Autoreset::SameStep);
     let (mut three, _) = make(&counter(3), 3, Autoreset::SameStep);
-    let (mut cart, _) = make(Registry::builtin().get("CartPole-v1").unwrap(), 2, Autoreset::SameStep);
+    let (mut cart, _) = make(&Registry::builtin().get("CartPole-v1").unwrap(), 2, Autoreset::SameStep);
     let snapshot = two.snapshot().unwrap();
     let error = three.restore(&snapshot).unwrap_err().to_string();
     assert_eq!(error, "snapshot cannot be restored: expected 3 environments, found 2");

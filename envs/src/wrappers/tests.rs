@@ -286,8 +286,8 @@ fn flattened_observations_are_the_spaces_own_flat_values() {
     let registry = Registry::builtin();
     for id in ["Taxi-v4", "Blackjack-v1", "MiniGrid-DoorKey-5x5-v0"] {
         let spec = registry.get(id).unwrap();
-        let (mut flat, mut flat_out) = wrapped(spec, &["kind = 'flatten_observation'"], 3);
-        let (mut plain, mut plain_out) = wrapped(spec, &[], 3);
+        let (mut flat, mut flat_out) = wrapped(&spec, &["kind = 'flatten_observation'"], 3);
+        let (mut plain, mut plain_out) = wrapped(&spec, &[], 3);
         for _ in 0..50 {
             step(&mut flat, &mut flat_out, 1.0);
             step(&mut plain, &mut plain_out, 1.0);
@@ -307,8 +307,8 @@ fn images_of_categories_become_one_hot() {
     let registry = Registry::builtin();
     let spec = registry.get("MiniGrid-DoorKey-5x5-v0").unwrap();
     let text = "kind = 'flatten_observation'\ncategories = [11, 6, 3]";
-    let (mut hot, mut hot_out) = wrapped(spec, &[text], 3);
-    let (mut plain, mut plain_out) = wrapped(spec, &["kind = 'flatten_observation'"], 3);
+    let (mut hot, mut hot_out) = wrapped(&spec, &[text], 3);
+    let (mut plain, mut plain_out) = wrapped(&spec, &["kind = 'flatten_observation'"], 3);
     let (from, to) = (plain.observation_len(), hot.observation_len());
     assert_eq!(to - from, 7 * 7 * (11 + 6 + 3) - 7 * 7 * 3);
     for _ in 0..50 {
@@ -398,7 +398,7 @@ fn videos_are_written_when_due() {
     let directory = std::env::temp_dir().join(format!("agon-video-{}", std::process::id()));
     let text = format!("kind = 'record_video'\ndirectory = '{}'\nevery = 2", directory.display());
     let registry = Registry::builtin();
-    let (mut simulator, mut out) = wrapped(registry.get("CartPole-v1").unwrap(), &[&text], 2);
+    let (mut simulator, mut out) = wrapped(&registry.get("CartPole-v1").unwrap(), &[&text], 2);
     let mut episodes = 0;
     while episodes < 4 {
         step(&mut simulator, &mut out, 1.0);

@@ -8,7 +8,7 @@ use super::{Context, Moment, Wrapper};
 use crate::batch::EpisodeStats;
 use crate::columns::{from_bytes, to_bytes};
 use crate::statistics::RunningStatistics;
-use crate::vector::{RowSet, VectorEnv, VectorInfo};
+use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, ObsBuffer, Seed, StepBatch};
 
 /// A [`Wrapper`]'s hooks around a [`VectorEnv`].
@@ -259,6 +259,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
 
     fn reads_back(&self) -> bool {
         self.wrapper.reads_back() || (self.inner.is_none() && self.env.reads_back())
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        self.env.origin()
     }
 
     fn snapshot_support(&self) -> Result<(), EnvError> {

@@ -95,7 +95,7 @@ fn steps_are_counted_by_environments_and_transitions_by_agents() {
     let registry = agon_envs::Registry::builtin();
     let spec = registry.get("Foraging-8x8-2p-2f-v3").unwrap();
     let config = DqnConfig { learning_starts: 8, ..small() };
-    let mut trial = trial(spec, &config, 4, 0);
+    let mut trial = trial(&spec, &config, 4, 0);
     // Four environments of two agents each; eight steps of environments between rounds.
     assert_eq!((trial.info.num_rows(), trial.learner.num_steps()), (8, 2));
     assert_eq!(trial.iterate().unwrap().updates, 0);

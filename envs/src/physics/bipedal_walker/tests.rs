@@ -93,7 +93,7 @@ fn unknown_arguments_are_refused() {
 #[test]
 fn contract_is_kept() {
     for id in ["BipedalWalker-v3", "BipedalWalkerHardcore-v3"] {
-        check_env(Registry::builtin().get(id).unwrap()).unwrap();
+        check_env(&Registry::builtin().get(id).unwrap()).unwrap();
     }
 }
 

@@ -174,7 +174,7 @@ fn motion_goes_on_where_rapier_takes_over() {
 #[test]
 fn contract_is_kept() {
     for id in ["LunarLander-v3", "LunarLanderContinuous-v3"] {
-        check_env(Registry::builtin().get(id).unwrap()).unwrap();
+        check_env(&Registry::builtin().get(id).unwrap()).unwrap();
     }
 }
 

@@ -32,7 +32,7 @@ fn contract_cases() -> Vec<(WrapperConfig, EnvSpec)> {
         "kind = 'frame_stack'\nnum_stack = 2",
     ];
     let video = WrapperConfig::RecordVideo { directory: video_directory(), every: 1_000_000 };
-    let drawn = Registry::builtin().get("TicTacToe-v0").unwrap().clone();
+    let drawn = Registry::builtin().get("TicTacToe-v0").unwrap().into_owned();
     // Statistics outside, so that they count the steps that the check counts.
     let counted = WrapperConfig::RecordStatistics {};
     let clocks =
