@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from agon import registration
@@ -41,6 +43,9 @@ __all__ = [
     "resume",
     "train",
 ]
+
+# Environments of `gymnasium:` ids run in worker processes of this interpreter, unless another one was named.
+os.environ.setdefault("AGON_PYTHON", sys.executable)
 
 registration.register()
 
