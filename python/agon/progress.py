@@ -44,7 +44,7 @@ def _in_notebook() -> bool:
 
 
 def _told(progress: Progress) -> str:
-    share = progress.env_steps / max(progress.total_timesteps, 1)
+    share = min(1.0, progress.env_steps / max(progress.total_timesteps, 1))
     mean = "–" if progress.mean_return != progress.mean_return else f"{progress.mean_return:.1f}"
     speed = progress.steps_per_second
     unit = next(((f"{speed / size:.1f} {letter}" for size, letter in ((1e6, "M"), (1e3, "k")) if speed >= size)), f"{speed:.0f}")
