@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spaces::Dtype;
+use crate::spaces::{Dtype, saved};
 use crate::vector::RowSet;
 use crate::{EnvError, Space};
 
@@ -229,8 +229,10 @@ pub enum ActionSpec {
     /// `low.len()` numbers, each within its bounds.
     Continuous {
         /// Lower bounds, possibly minus infinity.
+        #[serde(serialize_with = "saved::write_open", deserialize_with = "saved::read_lower")]
         low: Vec<f32>,
         /// Upper bounds, possibly infinity.
+        #[serde(serialize_with = "saved::write_open", deserialize_with = "saved::read_upper")]
         high: Vec<f32>,
     },
 }

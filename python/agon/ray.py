@@ -18,6 +18,7 @@ from ray import tune
 import agon
 from agon import _agon
 from agon.runs import PathLike, Run
+from agon.training import plain
 
 #: Keys of a trial's configuration that are no settings of a run.
 _OF_TRIAL = ("algorithm", "env", "preset", "seed", "total_timesteps", "threads", "steps_per_iteration", "settings")
@@ -123,7 +124,7 @@ class Trainable(tune.Trainable):
         self._init_from, self._last = None, {}
         if _settings_of(agon.Run(saved).config) == self._wanted():
             shutil.copytree(saved, self._path)
-            self._last = {"env_steps": int(agon.Run(saved).metrics["global_step"][-1])}
+            self._last = {"env_steps": agon.load(saved).card["env_steps"]}
         else:
             weights = Path(self._folder.name) / "weights.safetensors"
             shutil.copy(saved / "model.safetensors", weights)
@@ -156,7 +157,7 @@ class Trainable(tune.Trainable):
     def _wanted(self) -> dict[str, Any]:
         """What decides the trial's results."""
         algorithm, env, preset = self.config["algorithm"], self.config["env"], self.config.get("preset")
-        return _settings_of(_agon.configure(algorithm, env, self._settings(), preset=preset))
+        return _settings_of(_agon.configure(algorithm, env, plain(self._settings()), preset=preset))
 
     def _total(self) -> int:
         return self._wanted()["total_timesteps"]

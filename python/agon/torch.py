@@ -103,7 +103,7 @@ class TorchPolicy(nn.Module):
         decision = self._decision
         kind = decision["kind"]
         if kind in ("gaussian", "squashed"):
-            low, high = (outputs.new_tensor(decision[bound]) for bound in ("low", "high"))
+            low, high = _bounds(decision, outputs)
             actions = outputs[:, : len(low)]
             if kind == "squashed":
                 actions = (0.5 * low + 0.5 * high) + (0.5 * high - 0.5 * low) * torch.tanh(actions)
@@ -123,7 +123,7 @@ class TorchPolicy(nn.Module):
         """Actions inside the wrappers."""
         if self._box is None:
             return actions
-        low, high = (actions.new_tensor(self._box[bound]) for bound in ("low", "high"))
+        low, high = _bounds(self._box, actions)
         if self._rescaled is not None:
             least, most = self._rescaled
             actions = low + (actions - least) * ((high - low) / (most - least))
@@ -240,6 +240,13 @@ class TorchPolicy(nn.Module):
         layer = kinds[operation["cell"]](operation["inputs"], operation["hidden"])
         names = {f"{name}_l0": operation[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
         return _Recurrent(self._place(layer, **names))
+
+
+def _bounds(box: dict[str, Any], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lower and upper bounds; a report has ``None`` for what is not finite."""
+    low = [-np.inf if bound is None else bound for bound in box["low"]]
+    high = [np.inf if bound is None else bound for bound in box["high"]]
+    return like.new_tensor(low), like.new_tensor(high)
 
 
 class _Recurrent:

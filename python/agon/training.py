@@ -73,7 +73,8 @@ def train(
     """Trains an algorithm in an environment: one run, or several seeds side by side with one curve.
 
     ``settings`` are laid over those of the preset that suits, or of ``preset`` (``"none"`` for the algorithm's defaults), under
-    the names of ``config.toml``: ``{"agent.learning_rate": 3e-4, "network": {"encoder": {"kind": "mlp", "hidden": [64]}}}``.
+    the names of ``config.toml``: ``{"agent.learning_rate": 3e-4, "network": {"encoder": {"kind": "mlp", "hidden": [64]}}}``;
+    ``None`` switches off what can be switched off.
     The run is kept in ``out/name``; without a name the next free one is taken. A seed that is given gives the same bits as
     ``agon train`` on the command line, for any number of threads.
 
@@ -90,7 +91,7 @@ def train(
         ended = _agon.train(
             algorithm,
             env,
-            dict(settings or {}),
+            plain(settings or {}),
             preset=preset,
             seed=seed,
             seeds=seeds,
@@ -120,6 +121,17 @@ def resume(
     with _Watching(callback, progress) as watching:
         ended = _agon.resume(path, total_timesteps=total_timesteps, threads=threads, **watching.arguments())
     return _ended(ended)
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which ``None`` is the ``"none"`` of ``config.toml``: it switches off what a preset has switched on."""
+    return {key: _plain_value(value) for key, value in settings.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain(value)
+    return "none" if value is None else value
 
 
 def _ended(ended: dict[str, Any]) -> TrainedRun:

@@ -13,6 +13,8 @@ KINDS = {
     "planes": ("ppo", "MinAtar/Breakout-v0", 8_192, {"network.encoder": {"kind": "minatar_cnn", "hidden": 16}}),
     "impala": ("ppo", "MinAtar/Breakout-v0", 8_192, {"network.encoder": {"kind": "impala", "channels": [4, 6], "hidden": 12}}),
     "gaussian": ("ppo", "Pendulum-v1", 2_048, {}),
+    "clipped": ("ppo", "Pendulum-v1", 2_048, {"env.wrappers": [{"kind": "clip_action"}]}),
+    "rescaled": ("ppo", "Pendulum-v1", 2_048, {"env.wrappers": [{"kind": "rescale_action"}, {"kind": "clip_action"}]}),
     "squashed": ("sac", "Pendulum-v1", 400, {}),
     "deterministic": ("td3", "Pendulum-v1", 400, {}),
     "lstm": ("ppo", "CartPoleNoVel-v1", 2_048, {}),

@@ -96,6 +96,14 @@ def test_settings_lie_over_the_preset_and_wrong_ones_are_named(tmp_path: Path) -
         agon.train("ppoo", "CartPole-v1", out=tmp_path, **SMALL)
 
 
+def test_none_switches_off_what_a_preset_has_on(tmp_path: Path) -> None:
+    settings = {"agent": {"target_kl": 0.01}}
+    assert train(tmp_path, "on", settings=settings, total_timesteps=256).config["agent"]["target_kl"] == 0.01
+    for off in ({"agent.target_kl": None}, {"agent": {"target_kl": None}}):
+        config = train(tmp_path, "off", settings=off, total_timesteps=256, force=True).config
+        assert config["agent"]["target_kl"] == "none"
+
+
 def test_a_taken_directory_is_refused_and_force_replaces(tmp_path: Path) -> None:
     first = files(train(tmp_path, seed=1))
     with pytest.raises(agon.AgonError, match="agon resume|holds a run"):

@@ -25,7 +25,7 @@ mod flatten;
 mod image;
 mod pack;
 mod sample;
-mod saved;
+pub(crate) mod saved;
 mod value;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{BoxSpace, Dtype, Space, SpaceError};
 
@@ -77,9 +77,30 @@ impl Bounds {
     }
 }
 
+/// Writes bounds of which some may be infinite.
+pub(crate) fn write_open<S: Serializer>(bounds: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(bounds.iter().map(|&bound| bound.is_finite().then_some(bound)))
+}
+
+/// Reads lower bounds that [`write_open`] has written.
+pub(crate) fn read_lower<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+    read_open(deserializer, f32::NEG_INFINITY)
+}
+
+/// Reads upper bounds that [`write_open`] has written.
+pub(crate) fn read_upper<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+    read_open(deserializer, f32::INFINITY)
+}
+
+fn read_open<'de, D: Deserializer<'de>>(deserializer: D, infinity: f32) -> Result<Vec<f32>, D::Error> {
+    let bounds = Vec::<Bound>::deserialize(deserializer)?;
+    Ok(bounds.into_iter().map(|bound| bound.unwrap_or(infinity)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ActionSpec;
 
     fn spaces() -> Vec<Space> {
         let inf = f32::INFINITY;
@@ -103,6 +124,17 @@ mod tests {
             let json = serde_json::to_string(&space).unwrap();
             assert_eq!(serde_json::from_str::<Space>(&json).unwrap(), space, "{json}");
         }
+    }
+
+    #[test]
+    fn actions_without_bounds_survive_text_and_binary_formats() {
+        let inf = f32::INFINITY;
+        let spec = ActionSpec::Continuous { low: vec![-inf, -1.0], high: vec![2.0, inf] };
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(json, r#"{"Continuous":{"low":[null,-1.0],"high":[2.0,null]}}"#);
+        assert_eq!(serde_json::from_str::<ActionSpec>(&json).unwrap(), spec);
+        let binary = postcard::to_allocvec(&spec).unwrap();
+        assert_eq!(postcard::from_bytes::<ActionSpec>(&binary).unwrap(), spec);
     }
 
     #[test]
