@@ -59,10 +59,10 @@ impl ClipReward {
     /// Clips to `min` and `max`.
     ///
     /// # Errors
-    /// If the range is empty.
+    /// If the range is empty or has no end.
     pub fn new(min: f64, max: f64) -> Result<Self, EnvError> {
-        if min.is_nan() || max.is_nan() || min >= max {
-            let message = format!("min must be less than max, got {min} and {max}");
+        if !(min < max && min.is_finite() && max.is_finite()) {
+            let message = format!("min must be less than max, both finite, got {min} and {max}");
             return Err(refused("clip_reward", message));
         }
         Ok(Self { min, max })

@@ -423,6 +423,7 @@ fn wrappers_that_do_not_fit_say_why() {
         ("CartPole-v1", "kind = 'mask_observation'\nindices = [4]", vec!["below 4", "4"]),
         ("CartPole-v1", "kind = 'sticky_action'\nprobability = 2.0", vec!["between 0 and 1", "2"]),
         ("CartPole-v1", "kind = 'clip_reward'\nmin = 1.0\nmax = 1.0", vec!["less than max"]),
+        ("CartPole-v1", "kind = 'clip_reward'\nmax = inf", vec!["both finite", "inf"]),
         ("Taxi-v4", "kind = 'normalize_observation'", vec!["Box of float32", "Discrete(500)", "flatten"]),
         (
             "CartPole-v1",
