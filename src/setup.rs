@@ -6,8 +6,10 @@ use std::sync::Arc;
 use agon_agents::Algorithms;
 use agon_envs::Registry;
 
+use crate::engine::Engine;
 #[cfg(unix)]
 use crate::foreign;
+use crate::runtime::MakeSources;
 use crate::sinks::Sink;
 
 /// Makes a sink for each run.
@@ -22,6 +24,10 @@ pub struct Setup {
     pub algorithms: Algorithms,
     /// What observes every run beside its log files.
     pub sinks: Vec<Arc<MakeSink>>,
+    /// Where jobs are done, if not on this machine's cores.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Where the fragments of asynchronous runs come from, if not from shards in this process.
+    pub source: Option<Arc<MakeSources>>,
 }
 
 impl Setup {
@@ -38,7 +44,7 @@ impl Default for Setup {
         let registry = Registry::builtin();
         #[cfg(unix)]
         let registry = registry.with_family(foreign::PREFIX, foreign::spec);
-        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new() }
+        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new(), engine: None, source: None }
     }
 }
 
@@ -48,6 +54,8 @@ impl fmt::Debug for Setup {
             .field("registry", &self.registry)
             .field("algorithms", &self.algorithms)
             .field("sinks", &self.sinks.len())
+            .field("engine", &self.engine)
+            .field("source", &self.source.is_some())
             .finish()
     }
 }

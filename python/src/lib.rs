@@ -6,8 +6,10 @@
 #![allow(clippy::needless_pass_by_value, reason = "what Python passes arrives as values")]
 
 mod attend;
+mod engine;
 mod environments;
 mod error;
+mod many;
 mod policy;
 mod report;
 mod results;
@@ -31,6 +33,8 @@ fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     environments::register(module)?;
     vector::register(module)?;
     training::register(module)?;
+    engine::register(module)?;
+    many::register(module)?;
     results::register(module)?;
     policy::register(module)
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use toml::Table;
 
 use crate::attend::{Watcher, attend};
+use crate::engine::setup_with;
 use crate::error;
 use crate::report::report;
 use crate::values;
@@ -102,7 +103,7 @@ fn configure<'py>(
 #[pyfunction]
 #[pyo3(signature = (
     algorithm, env, settings, *, preset=None, seed=None, seeds=1, total_timesteps=None, threads=None, out, name=None,
-    force=false, watch=None, each_iteration=false,
+    force=false, watch=None, each_iteration=false, engine=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn train<'py>(
@@ -120,9 +121,10 @@ fn train<'py>(
     force: bool,
     watch: Option<&Bound<'py, PyAny>>,
     each_iteration: bool,
+    engine: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = values::table(settings)?;
-    let setup = Setup::default();
+    let setup = setup_with(Setup::default(), engine)?;
     let request = Request { algorithm, env, preset };
     let prepared = py.detach(|| -> Result<_, RunError> {
         let mut config = request.configure(&setup, |table| lay(table, settings))?;
@@ -140,8 +142,10 @@ fn train<'py>(
             None => request::free_path(&out, &request::default_name(&config, seeds), force),
         };
         let runs = experiment::seed_runs(&path, config.seed, seeds);
-        let needs = runtime::memory_needs(&setup, &config)?;
-        memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+        if setup.engine.is_none() {
+            let needs = runtime::memory_needs(&setup, &config)?;
+            memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+        }
         if force && path.exists() {
             directory::remove(&path)?;
         }
@@ -170,7 +174,7 @@ fn lay(table: &mut Table, settings: Table) -> Result<(), RunError> {
 /// Goes on with a run or an experiment from its newest checkpoint, to another length if one is given. Gives what
 /// [`train`] gives.
 #[pyfunction]
-#[pyo3(signature = (path, *, total_timesteps=None, threads=None, watch=None, each_iteration=false))]
+#[pyo3(signature = (path, *, total_timesteps=None, threads=None, watch=None, each_iteration=false, engine=None))]
 fn resume<'py>(
     py: Python<'py>,
     path: PathBuf,
@@ -178,8 +182,9 @@ fn resume<'py>(
     threads: Option<usize>,
     watch: Option<&Bound<'py, PyAny>>,
     each_iteration: bool,
+    engine: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let setup = Setup::default();
+    let setup = setup_with(Setup::default(), engine)?;
     let watcher = watch.map(|watch| Watcher { watch, each_iteration });
     let runs = attend(py, watcher, |desk| {
         if experiment::is_experiment(&path) {

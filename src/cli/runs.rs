@@ -58,7 +58,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
         ));
     }
     let needs = runtime::memory_needs(setup, &config)?;
-    memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+    if setup.engine.is_none() {
+        memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+    }
     if needs.total() >= WORTH_SAYING {
         let (total, available) = (memory::bytes(needs.total()), memory::bytes(memory::available()));
         display.note(&format!("a run takes {total} of memory, of which {needs}; {available} are available"));
@@ -96,7 +98,7 @@ fn requested(args: &TrainArgs) -> Request<'_> {
 }
 
 /// Lays the layers of settings over each other.
-fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
+pub(super) fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     let mut config = requested(args).configure(setup, |table| {
         if let Some(path) = &args.config {
             let mut file = config::read_table(path)?;

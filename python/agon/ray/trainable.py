@@ -1,8 +1,4 @@
-"""Runs over a cluster, through Ray: seeds of an experiment, and trials of Ray Tune, each with the bits of one machine.
-
-Ray decides where a run goes, begins it again where a node has died, and stores what Tune asks for. A run itself is a directory
-with exact checkpoints, so beginning again means going on.
-"""
+"""Runs as trials of Ray Tune."""
 
 from __future__ import annotations
 
@@ -12,65 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
 import agon
 from agon import _agon
-from agon.runs import PathLike, Run
 from agon.training import plain
 
 #: Keys of a trial's configuration that are no settings of a run.
 _OF_TRIAL = ("algorithm", "env", "preset", "seed", "total_timesteps", "threads", "steps_per_iteration", "settings")
-
-
-def train(
-    algorithm: str,
-    env: str,
-    *,
-    seeds: int,
-    seed: int = 1,
-    name: str,
-    out: PathLike = "results",
-    address: str | None = None,
-    num_cpus: float = 1,
-    max_retries: int = -1,
-    **options: Any,
-) -> Run:
-    """Trains several seeds, each wherever the cluster has ``num_cpus`` cores for it; gives the experiment.
-
-    ``out`` must be a directory that all nodes share. ``options`` are those of :func:`agon.train`. A run whose node dies goes on
-    elsewhere from its last checkpoint, up to ``max_retries`` times (-1 for any number), and ends with the same bits; so does
-    everything if this call is made again. ``address`` is that of a cluster that runs; without one Ray starts or finds its own.
-
-    Raises
-        ValueError: for settings that do not fit.
-        AgonError: if a run fails by itself; the others have ended by then.
-    """
-    if not ray.is_initialized():
-        ray.init(address=address)
-    # Unfinished runs are kept for whoever goes on.
-    task = ray.remote(num_cpus=num_cpus, max_retries=max_retries)(_go_on)
-    path = Path(out).absolute() / name
-    options = {"threads": max(1, int(num_cpus)), **options, "progress": False}
-    started = [task.remote(path / f"seed_{one}", algorithm, env, {**options, "seed": one}) for one in range(seed, seed + seeds)]
-    failures = []
-    for one in started:
-        try:
-            ray.get(one)
-        except ray.exceptions.RayTaskError as error:
-            failures.append(error.cause if isinstance(error.cause, Exception) else error)
-    if failures:
-        raise failures[0]
-    return Run(path)
-
-
-def _go_on(path: Path, algorithm: str, env: str, options: dict[str, Any]) -> None:
-    """Brings one run to its end, from wherever it stands."""
-    if (path / "config.toml").exists():
-        agon.resume(path, threads=options["threads"], progress=False)
-    else:
-        agon.train(algorithm, env, out=path.parent, name=path.name, **options)
 
 
 class Trainable(tune.Trainable):
