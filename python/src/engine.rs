@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::attend::attend;
 use crate::error::AgonError;
+use crate::workers;
 
 /// Adds this module's functions.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -53,9 +54,13 @@ fn fulfil<'py>(py: Python<'py>, job: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &ended))
 }
 
-/// A setup whose runs are an engine's, if there is one.
+/// A setup whose runs, or the workers of whose runs, are an engine's, if there is one: the engine's `spread` says which.
 pub(crate) fn setup_with(mut setup: Setup, engine: Option<&Bound<'_, PyAny>>) -> PyResult<Setup> {
-    if let Some(engine) = engine {
+    let Some(engine) = engine else { return Ok(setup) };
+    if engine.getattr("spread")?.extract::<String>()? == "workers" {
+        let object = engine.clone().unbind();
+        setup.source = Some(Arc::new(move |context| workers::source(&object, context)));
+    } else {
         setup.engine = Some(Arc::new(Runs::new(engine)?));
     }
     Ok(setup)

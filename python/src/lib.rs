@@ -18,6 +18,7 @@ mod spaces;
 mod training;
 mod values;
 mod vector;
+mod workers;
 
 use pyo3::prelude::*;
 
@@ -35,6 +36,7 @@ fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     training::register(module)?;
     engine::register(module)?;
     many::register(module)?;
+    workers::register(module)?;
     results::register(module)?;
     policy::register(module)
 }

@@ -1,6 +1,6 @@
 //! Training: runs that begin and go on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agon::RunError;
 use agon::config::{RunConfig, merge, set_value};
@@ -8,9 +8,8 @@ use agon::experiment::{self, SeedRun};
 use agon::jobs::Ended;
 use agon::memory;
 use agon::request::{self, Request};
-use agon::run::{RunDirectory, directory};
+use agon::run::directory;
 use agon::runtime::{self, Setup};
-use agon::sinks::Sink;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
@@ -196,25 +195,11 @@ fn resume<'py>(
             let ended = experiment::resume(&setup, &path, threads, &observe)?;
             return Ok(runs.into_iter().zip(ended).map(RunEnded::of).collect());
         }
-        resume_one(&setup, &path, total_timesteps, threads, |seed| desk.sink(&path, seed))
-            .map(|ended| vec![RunEnded::of(ended)])
+        if let Some(total_timesteps) = total_timesteps {
+            runtime::extend(&path, total_timesteps)?;
+        }
+        let observe = |run: &SeedRun| desk.sink(&path, run.seed);
+        experiment::resume_run(&setup, &path, threads, &observe).map(|ended| vec![RunEnded::of(ended)])
     })?;
     report(py, &Trained { path, runs })
-}
-
-fn resume_one<'a>(
-    setup: &Setup,
-    path: &Path,
-    total_timesteps: Option<u64>,
-    threads: Option<usize>,
-    sink: impl FnOnce(u64) -> Box<dyn Sink + 'a>,
-) -> Result<(SeedRun, Ended), RunError> {
-    if let Some(total_timesteps) = total_timesteps {
-        runtime::extend(path, total_timesteps)?;
-    }
-    let (_, config) = RunDirectory::open(path)?;
-    let outcome = runtime::resume_with(setup, path, threads, sink(config.seed))?;
-    experiment::draw_curve(setup, path, &config)?;
-    let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
-    Ok((SeedRun { seed: config.seed, path: path.to_owned() }, ended))
 }

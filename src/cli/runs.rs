@@ -168,14 +168,12 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
         display.note(&format!("this run cannot be resumed exactly: {reason}"));
     }
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
-    let before = finished(std::slice::from_ref(&run), config.total_timesteps)?;
+    let before = finished(&[run], config.total_timesteps)?;
     let name = format!("{} seed {}", config.env.id, config.seed);
-    let sink = display.of_run(name, config.total_timesteps);
-    let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
+    let observe = |_: &SeedRun| display.of_run(name.clone(), config.total_timesteps);
+    let ended = experiment::resume_run(setup, &args.run, args.threads, &observe)?;
     drop(display);
-    experiment::draw_curve(setup, &args.run, &config)?;
-    let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
-    report(&[(run, ended)], &before, &args.run, args.json)
+    report(&[ended], &before, &args.run, args.json)
 }
 
 /// The seeds of runs that have come to their ends.

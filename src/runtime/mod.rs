@@ -8,6 +8,7 @@
 mod at_checkpoint;
 mod in_process;
 mod probe;
+pub mod remote;
 mod runaway;
 mod session;
 mod shard;

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agon.ray.runs import suite, sweep, train
+from agon.ray.runs import resume, suite, sweep, train
 
 if TYPE_CHECKING:
-    from agon.ray.trainable import Trainable
+    from agon.ray.trainable import Trainable, restore
 
-__all__ = ["Trainable", "suite", "sweep", "train"]
+__all__ = ["Trainable", "restore", "resume", "suite", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
     # Ray Tune needs more packages than Ray itself.
-    if name == "Trainable":
-        from agon.ray.trainable import Trainable
+    if name in ("Trainable", "restore"):
+        from agon.ray import trainable
 
-        return Trainable
+        return getattr(trainable, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

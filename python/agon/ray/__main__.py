@@ -8,6 +8,7 @@ from typing import Any
 from agon import _agon
 from agon.ray.cluster import connect
 from agon.ray.runs import Runs
+from agon.ray.workers import Workers
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
 
 def _engine(address: str | None, spread: str, threads: int) -> Any:
     connect(address)
-    return Runs(threads)
+    return Workers(threads) if spread == "workers" else Runs(threads)
 
 
 if __name__ == "__main__":

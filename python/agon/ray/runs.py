@@ -6,6 +6,7 @@ only brings a run to a step, from wherever the run stands.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import ray
 
 from agon import _agon
 from agon.ray.cluster import LOOK_EVERY_S, connect, num_cpus, num_nodes
-from agon.runs import PathLike
+from agon.ray.workers import Workers
+from agon.runs import PathLike, Run
 from agon.training import Callback, TrainedRun, _ended, _Watching, plain
 
 
@@ -22,35 +24,61 @@ def train(
     env: str,
     *,
     seeds: int = 1,
-    settings: dict[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     threads: int = 1,
+    workers: int | None = None,
     out: PathLike = "results",
     name: str | None = None,
+    force: bool = False,
     address: str | None = None,
     callback: Callback | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> TrainedRun:
-    """As :func:`agon.train`, each seed as a task with ``threads`` cores, wherever the cluster has them.
+    """As :func:`agon.train`, on a cluster: each seed as a task with ``threads`` cores, wherever the cluster has them.
 
-    ``out`` must be a directory that all nodes share. A run whose node dies goes on elsewhere from its last checkpoint and ends with
-    the same bits; so does everything if this call is made again with the same ``name``. ``address`` is that of a cluster that runs;
-    without one Ray finds or starts its own. ``options`` are the others of :func:`agon.train`.
+    Of one run in asynchronous mode (``runtime.mode = "async"``, as APPO and IMPALA have it) it is the workers that are spread, as
+    actors with ``threads`` cores each, and the learner is here. There are as many as shards and cores, or ``workers``.
+
+    ``out`` must be a directory that all nodes share, unless the learner is here. A run whose node dies goes on elsewhere from its
+    last checkpoint and ends with the same bits; so does everything if this call is made again with the same ``name``. A worker
+    whose node dies begins new episodes elsewhere. ``address`` is that of a cluster that runs; without one Ray finds or starts its
+    own. ``options`` are the others of :func:`agon.train`.
 
     Raises
         ValueError: for settings that do not fit.
         AgonError: if a run fails by itself (the others have ended by then), or a node does not see ``out``.
     """
+    if name is not None and not force and any((Path(out) / name / file).exists() for file in ("config.toml", "experiment.toml")):
+        path = Path(out) / name
+        return resume(path, threads=threads, workers=workers, address=address, callback=callback, progress=progress)
+    settings = plain(settings or {})
+    spread = seeds == 1 and _is_async(_agon.configure(algorithm, env, settings, preset=preset))
     connect(address)
-    engine = Runs(threads)
+    engine = Workers(threads, workers) if spread else Runs(threads)
+    options = {"preset": preset, "seeds": seeds, "out": out, "name": name, "force": force, **options}
     with _Watching(callback, progress) as watching:
-        path = None if name is None else Path(out) / name
-        if path is not None and not options.get("force") and any((path / file).exists() for file in ("config.toml", "experiment.toml")):
-            return _ended(_agon.resume(path, engine=engine, **watching.arguments()))
-        ended = _agon.train(
-            algorithm, env, plain(settings or {}), seeds=seeds, out=out, name=name, engine=engine, **options, **watching.arguments()
-        )
-    return _ended(ended)
+        return _ended(_agon.train(algorithm, env, settings, engine=engine, **options, **watching.arguments()))
+
+
+def resume(
+    run: PathLike | Run,
+    *,
+    total_timesteps: int | None = None,
+    threads: int = 1,
+    workers: int | None = None,
+    address: str | None = None,
+    callback: Callback | None = None,
+    progress: bool | None = None,
+) -> TrainedRun:
+    """As :func:`agon.resume`, on a cluster as :func:`train`."""
+    path = run.path if isinstance(run, Run) else Path(run)
+    spread = not (path / "experiment.toml").exists() and _is_async(_agon.config(path))
+    connect(address)
+    engine = Workers(threads, workers) if spread else Runs(threads)
+    with _Watching(callback, progress) as watching:
+        return _ended(_agon.resume(path, total_timesteps=total_timesteps, engine=engine, **watching.arguments()))
 
 
 def sweep(
@@ -93,8 +121,14 @@ def suite(
         return _agon.suite(file, only=only, engine=Runs(threads), **watching.arguments())
 
 
+def _is_async(config: Mapping[str, Any]) -> bool:
+    return config["runtime"]["mode"] == "async"
+
+
 class Runs:
     """Has runs trained as tasks; what the compiled half asks of an engine."""
+
+    spread = "runs"
 
     def __init__(self, threads: int = 1) -> None:
         #: Cores of each run.
