@@ -1,9 +1,12 @@
 """A cluster of three nodes on this machine, for the tests of Ray."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
@@ -15,7 +18,9 @@ STORE = 80 << 20
 @contextmanager
 def cluster_of(num_nodes: int = 3) -> Iterator[tuple[Cluster, list]]:
     """A head without cores, and nodes with a core each, connected to."""
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+    # A dead node is noticed after seconds instead of half a minute.
+    noticing = {"health_check_period_ms": 1000, "health_check_timeout_ms": 3000, "health_check_failure_threshold": 3}
+    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "_system_config": noticing}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(num_nodes)]
@@ -28,15 +33,23 @@ def cluster_of(num_nodes: int = 3) -> Iterator[tuple[Cluster, list]]:
 
 @contextmanager
 def killing(cluster: Cluster, node, is_time: Callable[[], bool]) -> Iterator[None]:
-    """Kills a node without a word, once it is time."""
+    """Kills a node with all its processes, as a power cut does, once it is time."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    killed: list[int] = []
 
     def kill() -> None:
         deadline = time.monotonic() + 120
         while not is_time() and time.monotonic() < deadline:
             time.sleep(0.02)
+        workers = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
+        # The workers first: without their raylet they would go on for a while.
+        for pid in map(int, workers):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
         cluster.remove_node(node, allow_graceful=False)
 
     killer = threading.Thread(target=kill)
     killer.start()
     yield
     killer.join()
+    assert killed, "the node had no processes"
