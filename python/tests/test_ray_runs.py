@@ -45,9 +45,9 @@ def files(run: Path) -> dict[str, bytes]:
 
 def test_seeds_have_the_bits_of_one_machine_though_a_node_dies(tmp_path: Path) -> None:
     options = {"seeds": 6, "total_timesteps": 120_000, "settings": {"runtime.checkpoint_every": 5_000}, "progress": False}
-    with cluster_of() as (cluster, nodes):
+    with cluster_of() as cluster:
         begun = lambda: list((tmp_path / "cluster").glob("seed_*/checkpoints/*"))  # noqa: E731
-        with killing(cluster, nodes[0], begun):
+        with killing(cluster, "_fulfil", begun):
             spread = agon.ray.train("ppo", "CartPole-v1", out=tmp_path, name="cluster", **options)
         assert sum(node["Alive"] for node in ray.nodes()) == 3, "the head, and two of three nodes"
         assert spread.finished
@@ -63,7 +63,7 @@ def test_sweeps_and_suites_decide_and_measure_as_on_one_machine(tmp_path: Path) 
     for place in ("alone", "cluster"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "suite.toml").write_text(SUITE)
-    with cluster_of() as (cluster, _):
+    with cluster_of() as cluster:
         found = agon.ray.sweep(tmp_path / "sweep.toml", out=tmp_path / "cluster", progress=False)
         entries = agon.ray.suite(tmp_path / "cluster" / "suite.toml", progress=False)
         # The same through the program, which finds everything done.
@@ -94,7 +94,7 @@ def test_a_run_that_fails_says_so_and_the_others_end(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_runs_at_checkpoints(tmp_path: Path) -> None:
-    with cluster_of(2) as (cluster, _):
+    with cluster_of(2) as cluster:
         arguments = ["train", "ppo", "CartPole-v1", "--seeds", "3", "--total-timesteps", "1M", "--out", str(tmp_path), "--name", "run"]
         engine = ["--engine", "ray", "--address", cluster.address]
         program = subprocess.Popen(
