@@ -37,6 +37,11 @@ def digest(run: Path) -> str:
     return found.hexdigest()[:16]
 
 
+def saved(path: Path, seeds: tuple[int, ...]) -> bool:
+    """Whether the runs of seeds have a checkpoint each."""
+    return all(any((path / f"seed_{seed}/checkpoints").glob("*.ckpt")) for seed in seeds)
+
+
 def seeds(out: Path) -> None:
     """Six seeds of a preset, on one machine and on the cluster, where a node is killed."""
     options = {"seeds": 6, "preset": "ppo-cartpole", "settings": {"runtime.checkpoint_every": 20_000}, "out": out, "progress": False}
@@ -44,7 +49,7 @@ def seeds(out: Path) -> None:
     alone = agon.train("ppo", "CartPole-v1", name="alone", **options)
     alone_s = time.perf_counter() - begun
     with cluster_of(3) as cluster:
-        with killing(cluster, "_fulfil", lambda: any((out / "cluster").glob("seed_*/checkpoints/*"))):
+        with killing(cluster, "_fulfil", lambda: saved(out / "cluster", (1, 2, 3))):
             begun = time.perf_counter()
             spread = agon.ray.train("ppo", "CartPole-v1", name="cluster", **options)
             spread_s = time.perf_counter() - begun

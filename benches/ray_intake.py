@@ -1,6 +1,6 @@
 """What a learner takes in from workers elsewhere, and so how many it can serve.
 
-    python benches/ray.py [SECONDS]
+    python benches/ray_intake.py [SECONDS]
 
 For each run: bytes of a fragment and of a step; the fragments a second that one worker makes on one core; those that the learner
 takes in when they are always there, unpacked, checked and learned from; those that one worker on this machine gets through Ray;
