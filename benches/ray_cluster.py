@@ -44,7 +44,13 @@ def saved(path: Path, seeds: tuple[int, ...]) -> bool:
 
 def seeds(out: Path) -> None:
     """Six seeds of a preset, on one machine and on the cluster, where a node is killed."""
-    options = {"seeds": 6, "preset": "ppo-cartpole", "settings": {"runtime.checkpoint_every": 20_000}, "out": out, "progress": False}
+    options = {
+        "seeds": 6,
+        "preset": "ppo-cartpole",
+        "settings": {"runtime.checkpoint_every": 20_000},
+        "out": out,
+        "progress": False,
+    }
     begun = time.perf_counter()
     alone = agon.train("ppo", "CartPole-v1", name="alone", **options)
     alone_s = time.perf_counter() - begun
@@ -54,26 +60,43 @@ def seeds(out: Path) -> None:
             spread = agon.ray.train("ppo", "CartPole-v1", name="cluster", **options)
             spread_s = time.perf_counter() - begun
         left = sum(node["Alive"] for node in ray.nodes()) - 1
-    print(f"\nOne machine {alone_s:.1f} s, three nodes of which one was killed {spread_s:.1f} s; nodes left {left}.\n")
-    print("| seed | steps | return | SHA-256 of metrics, episodes and weights, one machine | on the cluster | same |\n|---|---|---|---|---|---|")
+    print(
+        f"\nOne machine {alone_s:.1f} s, three nodes of which one was killed {spread_s:.1f} s; nodes left {left}.\n"
+    )
+    print(
+        "| seed | steps | return | SHA-256 of metrics, episodes and weights, one machine | on the cluster | same |\n"
+        "|---|---|---|---|---|---|"
+    )
     for seed, run in alone.seeds.items():
         one, other = digest(run.path), digest(spread.seeds[seed].path)
         ended = spread.outcomes[seed]
-        print(f"| {seed} | {ended['env_steps']} | {ended['mean_return']:.1f} | `{one}` | `{other}` | {'yes' if one == other else 'NO'} |")
+        print(
+            f"| {seed} | {ended['env_steps']} | {ended['mean_return']:.1f} | `{one}` | `{other}` | "
+            f"{'yes' if one == other else 'NO'} |"
+        )
 
 
 def workers(out: Path) -> None:
     """APPO with a worker on each of two nodes, three seeds."""
     with cluster_of(2):
-        runs = [agon.ray.train("appo", "CartPole-v1", seed=seed, out=out, name=f"seed_{seed}", progress=False) for seed in (1, 2, 3)]
-    print(f"\n| seed | steps | steps until {SOLVED:g} | return | 100 greedy episodes | steps/s | policy lag | learner waits | workers wait |")
+        runs = [
+            agon.ray.train("appo", "CartPole-v1", seed=seed, out=out, name=f"seed_{seed}", progress=False)
+            for seed in (1, 2, 3)
+        ]
+    print(
+        f"\n| seed | steps | steps until {SOLVED:g} | return | 100 greedy episodes | steps/s | policy lag | learner waits | "
+        "workers wait |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for seed, run in enumerate(runs, 1):
         metrics, timing, ended = run.metrics, run.timing, run.outcomes[seed]
         solved = np.flatnonzero(metrics["charts/episodic_return"] >= SOLVED)
         reached = int(metrics["global_step"][solved[0]]) if len(solved) else "never"
         rate, seconds = ended["env_steps"] / ended["seconds"], ended["seconds"]
-        waits, blocked = timing["learner_wait_s"].sum() / seconds, timing["worker_blocked_s"].sum() / seconds / 2
+        waits, blocked = (
+            timing["learner_wait_s"].sum() / seconds,
+            timing["worker_blocked_s"].sum() / seconds / 2,
+        )
         print(
             f"| {seed} | {ended['env_steps']} | {reached} | {ended['mean_return']:.1f} | {run.evaluate(100).mean_return:.1f} | "
             f"{rate:,.0f} | {timing['policy_lag'].mean():.2f} | {waits:.0%} | {blocked:.0%} |"

@@ -2,8 +2,8 @@
 
     python benches/ray_intake.py [SECONDS]
 
-For each run: bytes of a fragment and of a step; the fragments a second that one worker makes on one core; those that the learner
-takes in when they are always there, unpacked, checked and learned from; those that one worker on this machine gets through Ray;
+For each run: bytes of a fragment and of a step; the fragments a second that one worker makes on one core; those that the
+learner takes in when they are always there, unpacked, checked and learned from; those that one worker on this machine gets through Ray;
 and how many workers keep the learner busy.
 """
 
@@ -91,7 +91,13 @@ def trained(engine: Any, algorithm: str, env: str, num_steps: int, num_envs: int
         "num_envs": SHARDS * num_envs, "runtime.num_shards": SHARDS, "runtime.mode": "async", "agent.num_steps": num_steps,
         "network.encoder": {"kind": "mlp", "hidden": [64, 64]}, "runtime.checkpoint_every": 10**12,
     }  # fmt: skip
-    options = {"preset": "none", "total_timesteps": 10**12, "threads": 1, "watch": watch, "each_iteration": True}
+    options = {
+        "preset": "none",
+        "total_timesteps": 10**12,
+        "threads": 1,
+        "watch": watch,
+        "each_iteration": True,
+    }
     with tempfile.TemporaryDirectory() as out:
         _agon.train(algorithm, env, settings, out=out, name="run", engine=engine, **options)
     later = [(seconds, steps) for seconds, steps in seen if seconds > min(1.0, SECONDS / 2)]
@@ -104,11 +110,12 @@ def row(algorithm: str, env: str, num_steps: int, num_envs: int) -> str:
     kept = Kept()
     taken = trained(kept, algorithm, env, num_steps, num_envs)
     made = 1 / median(kept.seconds)
-    through = trained(Workers(1, 1), algorithm, env, num_steps, num_envs)
+    through = trained(Workers(1), algorithm, env, num_steps, num_envs)
     steps = num_steps * num_envs
     return (
         f"| {algorithm} {env} | {num_steps} × {num_envs} | {kept.bytes / 1024:.1f} | {kept.bytes / steps:.1f} | {made:,.0f} | "
-        f"{taken:,.0f} | {taken * steps:,.0f} | {taken * kept.bytes / 1e6:.1f} | {through:,.0f} | {taken / min(made, through):.1f} |"
+        f"{taken:,.0f} | {taken * steps:,.0f} | {taken * kept.bytes / 1e6:.1f} | {through:,.0f} | "
+        f"{taken / min(made, through):.1f} |"
     )
 
 

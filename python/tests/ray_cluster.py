@@ -19,8 +19,17 @@ STORE = 80 << 20
 def cluster_of(num_nodes: int = 3) -> Iterator[Cluster]:
     """A head without cores, and nodes with a core each, connected to."""
     # A dead node is noticed after seconds instead of half a minute.
-    noticing = {"health_check_period_ms": 1000, "health_check_timeout_ms": 3000, "health_check_failure_threshold": 3}
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "_system_config": noticing}
+    noticing = {
+        "health_check_period_ms": 1000,
+        "health_check_timeout_ms": 3000,
+        "health_check_failure_threshold": 3,
+    }
+    head = {
+        "num_cpus": 0,
+        "include_dashboard": False,
+        "object_store_memory": STORE,
+        "_system_config": noticing,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(num_nodes):

@@ -29,7 +29,14 @@ def local():
 
 
 def config(**others) -> dict:
-    return {"algorithm": "ppo", "env": "CartPole-v1", "seed": 2, "total_timesteps": 6_000, "steps_per_iteration": 1_000, **others}
+    return {
+        "algorithm": "ppo",
+        "env": "CartPole-v1",
+        "seed": 2,
+        "total_timesteps": 6_000,
+        "steps_per_iteration": 1_000,
+        **others,
+    }
 
 
 def test_trials_resume_exactly(local, tmp_path: Path) -> None:
@@ -43,7 +50,9 @@ def test_trials_resume_exactly(local, tmp_path: Path) -> None:
     second.restore(str(tmp_path / "checkpoint"))
     while not (result := second.train())["done"]:
         pass
-    whole = agon.train("ppo", "CartPole-v1", seed=2, total_timesteps=6_000, out=tmp_path, name="whole", progress=False)
+    whole = agon.train(
+        "ppo", "CartPole-v1", seed=2, total_timesteps=6_000, out=tmp_path, name="whole", progress=False
+    )
     assert files(agon.Run(second._path)) == files(whole)
     assert result["env_steps"] == whole.outcomes[2]["env_steps"]
     other = agon.ray.Trainable(config(**{"agent.learning_rate": 1e-4}))
@@ -52,7 +61,11 @@ def test_trials_resume_exactly(local, tmp_path: Path) -> None:
 
 
 def test_tune_finds_the_better_setting(local, tmp_path: Path) -> None:
-    space = config(**{"agent.learning_rate": tune.grid_search([1e-3, 1e-7])}, total_timesteps=20_000, steps_per_iteration=10_000)
+    space = config(
+        **{"agent.learning_rate": tune.grid_search([1e-3, 1e-7])},
+        total_timesteps=20_000,
+        steps_per_iteration=10_000,
+    )
     tuner = tune.Tuner(
         agon.ray.Trainable,
         param_space=space,
@@ -65,14 +78,18 @@ def test_tune_finds_the_better_setting(local, tmp_path: Path) -> None:
 def test_changed_values_are_refused_where_trials_go_on(local, tmp_path: Path) -> None:
     space = config(**{"agent.learning_rate": tune.grid_search([1e-3, 1e-4])}, total_timesteps=2_000)
     tuner = tune.Tuner(
-        agon.ray.Trainable, param_space=space, run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0)
+        agon.ray.Trainable,
+        param_space=space,
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="search", verbose=0),
     )
     tuner.fit()
     agon.ray.restore(tmp_path / "search", space)
     with pytest.raises(ValueError, match="expected seed = 2, which the trial began with, got 3"):
         agon.ray.restore(tmp_path / "search", {**space, "seed": 3})
     with pytest.raises(ValueError, match="expected agent.learning_rate = 0.0001"):
-        agon.ray.restore(tmp_path / "search", {**space, "agent.learning_rate": tune.grid_search([1e-3, 1e-2])})
+        agon.ray.restore(
+            tmp_path / "search", {**space, "agent.learning_rate": tune.grid_search([1e-3, 1e-2])}
+        )
 
 
 def test_a_trial_of_other_settings_takes_the_steps_that_are_left(local, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def main() -> int:
 
 def _engine(address: str | None, spread: str, threads: int) -> Any:
     connect(address)
-    return Workers(threads) if spread == "workers" else Runs(threads)
+    return Workers() if spread == "workers" else Runs(threads)
 
 
 if __name__ == "__main__":

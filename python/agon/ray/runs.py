@@ -1,7 +1,7 @@
 """Whole runs as tasks: seeds of an experiment, trials of a sweep, entries of a suite.
 
-What is decided (which trials go on, what is measured) is decided where the call is made, from files that all nodes share; a task
-only brings a run to a step, from wherever the run stands.
+What is decided (which trials go on, what is measured) is decided where the call is made, from files that all nodes share;
+a task only brings a run to a step, from wherever the run stands.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def train(
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     workers: int | None = None,
     out: PathLike = "results",
     name: str | None = None,
@@ -36,28 +36,39 @@ def train(
     progress: bool | None = None,
     **options: Any,
 ) -> TrainedRun:
-    """As :func:`agon.train`, on a cluster: each seed as a task with ``threads`` cores, wherever the cluster has them.
+    """As :func:`agon.train`, on a cluster: each seed as a task with ``threads`` cores, one by default, wherever there are some.
 
-    Of one run in asynchronous mode (``runtime.mode = "async"``, as APPO and IMPALA have it) it is the workers that are spread, as
-    actors with ``threads`` cores each, and the learner is here. There are as many as shards and cores, or ``workers``.
+    Of one run in asynchronous mode (``runtime.mode = "async"``, as APPO and IMPALA have it) it is the workers that are
+    spread, as actors with a core each, and the learner is here, with ``threads``. There are as many as shards and cores, or
+    ``workers``.
 
-    ``out`` must be a directory that all nodes share, unless the learner is here. A run whose node dies goes on elsewhere from its
-    last checkpoint and ends with the same bits; so does everything if this call is made again with the same ``name``. A worker
-    whose node dies begins new episodes elsewhere. ``address`` is that of a cluster that runs; without one Ray finds or starts its
-    own. ``options`` are the others of :func:`agon.train`.
+    ``out`` must be a directory that all nodes share, unless the learner is here. A run whose node dies goes on elsewhere
+    from its last checkpoint and ends with the same bits; so does everything if this call is made again with the same
+    ``name``. A worker whose node dies begins new episodes elsewhere. ``address`` is that of a cluster that runs; without one
+    Ray finds or starts its own. ``options`` are the others of :func:`agon.train`.
 
     Raises
         ValueError: for settings that do not fit.
         AgonError: if a run fails by itself (the others have ended by then), or a node does not see ``out``.
     """
-    if name is not None and not force and any((Path(out) / name / file).exists() for file in ("config.toml", "experiment.toml")):
-        path = Path(out) / name
-        return resume(path, threads=threads, workers=workers, address=address, callback=callback, progress=progress)
+    path = None if name is None or force else Path(out) / name
+    if path is not None and any((path / file).exists() for file in ("config.toml", "experiment.toml")):
+        return resume(
+            path, threads=threads, workers=workers, address=address, callback=callback, progress=progress
+        )
     settings = plain(settings or {})
     spread = seeds == 1 and _is_async(_agon.configure(algorithm, env, settings, preset=preset))
     connect(address)
-    engine = Workers(threads, workers) if spread else Runs(threads)
-    options = {"preset": preset, "seeds": seeds, "out": out, "name": name, "force": force, **options}
+    engine = Workers(workers) if spread else Runs(threads or 1)
+    options = {
+        "threads": threads,
+        "preset": preset,
+        "seeds": seeds,
+        "out": out,
+        "name": name,
+        "force": force,
+        **options,
+    }
     with _Watching(callback, progress) as watching:
         return _ended(_agon.train(algorithm, env, settings, engine=engine, **options, **watching.arguments()))
 
@@ -66,7 +77,7 @@ def resume(
     run: PathLike | Run,
     *,
     total_timesteps: int | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     workers: int | None = None,
     address: str | None = None,
     callback: Callback | None = None,
@@ -76,9 +87,10 @@ def resume(
     path = run.path if isinstance(run, Run) else Path(run)
     spread = not (path / "experiment.toml").exists() and _is_async(_agon.config(path))
     connect(address)
-    engine = Workers(threads, workers) if spread else Runs(threads)
+    engine = Workers(workers) if spread else Runs(threads or 1)
+    options = {"total_timesteps": total_timesteps, "threads": threads, "engine": engine}
     with _Watching(callback, progress) as watching:
-        return _ended(_agon.resume(path, total_timesteps=total_timesteps, engine=engine, **watching.arguments()))
+        return _ended(_agon.resume(path, **options, **watching.arguments()))
 
 
 def sweep(
@@ -113,8 +125,8 @@ def suite(
     """Trains and measures the entries of a suite file that are not done, each seed as a task with ``threads`` cores; as
     ``agon suite``, with the same files. Entries that are measured for speed stay on this machine.
 
-    Gives how every entry stands: ``name``, ``done``, ``scores``, ``reached``, ``failures``. The file's directory must be one that
-    all nodes share.
+    Gives how every entry stands: ``name``, ``done``, ``scores``, ``reached``, ``failures``. The file's directory must be one
+    that all nodes share.
     """
     connect(address)
     with _Watching(callback, progress) as watching:
@@ -155,7 +167,9 @@ class Work:
         # However often its node dies, a run goes on; one that fails by itself has said so in its answer.
         task = ray.remote(num_cpus=num_cpus, max_retries=-1)(_fulfil)
         self._names = [name for name, _ in orders]
-        self._pending = {task.options(name=name).remote(job): index for index, (name, job) in enumerate(orders)}
+        self._pending = {
+            task.options(name=name).remote(job): index for index, (name, job) in enumerate(orders)
+        }
         self._stopped = False
 
     def news(self) -> tuple[int | None, bytes] | None:

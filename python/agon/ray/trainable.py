@@ -18,7 +18,16 @@ from agon.runs import PathLike
 from agon.training import plain
 
 #: Keys of a trial's configuration that are no settings of a run.
-_OF_TRIAL = ("algorithm", "env", "preset", "seed", "total_timesteps", "threads", "steps_per_iteration", "settings")
+_OF_TRIAL = (
+    "algorithm",
+    "env",
+    "preset",
+    "seed",
+    "total_timesteps",
+    "threads",
+    "steps_per_iteration",
+    "settings",
+)
 #: The file of a checkpoint that says how many environment steps there were before its run.
 _BEFORE = "env_steps_before"
 
@@ -32,9 +41,9 @@ class Trainable(tune.Trainable):
 
     Results have ``env_steps``, ``updates``, ``mean_return`` (NaN before an episode has ended) and ``done``.
 
-    A checkpoint of the same settings goes on with the same bits. One of other settings, as population-based training hands over
-    when it explores, begins a new run from its weights, with the environment steps that are left: optimizer and replay begin anew,
-    and ``env_steps`` counts those before it.
+    A checkpoint of the same settings goes on with the same bits. One of other settings, as population-based training hands
+    over when it explores, begins a new run from its weights, with the environment steps that are left: optimizer and replay
+    begin anew, and ``env_steps`` counts those before it.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -54,7 +63,11 @@ class Trainable(tune.Trainable):
 
         def until_goal(progress: agon.Progress) -> bool:
             env_steps = self._before + progress.env_steps
-            self._last = {"env_steps": env_steps, "updates": progress.updates, "mean_return": progress.mean_return}
+            self._last = {
+                "env_steps": env_steps,
+                "updates": progress.updates,
+                "mean_return": progress.mean_return,
+            }
             return env_steps < goal
 
         if (self._path / "config.toml").exists():
@@ -100,15 +113,27 @@ class Trainable(tune.Trainable):
             settings["init_from"] = str(self._init_from)
         options = {"preset": self.config.get("preset"), "threads": self._threads(), "progress": False}
         out, name = self._path.parent, self._path.name
-        agon.train(self.config["algorithm"], self.config["env"], settings=settings, out=out, name=name, callback=callback, **options)
+        agon.train(
+            self.config["algorithm"],
+            self.config["env"],
+            settings=settings,
+            out=out,
+            name=name,
+            callback=callback,
+            **options,
+        )
 
     def _settings(self) -> dict[str, Any]:
-        own = {key: self.config[key] for key in ("seed", "total_timesteps") if self.config.get(key) is not None}
+        own = {
+            key: self.config[key] for key in ("seed", "total_timesteps") if self.config.get(key) is not None
+        }
         others = {key: value for key, value in self.config.items() if key not in _OF_TRIAL}
         return {**self.config.get("settings", {}), **others, **own}
 
     def _config(self, settings: dict[str, Any]) -> dict[str, Any]:
-        return _agon.configure(self.config["algorithm"], self.config["env"], plain(settings), preset=self.config.get("preset"))
+        return _agon.configure(
+            self.config["algorithm"], self.config["env"], plain(settings), preset=self.config.get("preset")
+        )
 
     def _wanted(self) -> dict[str, Any]:
         """What decides the results of the run under way."""
@@ -129,7 +154,10 @@ def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a configuration decides results."""
     deciding = {key: value for key, value in config.items() if key not in ("made_by", "init_from")}
     apart = ("threads", "checkpoint_every", "log_every", "histograms", "instruction_set")
-    return {**deciding, "runtime": {key: value for key, value in deciding["runtime"].items() if key not in apart}}
+    return {
+        **deciding,
+        "runtime": {key: value for key, value in deciding["runtime"].items() if key not in apart},
+    }
 
 
 def restore(path: PathLike, param_space: Mapping[str, Any] | None = None, **options: Any) -> tune.Tuner:
@@ -143,7 +171,9 @@ def restore(path: PathLike, param_space: Mapping[str, Any] | None = None, **opti
     """
     for file in sorted(Path(path).glob("*/params.json")) if param_space is not None else ():
         _check_values(file.parent.name, "", json.loads(file.read_text()), param_space)
-    return tune.Tuner.restore(str(path), Trainable, param_space=None if param_space is None else dict(param_space), **options)
+    return tune.Tuner.restore(
+        str(path), Trainable, param_space=None if param_space is None else dict(param_space), **options
+    )
 
 
 def _check_values(trial: str, prefix: str, began_with: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -160,4 +190,6 @@ def _check_values(trial: str, prefix: str, began_with: Mapping[str, Any], now: M
         else:
             fits = found == value
         if not fits:
-            raise ValueError(f"{trial}: expected {name} = {found!r}, which the trial began with, got {value!r}")
+            raise ValueError(
+                f"{trial}: expected {name} = {found!r}, which the trial began with, got {value!r}"
+            )

@@ -30,21 +30,19 @@ class Workers:
 
     spread = "workers"
 
-    def __init__(self, threads: int = 1, workers: int | None = None) -> None:
-        """With ``threads`` cores for each worker; as many workers as there are shards and cores, unless a number is given."""
-        self._threads = threads
+    def __init__(self, workers: int | None = None) -> None:
+        """As many workers as there are shards and cores, unless a number is given."""
         self._workers = workers
 
     def pool(self) -> Pool:
         """The workers of a run."""
-        return Pool(self._threads, self._workers)
+        return Pool(self._workers)
 
 
 class Pool:
     """The workers of one run, and the fragments that they were asked for."""
 
-    def __init__(self, threads: int, workers: int | None) -> None:
-        self._threads = threads
+    def __init__(self, workers: int | None) -> None:
         self._wanted = workers
         self._actors: list[Any] = []
         #: The shards of each worker; the one whose turn it is comes first.
@@ -62,10 +60,11 @@ class Pool:
 
     def begin(self, assignment: bytes, numbers: list[int]) -> None:
         """Starts the workers and deals the shards out to them; ``numbers`` are those of each shard's next fragment."""
-        room = max(1, int(num_cpus() // self._threads))
-        count = min(len(numbers), self._wanted or room)
+        count = min(len(numbers), self._wanted or max(1, int(num_cpus())))
         # A worker that is lost comes again somewhere else, and what it was asked for is asked again.
-        kind = ray.remote(num_cpus=self._threads, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD")(_Worker)
+        kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD")(
+            _Worker
+        )
         self._actors = [kind.remote(assignment) for _ in range(count)]
         self._turns = [deque(range(worker, len(numbers), count)) for worker in range(count)]
         self._numbers = list(numbers)

@@ -188,13 +188,12 @@ impl Pump {
                 Ok(Some(received)) => Ok(received),
                 Err(error) => Err(error),
             };
-            heard = Instant::now();
             let is_last = received.is_err();
             if self.fragments.send(received).is_err() || is_last {
                 break;
             }
-            // What was waited for the learner is no silence of workers.
-            heard = Instant::now().max(heard);
+            // While there was no room, nobody was listened to.
+            heard = Instant::now();
         }
     }
 

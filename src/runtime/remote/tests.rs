@@ -143,6 +143,27 @@ fn a_run_learns_from_workers_elsewhere_though_they_die_and_goes_on_after_a_stop(
 }
 
 #[test]
+fn learners_with_replay_have_workers_elsewhere_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [
+        "total_timesteps=1024",
+        "num_envs=4",
+        "runtime.num_shards=2",
+        "runtime.mode='async'",
+        "network.encoder.hidden=[8]",
+        "agent.learning_starts=64",
+        "agent.buffer_size=512",
+        "agent.train_frequency=16",
+    ];
+    for (algorithm, env) in [("dqn", "CartPole-v1"), ("sac", "Pendulum-v1")] {
+        let config = config_of(algorithm, env, &settings);
+        let run = directory.path().join(algorithm);
+        let outcome = train_with(&setup_with(None, None), config, &run, Box::new(watch(|_| true))).unwrap();
+        assert!(outcome.finished, "{algorithm}");
+    }
+}
+
+#[test]
 fn what_a_worker_sends_is_checked_before_it_is_learned_from() {
     type Case = (fn(&mut Delivery), &'static str);
     let cases: [Case; 5] = [
