@@ -3,8 +3,8 @@
     python benches/ray_intake.py [SECONDS]
 
 For each run: bytes of a fragment and of a step; the fragments a second that one worker makes on one core; those that the
-learner takes in when they are always there, unpacked, checked and learned from; those that one worker on this machine gets through Ray;
-and how many workers keep the learner busy.
+learner takes in when they are always there, unpacked, checked and learned from; those that one worker on this machine gets
+through Ray; and how many workers keep the learner busy.
 """
 
 from __future__ import annotations
