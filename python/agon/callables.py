@@ -37,16 +37,19 @@ def handed_over(env: Environment) -> tuple[str, str | None]:
     share_modules()
     if isinstance(env, str):
         return env, None
-    if isinstance(env, gym.Env) or not callable(env):
-        hint = "an id, or a callable that makes a new environment at each call, such as a class or `lambda: MyEnv()`"
-        raise TypeError(f"env: expected {hint}, got {env!r}")
+    _refuse_uncallable(env)
     if isinstance(env, type) and issubclass(env, gym.Env) and _is_importable(env):
         return f"python:{env.__module__}:{env.__qualname__}", None
     return f"python:{_name(env)}", pickled(env)
 
 
 def pickled(env: Callable[..., gym.Env[Any, Any]]) -> str:
-    """A callable as text, which this process trusts from now on."""
+    """A callable as text, which this process trusts from now on.
+
+    Raises
+        TypeError, ValueError: as :func:`handed_over`.
+    """
+    _refuse_uncallable(env)
     try:
         code = cloudpickle.dumps(env)
     except Exception as error:
@@ -73,6 +76,12 @@ def share_modules() -> None:
     """Worker processes of this interpreter find the modules that this one finds."""
     if os.environ.get("AGON_PYTHON") == sys.executable:
         os.environ[PATH] = os.pathsep.join(os.path.abspath(path) for path in sys.path)
+
+
+def _refuse_uncallable(env: Any) -> None:
+    if isinstance(env, gym.Env) or not callable(env):
+        expected = "a callable that makes a new environment at each call, such as a class or `lambda: MyEnv()`"
+        raise TypeError(f"env: expected {expected}, got {env!r}")
 
 
 def _is_importable(kind: type) -> bool:

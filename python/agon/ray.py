@@ -17,7 +17,7 @@ from ray import tune
 
 import agon
 from agon import _agon
-from agon.callables import Environment
+from agon.callables import Environment, handed_over
 from agon.runs import PathLike, Run
 from agon.training import plain
 
@@ -69,7 +69,8 @@ def train(
 def _go_on(path: Path, algorithm: str, env: Environment, options: dict[str, Any]) -> None:
     """Brings one run to its end, from wherever it stands."""
     if (path / "config.toml").exists():
-        agon.resume(path, threads=options["threads"], env=None if isinstance(env, str) else env, progress=False)
+        again = env if handed_over(env)[1] else None
+        agon.resume(path, threads=options["threads"], env=again, progress=False)
     else:
         agon.train(algorithm, env, out=path.parent, name=path.name, **options)
 

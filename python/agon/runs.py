@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agon import _agon
-from agon.callables import Environment, handed_over, share_modules
+from agon.callables import pickled, share_modules
 from agon.callables import trust as trust_callable
 from agon.columns import Columns
 from agon.policy import Policy, load
@@ -133,7 +133,7 @@ def evaluate(
     stochastic: bool = False,
     best: bool = False,
     max_episode_steps: int | None = None,
-    env: Environment | None = None,
+    env: Callable[..., Any] | None = None,
     trust: bool = False,
 ) -> Evaluation:
     """Evaluates the policy of a run or of a weight file in episodes that training never saw.
@@ -216,12 +216,12 @@ def compare(
     return _agon.compare(_labelled(runs), score=score, normalize=normalize, resamples=resamples, seed=seed)
 
 
-def callable_for(run: Path, env: Environment | None, trust: bool) -> str | None:
+def callable_for(run: Path, env: Callable[..., Any] | None, trust: bool) -> str | None:
     """The text of the callable that a run's environments are made by from now on; none for what it has kept, which is loaded
     if it is trusted."""
     share_modules()
     if env is not None:
-        return handed_over(env)[1]
+        return pickled(env)
     if trust and run.is_dir():
         for path in _agon.runs(run):
             kept = _agon.config(path)["env"].get("pickle")

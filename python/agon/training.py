@@ -122,7 +122,7 @@ def resume(
     *,
     total_timesteps: int | None = None,
     threads: int | None = None,
-    env: Environment | None = None,
+    env: Callable[..., Any] | None = None,
     trust: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,

@@ -141,3 +141,11 @@ def test_a_policy_of_several_parts_answers_in_them_and_keeps_to_masks(tmp_path: 
     assert list(action) == ["aim", "turn"] and action["aim"][0] == 0 and action["turn"] in (0, 1)
     actions, _ = policy(np.zeros((3, 1), dtype=np.float32), action_mask=np.tile(mask, (3, 1)))
     assert actions["aim"].shape == (3, 2) and actions["turn"].shape == (3,)
+
+
+def test_what_a_run_goes_on_with_is_a_callable_and_the_run_is_of_one(tmp_path: Path) -> None:
+    run = train("CartPole-v1", tmp_path, name="run")
+    with pytest.raises(TypeError, match="expected a callable that makes a new environment"):
+        agon.resume(run, total_timesteps=96, env="CartPole-v1", progress=False)
+    with pytest.raises((ValueError, agon.AgonError), match="can be handed over, found CartPole-v1"):
+        agon.resume(run, total_timesteps=96, env=importable_envs.Lever, progress=False)
