@@ -149,3 +149,34 @@ def test_what_a_run_goes_on_with_is_a_callable_and_the_run_is_of_one(tmp_path: P
         agon.resume(run, total_timesteps=96, env="CartPole-v1", progress=False)
     with pytest.raises((ValueError, agon.AgonError), match="can be handed over, found CartPole-v1"):
         agon.resume(run, total_timesteps=96, env=importable_envs.Lever, progress=False)
+
+
+def test_a_script_trains_in_classes_of_its_own_and_of_modules_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("from importable_envs import Lever\nclass Beside(Lever):\n    pass\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import agon, beside, sys\n"
+        "class Mine(beside.Beside):\n    pass\n"
+        f"options = dict(settings={SMALL}, out={str(tmp_path)!r}, total_timesteps=64, progress=False)\n"
+        "for kind in (Mine, beside.Beside):\n"
+        "    print(agon.train('ppo', kind, **options).config['env']['id'])\n"
+    )
+    variables = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=variables)
+    assert done.stdout.split() == ["python:Mine", "python:beside:Beside"], done.stderr
+
+
+def test_a_callable_that_another_version_of_python_pickled_is_refused_with_both(tmp_path: Path) -> None:
+    run = train(lambda: importable_envs.Lever(), tmp_path, name="run")
+    config = run.path / "config.toml"
+    now = "{}.{}".format(*sys.version_info)
+    config.write_text(config.read_text().replace(f'pickle = "{now}:', 'pickle = "2.7:'))
+    with pytest.raises(agon.AgonError, match=rf"expected Python 2.7, which the callable was pickled by, got .* of {now}"):
+        run.evaluate(episodes=2, trust=True)
+    assert run.evaluate(episodes=2, env=lambda: importable_envs.Lever()).episodes == 2
+
+
+def test_other_callables_are_no_seeds_of_the_same_experiment(tmp_path: Path) -> None:
+    train(lambda: importable_envs.Lever(2), tmp_path, name="run", seeds=2)
+    with pytest.raises(agon.AgonError, match="of other settings, wanted and found are env.pickle"):
+        train(lambda: importable_envs.Lever(3), tmp_path, name="run", seeds=3)
