@@ -7,6 +7,7 @@ use agon_agents::Algorithms;
 use agon_envs::Registry;
 
 #[cfg(unix)]
+use crate::config::CALLABLE;
 use crate::foreign;
 use crate::sinks::Sink;
 
@@ -37,7 +38,9 @@ impl Default for Setup {
     fn default() -> Self {
         let registry = Registry::builtin();
         #[cfg(unix)]
-        let registry = registry.with_family(foreign::PREFIX, foreign::spec);
+        let registry = registry
+            .with_family(foreign::PREFIX, foreign::spec)
+            .with_family(CALLABLE, foreign::callable_spec);
         Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new() }
     }
 }

@@ -88,6 +88,7 @@ def resume(
     *,
     total_timesteps: int | None = None,
     threads: int | None = None,
+    pickle: str | None = None,
     watch: Callable[[dict[str, Any]], bool | None] | None = None,
     each_iteration: bool = False,
 ) -> dict[str, Any]:
@@ -110,6 +111,7 @@ def evaluate(
     stochastic: bool,
     best: bool,
     max_episode_steps: int | None,
+    pickle: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a policy in fresh episodes."""
 

@@ -17,6 +17,7 @@ from ray import tune
 
 import agon
 from agon import _agon
+from agon.callables import Environment, handed_over
 from agon.runs import PathLike, Run
 from agon.training import plain
 
@@ -26,7 +27,7 @@ _OF_TRIAL = ("algorithm", "env", "preset", "seed", "total_timesteps", "threads",
 
 def train(
     algorithm: str,
-    env: str,
+    env: Environment,
     *,
     seeds: int,
     seed: int = 1,
@@ -65,10 +66,11 @@ def train(
     return Run(path)
 
 
-def _go_on(path: Path, algorithm: str, env: str, options: dict[str, Any]) -> None:
+def _go_on(path: Path, algorithm: str, env: Environment, options: dict[str, Any]) -> None:
     """Brings one run to its end, from wherever it stands."""
     if (path / "config.toml").exists():
-        agon.resume(path, threads=options["threads"], progress=False)
+        again = env if handed_over(env)[1] else None
+        agon.resume(path, threads=options["threads"], env=again, progress=False)
     else:
         agon.train(algorithm, env, out=path.parent, name=path.name, **options)
 
