@@ -61,6 +61,9 @@ pub struct RunConfig {
     pub fit_encoder: bool,
 }
 
+/// What ids of environments begin with that a class or another callable of Python makes.
+pub(crate) const CALLABLE: &str = "python:";
+
 /// Which environment, and how it is made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,6 +82,18 @@ pub struct EnvConfig {
     /// the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
+    /// Of an environment that a callable of Python makes: the callable, pickled, as text. It is loaded only where whoever runs
+    /// this program says that it is trusted. Not kept in weight files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pickle: Option<String>,
+    /// Of an environment of Python: whether its action masks are used, those of the method `action_masks` or of
+    /// `info["action_mask"]`. Where nothing is said, if a first reset gives some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action_masks: Option<bool>,
+    /// Of an environment of Python: names of numbers in its infos whose last values are metrics of an episode. Where nothing is
+    /// said, `is_success` and `success` if a first reset gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<String>>,
     /// Of an environment of Python: the interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or
     /// `python3`. Never part of the result, and not kept in weight files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +120,21 @@ impl EnvConfig {
         (options, endless)
     }
 
+    /// Replaces the callable that makes it.
+    ///
+    /// # Errors
+    /// If it is none that a pickled callable makes.
+    pub fn hand_over(&mut self, pickle: &str) -> Result<(), RunError> {
+        if !self.id.starts_with(CALLABLE) {
+            return Err(RunError::Config(format!(
+                "only an environment that a callable makes ({CALLABLE}…) can be handed over, found {}",
+                self.id
+            )));
+        }
+        self.pickle = Some(pickle.to_owned());
+        Ok(())
+    }
+
     /// How to make `num_envs` of it.
     pub fn options(&self, num_envs: usize) -> MakeOptions {
         let max_episode_steps = self.max_episode_steps.map(|limit| (limit > 0).then_some(limit));
@@ -116,6 +146,9 @@ impl EnvConfig {
             worker: WorkerOptions {
                 python: self.python.clone(),
                 module: self.module.clone(),
+                pickle: self.pickle.clone(),
+                action_masks: self.action_masks,
+                metrics: self.metrics.clone(),
                 timeout_s: self.timeout_s,
             },
             ..Default::default()
@@ -455,6 +488,10 @@ impl RunConfig {
     /// Every setting that decides results by its whole key, the seed included.
     pub fn hyper_parameters(&self) -> Vec<(String, toml::Value)> {
         let mut table = self.deciding();
+        if let Some(toml::Value::Table(env)) = table.get_mut("env") {
+            // Nobody reads it.
+            env.remove("pickle");
+        }
         table.insert("seed".to_owned(), toml::Value::Integer(self.seed.cast_signed()));
         let mut found = Vec::new();
         flatten("", &table, &mut found);

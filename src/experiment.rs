@@ -170,6 +170,24 @@ pub fn extend(path: &Path, total_timesteps: u64) -> Result<(), RunError> {
         runtime::extend(&run.path, total_timesteps)?;
     }
     config.total_timesteps = total_timesteps;
+    rewrite(path, config, &runs)
+}
+
+/// Gives every run of an experiment the callable that makes its environment anew, see [`runtime::hand_over`].
+///
+/// # Errors
+/// If there is no experiment, it or one of its runs is in use, or its environment is none that was pickled.
+pub fn hand_over(path: &Path, pickle: &str) -> Result<(), RunError> {
+    let _lock = RunLock::take(path)?;
+    let (mut config, runs) = open(path)?;
+    for run in runs.iter().filter(|run| RunDirectory::exists(&run.path)) {
+        runtime::hand_over(&run.path, pickle)?;
+    }
+    config.env.hand_over(pickle)?;
+    rewrite(path, config, &runs)
+}
+
+fn rewrite(path: &Path, config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
     write(path, &Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config })
 }
 
@@ -259,7 +277,8 @@ fn go_on<'a>(
     let observe_job = |job: &Job| observe(&SeedRun { seed: job.config.seed, path: job.path.clone() });
     let cores = config.threads();
     let ended = jobs::work_all(setup, &jobs, cores, cores, &observe_job)?;
-    if runs.iter().any(|run| RunDirectory::exists(&run.path)) {
+    // A run that failed at its beginning has nothing to be drawn, and its failure is what there is to tell.
+    if plot::run_dirs(path).is_ok() {
         draw_curve(setup, path, config)?;
     }
     Ok(ended)

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use agon_agents::Algorithms;
 use agon_envs::Registry;
 
+#[cfg(unix)]
+use crate::config::CALLABLE;
 use crate::engine::Engine;
 #[cfg(unix)]
 use crate::foreign;
@@ -43,7 +45,9 @@ impl Default for Setup {
     fn default() -> Self {
         let registry = Registry::builtin();
         #[cfg(unix)]
-        let registry = registry.with_family(foreign::PREFIX, foreign::spec);
+        let registry = registry
+            .with_family(foreign::PREFIX, foreign::spec)
+            .with_family(CALLABLE, foreign::callable_spec);
         Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new(), engine: None, source: None }
     }
 }

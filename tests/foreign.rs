@@ -14,7 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use agon::config::RunConfig;
-use agon::envs::{ActionBatch, EnvError, MakeOptions, ObsBuffer, Simulator, StepBatch, WorkerOptions};
+use agon::envs::{
+    ActionBatch, ActionSpec, EnvError, MakeOptions, ObsBuffer, Simulator, StepBatch, WorkerOptions,
+};
+use agon::evaluate::{EvalOptions, evaluate};
 use agon::runtime::{self, Setup};
 use serde_json::Value;
 
@@ -44,10 +47,21 @@ impl Python {
 
     fn make(&self, id: &str, num_envs: usize, args: &str) -> Result<(Simulator, StepBatch), EnvError> {
         let worker = WorkerOptions {
-            python: Some(self.interpreter.clone()),
-            module: Some(self.module()),
             timeout_s: Some(if args.contains("hang") { 2 } else { 120 }),
+            ..WorkerOptions::default()
         };
+        self.make_with(id, num_envs, args, worker)
+    }
+
+    fn make_with(
+        &self,
+        id: &str,
+        num_envs: usize,
+        args: &str,
+        worker: WorkerOptions,
+    ) -> Result<(Simulator, StepBatch), EnvError> {
+        let worker =
+            WorkerOptions { python: Some(self.interpreter.clone()), module: Some(self.module()), ..worker };
         let options =
             MakeOptions { num_envs, args: toml::from_str(args).unwrap(), worker, ..Default::default() };
         let simulator = Setup::default().registry.make(&format!("gymnasium:{id}"), &options)?;
@@ -141,6 +155,129 @@ fn every_space_crosses_in_both_directions() {
     let expected =
         "observation space.word: expected Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple, got Text";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn parts_of_an_action_are_chosen_together_and_handed_over_as_the_space_has_them() {
+    let Some(python) = Python::find() else { return };
+    let (mut simulator, mut out) = python.make("Parts-v0", 1, "kind = 'choices'").unwrap();
+    let space = "Dict('aim': Tuple(MultiBinary(1), MultiDiscrete([4 5])), 'move': Discrete(3, start=-1))";
+    assert_eq!(simulator.action_space().to_string(), space);
+    assert_eq!(*simulator.action_spec(), ActionSpec::Discrete { nvec: vec![2, 4, 5, 3] });
+    simulator.reset(0, &mut out).unwrap();
+    simulator.step(&ActionBatch::Discrete(vec![1, 3, 4, 0]), &mut out).unwrap();
+    assert_eq!(out.observations.as_f32(), [-1.0, 1.0, 1.0, 9.0, 0.0]);
+    let (mut simulator, mut out) = python.make("Parts-v0", 2, "kind = 'numbers'").unwrap();
+    simulator.reset(0, &mut out).unwrap();
+    let row = |b: f32| [0.1, -0.1, 0.05, 0.0, b];
+    simulator.step(&ActionBatch::Continuous([row(2.0), row(-1.0)].concat()), &mut out).unwrap();
+    assert_eq!(out.observations.as_f32(), [row(2.0), row(-1.0)].concat());
+    for (kind, expected) in [
+        ("mixed", "got action space.move: Discrete(3) and action space.push: Box(-1.0, 1.0, (1,), float32)"),
+        (
+            "wide",
+            "action space.x: expected a Box of float, or of integers with bounds and at most 1024 values",
+        ),
+    ] {
+        let error = python.make("Parts-v0", 1, &format!("kind = '{kind}'")).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn action_masks_come_from_infos_or_from_the_method_and_metrics_from_infos() {
+    let Some(python) = Python::find() else { return };
+    let worker = WorkerOptions { metrics: Some(vec!["first".to_owned()]), ..Default::default() };
+    let (mut simulator, mut out) = python.make_with("Masked-v0", 1, "", worker).unwrap();
+    simulator.reset(0, &mut out).unwrap();
+    for t in 0..8 {
+        let from = t % 4;
+        assert_eq!(out.action_masks, (0..4).map(|action| action >= from).collect::<Vec<bool>>(), "step {t}");
+        let illegal = (from > 0).then(|| simulator.step(&ActionBatch::Discrete(vec![from - 1]), &mut out));
+        assert!(illegal.is_none_or(|result| matches!(result, Err(EnvError::MaskedAction { row: 0, .. }))));
+        simulator
+            .step(&ActionBatch::Discrete(vec![3 - u32::from(t == 4)]), &mut out)
+            .unwrap_or_else(|e| panic!("{e}"));
+        let metrics: &[f64] = if from == 3 { &[if t == 3 { 3.0 } else { 2.0 }] } else { &[] };
+        assert_eq!(out.episode_metrics, metrics);
+    }
+    let (mut simulator, mut out) = python.make("Method-v0", 2, "").unwrap();
+    simulator.reset(0, &mut out).unwrap();
+    for t in 0..4_u32 {
+        let mask = [true, false, t % 3 == 0, t % 3 == 1, t % 3 == 2];
+        assert_eq!(out.action_masks, [mask, mask].concat());
+        simulator.step(&ActionBatch::Discrete(vec![0, t % 3, 0, t % 3]), &mut out).unwrap();
+    }
+    let off = WorkerOptions { action_masks: Some(false), ..Default::default() };
+    assert_eq!(python.make_with("Masked-v0", 1, "", off).unwrap().0.mask_len(), 0);
+    let on = WorkerOptions { action_masks: Some(true), ..Default::default() };
+    let error = python.make_with("Picture-v0", 1, "", on).unwrap_err().to_string();
+    assert!(error.contains("env.action_masks: expected an action space of choices, got Box"), "{error}");
+}
+
+#[test]
+fn a_wrong_mask_or_metric_is_named_with_environment_and_row() {
+    let Some(python) = Python::find() else { return };
+    for (fault, expected) in [
+        ("shape", "info['action_mask']: expected a mask of shape (4,), got one of shape (3,)"),
+        ("dtype", "expected zeros and ones of integers, or booleans, got one of shape (4,) and kind float64"),
+        ("missing", "info: expected an 'action_mask' as in the first one (env.action_masks), got []"),
+        ("metric", "info['first']: expected a finite number (env.metrics), got 'three'"),
+        ("nothing", "allows no action in row 0"),
+    ] {
+        let worker = WorkerOptions { metrics: Some(vec!["first".to_owned()]), ..Default::default() };
+        let (mut simulator, mut out) =
+            python.make_with("Masked-v0", 1, &format!("fault = '{fault}'"), worker).unwrap();
+        simulator.reset(0, &mut out).unwrap();
+        let error = simulator.step(&ActionBatch::Discrete(vec![3]), &mut out).unwrap_err().to_string();
+        assert!(error.contains("`gymnasium:Masked-v0`") && error.contains("row 0"), "{error}");
+        assert!(error.contains(expected), "{fault}: {error}");
+    }
+}
+
+#[test]
+fn masked_training_and_evaluation_take_no_illegal_action_and_record_success() {
+    let Some(python) = Python::find() else { return };
+    let run = python.run("masked");
+    // The environment raises an error at an illegal action.
+    runtime::train(&Setup::default(), python.config("Masked-v0"), &run, &mut |_| true).unwrap();
+    let episodes = fs::read_to_string(run.join("episodes.csv")).unwrap();
+    assert!(episodes.lines().next().unwrap().ends_with("env/success"), "{episodes}");
+    let options = EvalOptions { episodes: 10, stochastic: true, ..EvalOptions::default() };
+    let evaluation = evaluate(&Setup::default(), &run, &options).unwrap();
+    let success = evaluation.env_metrics["success"];
+    assert_eq!(evaluation.mean_return, 4.0 * success);
+}
+
+#[test]
+fn a_class_is_named_and_nothing_else_is_called() {
+    let Some(python) = Python::find() else { return };
+    let make = |id: &str, args: &str| {
+        let worker = WorkerOptions { python: Some(python.interpreter.clone()), ..Default::default() };
+        let options = MakeOptions { args: toml::from_str(args).unwrap(), worker, ..Default::default() };
+        Setup::default().registry.make(id, &options)
+    };
+    let file = python.module();
+    let simulator = make(&format!("python:{file}:Parts"), "kind = 'choices'").unwrap();
+    assert_eq!(simulator.action_spec().width(), 4);
+    for (id, args, expected) in [
+        (format!("python:{file}:Part"), "", "expected a class Part in"),
+        (
+            format!("python:{file}:Parts"),
+            "",
+            "Parts.__init__() missing 1 required positional argument: 'kind'",
+        ),
+        (
+            "python:os:system".to_owned(),
+            "command = 'false'",
+            "expected a class of gymnasium.Env, got <built-in",
+        ),
+        ("python:no_such_module:Env".to_owned(), "", "the class is of the module no_such_module, which"),
+        ("python:lambda".to_owned(), "", "hand it over again"),
+    ] {
+        let error = make(&id, args).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

@@ -240,8 +240,10 @@ pub enum ActionSpec {
 impl ActionSpec {
     /// The batch form of an action space.
     ///
+    /// That of a `Dict` or `Tuple` is its parts' one after the other, those of a `Dict` in the order of their names.
+    ///
     /// # Errors
-    /// [`EnvError::ActionSpace`] if the space mixes kinds or holds bytes.
+    /// [`EnvError::ActionSpace`] if the space mixes choices with numbers, or holds bytes.
     pub fn of(space: &Space) -> Result<Self, EnvError> {
         let choices = |n: usize| u32::try_from(n).map_err(|_| EnvError::ActionSpace(space.to_string()));
         match space {
@@ -253,8 +255,28 @@ impl ActionSpec {
             Space::Box(bounds) if bounds.dtype() == Dtype::F32 => {
                 Ok(Self::Continuous { low: bounds.low().to_vec(), high: bounds.high().to_vec() })
             }
-            other => Err(EnvError::ActionSpace(other.to_string())),
+            Space::Box(_) => Err(EnvError::ActionSpace(space.to_string())),
+            Space::Dict(parts) => Self::joined(space, parts.values()),
+            Space::Tuple(parts) => Self::joined(space, parts.iter()),
         }
+    }
+
+    /// The batch form of a space of several parts.
+    fn joined<'a>(whole: &Space, parts: impl Iterator<Item = &'a Space>) -> Result<Self, EnvError> {
+        let refused = || EnvError::ActionSpace(whole.to_string());
+        let joined = parts.map(Self::of).reduce(|joined, part| match (joined?, part?) {
+            (Self::Discrete { mut nvec }, Self::Discrete { nvec: more }) => {
+                nvec.extend(more);
+                Ok(Self::Discrete { nvec })
+            }
+            (Self::Continuous { mut low, mut high }, Self::Continuous { low: more_low, high: more_high }) => {
+                low.extend(more_low);
+                high.extend(more_high);
+                Ok(Self::Continuous { low, high })
+            }
+            _ => Err(refused()),
+        });
+        joined.unwrap_or_else(|| Err(refused()))
     }
 
     /// Values of an action: branches, or numbers.
@@ -488,3 +510,6 @@ pub struct StepBatch {
     /// `[episodes.len(), O]`: the last observation of each of them.
     pub final_observations: ObsBuffer,
 }
+
+#[cfg(test)]
+mod tests;

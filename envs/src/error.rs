@@ -40,7 +40,8 @@ pub enum EnvError {
     },
     /// The action space cannot be stepped in a batch.
     #[error(
-        "an action space that can be stepped is Discrete, MultiDiscrete, MultiBinary or a float32 Box, got {0}"
+        "an action space that can be stepped is Discrete, MultiDiscrete, MultiBinary or a float32 Box, or a Dict or Tuple of \
+         parts that are all such boxes or none, got {0}"
     )]
     ActionSpace(String),
     /// A batch of actions is of the wrong kind or size.

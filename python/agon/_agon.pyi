@@ -89,6 +89,7 @@ def resume(
     *,
     total_timesteps: int | None = None,
     threads: int | None = None,
+    pickle: str | None = None,
     watch: Callable[[dict[str, Any]], bool | None] | None = None,
     each_iteration: bool = False,
     engine: Any = None,
@@ -154,6 +155,7 @@ def evaluate(
     stochastic: bool,
     best: bool,
     max_episode_steps: int | None,
+    pickle: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a policy in fresh episodes."""
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from agon import _agon
-from agon.spaces import space_of
+from agon.spaces import row, space_of
 
 
 def load(path: str | os.PathLike[str], *, best: bool = False, step: int | None = None) -> Policy:
@@ -68,7 +68,10 @@ class Policy:
         masks = None if action_mask is None else np.ascontiguousarray(action_mask, dtype=bool).reshape(-1)
         starts = None if episode_start is None else np.atleast_1d(np.ascontiguousarray(episode_start, dtype=bool))
         actions = _unpack(self.action_space, state.act(rows.reshape(-1), masks, starts), len(rows))
-        return (actions if is_batch else actions[0]), state
+        has_parts = isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple))
+        if is_batch:
+            return actions, state
+        return (row(self.action_space, actions, 0) if has_parts else actions[0]), state
 
     def predict(
         self,
@@ -152,6 +155,29 @@ def _columns(space: gym.Space[Any], observation: Any, batch: int | None) -> list
 
 def _unpack(space: gym.Space[Any], actions: np.ndarray, rows: int) -> np.ndarray:
     """Actions as the space has them, ``[N, …]``."""
+    if isinstance(space, (gym.spaces.Dict, gym.spaces.Tuple)):
+        return _unpack_parts(space, actions.reshape(rows, -1), rows)
     if isinstance(space, gym.spaces.Discrete):
-        return actions + space.start
+        return actions.reshape(rows) + space.start
     return actions.reshape(rows, *space.shape).astype(space.dtype, copy=False)
+
+
+def _unpack_parts(space: gym.spaces.Dict | gym.spaces.Tuple, actions: np.ndarray, rows: int) -> Any:
+    """Actions of several parts, whose columns lie one after the other: those of a dict by the order of their names."""
+    is_dict = isinstance(space, gym.spaces.Dict)
+    names = sorted(space.spaces, key=str.encode) if is_dict else range(len(space.spaces))
+    parts, start = {}, 0
+    for name in names:
+        part = space.spaces[name]
+        end = start + _width(part)
+        parts[name] = _unpack(part, actions[:, start:end], rows)
+        start = end
+    return {name: parts[name] for name in space.spaces} if is_dict else tuple(parts.values())
+
+
+def _width(space: gym.Space[Any]) -> int:
+    if isinstance(space, gym.spaces.Dict):
+        return sum(_width(part) for part in space.spaces.values())
+    if isinstance(space, gym.spaces.Tuple):
+        return sum(_width(part) for part in space.spaces)
+    return int(np.prod(space.shape, dtype=int))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from agon import _agon
+from agon.callables import pickled, share_modules
+from agon.callables import trust as trust_callable
 from agon.columns import Columns
 from agon.policy import Policy, load
 
@@ -131,18 +133,24 @@ def evaluate(
     stochastic: bool = False,
     best: bool = False,
     max_episode_steps: int | None = None,
+    env: Callable[..., Any] | None = None,
+    trust: bool = False,
 ) -> Evaluation:
     """Evaluates the policy of a run or of a weight file in episodes that training never saw.
 
-    The same call gives the same returns. ``stochastic`` acts as in training instead of with the best actions.
+    The same call gives the same returns. ``stochastic`` acts as in training instead of with the best actions. ``env`` and
+    ``trust`` are for environments that a pickled callable makes, see :func:`agon.resume`; a weight file alone has none.
     """
+    path = _path(run)
+    pickle = callable_for(path, env, trust)
     result = _agon.evaluate(
-        _path(run),
+        path,
         episodes=episodes,
         seed=seed,
         stochastic=stochastic,
         best=best,
         max_episode_steps=max_episode_steps,
+        pickle=pickle,
     )
     return Evaluation(**{**result, "returns": np.array(result["returns"])})
 
@@ -206,6 +214,20 @@ def compare(
     """
     normalize = [normalize] if isinstance(normalize, str) else list(normalize)
     return _agon.compare(_labelled(runs), score=score, normalize=normalize, resamples=resamples, seed=seed)
+
+
+def callable_for(run: Path, env: Callable[..., Any] | None, trust: bool) -> str | None:
+    """The text of the callable that a run's environments are made by from now on; none for what it has kept, which is loaded
+    if it is trusted."""
+    share_modules()
+    if env is not None:
+        return pickled(env)
+    if trust and run.is_dir():
+        for path in _agon.runs(run):
+            kept = _agon.config(path)["env"].get("pickle")
+            if kept is not None:
+                trust_callable(kept)
+    return None
 
 
 def _path(run: PathLike | Run) -> Path:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from agon import _agon
+from agon.callables import Environment, handed_over
 from agon.columns import Columns
 from agon.progress import Display, display
-from agon.runs import PathLike, Run
+from agon.runs import PathLike, Run, callable_for
 
 log = logging.getLogger("agon")
 
@@ -56,7 +57,7 @@ class TrainedRun(Run):
 
 def train(
     algorithm: str,
-    env: str,
+    env: Environment,
     *,
     settings: Mapping[str, Any] | None = None,
     preset: str | None = None,
@@ -75,6 +76,12 @@ def train(
     ``settings`` are laid over those of the preset that suits, or of ``preset`` (``"none"`` for the algorithm's defaults), under
     the names of ``config.toml``: ``{"agent.learning_rate": 3e-4, "network": {"encoder": {"kind": "mlp", "hidden": [64]}}}``;
     ``None`` switches off what can be switched off.
+
+    ``env`` is an id, or what makes a :class:`gymnasium.Env` at each call, with the keyword arguments of the setting
+    ``env.args``: a class, a function, ``lambda: MyEnv()``. Its environments live in worker processes. A class that can be
+    imported is kept by its name, everything else pickled in ``config.toml``: another process that goes on with such a run
+    needs ``trust=True`` or the callable again, see :func:`resume`.
+
     The run is kept in ``out/name``; without a name the next free one is taken. A seed that is given gives the same bits as
     ``agon train`` on the command line, for any number of threads.
 
@@ -84,14 +91,19 @@ def train(
     callback does the same.
 
     Raises
+        TypeError: if ``env`` is neither an id nor a callable.
         ValueError: for settings that do not fit, naming the key, what was expected and what was found.
         AgonError: if the run fails, or its directory is taken.
     """
+    id, pickle = handed_over(env)
+    settings = plain(settings or {})
+    if pickle is not None:
+        settings["env.pickle"] = pickle
     with _Watching(callback, progress) as watching:
         ended = _agon.train(
             algorithm,
-            env,
-            plain(settings or {}),
+            id,
+            settings,
             preset=preset,
             seed=seed,
             seeds=seeds,
@@ -110,16 +122,24 @@ def resume(
     *,
     total_timesteps: int | None = None,
     threads: int | None = None,
+    env: Callable[..., Any] | None = None,
+    trust: bool = False,
     callback: Callback | None = None,
     progress: bool | None = None,
 ) -> TrainedRun:
     """Goes on with a run or an experiment from its newest checkpoint, with the bits of a run that was never interrupted.
 
     ``total_timesteps`` gives it another length. What has finished is left alone.
+
+    A run whose environments a pickled callable makes needs one of two things outside of the process that began it:
+    ``trust=True`` says that the callable which the run has kept may be loaded, which runs whatever code is in it; ``env`` is
+    the callable to go on with, and is kept instead. Its environments begin fresh episodes.
     """
     path = run.path if isinstance(run, Run) else Path(run)
+    pickle = callable_for(path, env, trust)
     with _Watching(callback, progress) as watching:
-        ended = _agon.resume(path, total_timesteps=total_timesteps, threads=threads, **watching.arguments())
+        length = {"total_timesteps": total_timesteps, "threads": threads}
+        ended = _agon.resume(path, **length, pickle=pickle, **watching.arguments())
     return _ended(ended)
 
 

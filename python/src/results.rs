@@ -6,9 +6,10 @@ use agon::RunError;
 use agon::compare::{CompareOptions, Comparison, Contestant, Normalization};
 use agon::config::RunConfig;
 use agon::curves::{self, Drawn};
-use agon::evaluate::{EvalOptions, evaluate as evaluate_run};
+use agon::evaluate::{EvalOptions, evaluate_in};
 use agon::experiment;
 use agon::plot::{Band, PlotOptions, XAxis, load_columns};
+use agon::policy::{self, Which};
 use agon::run::RunDirectory;
 use agon::runtime::Setup;
 use agon::score::Measure;
@@ -55,9 +56,10 @@ fn columns(py: Python<'_>, path: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     Ok(columns)
 }
 
-/// Evaluates the policy of a run or of a weight file in fresh episodes.
+/// Evaluates the policy of a run or of a weight file in fresh episodes, in environments of another callable if one is given.
 #[pyfunction]
-#[pyo3(signature = (path, *, episodes, seed, stochastic, best, max_episode_steps))]
+#[pyo3(signature = (path, *, episodes, seed, stochastic, best, max_episode_steps, pickle=None))]
+#[expect(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn evaluate(
     py: Python<'_>,
     path: PathBuf,
@@ -66,12 +68,21 @@ fn evaluate(
     stochastic: bool,
     best: bool,
     max_episode_steps: Option<u32>,
+    pickle: Option<String>,
 ) -> PyResult<Bound<'_, PyAny>> {
     let default = EvalOptions::default();
     let max_episode_steps = max_episode_steps.unwrap_or(default.max_episode_steps);
     let options = EvalOptions { episodes, seed, stochastic, best, max_episode_steps };
-    let evaluation = py.detach(|| evaluate_run(&Setup::default(), &path, &options)).map_err(error::of_run)?;
-    report(py, &evaluation)
+    let evaluation = py.detach(|| {
+        let setup = Setup::default();
+        let trained = policy::load_which(&setup, &path, if best { Which::Best } else { Which::Newest })?;
+        let mut env = trained.card().env.clone();
+        if let Some(pickle) = &pickle {
+            env.hand_over(pickle)?;
+        }
+        evaluate_in(&setup, &trained, &env, &options)
+    });
+    report(py, &evaluation.map_err(error::of_run)?)
 }
 
 fn contestants(runs: Vec<(Option<String>, PathBuf)>) -> Vec<Contestant> {

@@ -170,15 +170,19 @@ fn lay(table: &mut Table, settings: Table) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Goes on with a run or an experiment from its newest checkpoint, to another length if one is given. Gives what
-/// [`train`] gives.
+/// Goes on with a run or an experiment from its newest checkpoint, to another length if one is given, and with another callable
+/// that makes its environments. Gives what [`train`] gives.
 #[pyfunction]
-#[pyo3(signature = (path, *, total_timesteps=None, threads=None, watch=None, each_iteration=false, engine=None))]
+#[pyo3(signature = (
+    path, *, total_timesteps=None, threads=None, pickle=None, watch=None, each_iteration=false, engine=None,
+))]
+#[expect(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn resume<'py>(
     py: Python<'py>,
     path: PathBuf,
     total_timesteps: Option<u64>,
     threads: Option<usize>,
+    pickle: Option<String>,
     watch: Option<&Bound<'py, PyAny>>,
     each_iteration: bool,
     engine: Option<&Bound<'py, PyAny>>,
@@ -186,6 +190,11 @@ fn resume<'py>(
     let setup = setup_with(Setup::default(), engine)?;
     let watcher = watch.map(|watch| Watcher { watch, each_iteration });
     let runs = attend(py, watcher, |desk| {
+        match &pickle {
+            Some(pickle) if experiment::is_experiment(&path) => experiment::hand_over(&path, pickle)?,
+            Some(pickle) => runtime::hand_over(&path, pickle)?,
+            None => {}
+        }
         if experiment::is_experiment(&path) {
             if let Some(total_timesteps) = total_timesteps {
                 experiment::extend(&path, total_timesteps)?;

@@ -126,6 +126,19 @@ def test_a_run_that_fails_says_so_and_the_others_end(tmp_path: Path) -> None:
             )
 
 
+def test_a_callable_makes_environments_on_other_nodes(tmp_path: Path) -> None:
+    gym = pytest.importorskip("gymnasium")
+    options = {"total_timesteps": 512, "settings": {"num_envs": 2, "agent.num_steps": 32}, "out": tmp_path}
+    with cluster_of(2):
+        for algorithm, seeds in (("ppo", 2), ("appo", 1)):
+            name = f"{algorithm}-{seeds}"
+            make = lambda: gym.make("CartPole-v1")  # noqa: E731
+            run = agon.ray.train(
+                algorithm, make, preset="none", seeds=seeds, name=name, progress=False, **options
+            )
+            assert run.finished
+
+
 def test_ctrl_c_stops_runs_at_checkpoints(tmp_path: Path) -> None:
     with cluster_of(2) as cluster:
         arguments = [

@@ -38,7 +38,16 @@ pub fn read_table(path: &Path) -> Result<toml::Table, RunError> {
 
 /// The first key, in alphabetical order, whose value differs in two tables, with both values.
 pub(crate) fn first_difference(a: &toml::Table, b: &toml::Table) -> Option<String> {
-    let text = |value: Option<&toml::Value>| value.map_or("none".to_owned(), ToString::to_string);
+    /// What is longer, such as a pickled callable, is cut in an error.
+    const SHOWN: usize = 200;
+    let text = |value: Option<&toml::Value>| {
+        let text = value.map_or("none".to_owned(), ToString::to_string);
+        if text.chars().nth(SHOWN).is_none() {
+            text
+        } else {
+            text.chars().take(SHOWN).chain(['…']).collect()
+        }
+    };
     let mut first = None;
     differences(a, b, &mut |key, a, b| {
         first.get_or_insert_with(|| format!("{key}: {} and {}", text(a), text(b)));

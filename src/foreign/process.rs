@@ -13,15 +13,31 @@ use std::time::{Duration, Instant};
 use agon_envs::{EnvError, WorkerOptions};
 use serde::Deserialize;
 
-/// What the process runs: it is sent through the socket, so that lists of processes stay readable.
-const SCRIPT: &str = include_str!("worker.py");
-/// Reads the script and runs it.
-const STARTER: &str = "import socket\n\
+/// The modules of the package that the process runs. They are sent through the socket, so that lists of processes stay readable.
+const MODULES: [(&str, &str); 6] = [
+    ("agon_worker", include_str!("agon_worker/__init__.py")),
+    ("agon_worker.main", include_str!("agon_worker/main.py")),
+    ("agon_worker.environments", include_str!("agon_worker/environments.py")),
+    ("agon_worker.making", include_str!("agon_worker/making.py")),
+    ("agon_worker.spaces", include_str!("agon_worker/spaces.py")),
+    ("agon_worker.actions", include_str!("agon_worker/actions.py")),
+];
+/// Receives the modules, has Python find them, and runs the main one.
+const STARTER: &str = "import importlib.abc, importlib.util, json, socket, sys\n\
      s = socket.socket(fileno=0)\n\
-     n, code = int.from_bytes(s.recv(4, socket.MSG_WAITALL), 'little'), b''\n\
-     while len(code) < n: code += s.recv(n - len(code)) or exit()\n\
+     n, sent = int.from_bytes(s.recv(4, socket.MSG_WAITALL), 'little'), b''\n\
+     while len(sent) < n: sent += s.recv(n - len(sent)) or exit()\n\
      s.detach()\n\
-     exec(compile(code, '<agon worker>', 'exec'), {'__name__': '__main__', '__file__': '<agon worker>'})";
+     modules = dict(json.loads(sent))\n\
+     class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):\n\
+     \x20   def find_spec(self, name, path, target=None):\n\
+     \x20       return importlib.util.spec_from_loader(name, self) if name in modules else None\n\
+     \x20   def is_package(self, name): return name == 'agon_worker'\n\
+     \x20   def get_source(self, name): return modules[name]\n\
+     \x20   def get_code(self, name): return compile(modules[name], f'<{name}>', 'exec')\n\
+     sys.meta_path.insert(0, Finder())\n\
+     from agon_worker.main import main\n\
+     main()";
 
 /// The environment variable that names the interpreter where `env.python` does not.
 const VARIABLE: &str = "AGON_PYTHON";
@@ -110,8 +126,9 @@ impl Process {
         command.env("PYTHONHASHSEED", "0").stderr(Stdio::inherit());
         let child = command.spawn().map_err(cannot)?;
         drop(command); // and with it this process's copy of the other end
-        let length = (SCRIPT.len() as u32).to_le_bytes();
-        let sent = stream.write_all(&length).and_then(|()| stream.write_all(SCRIPT.as_bytes()));
+        let package = serde_json::to_vec(&MODULES).map_err(|error| failed(error.to_string()))?;
+        let length = (package.len() as u32).to_le_bytes();
+        let sent = stream.write_all(&length).and_then(|()| stream.write_all(&package));
         let mut process =
             Self { child, stream, id: id.to_owned(), rows: 0..num_envs.max(1), timeout_s, gone: None };
         sent.map_err(|error| process.lost(&error))?;

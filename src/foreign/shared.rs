@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! this program writes   | actions [N, W]: u32 or f32 | active [N]: u8 |
-//! the process writes    | rewards [N]: f64 | terminated [N]: u8 | truncated [N]: u8 | observations [N, O]: f32 or u8 |
+//! the process writes    | rewards [N]: f64 | terminated [N]: u8 | truncated [N]: u8 | metrics [N, M]: f64 |
+//!                       | masks [N, A]: u8 | observations [N, O]: f32 or u8 |
 //! ```
 //!
 //! The process maps it; this program reads and writes it, each side of a step in one go, which needs no `unsafe`. It has a
@@ -32,6 +33,8 @@ pub(super) struct Layout {
     rewards: usize,
     terminated: usize,
     truncated: usize,
+    metrics: usize,
+    masks: usize,
     observations: usize,
     size: usize,
 }
@@ -51,9 +54,11 @@ impl Layout {
         };
         let [actions, active] = [4 * rows * info.action_spec.width(), rows].map(&mut part);
         let [rewards, terminated, truncated] = [8 * rows, rows, rows].map(&mut part);
+        let [metrics, masks] = [8 * rows * info.metrics.len(), rows * info.mask_len].map(&mut part);
         let observations = part(element * rows * info.observation_len());
         let size = end;
-        Self { num_envs: info.num_envs, actions, active, rewards, terminated, truncated, observations, size }
+        let num_envs = info.num_envs;
+        Self { num_envs, actions, active, rewards, terminated, truncated, metrics, masks, observations, size }
     }
 }
 
@@ -118,10 +123,16 @@ impl Shared {
         self.file.write_all_at(&self.bytes, self.layout.active as u64)
     }
 
-    /// Reads what a step gave to the given rows. Others get reward zero and no flags.
-    pub(super) fn read_outcomes(&mut self, active: &RowSet, out: &mut StepBatch) -> io::Result<()> {
+    /// Reads what a step gave to the given rows, and what is said of their episodes so far, `[N, M]`. Others get reward zero
+    /// and no flags.
+    pub(super) fn read_outcomes(
+        &mut self,
+        active: &RowSet,
+        out: &mut StepBatch,
+        episodes: &mut [f64],
+    ) -> io::Result<()> {
         self.read_from(self.layout.rewards)?;
-        let Layout { num_envs, rewards, terminated, truncated, .. } = self.layout;
+        let Layout { num_envs, rewards, terminated, truncated, metrics, .. } = self.layout;
         let at = |part: usize| &self.bytes[part - rewards..];
         for (row, (reward, bytes)) in out.rewards.iter_mut().zip(at(rewards).as_chunks().0).enumerate() {
             *reward = if active.contains(row) { f64::from_ne_bytes(*bytes) } else { 0.0 };
@@ -131,14 +142,15 @@ impl Shared {
                 *flag = *byte != 0 && active.contains(row);
             }
         }
-        self.take_observations(rewards, active, out);
+        take_rows(active, episodes, at(metrics).as_chunks().0, num_envs, |bytes| f64::from_ne_bytes(*bytes));
+        self.take_situations(rewards, active, out);
         Ok(())
     }
 
-    /// Reads the observations of the given rows.
-    pub(super) fn read_observations(&mut self, rows: &RowSet, out: &mut StepBatch) -> io::Result<()> {
-        self.read_from(self.layout.observations)?;
-        self.take_observations(self.layout.observations, rows, out);
+    /// Reads the observations and action masks of the given rows.
+    pub(super) fn read_situations(&mut self, rows: &RowSet, out: &mut StepBatch) -> io::Result<()> {
+        self.read_from(self.layout.masks)?;
+        self.take_situations(self.layout.masks, rows, out);
         Ok(())
     }
 
@@ -148,10 +160,13 @@ impl Shared {
         self.file.read_exact_at(&mut self.bytes, start as u64)
     }
 
-    /// Takes observations out of what was read from `start` on.
-    fn take_observations(&self, start: usize, rows: &RowSet, out: &mut StepBatch) {
-        let bytes = &self.bytes[self.layout.observations - start..];
+    /// Takes observations and action masks out of what was read from `start` on.
+    fn take_situations(&self, start: usize, rows: &RowSet, out: &mut StepBatch) {
         let envs = self.layout.num_envs;
+        take_rows(rows, &mut out.action_masks, &self.bytes[self.layout.masks - start..], envs, |byte| {
+            *byte != 0
+        });
+        let bytes = &self.bytes[self.layout.observations - start..];
         match &mut out.observations {
             ObsBuffer::F32(values) => {
                 let (numbers, _) = bytes.as_chunks();

@@ -19,19 +19,32 @@ pub(super) struct GymnasiumEnv {
     origin: Origin,
     process: Process,
     shared: Shared,
+    /// `[N, M]`: what the infos say of each row's episode so far.
+    metrics: Vec<f64>,
     /// The rows of a step that was sent.
     active: RowSet,
     everything: RowSet,
 }
 
+/// What makes one environment in the process.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Maker<'a> {
+    /// `gymnasium.make`.
+    Gymnasium { id: &'a str },
+    /// A class `module:Class`, or the callable of this name that was pickled.
+    Callable { name: &'a str, pickle: Option<&'a str> },
+}
+
 /// What is asked for at first.
 #[derive(Serialize)]
 struct Make<'a> {
-    /// Gymnasium's id.
-    id: &'a str,
+    maker: &'a Maker<'a>,
     module: Option<&'a str>,
     args: &'a toml::Table,
     num_envs: usize,
+    action_masks: Option<bool>,
+    metrics: Option<&'a [String]>,
 }
 
 /// What environments are, as their process says.
@@ -40,16 +53,18 @@ struct Make<'a> {
 struct Made {
     observation_space: Space,
     action_space: Space,
+    action_masks: bool,
+    metrics: Vec<String>,
     versions: BTreeMap<String, String>,
     remarks: Vec<String>,
 }
 
 impl GymnasiumEnv {
-    /// Starts a process and has it make the environments; `id` is for errors, `gymnasium_id` is Gymnasium's.
+    /// Starts a process and has it make the environments; `id` is for errors.
     ///
     /// # Errors
     /// If the process cannot be started, has no such environment, or its spaces are none of ours.
-    pub(super) fn new(id: &str, gymnasium_id: &str, options: &MakeOptions) -> Result<Self, EnvError> {
+    pub(super) fn new(id: &str, maker: &Maker<'_>, options: &MakeOptions) -> Result<Self, EnvError> {
         let MakeOptions { num_envs, args, worker, .. } = options;
         let num_envs = *num_envs;
         if num_envs == 0 {
@@ -63,20 +78,33 @@ impl GymnasiumEnv {
             traceback: String::new(),
         };
         let mut process = Process::start(id, num_envs, worker)?;
-        let make = Make { id: gymnasium_id, module: worker.module.as_deref(), args, num_envs };
+        if let (Maker::Gymnasium { .. }, Some(_)) = (maker, &worker.pickle) {
+            return Err(failed(
+                "expected no callable (env.pickle) beside the id, which says what to make".to_owned(),
+            ));
+        }
+        let make = Make {
+            maker,
+            module: worker.module.as_deref(),
+            args,
+            num_envs,
+            action_masks: worker.action_masks,
+            metrics: worker.metrics.as_deref(),
+        };
         let made = process.ask(Request::Make, &to_json(&make)?)?;
         let made: Made = serde_json::from_slice(&made).map_err(|error| failed(error.to_string()))?;
-        let Made { observation_space, action_space, versions, remarks } = made;
+        let Made { observation_space, action_space, action_masks, metrics, versions, remarks } = made;
+        let action_spec = ActionSpec::of(&action_space)?;
         let info = VectorInfo {
-            action_spec: ActionSpec::of(&action_space)?,
+            mask_len: if action_masks { action_spec.mask_len() } else { 0 },
+            action_spec,
             observation_space,
             action_space,
-            mask_len: 0,
             num_envs,
             num_agents: 1,
             teams: Vec::new(),
             frames: None,
-            metrics: Vec::new(),
+            metrics,
         };
         let shared = Shared::new(&info).map_err(|error| failed(cannot_share(&error)))?;
         process.ask(Request::Map, &to_json(&shared.address())?)?;
@@ -84,6 +112,7 @@ impl GymnasiumEnv {
             origin: Origin { versions, remarks },
             process,
             shared,
+            metrics: vec![0.0; num_envs * info.metrics.len()],
             active: RowSet::none(num_envs),
             everything: RowSet::all(num_envs),
             info,
@@ -110,13 +139,13 @@ impl VectorEnv for GymnasiumEnv {
         out.rewards.fill(0.0);
         out.terminated.fill(false);
         out.truncated.fill(false);
-        self.shared.read_observations(&self.everything, out).map_err(|error| lost(&error))
+        self.shared.read_situations(&self.everything, out).map_err(|error| lost(&error))
     }
 
     fn reset_envs(&mut self, envs: &RowSet, out: &mut StepBatch) -> Result<(), EnvError> {
         self.shared.write_active(envs).map_err(|error| lost(&error))?;
         self.process.ask(Request::ResetSome, &[])?;
-        self.shared.read_observations(envs, out).map_err(|error| lost(&error))
+        self.shared.read_situations(envs, out).map_err(|error| lost(&error))
     }
 
     fn send(&mut self, actions: &ActionBatch, active: &RowSet) -> Result<(), EnvError> {
@@ -127,7 +156,11 @@ impl VectorEnv for GymnasiumEnv {
 
     fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
         self.process.receive()?;
-        self.shared.read_outcomes(&self.active, out).map_err(|error| lost(&error))
+        self.shared.read_outcomes(&self.active, out, &mut self.metrics).map_err(|error| lost(&error))
+    }
+
+    fn episode_metrics(&self, row: usize, out: &mut [f64]) {
+        out.copy_from_slice(&self.metrics[row * out.len()..(row + 1) * out.len()]);
     }
 
     fn snapshot_support(&self) -> Result<(), EnvError> {

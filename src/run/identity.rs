@@ -12,8 +12,8 @@ use crate::policy::Card;
 /// Settings that may change from one resume to the next, and say nothing of whose a file is.
 const FREE: [&str; 3] = ["threads", "checkpoint_every", "log_every"];
 
-/// The same among the environment's: how its process is started.
-const FREE_OF_ENV: [&str; 2] = ["python", "timeout_s"];
+/// The same among the environment's: how its process is started, and a callable that can be handed over again.
+const FREE_OF_ENV: [&str; 3] = ["python", "timeout_s", "pickle"];
 
 /// Differences that an error names at most.
 const NAMED: usize = 5;

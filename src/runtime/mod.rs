@@ -188,6 +188,18 @@ pub fn extend(path: &Path, total_timesteps: u64) -> Result<(), RunError> {
     run.write_config(&config)
 }
 
+/// Gives a run whose environment a callable of Python makes the callable anew, pickled: one of another version of Python, or
+/// one that was changed. [`resume`] goes on with it.
+///
+/// # Errors
+/// If there is no run, another process has it, or its environment is none that was pickled.
+pub fn hand_over(path: &Path, pickle: &str) -> Result<(), RunError> {
+    let (run, mut config) = RunDirectory::open(path)?;
+    let _lock = run.lock()?;
+    config.env.hand_over(pickle)?;
+    run.write_config(&config)
+}
+
 /// Refuses another length of a run than one that is still ahead.
 fn check_total(total_timesteps: u64, trained: u64) -> Result<(), RunError> {
     if total_timesteps > trained && i64::try_from(total_timesteps).is_ok() {

@@ -343,8 +343,8 @@ impl Session<'_> {
             algorithm: config.algorithm.clone(),
             agent: config.agent.clone(),
             network: config.network.clone(),
-            // Where an interpreter lies is the machine's business.
-            env: EnvConfig { python: None, ..config.env.clone() },
+            // Where an interpreter lies is the machine's business; code does not belong in a file that is handed on.
+            env: EnvConfig { python: None, pickle: None, ..config.env.clone() },
             spaces: self.info.spaces.clone(),
             env_spaces: self.env_spaces.clone(),
             statistics: self.statistics.clone(),

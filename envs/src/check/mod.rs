@@ -4,7 +4,6 @@ mod halves;
 mod saving;
 
 use crate::simulator::{Autoreset, Simulator};
-use crate::spaces::Value;
 use crate::{ActionBatch, ActionSpec, EnvError, EnvSpec, MakeOptions, ObsRow, Pcg64, StepBatch};
 
 /// Steps of each trajectory that the check walks.
@@ -297,9 +296,7 @@ pub fn random_actions(
                 }
             }
             (ActionBatch::Continuous(values), _) => {
-                if let Value::Box(sample) = space.sample(rng) {
-                    values[row * width..(row + 1) * width].copy_from_slice(&sample);
-                }
+                space.pack(&space.sample(rng), &mut values[row * width..(row + 1) * width])?;
             }
             (ActionBatch::Discrete(_), ActionSpec::Continuous { .. }) => {
                 return Err(EnvError::ActionSpace(space.to_string()));

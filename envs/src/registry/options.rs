@@ -17,6 +17,12 @@ pub struct WorkerOptions {
     pub python: Option<String>,
     /// A module, or a file that ends in `.py`, that is imported first, which registers environments.
     pub module: Option<String>,
+    /// The callable that makes an environment, pickled, as text.
+    pub pickle: Option<String>,
+    /// Whether there are action masks; where nothing is said, if the environment gives them.
+    pub action_masks: Option<bool>,
+    /// Which entries of the infos are metrics of an episode; where nothing is said, whether it was a success.
+    pub metrics: Option<Vec<String>>,
     /// Seconds that a step may take, after which the process counts as hanging.
     pub timeout_s: Option<u32>,
 }

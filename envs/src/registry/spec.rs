@@ -58,8 +58,7 @@ impl EnvSpec {
     {
         Self::made_by(id, move |id, options, limit| {
             if options.worker != WorkerOptions::default() {
-                let message =
-                    "python, module and timeout_s are for environments of Python, which this is not";
+                let message = "module, pickle, action_masks, metrics, python and timeout_s are for environments of Python, which this is not";
                 return Err(EnvError::Arguments { id: id.to_owned(), message: message.to_owned() });
             }
             let env = make(read(id, &options.args)?, options.num_envs)?;

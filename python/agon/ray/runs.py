@@ -6,22 +6,23 @@ a task only brings a run to a step, from wherever the run stands.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from agon import _agon
-from agon.ray.cluster import LOOK_EVERY_S, connect, num_cpus, num_nodes
+from agon.callables import Environment, handed_over
+from agon.ray.cluster import LOOK_EVERY_S, connect, num_cpus, num_nodes, trust_these, trusted
 from agon.ray.workers import Workers
-from agon.runs import PathLike, Run
+from agon.runs import PathLike, Run, callable_for
 from agon.training import Callback, TrainedRun, _ended, _Watching, plain
 
 
 def train(
     algorithm: str,
-    env: str,
+    env: Environment,
     *,
     seeds: int = 1,
     settings: Mapping[str, Any] | None = None,
@@ -51,13 +52,20 @@ def train(
         ValueError: for settings that do not fit.
         AgonError: if a run fails by itself (the others have ended by then), or a node does not see ``out``.
     """
+    id, pickle = handed_over(env)
     path = None if name is None or force else Path(out) / name
     if path is not None and any((path / file).exists() for file in ("config.toml", "experiment.toml")):
-        return resume(
-            path, threads=threads, workers=workers, address=address, callback=callback, progress=progress
-        )
+        again = {
+            "threads": threads,
+            "workers": workers,
+            "env": None if pickle is None else env,
+            "address": address,
+        }
+        return resume(path, **again, callback=callback, progress=progress)
     settings = plain(settings or {})
-    spread = seeds == 1 and _is_async(_agon.configure(algorithm, env, settings, preset=preset))
+    if pickle is not None:
+        settings["env.pickle"] = pickle
+    spread = seeds == 1 and _is_async(_agon.configure(algorithm, id, settings, preset=preset))
     connect(address)
     engine = Workers(workers) if spread else Runs(threads or 1)
     options = {
@@ -70,7 +78,7 @@ def train(
         **options,
     }
     with _Watching(callback, progress) as watching:
-        return _ended(_agon.train(algorithm, env, settings, engine=engine, **options, **watching.arguments()))
+        return _ended(_agon.train(algorithm, id, settings, engine=engine, **options, **watching.arguments()))
 
 
 def resume(
@@ -79,16 +87,19 @@ def resume(
     total_timesteps: int | None = None,
     threads: int | None = None,
     workers: int | None = None,
+    env: Callable[..., Any] | None = None,
+    trust: bool = False,
     address: str | None = None,
     callback: Callback | None = None,
     progress: bool | None = None,
 ) -> TrainedRun:
     """As :func:`agon.resume`, on a cluster as :func:`train`."""
     path = run.path if isinstance(run, Run) else Path(run)
+    pickle = callable_for(path, env, trust)
     spread = not (path / "experiment.toml").exists() and _is_async(_agon.config(path))
     connect(address)
     engine = Workers(workers) if spread else Runs(threads or 1)
-    options = {"total_timesteps": total_timesteps, "threads": threads, "engine": engine}
+    options = {"total_timesteps": total_timesteps, "threads": threads, "pickle": pickle, "engine": engine}
     with _Watching(callback, progress) as watching:
         return _ended(_agon.resume(path, **options, **watching.arguments()))
 
@@ -168,7 +179,7 @@ class Work:
         task = ray.remote(num_cpus=num_cpus, max_retries=-1)(_fulfil)
         self._names = [name for name, _ in orders]
         self._pending = {
-            task.options(name=name).remote(job): index for index, (name, job) in enumerate(orders)
+            task.options(name=name).remote(job, trusted()): index for index, (name, job) in enumerate(orders)
         }
         self._stopped = False
 
@@ -204,6 +215,7 @@ class Work:
             ray.cancel(task)
 
 
-def _fulfil(job: bytes) -> bytes:
+def _fulfil(job: bytes, trusted: str) -> bytes:
     """Brings one run to its step, from wherever it stands, on the node that Ray has chosen."""
+    trust_these(trusted)
     return _agon.fulfil(job)

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from agon import _agon
-from agon.ray.cluster import num_cpus
+from agon.ray.cluster import num_cpus, trust_these, trusted
 
 log = logging.getLogger("agon")
 
@@ -65,7 +65,7 @@ class Pool:
         kind = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD")(
             _Worker
         )
-        self._actors = [kind.remote(assignment) for _ in range(count)]
+        self._actors = [kind.remote(assignment, trusted()) for _ in range(count)]
         self._turns = [deque(range(worker, len(numbers), count)) for worker in range(count)]
         self._numbers = list(numbers)
 
@@ -122,7 +122,8 @@ class _Worker:
     has begun anew must know where it stands.
     """
 
-    def __init__(self, assignment: bytes) -> None:
+    def __init__(self, assignment: bytes, trusted: str) -> None:
+        trust_these(trusted)
         context = ray.get_runtime_context()
         self._place = f"process {context.get_worker_id()[:8]} on node {context.get_node_id()[:8]}"
         self._worker = _agon.Worker(assignment)
