@@ -87,6 +87,9 @@ pub enum RunError {
     /// A source of fragments broke its promise.
     #[error("source of fragments: {0}")]
     Source(String),
+    /// An engine could not have something done elsewhere.
+    #[error("{0}")]
+    Engine(String),
     /// A thread or thread pool could not be started.
     #[error("cannot start threads: {0}")]
     Threads(String),

@@ -13,8 +13,8 @@ use crate::error::AtPath;
 use crate::jobs::{self, Ended, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
 use crate::policy;
-use crate::run::RunDirectory;
 use crate::run::directory::{CONFIG, INIT, RunLock, write_atomically};
+use crate::run::{Failure, RunDirectory};
 use crate::runtime;
 use crate::setup::Setup;
 use crate::sinks::{RETURN_METRIC, Sink};
@@ -236,6 +236,30 @@ pub fn resume<'a>(
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
     go_on(setup, &config, path, &runs, observe)
+}
+
+/// Goes on with one run, and draws its curve.
+///
+/// # Errors
+/// As [`runtime::resume`].
+pub fn resume_run<'a>(
+    setup: &Setup,
+    path: &Path,
+    threads: Option<usize>,
+    observe: &(dyn Fn(&SeedRun) -> Box<dyn Sink + 'a> + Sync),
+) -> Result<(SeedRun, Ended), RunError> {
+    let (_, mut config) = RunDirectory::open(path)?;
+    let run = SeedRun { seed: config.seed, path: path.to_owned() };
+    let ended = if setup.engine.is_some() {
+        Failure::clear(path)?;
+        config.runtime.threads = threads.unwrap_or(config.runtime.threads);
+        go_on(setup, &config, path, std::slice::from_ref(&run), observe)?.pop()
+    } else {
+        let outcome = runtime::resume_with(setup, path, threads, observe(&run))?;
+        draw_curve(setup, path, &config)?;
+        Some(if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) })
+    };
+    Ok((run, ended.unwrap_or(Ended::Waiting)))
 }
 
 fn go_on<'a>(

@@ -4,6 +4,8 @@
 //! whatever is made of jobs (experiments, sweeps, the suite) goes on after a kill by being asked for again. A run that fails
 //! by itself, because its losses diverge for example, keeps its [`Failure`] and no other one from its goal.
 
+mod elsewhere;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +13,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use agon_agents::Weights;
+use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 use crate::config::RunConfig;
@@ -22,6 +25,7 @@ use crate::runtime::{self, Setup};
 use crate::sinks::{
     Beginning, EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, RETURN_METRIC, Signal, Sink, TimingRow,
 };
+pub use elsewhere::fulfil;
 
 /// A run to bring to a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +133,7 @@ impl Job {
 }
 
 /// How a job ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ended {
     /// Its run reached its goal.
     Reached(Outcome),
@@ -225,7 +229,7 @@ pub fn seconds_taken(path: &Path) -> Result<f64, RunError> {
 }
 
 /// Does jobs side by side, at most `at_once` of them and as many as the memory has room for, on `cores` threads in all; in
-/// lockstep mode that changes no result.
+/// lockstep mode that changes no result. Where the setup has an engine, it does them, wherever it has room for them.
 /// Once one is told to stop no other one is begun. One that fails by itself stops no other one.
 ///
 /// # Errors
@@ -240,7 +244,7 @@ pub fn work_all<'a>(
     work_all_then(setup, jobs, cores, at_once, observe, &|_| Ok(()))
 }
 
-/// As [`work_all`], and does something with the index of each job that has reached its goal, on the thread that did it.
+/// As [`work_all`], and does something with the index of each job that has reached its goal, as soon as it has.
 ///
 /// # Errors
 /// As [`work_all`], and what `done` gives.
@@ -252,6 +256,9 @@ pub fn work_all_then<'a>(
     observe: &(dyn Fn(&Job) -> Box<dyn Sink + 'a> + Sync),
     done: &(dyn Fn(usize) -> Result<(), RunError> + Sync),
 ) -> Result<Vec<Ended>, RunError> {
+    if let Some(engine) = &setup.engine {
+        return elsewhere::work_all(setup, &**engine, jobs, observe, done);
+    }
     let at_once = at_once.clamp(1, jobs.len().max(1));
     let threads = (cores / at_once).max(1);
     let stopped = AtomicBool::new(false);

@@ -30,6 +30,7 @@ pub mod cli;
 pub mod compare;
 pub mod config;
 pub mod curves;
+pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;

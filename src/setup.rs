@@ -8,7 +8,9 @@ use agon_envs::Registry;
 
 #[cfg(unix)]
 use crate::config::CALLABLE;
+use crate::engine::Engine;
 use crate::foreign;
+use crate::runtime::MakeSources;
 use crate::sinks::Sink;
 
 /// Makes a sink for each run.
@@ -23,6 +25,10 @@ pub struct Setup {
     pub algorithms: Algorithms,
     /// What observes every run beside its log files.
     pub sinks: Vec<Arc<MakeSink>>,
+    /// Where jobs are done, if not on this machine's cores.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Where the fragments of asynchronous runs come from, if not from shards in this process.
+    pub source: Option<Arc<MakeSources>>,
 }
 
 impl Setup {
@@ -41,7 +47,7 @@ impl Default for Setup {
         let registry = registry
             .with_family(foreign::PREFIX, foreign::spec)
             .with_family(CALLABLE, foreign::callable_spec);
-        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new() }
+        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new(), engine: None, source: None }
     }
 }
 
@@ -51,6 +57,8 @@ impl fmt::Debug for Setup {
             .field("registry", &self.registry)
             .field("algorithms", &self.algorithms)
             .field("sinks", &self.sinks.len())
+            .field("engine", &self.engine)
+            .field("source", &self.source.is_some())
             .finish()
     }
 }

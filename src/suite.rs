@@ -117,7 +117,7 @@ impl Suite {
     /// told to stop. An entry with such a run stays undone.
     ///
     /// Entries that are measured for speed run alone, one seed after the other, on all cores; the seeds of all others
-    /// share the cores.
+    /// share the cores. Those of an engine share its cluster; entries that are measured for speed stay on this machine.
     ///
     /// # Errors
     /// If no entry has such a name, or the first error that is not of one run alone.
@@ -143,8 +143,9 @@ impl Suite {
         let (alone, shared): (Vec<&Entry>, Vec<&Entry>) =
             missing.into_iter().partition(|entry| entry.run == Side::Alone);
         let Some(mut failed) = self.train(setup, &shared, cores, cores, observe)? else { return Ok(None) };
+        let here = Setup { engine: None, ..setup.clone() };
         for entry in alone {
-            let Some(more) = self.train(setup, &[entry], cores, 1, observe)? else { return Ok(None) };
+            let Some(more) = self.train(&here, &[entry], cores, 1, observe)? else { return Ok(None) };
             failed.extend(more);
         }
         Ok(Some(failed))
@@ -171,7 +172,8 @@ impl Suite {
             }
         }
         let left: Mutex<Vec<u64>> = Mutex::new(entries.iter().map(|entry| entry.seeds).collect());
-        let together = at_once.min(jobs.len().max(1));
+        let places = setup.engine.as_ref().map_or(at_once, |engine| engine.places());
+        let together = places.clamp(1, jobs.len().max(1));
         let done = |index: usize| {
             let index = entry_of[index];
             let is_last = {
@@ -196,7 +198,8 @@ impl Suite {
     fn record(&self, setup: &Setup, entry: &Entry, together: usize) -> Result<(), RunError> {
         let runs: Vec<PathBuf> =
             (1..=entry.seeds).map(|seed| self.runs_path(entry).join(format!("seed_{seed}"))).collect();
-        let reference = Reference::measure(setup, entry, &runs, together, &bench::machine())?;
+        let machine = setup.engine.as_ref().map_or_else(bench::machine, |engine| engine.describe());
+        let reference = Reference::measure(setup, entry, &runs, together, &machine)?;
         reference.write(&self.reference_path(entry))
     }
 

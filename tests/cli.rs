@@ -333,3 +333,39 @@ fn an_interrupt_stops_at_a_checkpoint() {
     let checkpoints = fs::read_dir(directory.path().join("results/long/checkpoints")).unwrap().count();
     assert_eq!(checkpoints, 1);
 }
+
+/// A program in place of Python that has all packages, says what it is asked to run, and ends with 7.
+#[cfg(unix)]
+#[test]
+fn an_engine_is_reached_through_python_or_what_is_missing_is_said() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let python = directory.path().join("python");
+    fs::write(&python, "#!/bin/sh\nif [ \"$1\" = -m ]; then shift; echo \"$@\"; exit 7; fi\n").unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let train = |python: &str, more: &[&str]| {
+        let python = format!("env.python={python}");
+        let arguments = ["train", "ppo", "CartPole-v1", "--set", &python, "--engine", "ray"];
+        run(directory.path(), &[&arguments[..], more].concat())
+    };
+    let python = python.to_str().unwrap();
+    let (output, text) = train(python, &["--address", "10.0.0.1:6379"]);
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.starts_with("agon.ray train ppo CartPole-v1 --set env.python="), "{text}");
+    assert!(text.trim_end().ends_with("--engine ray --address 10.0.0.1:6379"), "{text}");
+    fs::write(python, "#!/bin/sh\necho it has no ray >&2; exit 1\n").unwrap();
+    let (output, text) = train(python, &[]);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("needs Python with the packages agon-rl and ray") && text.contains("it has no ray"),
+        "{text}"
+    );
+    let (output, text) = train("/nowhere/python", &[]);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("/nowhere/python (env.python, AGON_PYTHON): No such file"), "{text}");
+    let (output, text) = run(directory.path(), &["train", "ppo", "CartPole-v1", "--address", "auto"]);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("say --engine ray too"), "{text}");
+    assert!(!directory.path().join("results").exists());
+}

@@ -80,6 +80,7 @@ def train(
     force: bool = False,
     watch: Callable[[dict[str, Any]], bool | None] | None = None,
     each_iteration: bool = False,
+    engine: Any = None,
 ) -> dict[str, Any]:
     """Trains; the `path`, and how each of the `runs` ended."""
 
@@ -91,8 +92,51 @@ def resume(
     pickle: str | None = None,
     watch: Callable[[dict[str, Any]], bool | None] | None = None,
     each_iteration: bool = False,
+    engine: Any = None,
 ) -> dict[str, Any]:
     """Goes on with a run or an experiment; as `train`."""
+
+def sweep(
+    file: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    watch: Callable[[dict[str, Any]], bool | None] | None = None,
+    each_iteration: bool = False,
+    engine: Any = None,
+) -> dict[str, Any] | None:
+    """Runs a sweep file in a directory; its trials, or none if it was told to stop."""
+
+def suite(
+    file: str | os.PathLike[str],
+    *,
+    only: str | None = None,
+    threads: int | None = None,
+    watch: Callable[[dict[str, Any]], bool | None] | None = None,
+    each_iteration: bool = False,
+    engine: Any = None,
+) -> list[dict[str, Any]]:
+    """Trains and measures the entries of a suite file that are not done; how every entry stands."""
+
+def main(arguments: list[str], connect: Callable[[str | None, str, int], Any]) -> int:
+    """The program `agon`; `connect(address, spread, threads)` gives the engine that a command asks for. Its exit code."""
+
+def fulfil(job: bytes) -> bytes:
+    """Does a job that an engine has sent; how it ended, for the sender."""
+
+class Worker:
+    """Acts for a run whose learner is in another process."""
+
+    def __new__(cls, assignment: bytes) -> Worker: ...
+    @property
+    def version(self) -> int | None:
+        """The version of the policy that it acts with; none before the first."""
+
+    def take_policy(self, policy: bytes) -> None:
+        """Acts with a policy from now on."""
+
+    def collect(self, shard: int, number: int) -> bytes:
+        """A fragment of a shard; `number` says how many the shard was asked for before."""
 
 def runs(path: str | os.PathLike[str]) -> list[Path]:
     """The directories of the runs in a directory."""

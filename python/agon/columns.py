@@ -46,7 +46,7 @@ class Columns(dict[str, np.ndarray]):
             return None
 
     @staticmethod
-    def joined(tables: Mapping[int, "Columns"], by: str) -> "Columns":
+    def joined(tables: Mapping[int, Columns], by: str) -> Columns:
         """Tables one after the other, with a column that says which one a row is of. Columns that a table lacks are NaN."""
         names = list(dict.fromkeys(name for table in tables.values() for name in table))
         whole = Columns({by: np.concatenate([np.full(table.num_rows, key) for key, table in tables.items()])})

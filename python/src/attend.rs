@@ -78,7 +78,8 @@ impl Desk {
         Box::new(Asking { desk: self, standing, shown: None })
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Whether runs shall stop.
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 

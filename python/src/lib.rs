@@ -6,8 +6,10 @@
 #![allow(clippy::needless_pass_by_value, reason = "what Python passes arrives as values")]
 
 mod attend;
+mod engine;
 mod environments;
 mod error;
+mod many;
 mod policy;
 mod report;
 mod results;
@@ -16,6 +18,7 @@ mod spaces;
 mod training;
 mod values;
 mod vector;
+mod workers;
 
 use pyo3::prelude::*;
 
@@ -31,6 +34,9 @@ fn _agon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     environments::register(module)?;
     vector::register(module)?;
     training::register(module)?;
+    engine::register(module)?;
+    many::register(module)?;
+    workers::register(module)?;
     results::register(module)?;
     policy::register(module)
 }

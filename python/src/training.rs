@@ -1,6 +1,6 @@
 //! Training: runs that begin and go on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agon::RunError;
 use agon::config::{RunConfig, merge, set_value};
@@ -8,15 +8,15 @@ use agon::experiment::{self, SeedRun};
 use agon::jobs::Ended;
 use agon::memory;
 use agon::request::{self, Request};
-use agon::run::{RunDirectory, directory};
+use agon::run::directory;
 use agon::runtime::{self, Setup};
-use agon::sinks::Sink;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Serialize;
 use toml::Table;
 
 use crate::attend::{Watcher, attend};
+use crate::engine::setup_with;
 use crate::error;
 use crate::report::report;
 use crate::values;
@@ -102,7 +102,7 @@ fn configure<'py>(
 #[pyfunction]
 #[pyo3(signature = (
     algorithm, env, settings, *, preset=None, seed=None, seeds=1, total_timesteps=None, threads=None, out, name=None,
-    force=false, watch=None, each_iteration=false,
+    force=false, watch=None, each_iteration=false, engine=None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "keywords of a Python function")]
 fn train<'py>(
@@ -120,9 +120,10 @@ fn train<'py>(
     force: bool,
     watch: Option<&Bound<'py, PyAny>>,
     each_iteration: bool,
+    engine: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = values::table(settings)?;
-    let setup = Setup::default();
+    let setup = setup_with(Setup::default(), engine)?;
     let request = Request { algorithm, env, preset };
     let prepared = py.detach(|| -> Result<_, RunError> {
         let mut config = request.configure(&setup, |table| lay(table, settings))?;
@@ -140,8 +141,10 @@ fn train<'py>(
             None => request::free_path(&out, &request::default_name(&config, seeds), force),
         };
         let runs = experiment::seed_runs(&path, config.seed, seeds);
-        let needs = runtime::memory_needs(&setup, &config)?;
-        memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+        if setup.engine.is_none() {
+            let needs = runtime::memory_needs(&setup, &config)?;
+            memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+        }
         if force && path.exists() {
             directory::remove(&path)?;
         }
@@ -170,7 +173,7 @@ fn lay(table: &mut Table, settings: Table) -> Result<(), RunError> {
 /// Goes on with a run or an experiment from its newest checkpoint, to another length if one is given, and with another callable
 /// that makes its environments. Gives what [`train`] gives.
 #[pyfunction]
-#[pyo3(signature = (path, *, total_timesteps=None, threads=None, pickle=None, watch=None, each_iteration=false))]
+#[pyo3(signature = (path, *, total_timesteps=None, threads=None, pickle=None, watch=None, each_iteration=false, engine=None))]
 fn resume<'py>(
     py: Python<'py>,
     path: PathBuf,
@@ -179,8 +182,9 @@ fn resume<'py>(
     pickle: Option<String>,
     watch: Option<&Bound<'py, PyAny>>,
     each_iteration: bool,
+    engine: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let setup = Setup::default();
+    let setup = setup_with(Setup::default(), engine)?;
     let watcher = watch.map(|watch| Watcher { watch, each_iteration });
     let runs = attend(py, watcher, |desk| {
         match &pickle {
@@ -197,25 +201,11 @@ fn resume<'py>(
             let ended = experiment::resume(&setup, &path, threads, &observe)?;
             return Ok(runs.into_iter().zip(ended).map(RunEnded::of).collect());
         }
-        resume_one(&setup, &path, total_timesteps, threads, |seed| desk.sink(&path, seed))
-            .map(|ended| vec![RunEnded::of(ended)])
+        if let Some(total_timesteps) = total_timesteps {
+            runtime::extend(&path, total_timesteps)?;
+        }
+        let observe = |run: &SeedRun| desk.sink(&path, run.seed);
+        experiment::resume_run(&setup, &path, threads, &observe).map(|ended| vec![RunEnded::of(ended)])
     })?;
     report(py, &Trained { path, runs })
-}
-
-fn resume_one<'a>(
-    setup: &Setup,
-    path: &Path,
-    total_timesteps: Option<u64>,
-    threads: Option<usize>,
-    sink: impl FnOnce(u64) -> Box<dyn Sink + 'a>,
-) -> Result<(SeedRun, Ended), RunError> {
-    if let Some(total_timesteps) = total_timesteps {
-        runtime::extend(path, total_timesteps)?;
-    }
-    let (_, config) = RunDirectory::open(path)?;
-    let outcome = runtime::resume_with(setup, path, threads, sink(config.seed))?;
-    experiment::draw_curve(setup, path, &config)?;
-    let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
-    Ok((SeedRun { seed: config.seed, path: path.to_owned() }, ended))
 }

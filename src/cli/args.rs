@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::engine::EngineArgs;
 use crate::stats::Resampling;
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
@@ -120,6 +121,8 @@ pub(super) struct TrainArgs {
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +143,8 @@ pub(super) struct ResumeArgs {
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
 }
 
 #[derive(Debug, Args)]
@@ -277,13 +282,14 @@ pub(super) struct CompareArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A sweep writes trials.csv, table.md and plots to its directory, and ends by printing the command that trains its best trial. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8"
+    after_help = "A sweep writes trials.csv, table.md and plots to its directory, and ends by printing the command that trains its best trial. It goes on after Ctrl-C or a kill by being asked for again; its file must not change meanwhile.\n\nExamples:\n  agon sweep examples/sweeps/dqn_cartpole.toml\n  agon sweep mine.toml --name second-try --threads 8\n  agon sweep mine.toml --engine ray --address 10.0.0.1:6379"
 )]
 pub(super) struct SweepArgs {
     /// The sweep file.
     #[arg(value_hint = ValueHint::FilePath)]
     pub(super) file: PathBuf,
-    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. On a cluster those of each run, one by default.
+    /// Never changes results.
     #[arg(long, default_value_t = 0)]
     pub(super) threads: usize,
     /// Directory that the sweep's is put in.
@@ -295,11 +301,13 @@ pub(super) struct SweepArgs {
     /// Print the trials as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Raw runs go to suite/ beside the file, evidence to reference/, the table into README.md. Asked for again, it goes on where it was stopped; what is recorded with the same settings is not repeated.\n\nExamples:\n  agon suite results/suite.toml\n  agon suite results/suite.toml --only 'ppo-*'\n  agon suite results/suite.toml --table"
+    after_help = "Raw runs go to suite/ beside the file, evidence to reference/, the table into README.md. Asked for again, it goes on where it was stopped; what is recorded with the same settings is not repeated.\n\nExamples:\n  agon suite results/suite.toml\n  agon suite results/suite.toml --only 'ppo-*'\n  agon suite results/suite.toml --table\n  agon suite results/suite.toml --engine ray"
 )]
 pub(super) struct SuiteArgs {
     /// The suite file.
@@ -311,9 +319,12 @@ pub(super) struct SuiteArgs {
     /// Train nothing; only write plots and table from what is recorded.
     #[arg(long)]
     pub(super) table: bool,
-    /// Threads, shared by the runs that are trained side by side; 0 for one a core. Never changes results.
+    /// Threads, shared by the runs that are trained side by side; 0 for one a core. On a cluster those of each run, one by default.
+    /// Never changes results.
     #[arg(long, default_value_t = 0)]
     pub(super) threads: usize,
+    #[command(flatten)]
+    pub(super) engine: EngineArgs,
 }
 
 /// What surrounds a mean.

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod compare;
 mod docs;
+mod engine;
 mod envs;
 mod eval;
 mod new;
@@ -21,6 +22,7 @@ mod settings;
 mod suite;
 mod sweep;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Component, Path};
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ use crate::runtime::Setup;
 use crate::text::broken;
 pub(crate) use crate::text::table;
 use args::{Cli, Command, EnvsCommand};
+pub use engine::{Connect, EngineOptions, Spread};
 
 /// How a command ended without an error.
 pub(crate) enum Ending {
@@ -46,24 +49,42 @@ pub(crate) enum Ending {
 
 /// Runs the program with the process's arguments.
 pub fn main(setup: &Setup) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(main_with(setup, &arguments, None))
+}
+
+/// Runs the program with arguments, the first of which is its name, and gives its exit code. Where a command asks for an engine,
+/// `connect` connects it; without, the command is handed over to a Python interpreter, which can.
+pub fn main_with(setup: &Setup, arguments: &[OsString], connect: Option<&Connect<'_>>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are "errors" too, and go to standard output with code 0.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
-    match run(setup, cli) {
-        Ok(Ending::Success) => ExitCode::SUCCESS,
-        Ok(Ending::Failure) => ExitCode::FAILURE,
-        Ok(Ending::Interrupted) => ExitCode::from(130),
+    let ended = match engine::asked(setup, &cli.command) {
+        Ok(None) => run(setup, cli),
+        Ok(Some(options)) => match connect {
+            Some(connect) => connect(&options, setup.clone()).and_then(|setup| run(&setup, cli)),
+            None => match engine::hand_over(&options, arguments) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
+        },
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(Ending::Success) => 0,
+        Ok(Ending::Failure) => 1,
+        Ok(Ending::Interrupted) => 130,
         // A reader that went away, such as `head`, is no failure.
-        Err(RunError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(RunError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             let code = if matches!(error, RunError::Config(_)) { 2 } else { 1 };
             let _ = writeln!(io::stderr(), "error: {}", error.chain());
-            ExitCode::from(code)
+            code
         }
     }
 }

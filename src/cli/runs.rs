@@ -58,7 +58,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
         ));
     }
     let needs = runtime::memory_needs(setup, &config)?;
-    memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+    if setup.engine.is_none() {
+        memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+    }
     if needs.total() >= WORTH_SAYING {
         let (total, available) = (memory::bytes(needs.total()), memory::bytes(memory::available()));
         display.note(&format!("a run takes {total} of memory, of which {needs}; {available} are available"));
@@ -96,7 +98,7 @@ fn requested(args: &TrainArgs) -> Request<'_> {
 }
 
 /// Lays the layers of settings over each other.
-fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
+pub(super) fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, RunError> {
     let mut config = requested(args).configure(setup, |table| {
         if let Some(path) = &args.config {
             let mut file = config::read_table(path)?;
@@ -166,14 +168,12 @@ pub(super) fn resume(setup: &Setup, args: &ResumeArgs) -> Result<Ending, RunErro
         display.note(&format!("this run cannot be resumed exactly: {reason}"));
     }
     let run = SeedRun { seed: config.seed, path: args.run.clone() };
-    let before = finished(std::slice::from_ref(&run), config.total_timesteps)?;
+    let before = finished(&[run], config.total_timesteps)?;
     let name = format!("{} seed {}", config.env.id, config.seed);
-    let sink = display.of_run(name, config.total_timesteps);
-    let outcome = runtime::resume_with(setup, &args.run, args.threads, sink)?;
+    let observe = |_: &SeedRun| display.of_run(name.clone(), config.total_timesteps);
+    let ended = experiment::resume_run(setup, &args.run, args.threads, &observe)?;
     drop(display);
-    experiment::draw_curve(setup, &args.run, &config)?;
-    let ended = if outcome.finished { Ended::Reached(outcome) } else { Ended::Stopped(outcome) };
-    report(&[(run, ended)], &before, &args.run, args.json)
+    report(&[ended], &before, &args.run, args.json)
 }
 
 /// The seeds of runs that have come to their ends.

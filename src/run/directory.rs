@@ -20,6 +20,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::RunError;
 use crate::config::RunConfig;
@@ -78,6 +80,22 @@ impl RunLock {
         remove_temporaries(path)?;
         remove_temporaries(&path.join(CHECKPOINTS))?;
         Ok(Self { _file: lock })
+    }
+
+    /// Waits until no process has a directory.
+    ///
+    /// # Errors
+    /// If one still has it after so long, or the lock cannot be looked at.
+    pub(crate) fn wait_until_free(path: &Path, patience: Duration) -> Result<(), RunError> {
+        const LOOK_EVERY: Duration = Duration::from_millis(200);
+        let begun = Instant::now();
+        while path.join(LOCK).exists() {
+            match Self::take(path) {
+                Err(RunError::Directory { .. }) if begun.elapsed() < patience => thread::sleep(LOOK_EVERY),
+                taken => return taken.map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// Makes a directory and takes its lock, to begin something there: nothing may be in it yet that `taken` knows.
@@ -313,7 +331,10 @@ mod tests {
         let message = RunDirectory::create(&empty, &config, None).unwrap_err().to_string();
         assert!(message.contains("another process is running it"), "{message}");
         assert!(!RunDirectory::exists(&empty));
+        let waited = RunLock::wait_until_free(&path, Duration::ZERO).unwrap_err().to_string();
+        assert!(waited.contains("another process is running it"), "{waited}");
         drop((lock, claimed));
+        RunLock::wait_until_free(&path, Duration::ZERO).unwrap();
         assert!(RunDirectory::create(&empty, &config, None).is_ok());
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use agon_agents::{Fragment, FragmentShape};
+use agon_agents::{Fragment, FragmentShape, Weights};
 use agon_envs::EnvSpec;
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -120,7 +120,7 @@ impl FragmentSource for InProcess {
         Ok(fragments)
     }
 
-    fn publish(&mut self, acting: Arc<Acting>) {
+    fn publish(&mut self, acting: Arc<Acting>, _weights: &dyn Fn() -> Weights) {
         self.acting.store(acting);
     }
 

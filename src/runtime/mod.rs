@@ -8,6 +8,7 @@
 mod at_checkpoint;
 mod in_process;
 mod probe;
+pub mod remote;
 mod runaway;
 mod session;
 mod shard;
@@ -41,7 +42,7 @@ pub(crate) use at_checkpoint::acting_at;
 use in_process::InProcess;
 use probe::Probe;
 use session::{Counters, Session};
-pub use source::{FragmentSource, MakeSource, SourceContext};
+pub use source::{FragmentSource, MakeSource, MakeSources, SourceContext};
 
 /// Watches a run; return false to have it checkpoint and stop.
 pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> bool + Send + 'a;
@@ -95,6 +96,9 @@ pub fn train_from(
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
+        (None, Mode::Async) if setup.source.is_some() => {
+            Some("asynchronous workers on other machines are not reproducible".to_owned())
+        }
         (None, Mode::Async) => Some("asynchronous workers are not reproducible".to_owned()),
         (None, Mode::Lockstep) => parts.probe.inexact(),
     };
@@ -337,19 +341,22 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let threads = config.threads();
     notes.extend(probe.origin().remarks);
     notes.extend(learner.remarks(threads));
+    let weights = learner.weights();
     let context = SourceContext {
         config,
         info: &info,
         shape: &shape,
         acting: Arc::clone(&acting),
+        weights: &weights,
         saved: saved_source.as_deref(),
     };
     let env_spaces = probe.env_spaces().clone();
     // An environment may be a process.
     drop(probe);
-    let source = match make_source {
-        Some(make) => make(&context)?,
-        None => Box::new(InProcess::new(&spec, &context, threads)?),
+    let source = match (make_source, &setup.source) {
+        (Some(make), _) => make(&context)?,
+        (None, Some(make)) if config.runtime.mode == Mode::Async => make(&context)?,
+        _ => Box::new(InProcess::new(&spec, &context, threads)?),
     };
     // What was written beyond the checkpoint is cut only now that nothing can be refused any more.
     let beginning = Beginning {

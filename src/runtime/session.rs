@@ -157,7 +157,7 @@ impl Session<'_> {
             version: self.acting.version + 1,
             env_steps,
         });
-        self.source.publish(Arc::clone(&self.acting));
+        self.source.publish(Arc::clone(&self.acting), &|| self.learner.weights());
         let learned = learning.elapsed().as_secs_f64();
         let config = self.config;
         let due = config.eval.is_due(self.counters.env_steps, env_steps, config.total_timesteps);
@@ -180,7 +180,17 @@ impl Session<'_> {
             let message = format!("expected {expected} fragments an iteration, got {}", fragments.len());
             return Err(RunError::Source(message));
         }
-        fragments.iter().try_for_each(|fragment| Ok(fragment.validate(&self.shape, expected)?))
+        let widths: Vec<usize> = self.statistics.iter().map(|moments| moments.mean.len()).collect();
+        fragments.iter().try_for_each(|fragment| {
+            fragment.validate(&self.shape, expected)?;
+            let found = fragment.news.iter().map(|moments| moments.mean.len());
+            if found.eq(widths.iter().copied()) && fragment.news.iter().all(Moments::is_whole) {
+                return Ok(());
+            }
+            let shard = fragment.shard;
+            let message = format!("expected news of {widths:?} statistics from shard {shard}, found others");
+            Err(RunError::Source(message))
+        })
     }
 
     /// Counts an iteration's episodes and tells the sinks; gives their strongest wish.

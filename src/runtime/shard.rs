@@ -33,6 +33,18 @@ pub(super) struct SavedShard {
     fragments: u64,
 }
 
+impl SavedShard {
+    /// Of a shard that has made so many fragments, and whose environments begin anew.
+    pub(super) fn begun_anew(fragments: u64) -> Self {
+        Self { acting: None, fragments }
+    }
+
+    /// Fragments made.
+    pub(super) fn fragments(&self) -> u64 {
+        self.fragments
+    }
+}
+
 impl Shard {
     /// Makes the shard's environments and starts an episode in each, from the run's seed.
     pub(super) fn new(index: usize, spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {

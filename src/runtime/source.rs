@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use agon_agents::{Fragment, FragmentShape, RunInfo};
+use agon_agents::{Fragment, FragmentShape, RunInfo, Weights};
 
 use crate::RunError;
 use crate::acting::Acting;
@@ -34,8 +34,9 @@ pub trait FragmentSource: Send {
     /// If acting failed.
     fn fragments(&mut self) -> Result<Vec<Fragment>, RunError>;
 
-    /// Says what the fragments that are begun from now on are acted with.
-    fn publish(&mut self, acting: Arc<Acting>);
+    /// Says what the fragments that are begun from now on are acted with. `weights` gives those that its policy is made of, for
+    /// whoever acts where the policy itself cannot go.
+    fn publish(&mut self, acting: Arc<Acting>, weights: &dyn Fn() -> Weights);
 
     /// Takes fragments back that were learned from, so that their memory is used again.
     fn recycle(&mut self, _fragments: Vec<Fragment>) {}
@@ -68,6 +69,8 @@ pub struct SourceContext<'a> {
     pub shape: &'a FragmentShape,
     /// What the first fragments are acted with.
     pub acting: Arc<Acting>,
+    /// The weights that its policy is made of.
+    pub weights: &'a Weights,
     /// What [`FragmentSource::save`] gave at the checkpoint that the run goes on from.
     pub saved: Option<&'a [u8]>,
 }
@@ -75,3 +78,6 @@ pub struct SourceContext<'a> {
 /// Makes the source of a run.
 pub type MakeSource<'a> =
     dyn FnOnce(&SourceContext<'_>) -> Result<Box<dyn FragmentSource>, RunError> + Send + 'a;
+
+/// Makes the sources of many runs.
+pub type MakeSources = dyn Fn(&SourceContext<'_>) -> Result<Box<dyn FragmentSource>, RunError> + Send + Sync;

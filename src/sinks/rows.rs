@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agon_envs::EpisodeStats;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Episodes that the running mean return is taken over, as everywhere in the field.
 pub const RECENT_EPISODES: usize = 100;
@@ -86,7 +86,7 @@ pub struct Progress<'a> {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Whether it ran to its end, rather than being asked to stop.
     pub finished: bool,

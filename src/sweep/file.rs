@@ -120,6 +120,12 @@ impl SweepFile {
         parameters(&self.parameters)
     }
 
+    /// The interpreter of the environments of all trials, if they name one.
+    pub(crate) fn python(&self) -> Option<String> {
+        let table = self.base().ok()?;
+        Some(table.get("env")?.get("python")?.as_str()?.to_owned())
+    }
+
     /// Environment steps at which scores are taken, the whole run's last.
     pub(super) fn rungs(&self, total: u64) -> Result<Vec<u64>, RunError> {
         let Strategy::SuccessiveHalving { eta, min_steps, .. } = self.strategy else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agon::RunError;
 use agon::acting::Acting;
 use agon::agents::environment_loop::{EnvironmentLoop, SavedLoop};
-use agon::agents::{Fragment, FragmentShape, codec as encoding};
+use agon::agents::{Fragment, FragmentShape, Weights, codec as encoding};
 use agon::envs::random::SeedSequence;
 use agon::envs::{Pcg64, Seed};
 use agon::runtime::{self, FragmentSource, Setup, SourceContext};
@@ -74,7 +74,7 @@ impl FragmentSource for Elsewhere {
         Ok(received)
     }
 
-    fn publish(&mut self, acting: Arc<Acting>) {
+    fn publish(&mut self, acting: Arc<Acting>, _weights: &dyn Fn() -> Weights) {
         self.acting = acting;
     }
 
