@@ -70,6 +70,9 @@ pub enum RunError {
         /// What was expected and found.
         message: String,
     },
+    /// A policy's program is wrong, or was called with something that it cannot act on.
+    #[error(transparent)]
+    Portable(#[from] agon_policy::PolicyError),
     /// A policy was called with something that it cannot act on.
     #[error("{0}")]
     Policy(String),

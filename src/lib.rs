@@ -34,10 +34,12 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 #[cfg(unix)]
 mod foreign;
 pub mod jobs;
 pub mod memory;
+
 pub mod plot;
 pub mod policy;
 pub mod presets;

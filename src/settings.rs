@@ -44,7 +44,11 @@ fn types() -> Types {
     let sources =
         [include_str!("config.rs")].into_iter().chain(agon_agents::SETTINGS_SOURCES.iter().copied());
     let sources = sources.chain(agon_nn::SETTINGS_SOURCES.iter().copied());
-    sources.chain(agon_envs::SETTINGS_SOURCES.iter().copied()).flat_map(parse).collect()
+    sources
+        .chain(agon_policy::SETTINGS_SOURCES.iter().copied())
+        .chain(agon_envs::SETTINGS_SOURCES.iter().copied())
+        .flat_map(parse)
+        .collect()
 }
 
 /// The public structs and enums of a source.

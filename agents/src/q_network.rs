@@ -136,25 +136,26 @@ impl QNetwork {
         }
     }
 
-    /// What it computes without noise; none for implicit quantiles.
-    pub(crate) fn program(&self, params: &Params) -> Option<Program> {
+    /// What it computes without noise.
+    pub(crate) fn program(&self, params: &Params) -> Program {
         let actions = self.actions;
         let decision = match &self.returns {
-            Returns::Mean => Decision::Values { actions },
+            Returns::Mean | Returns::Implicit(_) => Decision::Values { actions },
             Returns::Categories(support) => Decision::Categories {
                 actions,
                 support: (0..support.atoms()).map(|z| support.value(z)).collect(),
             },
             Returns::Quantiles(quantiles) => Decision::Quantiles { actions, quantiles: *quantiles },
-            Returns::Implicit(_) => return None,
         };
-        match &self.body {
-            Body::Chain { chain, .. } => {
-                let operations = chain.operations(params.layout());
-                Some(Program { operations, params: params.clone(), decision })
+        let operations = match &self.body {
+            Body::Chain { chain, .. } => chain.operations(params.layout()),
+            Body::Implicit(network) => {
+                let taus: Vec<f32> =
+                    (0..self.acting_atoms()).map(|i| midpoint(i, self.acting_atoms())).collect();
+                network.operations(&taus, params.layout())
             }
-            Body::Implicit(_) => None,
-        }
+        };
+        Program { operations, params: params.clone(), decision }
     }
 
     /// The parameters with the noise of noisy layers set to zero.
@@ -182,6 +183,11 @@ impl QNetwork {
             Returns::Quantiles(quantiles) => *quantiles,
             Returns::Implicit(iqn) => iqn.samples,
         }
+    }
+
+    /// Numbers whose mean an action is chosen by.
+    fn acting_atoms(&self) -> usize {
+        if let Returns::Implicit(iqn) = &self.returns { iqn.acting_samples } else { self.atoms() }
     }
 
     /// Numbers that its target consists of, `M`.
@@ -243,10 +249,11 @@ impl QNetwork {
         buffer: &mut Vec<f32>,
         out: &mut [f32],
     ) -> Result<(), AgentError> {
-        let (taus, atoms) = match &self.returns {
+        let atoms = self.acting_atoms();
+        let taus = match &self.returns {
             Returns::Mean => return self.infer(packed, x, rows, &[], scratch, out),
-            Returns::Implicit(iqn) => (rows * iqn.acting_samples, iqn.acting_samples),
-            Returns::Categories(_) | Returns::Quantiles(_) => (0, self.atoms()),
+            Returns::Implicit(_) => rows * atoms,
+            Returns::Categories(_) | Returns::Quantiles(_) => 0,
         };
         buffer.resize(taus + rows * self.actions * atoms, 0.0);
         let (taus, numbers) = buffer.split_at_mut(taus);

@@ -39,7 +39,7 @@ impl QPolicy {
 
 impl Policy for QPolicy {
     fn program(&self) -> Option<Program> {
-        self.network.program(&self.params)
+        Some(self.network.program(&self.params))
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {

@@ -62,6 +62,11 @@ impl Frames {
         Ok(Self { num_stack, padding, groups, group_len })
     }
 
+    /// Groups of a row that are stacked each by itself, and elements of a group in one frame.
+    pub fn groups(&self) -> (usize, usize) {
+        (self.groups, self.group_len)
+    }
+
     /// Elements of one frame.
     pub fn frame_len(&self) -> usize {
         self.groups * self.group_len

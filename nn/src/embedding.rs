@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use agon_policy::Operation;
+
 use crate::init::Init;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::operation::{Operation, name_of};
+use crate::operation::name_of;
 use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// Looks vectors up: `y[b, i] = weight[x[b, i]]`.

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use agon_policy::Operation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
 use crate::kernels::transpose_into;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
-use crate::operation::{Operation, sizes};
+use crate::operation::sizes;
 use crate::params::Layout;
 
 /// Channels, height and width of an image; a row of a matrix holds it in this order, as PyTorch's `[C, H, W]`.

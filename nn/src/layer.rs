@@ -6,10 +6,10 @@
 
 use std::fmt;
 
+use agon_policy::Operation;
 use serde::Serialize;
 
 use crate::input::Rows;
-use crate::operation::Operation;
 use crate::params::{Layout, ParamRange};
 
 /// A row-wise layer with parameters in a flat buffer.

@@ -47,7 +47,7 @@ pub mod mlp;
 pub mod model;
 pub mod noisy;
 pub mod norm;
-pub mod operation;
+mod operation;
 pub mod optim;
 pub mod parallel;
 pub mod params;
@@ -65,6 +65,7 @@ pub mod weights;
 /// The language of a program's own parts.
 pub use dfdx;
 
+pub use agon_policy::{Operation, OperationBranch, RecurrentKind};
 pub use attention::{
     AttentionMask, BlockConfig, CrossAttention, GruGate, Position, SelfAttention, TransformerBlock,
 };
@@ -89,7 +90,6 @@ pub use model::{
 };
 pub use noisy::NoisyLinear;
 pub use norm::Norm;
-pub use operation::{Operation, OperationBranch};
 pub use optim::{
     Adam, AdamConfig, AdamState, AdamW, AdamWConfig, Optimizer, OptimizerConfig, OptimizerState, RmsProp,
     RmsPropConfig, RmsPropForm, RmsPropState, Sgd, SgdConfig, SgdState, check_finite, clip_coefficient,
@@ -111,7 +111,6 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("model/encoder.rs"),
     include_str!("model/head.rs"),
     include_str!("conv/mod.rs"),
-    include_str!("linear.rs"),
     include_str!("memory/mod.rs"),
     include_str!("recurrent/mod.rs"),
     include_str!("optim/optimizer.rs"),

@@ -1,10 +1,11 @@
 //! One linear layer with its activation.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+pub use agon_policy::{Activation, LEAKY_RELU_SLOPE};
+
+use agon_policy::Operation;
 
 use crate::init::Init;
 use crate::input::Rows;
@@ -13,57 +14,8 @@ use crate::kernels::{
     gemm_strided, transpose_into,
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
-use crate::operation::{Operation, name_of};
+use crate::operation::{self, name_of};
 use crate::params::{Layout, LayoutBuilder, ParamRange};
-
-/// The slope of [`Activation::LeakyRelu`] below zero (PyTorch's default).
-pub const LEAKY_RELU_SLOPE: f32 = 0.01;
-
-/// An elementwise function after a linear layer, as PyTorch defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// `x`.
-    Identity,
-    /// `max(0, x)`.
-    Relu,
-    /// `tanh x`.
-    #[default]
-    Tanh,
-    /// `1 / (1 + e^−x)`.
-    Sigmoid,
-    /// `x / (1 + e^−x)`.
-    #[doc(alias = "Swish")]
-    Silu,
-    /// `x · Φ(x)` with the normal distribution function (not its tanh approximation).
-    Gelu,
-    /// `x` above zero, `e^x − 1` below.
-    Elu,
-    /// `x` above zero, [`LEAKY_RELU_SLOPE`]` · x` below.
-    LeakyRelu,
-}
-
-impl Activation {
-    /// Whether the derivative needs the argument; else it is computed from the function's value.
-    pub(crate) fn keeps_preactivation(self) -> bool {
-        matches!(self, Self::Silu | Self::Gelu)
-    }
-}
-
-impl fmt::Display for Activation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Identity => "identity",
-            Self::Relu => "relu",
-            Self::Tanh => "tanh",
-            Self::Sigmoid => "sigmoid",
-            Self::Silu => "silu",
-            Self::Gelu => "gelu",
-            Self::Elu => "elu",
-            Self::LeakyRelu => "leaky_relu",
-        })
-    }
-}
 
 /// A linear layer, `y = activation(x · weightᵀ + bias)`: where its parameters lie, and their sizes.
 ///
@@ -371,7 +323,7 @@ impl Layer for Linear {
     fn operations(&self, layout: &Layout) -> Vec<Operation> {
         let (weight, bias) = (name_of(layout, &self.weight), name_of(layout, &self.bias));
         let linear = Operation::Linear { weight, bias, inputs: self.inputs, outputs: self.outputs };
-        std::iter::once(linear).chain(Operation::activation(self.activation)).collect()
+        std::iter::once(linear).chain(operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

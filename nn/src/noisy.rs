@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
 use rand::{Rng, RngExt as _};
 use rand_distr::StandardNormal;
 
@@ -11,7 +12,7 @@ use crate::kernels::{
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::operation::{Operation, name_of};
+use crate::operation::{self, name_of};
 use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 
 /// `y = activation(x · (μ + σ ∘ ε)ᵀ + μ_b + σ_b ∘ ε_b)` with factorised Gaussian noise `ε = f(p) f(q)ᵀ`, `ε_b = f(p)`,
@@ -204,7 +205,7 @@ impl Layer for NoisyLinear {
         let (weight, bias) = (name_of(layout, &self.weight_mu), name_of(layout, &self.bias_mu));
         // Without its noise, as it acts when it does not explore.
         let linear = Operation::Linear { weight, bias, inputs: self.inputs, outputs: self.outputs };
-        std::iter::once(linear).chain(Operation::activation(self.activation)).collect()
+        std::iter::once(linear).chain(operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
+
 use crate::init::Init;
 use crate::kernels::{NormKind, Pooled, add, normalize_rows, normalize_rows_backward};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::operation::{Operation, name_of};
+use crate::operation::name_of;
 use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// A layer that brings each row to a common scale, and then scales its columns.

@@ -1,171 +1,15 @@
-//! What networks compute, told to programs that compute it elsewhere: in PyTorch, or in a file of a graph.
+//! What networks compute, told to programs that compute it elsewhere: layers as [`Operation`]s.
 //!
-//! A network is a list of [`Operation`]s, each on the rows that the one before gives. Parameters have the names under which
-//! weight files hold them.
+//! Parameters have the names under which weight files hold them.
 
-use serde::Serialize;
+use agon_policy::{Activation, Operation};
 
 use crate::image::ImageShape;
-use crate::linear::Activation;
 use crate::params::{Layout, ParamRange};
 
-/// A function of a row, with the names of its parameters. Images are channels-first; shapes are those of one row.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Operation {
-    /// `y = W x + b`.
-    Linear {
-        /// `[outputs, inputs]`.
-        weight: String,
-        /// `[outputs]`.
-        bias: String,
-        /// Values of `x`.
-        inputs: usize,
-        /// Values of `y`.
-        outputs: usize,
-    },
-    /// A function of each value.
-    Activation {
-        /// Which.
-        function: Activation,
-    },
-    /// `y = w ⊙ (x − mean x) / √(var x + eps) + b`.
-    LayerNorm {
-        /// `[width]`.
-        weight: String,
-        /// `[width]`.
-        bias: String,
-        /// Values of `x`.
-        width: usize,
-        /// Added to the variance.
-        eps: f32,
-    },
-    /// `y = w ⊙ x / √(mean x² + eps)`.
-    RmsNorm {
-        /// `[width]`.
-        weight: String,
-        /// Values of `x`.
-        width: usize,
-        /// Added to the mean square.
-        eps: f32,
-    },
-    /// A convolution over an image.
-    Conv2d {
-        /// `[channels, input channels / groups, kernel height, kernel width]`.
-        weight: String,
-        /// `[channels]`.
-        bias: String,
-        /// The image, `[C, H, W]`.
-        input: [usize; 3],
-        /// What comes out.
-        output: [usize; 3],
-        /// Height and width of the kernel.
-        kernel: [usize; 2],
-        /// Distance between patches.
-        stride: [usize; 2],
-        /// Zeros on both sides.
-        padding: [usize; 2],
-        /// Distance between the elements of a patch.
-        dilation: [usize; 2],
-        /// Groups of channels.
-        groups: usize,
-    },
-    /// The largest value or the mean of each window.
-    Pool2d {
-        /// Whether the mean.
-        average: bool,
-        /// The image, `[C, H, W]`.
-        input: [usize; 3],
-        /// What comes out.
-        output: [usize; 3],
-        /// Height and width of a window.
-        kernel: [usize; 2],
-        /// Distance between windows.
-        stride: [usize; 2],
-        /// Border on both sides, which never is a maximum and counts as zeros in a mean.
-        padding: [usize; 2],
-    },
-    /// From `[H, W, C]` to `[C, H, W]`.
-    ChannelsFirst {
-        /// What comes out.
-        output: [usize; 3],
-    },
-    /// A unit vector for each category.
-    OneHot {
-        /// Categories of each index.
-        categories: Vec<usize>,
-    },
-    /// A learned vector for each category.
-    Embedding {
-        /// `[all rows, width]`.
-        weight: String,
-        /// Values of a vector.
-        width: usize,
-        /// For each index the first of its rows in the table.
-        first: Vec<usize>,
-    },
-    /// `y = x + f(x)`.
-    Residual {
-        /// `f`.
-        operations: Vec<Operation>,
-    },
-    /// Lists beside each other, whose results are joined.
-    Parallel {
-        /// The lists.
-        branches: Vec<OperationBranch>,
-    },
-    /// From a value and the advantages of actions to their values, `[A, Z]`: `v + a − mean a`.
-    Dueling {
-        /// Actions.
-        actions: usize,
-        /// Numbers for each.
-        atoms: usize,
-    },
-    /// Appends a parameter to each row.
-    Append {
-        /// `[1, width]`.
-        parameter: String,
-        /// Its values.
-        width: usize,
-    },
-    /// A recurrent layer, whose state is the hidden values, and of an LSTM the cell's after them.
-    Recurrent {
-        /// `rnn`, `gru` or `lstm`.
-        cell: &'static str,
-        /// `[gates · hidden, inputs]`.
-        weight_ih: String,
-        /// `[gates · hidden, hidden]`.
-        weight_hh: String,
-        /// `[gates · hidden]`.
-        bias_ih: String,
-        /// `[gates · hidden]`.
-        bias_hh: String,
-        /// Values of `x`.
-        inputs: usize,
-        /// Values of `y`.
-        hidden: usize,
-    },
-    /// Something that is not told of.
-    Opaque {
-        /// As a summary names it.
-        layer: String,
-    },
-}
-
-/// One list of [`Operation::Parallel`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OperationBranch {
-    /// The columns that it reads: the first, and the one after the last.
-    pub columns: [usize; 2],
-    /// What it computes.
-    pub operations: Vec<Operation>,
-}
-
-impl Operation {
-    /// An activation; nothing for the identity.
-    pub(crate) fn activation(function: Activation) -> Option<Self> {
-        (function != Activation::Identity).then_some(Self::Activation { function })
-    }
+/// An activation; nothing for the identity.
+pub(crate) fn activation(function: Activation) -> Option<Operation> {
+    (function != Activation::Identity).then_some(Operation::Activation { function })
 }
 
 /// A shape as `[C, H, W]`.
@@ -183,10 +27,14 @@ pub(crate) fn name_of(layout: &Layout, parameter: &ParamRange) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use agon_policy::{
+        ActionSpace, Decision, InputKind, InputPart, Parameter, PolicyProgram, PortablePolicy,
+    };
+
     use super::*;
     use crate::{
-        EncoderConfig, Head, HeadConfig, HeadSpec, Init, LayoutBuilder, MemoryConfig, Model, ModelConfig,
-        Observation,
+        EncoderConfig, Head, HeadConfig, HeadSpec, Init, LayoutBuilder, MemoryConfig, MemoryState, Model,
+        ModelConfig, ModelScratch, Observation, PackedModel, Params,
     };
 
     /// The operations of a model, and the names of its learned parameters.
@@ -259,11 +107,88 @@ mod tests {
         assert_eq!(operations, [Operation::Linear { weight, bias, inputs: 4, outputs: 2 }]);
     }
 
+    /// What a program makes of rows one after the other, the episode begun anew at some.
+    fn run_elsewhere(
+        operations: Vec<Operation>,
+        params: &Params,
+        rows: &[Vec<f32>],
+        starts: &[bool],
+    ) -> Vec<Vec<f32>> {
+        let specs = params.layout().specs().iter();
+        let parameters = specs.map(|spec| {
+            let (shape, values) = (spec.range.shape().to_vec(), spec.range.read(params.as_slice()));
+            (spec.name.clone(), Parameter { shape, values })
+        });
+        let (shape, kind, bounds) = (vec![rows[0].len()], InputKind::Float, Vec::new());
+        let input = InputPart { name: "obs".to_owned(), shape, kind, low: bounds.clone(), high: bounds };
+        let program = PolicyProgram {
+            inputs: vec![input],
+            preparation: Vec::new(),
+            operations,
+            decision: Decision::Values { actions: 3 },
+            adjustments: Vec::new(),
+            action: ActionSpace::Discrete { n: 3, start: 0 },
+            mask_len: 0,
+        };
+        let policy = PortablePolicy::new(program, &parameters.collect()).unwrap();
+        let mut episode = policy.begin();
+        let outputs = rows.iter().zip(starts).map(|(row, starts)| {
+            if *starts {
+                episode.begin_again();
+            }
+            policy.logits(&mut episode, &row[..], &[]).unwrap().to_vec()
+        });
+        outputs.collect()
+    }
+
     #[test]
-    fn what_mixes_steps_by_attention_is_named_only() {
-        let memory = toml::from_str("kind = 'transformer'\nwidth = 8\nheads = 2\nlayers = 1").unwrap();
-        let config = ModelConfig { memory, ..ModelConfig::default() };
-        let (operations, _) = told(&Observation::Vector(4), &config, Head::Q { actions: 2 });
-        assert!(operations.iter().any(|operation| matches!(operation, Operation::Opaque { .. })));
+    fn what_is_told_is_what_a_model_computes() {
+        let image = || Observation::Image { shape: ImageShape::new(3, 10, 10), channels_last: true };
+        let mlp = "kind = 'mlp'\nhidden = [9, 7]\nlayer_norm = true";
+        let memory = |text: &str| toml::from_str::<MemoryConfig>(text).unwrap();
+        let blocks = "layers = 2\nheads = 2\nwidth = 8\nfeed_forward = 10\nwindow = 4";
+        let mut cases = vec![
+            (image(), "kind = 'minatar_cnn'\nchannels = 4", MemoryConfig::None),
+            (image(), "kind = 'impala'\nchannels = [2, 3]", memory("kind = 'gru'\nhidden = 6")),
+            (Observation::Vector(5), mlp, memory("kind = 'lstm'\nhidden = 6")),
+            (Observation::Vector(5), mlp, memory("kind = 'rnn'\nhidden = 6")),
+        ];
+        for kind in ["transformer", "gtrxl"] {
+            for position in ["'none'", "{ learned = { positions = 5 } }", "'sinusoidal'", "'rotary'"] {
+                let memory = memory(&format!("kind = '{kind}'\n{blocks}\nposition = {position}"));
+                cases.push((Observation::Vector(5), mlp, memory));
+            }
+        }
+        for (observation, encoder, memory) in cases {
+            let encoder = toml::from_str(encoder).unwrap();
+            let config = ModelConfig { encoder, memory, ..ModelConfig::default() };
+            let what = format!("{config:?}");
+            let mut builder = LayoutBuilder::new();
+            let head = HeadSpec {
+                name: "q".to_owned(),
+                head: Head::Dueling { actions: 3 },
+                init: Init::PYTORCH_LINEAR,
+            };
+            let init = Init::PYTORCH_LINEAR;
+            let model = Model::new(&mut builder, "", &observation, &config, &[head], init).unwrap();
+            let params = builder.build(4);
+            let packed = PackedModel::new(&model, &params).unwrap();
+            let width = observation.len();
+            let wave = |i: usize| ((i * 37 % 101) as f32 * 0.1).sin();
+            let rows: Vec<Vec<f32>> =
+                (0..9).map(|t| (0..width).map(|i| wave(t * width + i)).collect()).collect();
+            let starts: Vec<bool> = (0..9).map(|t| t == 0 || t == 6).collect();
+            let found = run_elsewhere(model.operations(0, params.layout()), &params, &rows, &starts);
+            let (mut state, mut scratch) = (vec![0.0; model.state_len()], ModelScratch::default());
+            for ((row, starts), found) in rows.iter().zip(&starts).zip(&found) {
+                let mut expected = vec![0.0; 3];
+                let resets = [*starts];
+                let mut memory = MemoryState { state: &mut state, resets: &resets };
+                model.infer(&packed, &row[..], 1, &mut memory, &mut scratch, &mut [&mut expected]).unwrap();
+                for (a, b) in found.iter().zip(&expected) {
+                    assert!((a - b).abs() < 1e-5, "{what}: {found:?} {expected:?}");
+                }
+            }
+        }
     }
 }

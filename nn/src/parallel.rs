@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use agon_policy::{Operation, OperationBranch};
+
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
 use crate::error::NnError;
 use crate::input::Rows;
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
-use crate::operation::{Operation, OperationBranch};
 use crate::params::{Layout, ParamRange};
 
 /// A chain of a [`Parallel`] layer: its name, the columns that it reads, and its layers.

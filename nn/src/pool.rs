@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
 use crate::image::{ImageShape, check_sizes};
 use crate::kernels::Pooled;
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights};
-use crate::operation::{Operation, sizes};
+use crate::operation::sizes;
 use crate::params::Layout;
 
 /// The windows of a pooling layer, each size for height and width.

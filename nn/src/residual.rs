@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
+
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
 use crate::error::NnError;
 use crate::input::Rows;
 use crate::kernels::{Pooled, activate, add, differentiate};
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::operation::Operation;
+use crate::operation;
 use crate::params::{Layout, ParamRange};
 
 /// An activation that follows no linear map: `y = activation(x)`.
@@ -60,7 +62,7 @@ impl Layer for Activate {
     }
 
     fn operations(&self, _: &Layout) -> Vec<Operation> {
-        Operation::activation(self.activation).into_iter().collect()
+        operation::activation(self.activation).into_iter().collect()
     }
 
     fn describe(&self) -> LayerSummary {

@@ -8,13 +8,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use agon_policy::Operation;
+
 use crate::chain::{self, ChainGradient, ChainSaved, ChainWeights, PackedRanges, Plan};
 use crate::error::NnError;
 use crate::input::{Input, Rows};
 use crate::kernels::{AlignedBuffer, Pooled};
 use crate::layer::{Layer, LayerSummary, aligned};
 use crate::matrix::{Matrix, check_length, check_not_empty};
-use crate::operation::Operation;
 use crate::params::{Layout, Params};
 use crate::tape::{Backward, ParamGradients, Tape, Target};
 

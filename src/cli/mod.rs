@@ -11,6 +11,7 @@ mod docs;
 mod engine;
 mod envs;
 mod eval;
+mod export;
 mod new;
 mod play;
 mod plot;
@@ -94,6 +95,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Train(args) => runs::train(setup, &args),
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
+        Command::Export(args) => export::export(setup, &args),
         Command::Plot(args) => plot::plot(&args),
         Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),

@@ -73,30 +73,10 @@ fn wrong(message: String) -> RunError {
 impl Feed {
     pub(super) fn new(card: &Card, num_envs: usize) -> Result<Self, RunError> {
         let spaces = &card.env_spaces;
-        let action_spec = ActionSpec::of(&spaces.action)?;
-        let info = VectorInfo {
-            observation_space: spaces.observation.clone(),
-            action_space: spaces.action.clone(),
-            action_spec: action_spec.clone(),
-            mask_len: spaces.mask_len,
-            num_envs,
-            num_agents: spaces.num_agents,
-            teams: Vec::new(),
-            frames: None,
-            metrics: Vec::new(),
-        };
-        let rows = info.num_rows();
-        let border = Arc::new(Mutex::new(Border {
-            observations: ObsBuffer::zeros(info.dtype(), 0),
-            action_masks: Vec::new(),
-            actions: ActionBatch::zeros(&action_spec, rows),
-        }));
-        let outside = Outside { info, border: Arc::clone(&border) };
-        let mut env: Box<dyn VectorEnv> = Box::new(outside);
-        for (depth, wrapper) in card.env.wrappers.iter().enumerate() {
-            if !is_of_the_world(wrapper) {
-                env = wrapper.wrap(env, (spaces.wrappers + depth) as u32)?;
-            }
+        let (mut env, border) = outside(spaces, num_envs)?;
+        let rows = env.info().num_rows();
+        for (depth, wrapper) in wrappers(card) {
+            env = wrapper.wrap(env, depth)?;
         }
         let mut widths = Vec::new();
         env.visit_statistics(&mut |own: &mut RunningStatistics| widths.push(own.moments().mean.len()));
@@ -182,6 +162,51 @@ impl Feed {
         border.action_masks.clear();
         border.action_masks.extend_from_slice(observed.action_masks);
     }
+}
+
+/// A caller's environments, which no wrapper stands around yet.
+fn outside(
+    spaces: &EnvSpaces,
+    num_envs: usize,
+) -> Result<(Box<dyn VectorEnv>, Arc<Mutex<Border>>), RunError> {
+    let action_spec = ActionSpec::of(&spaces.action)?;
+    let info = VectorInfo {
+        observation_space: spaces.observation.clone(),
+        action_space: spaces.action.clone(),
+        action_spec: action_spec.clone(),
+        mask_len: spaces.mask_len,
+        num_envs,
+        num_agents: spaces.num_agents,
+        teams: Vec::new(),
+        frames: None,
+        metrics: Vec::new(),
+    };
+    let border = Arc::new(Mutex::new(Border {
+        observations: ObsBuffer::zeros(info.dtype(), 0),
+        action_masks: Vec::new(),
+        actions: ActionBatch::zeros(&action_spec, info.num_rows()),
+    }));
+    let outside = Outside { info, border: Arc::clone(&border) };
+    Ok((Box::new(outside), border))
+}
+
+/// The wrappers that are part of a policy, the innermost first, with their places in the stack.
+fn wrappers(card: &Card) -> impl Iterator<Item = (u32, &WrapperConfig)> {
+    let placed = card.env.wrappers.iter().enumerate();
+    let placed = placed.map(|(depth, wrapper)| ((card.env_spaces.wrappers + depth) as u32, wrapper));
+    placed.filter(|(_, wrapper)| !is_of_the_world(wrapper))
+}
+
+/// The wrappers that are part of a policy, the innermost first, each with what it stands around and what it shows.
+pub(super) fn layers(card: &Card) -> Result<Vec<(&WrapperConfig, VectorInfo, VectorInfo)>, RunError> {
+    let (mut env, _) = outside(&card.env_spaces, 1)?;
+    let mut layers = Vec::new();
+    for (depth, wrapper) in wrappers(card) {
+        let inside = env.info().clone();
+        env = wrapper.wrap(env, depth)?;
+        layers.push((wrapper, inside, env.info().clone()));
+    }
+    Ok(layers)
 }
 
 /// Whether a wrapper changes what happens in the world, which is then the caller's, and not what is seen or done.

@@ -17,6 +17,7 @@
 
 mod feed;
 mod file;
+mod portable;
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! Transformer blocks: attention and a feed-forward network, each with a norm before it and its input beside it.
 
+use agon_policy::{AttentionBlock, Operation};
 use serde::{Deserialize, Serialize};
 
 use super::gate::GruGate;
@@ -14,7 +15,7 @@ use crate::layer::LayerSummary;
 use crate::linear::{Activation, Linear};
 use crate::matrix::Matrix;
 use crate::norm::Norm;
-use crate::params::{LayoutBuilder, Params};
+use crate::params::{Layout, LayoutBuilder, Params};
 use crate::residual::Residual;
 use crate::sequential::{Packed, Scratch, Sequential};
 use crate::tape::{Backward, Tape};
@@ -184,6 +185,21 @@ impl TransformerBlock {
         let y = gate1.forward(params, x, &attended, tape)?;
         let fed = self.feed_forward.forward(params, &y, tape)?;
         gate2.forward(params, &y, &fed, tape)
+    }
+
+    /// What the block computes of a token.
+    pub(crate) fn operation(&self, layout: &Layout) -> AttentionBlock {
+        let fed = self.feed_forward.operations(layout);
+        AttentionBlock {
+            project: self.input.operations(layout),
+            attended: self.output.operations(layout),
+            // Its sum is the block's where there are no gates.
+            feed_forward: match fed.as_slice() {
+                [Operation::Residual { operations }] => operations.clone(),
+                _ => fed,
+            },
+            gates: self.gates.as_ref().map(|gates| gates.each_ref().map(|gate| gate.told(layout))),
+        }
     }
 
     /// The block's line of a summary; its operations are those of a token that attends to `len` keys.

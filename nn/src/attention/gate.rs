@@ -1,5 +1,7 @@
 //! The gate of a gated transformer: a recurrent unit instead of a residual sum.
 
+use agon_policy::Gate;
+
 use crate::error::NnError;
 use crate::init::Init;
 use crate::kernels::{
@@ -9,7 +11,8 @@ use crate::kernels::{
 use crate::layer::{LayerSummary, aligned};
 use crate::linear::Activation;
 use crate::matrix::Matrix;
-use crate::params::{LayoutBuilder, ParamRange, Params};
+use crate::operation::name_of;
+use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 use crate::tape::{Backward, ParamGradients, Tape};
 
 /// A gate between a layer's input `x` and its output `y`.
@@ -208,6 +211,13 @@ impl GruGate {
         let of_z = &mut sums[width..2 * width];
         of_z.iter_mut().for_each(|sum| *sum = -*sum);
         add(of_params.sum_of(&self.bias), of_z);
+    }
+
+    /// What the gate computes.
+    pub(crate) fn told(&self, layout: &Layout) -> Gate {
+        let [weight_y, weight_x, bias] =
+            [&self.weight_y, &self.weight_x, &self.bias].map(|range| name_of(layout, range));
+        Gate { weight_y, weight_x, bias, width: self.width }
     }
 
     /// The gate's line of a summary.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
+
 use super::patches::{Geometry, Patches, channels_last_weights};
 use super::{ConvConfig, Sums, put_bias};
 use crate::error::NnError;
@@ -14,7 +16,7 @@ use crate::kernels::{
 };
 use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::Activation;
-use crate::operation::{Operation, name_of, sizes};
+use crate::operation::{self, name_of, sizes};
 use crate::params::{Layout, LayoutBuilder, ParamRange};
 
 /// A convolution with its activation:
@@ -359,7 +361,7 @@ impl Layer for Conv2d {
             dilation,
             groups,
         };
-        std::iter::once(conv).chain(Operation::activation(self.activation)).collect()
+        std::iter::once(conv).chain(operation::activation(self.activation)).collect()
     }
 
     fn describe(&self) -> LayerSummary {

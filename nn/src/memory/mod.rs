@@ -8,6 +8,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
+use agon_policy::Operation;
 use serde::{Deserialize, Serialize};
 
 use self::stack::{PackedStack, Stack};
@@ -16,7 +17,6 @@ use crate::error::NnError;
 use crate::kernels::AlignedBuffer;
 use crate::layer::LayerSummary;
 use crate::matrix::{Matrix, check_length};
-use crate::operation::Operation;
 use crate::params::{Layout, LayoutBuilder, Params};
 use crate::recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 use crate::tape::Tape;
@@ -194,10 +194,7 @@ impl Memory {
     pub fn operations(&self, layout: &Layout) -> Vec<Operation> {
         match &self.kind {
             Kind::Recurrent(layer) => vec![layer.operation(layout)],
-            Kind::Stack(_) => {
-                let opaque = |summary: LayerSummary| Operation::Opaque { layer: summary.layer };
-                self.describe().into_iter().map(opaque).collect()
-            }
+            Kind::Stack(stack) => vec![stack.operation(layout)],
         }
     }
 

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use agon_policy::{Attention, AttentionPosition, Operation};
+
 use super::ring::Ring;
 use super::{TransformerConfig, check_step};
 use crate::attention::{
@@ -16,7 +18,8 @@ use crate::layer::LayerSummary;
 use crate::linear::{Activation, Linear};
 use crate::matrix::{Matrix, check_length};
 use crate::norm::Norm;
-use crate::params::{LayoutBuilder, ParamRange, Params};
+use crate::operation::name_of;
+use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 use crate::recurrent::Unroll;
 use crate::sequential::{Packed, Scratch, Sequential};
 use crate::tape::{Backward, Tape};
@@ -125,6 +128,27 @@ impl Stack {
         lines.extend(self.blocks.iter().map(|block| block.describe(self.ring.window)));
         lines.extend(self.norm.iter().flat_map(Sequential::summary));
         lines
+    }
+
+    /// What the blocks compute of a step.
+    pub(super) fn operation(&self, layout: &Layout) -> Operation {
+        let Ring { window, width, heads } = self.ring;
+        Operation::Attention(Box::new(Attention {
+            input: self.input.operations(layout),
+            position: match &self.position {
+                Encoding::None => AttentionPosition::None,
+                Encoding::Learned(table) => {
+                    AttentionPosition::Learned { table: name_of(layout, table), positions: table.shape()[0] }
+                }
+                Encoding::Sinusoidal(_) => AttentionPosition::Sinusoidal,
+                Encoding::Rotary(_) => AttentionPosition::Rotary,
+            },
+            width,
+            heads,
+            window,
+            blocks: self.blocks.iter().map(|block| block.operation(layout)).collect(),
+            output: self.norm.as_ref().map_or_else(Vec::new, |norm| norm.operations(layout)),
+        }))
     }
 
     pub(super) fn forward(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agon_policy::Operation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::NnError;
@@ -11,7 +12,7 @@ use crate::layer::{Gradient, Layer, LayerSummary, Saved, Weights, aligned};
 use crate::linear::{Activation, Linear};
 use crate::losses::dueling::{combine_row, split_gradient_row};
 use crate::noisy::NoisyLinear;
-use crate::operation::{Operation, name_of};
+use crate::operation::name_of;
 use crate::parallel::Parallel;
 use crate::params::{Layout, LayoutBuilder, ParamRange};
 

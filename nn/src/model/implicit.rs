@@ -7,6 +7,7 @@
 
 use std::f64::consts::PI;
 
+use agon_policy::Operation;
 use rand::Rng;
 
 use super::head::{Head, HeadConfig, HeadInit};
@@ -18,7 +19,7 @@ use crate::kernels::Pooled;
 use crate::linear::{Activation, Linear};
 use crate::matrix::{Matrix, check_length};
 use crate::noisy::NoisyLinear;
-use crate::params::{LayoutBuilder, Params};
+use crate::params::{Layout, LayoutBuilder, Params};
 use crate::sequential::{Packed, Scratch, Sequential};
 use crate::tape::Tape;
 
@@ -120,6 +121,20 @@ impl ImplicitQuantiles {
     /// Sets the noise of noisy layers to zero, for evaluation.
     pub fn silence_noise(&self, params: &mut Params) {
         self.noisy.iter().for_each(|layer| layer.silence(params));
+    }
+
+    /// What the network computes for the mean of its quantiles at `taus`; `layout` has the names of its parameters.
+    #[must_use]
+    pub fn operations(&self, taus: &[f32], layout: &Layout) -> Vec<Operation> {
+        let mut cosines = vec![0.0; taus.len() * self.cosines];
+        write_cosines(taus, &mut cosines);
+        let encoder = self.encoder.as_ref().map_or_else(Vec::new, |encoder| encoder.operations(layout));
+        let mean = Operation::ImplicitQuantiles {
+            cosines: cosines.chunks(self.cosines).map(<[f32]>::to_vec).collect(),
+            embedding: self.embedding.operations(layout),
+            head: self.head.operations(layout),
+        };
+        encoder.into_iter().chain([mean]).collect()
     }
 
     /// The quantiles of a batch at the given `τ`.

@@ -17,6 +17,7 @@ pub use head::{Head, HeadConfig, HeadInit};
 pub use implicit::{ImplicitConfig, ImplicitQuantiles, PackedImplicit};
 pub use summary::Summary;
 
+use agon_policy::Operation;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,6 @@ use crate::linear::Activation;
 use crate::matrix::{Matrix, check_length};
 use crate::memory::{Memory, MemoryConfig, PackedMemory};
 use crate::noisy::NoisyLinear;
-use crate::operation::Operation;
 use crate::params::{Layout, LayoutBuilder, Params};
 use crate::recurrent::Unroll;
 use crate::residual::Activate;

@@ -13,6 +13,7 @@ mod unroll;
 
 use std::ops::Range;
 
+use agon_policy::{Operation, RecurrentKind};
 use serde::{Deserialize, Serialize};
 
 pub use self::unroll::Unroll;
@@ -20,7 +21,7 @@ use crate::error::NnError;
 use crate::init::Init;
 use crate::layer::LayerSummary;
 use crate::matrix::Matrix;
-use crate::operation::{Operation, name_of};
+use crate::operation::name_of;
 use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
 
 /// What a recurrent layer computes in a step.
@@ -210,9 +211,9 @@ impl Recurrent {
     pub(crate) fn operation(&self, layout: &Layout) -> Operation {
         Operation::Recurrent {
             cell: match self.cell {
-                Cell::Rnn => "rnn",
-                Cell::Gru => "gru",
-                Cell::Lstm => "lstm",
+                Cell::Rnn => RecurrentKind::Rnn,
+                Cell::Gru => RecurrentKind::Gru,
+                Cell::Lstm => RecurrentKind::Lstm,
             },
             weight_ih: name_of(layout, &self.weight_ih),
             weight_hh: name_of(layout, &self.weight_hh),
