@@ -1,5 +1,10 @@
 //! Exported policies do in other runtimes what they do here, through the ends of episodes: every encoder, memory and head.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

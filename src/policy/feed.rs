@@ -33,6 +33,9 @@ struct Border {
     actions: ActionBatch,
 }
 
+/// Both sides of it.
+type SharedBorder = Arc<Mutex<Border>>;
+
 /// The wrappers of a run around [`Outside`].
 pub(super) struct Feed {
     env: Box<dyn VectorEnv>,
@@ -165,10 +168,7 @@ impl Feed {
 }
 
 /// A caller's environments, which no wrapper stands around yet.
-fn outside(
-    spaces: &EnvSpaces,
-    num_envs: usize,
-) -> Result<(Box<dyn VectorEnv>, Arc<Mutex<Border>>), RunError> {
+fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, SharedBorder), RunError> {
     let action_spec = ActionSpec::of(&spaces.action)?;
     let info = VectorInfo {
         observation_space: spaces.observation.clone(),

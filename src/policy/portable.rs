@@ -69,8 +69,7 @@ fn prepare<'a>(
     statistics: &mut impl Iterator<Item = &'a agon_envs::wrappers::Moments>,
 ) -> Result<Option<Preparation>, RunError> {
     Ok(match wrapper {
-        WrapperConfig::FrameStack { num_stack: 1, .. } => None,
-        WrapperConfig::FrameStack { num_stack, padding } => {
+        WrapperConfig::FrameStack { num_stack: num_stack @ 2.., padding } => {
             let (groups, group_len) =
                 shown.frames.map_or((1, inside.observation_len()), |frames| frames.groups());
             let padding = match padding {
@@ -110,7 +109,8 @@ fn prepare<'a>(
                 "a policy that sees random windows of its images cannot be told without the random numbers";
             return Err(RunError::Policy(message.to_owned()));
         }
-        WrapperConfig::TimeLimit { .. }
+        WrapperConfig::FrameStack { .. }
+        | WrapperConfig::TimeLimit { .. }
         | WrapperConfig::StickyAction { .. }
         | WrapperConfig::ActionRepeat { .. }
         | WrapperConfig::ClipReward { .. }

@@ -37,7 +37,7 @@ pub(super) fn prepare(
             x = graph.cast(&x, Element::Float);
             bytes = false;
         }
-        x = apply(graph, step, x, bytes, states)?;
+        x = apply(graph, step, &x, bytes, states)?;
     }
     Ok(if bytes { graph.cast(&x, Element::Float) } else { x })
 }
@@ -45,14 +45,14 @@ pub(super) fn prepare(
 fn apply(
     graph: &mut Graph,
     step: &Preparation,
-    x: String,
+    x: &str,
     bytes: bool,
     states: &mut States,
 ) -> Result<String, RunError> {
     Ok(match step {
         Preparation::Stack { frames, groups, group_len, padding } => {
             let name = states.next("frames");
-            let frame = graph.reshape(&x, &[*groups, 1, *group_len]);
+            let frame = graph.reshape(x, &[*groups, 1, *group_len]);
             let older = match padding {
                 Padding::Reset => {
                     let first = graph.concat(&vec![frame.clone(); frames - 1], 2);
@@ -73,7 +73,7 @@ fn apply(
                 mean.iter().zip(&upper).map(|(mean, &upper)| (mean - f64::from(upper)) as f32).collect();
             let scale: Vec<f32> = scale.iter().map(|&scale| scale as f32).collect();
             let [upper, lower, scale] = [upper, lower, scale].map(|values| graph.floats(&row, &values));
-            let centred = graph.op("Sub", &[&x, &upper]);
+            let centred = graph.op("Sub", &[x, &upper]);
             let centred = graph.op("Sub", &[&centred, &lower]);
             let scaled = graph.op("Mul", &[&centred, &scale]);
             let (low, high) = (graph.number(-clip), graph.number(*clip));
@@ -89,22 +89,22 @@ fn apply(
                         .chain((0..n as i64).map(move |category| (index, Some(first + category))))
                 })
                 .collect();
-            one_hot(graph, &x, &columns)
+            one_hot(graph, x, &columns)
         }
         Preparation::Select { indices } => {
             let indices: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
             let indices = graph.integers(&indices);
-            graph.op_with("Gather", &[&x, &indices], vec![int("axis", 1)])
+            graph.op_with("Gather", &[x, &indices], vec![int("axis", 1)])
         }
         Preparation::Hide { shown } => {
             let flags = shown.iter().map(|&shown| u8::from(shown)).collect();
             let flags = graph.bytes(Element::Bool, &[1, shown.len()], flags);
             let zero = if bytes { graph.bytes(Element::Byte, &[], vec![0]) } else { graph.number(0.0) };
-            graph.op("Where", &[&flags, &x, &zero])
+            graph.op("Where", &[&flags, x, &zero])
         }
         Preparation::Scale { by } => {
             let by = graph.number(*by);
-            graph.op("Mul", &[&x, &by])
+            graph.op("Mul", &[x, &by])
         }
     })
 }
@@ -116,13 +116,14 @@ pub(super) fn answer(
     outputs: &str,
     mask: Option<&str>,
     answer: Answer,
-) -> Result<(), RunError> {
+) {
     match &program.decision {
         Decision::Gaussian { low, high } | Decision::Squashed { low, high } => {
             if answer == Answer::Logits {
                 let doc =
                     "means, and logarithms of standard deviations after them where the policy has these";
-                return Ok(graph.output_of_any_width(outputs, answer.name(&program.decision), doc));
+                graph.output_of_any_width(outputs, answer.name(&program.decision), doc);
+                return;
             }
             let mut actions = graph.slice(outputs, 1, 0, low.len());
             if matches!(program.decision, Decision::Squashed { .. }) {
@@ -144,13 +145,14 @@ pub(super) fn answer(
             let logits = legal(graph, outputs, mask);
             if answer == Answer::Logits {
                 let doc = "logits of the options of each choice; the least number of the type where one is not legal";
-                return Ok(graph.output(
+                graph.output(
                     &logits,
                     answer.name(&program.decision),
                     Element::Float,
                     &[nvec.iter().sum()],
                     doc.to_owned(),
-                ));
+                );
+                return;
             }
             let best: Vec<String> =
                 graph.split(&logits, 1, nvec).iter().map(|part| arg_max(graph, part)).collect();
@@ -164,19 +166,19 @@ pub(super) fn answer(
             let values = legal(graph, &values, mask);
             if answer == Answer::Logits {
                 let doc = "the value of each action; the least number of the type where one is not legal";
-                return Ok(graph.output(
+                graph.output(
                     &values,
                     answer.name(&program.decision),
                     Element::Float,
                     &[*actions],
                     doc.to_owned(),
-                ));
+                );
+                return;
             }
             let best = arg_max(graph, &values);
             give_actions(graph, &program.action, &best);
         }
     }
-    Ok(())
 }
 
 /// The values of actions, `[batch, A]`.

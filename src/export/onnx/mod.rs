@@ -83,7 +83,7 @@ fn graph_of(
     let rows = ends::prepare(&mut graph, program, &parts, &mut states)?;
     let mut network = Network { graph: &mut graph, parameters, states: &mut states };
     let outputs = network.run(&program.operations, &rows)?;
-    ends::answer(&mut graph, program, &outputs, mask.as_deref(), answer)?;
+    ends::answer(&mut graph, program, &outputs, mask.as_deref(), answer);
     states.finish(&mut graph);
     Ok(graph.finish("policy"))
 }
