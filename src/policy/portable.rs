@@ -195,8 +195,12 @@ fn action_space(space: &Space) -> Result<ActionSpace, RunError> {
             let (low, high) = (bounds.low().to_vec(), bounds.high().to_vec());
             ActionSpace::Box { shape: bounds.shape().to_vec(), low, high }
         }
-        Space::Dict(_) | Space::Tuple(_) => {
-            return Err(RunError::Policy(format!("expected actions without parts, found {space}")));
-        }
+        // Parts are joined, as the policy has them.
+        Space::Dict(_) | Space::Tuple(_) => match ActionSpec::of(space)? {
+            ActionSpec::Discrete { nvec } => {
+                ActionSpace::MultiDiscrete { nvec: nvec.into_iter().map(|n| n as usize).collect() }
+            }
+            ActionSpec::Continuous { low, high } => ActionSpace::Box { shape: vec![low.len()], low, high },
+        },
     })
 }
