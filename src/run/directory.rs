@@ -49,6 +49,10 @@ pub struct RunDirectory {
 /// The file that is locked while a process has a directory.
 const LOCK: &str = "run.lock";
 
+/// How often a lock is tried for again before somebody else has it, and how long after the last time.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
 /// How the names of files that are being written end.
 const TEMPORARY: &str = ".tmp";
 
@@ -67,12 +71,18 @@ impl RunLock {
         let file = path.join(LOCK);
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
         let lock = lock.at("cannot create", &file)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(wrong(path, "another process is running it")),
-            Err(TryLockError::Error(source)) => {
-                return Err(RunError::Io { action: "cannot lock", path: file, source });
+        let mut tries = 0;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A process that this one is about to start has its files too, for the moment before it is another program.
+                Err(TryLockError::WouldBlock) if tries < TRIES => thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::WouldBlock) => return Err(wrong(path, "another process is running it")),
+                Err(TryLockError::Error(source)) => {
+                    return Err(RunError::Io { action: "cannot lock", path: file, source });
+                }
             }
+            tries += 1;
         }
         if !is_at(&lock, &file) {
             return Err(wrong(path, "another process is replacing it"));
