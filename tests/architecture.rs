@@ -55,6 +55,7 @@ fn every_path_in_the_map_exists() {
 #[test]
 fn crates_depend_on_each_other_as_drawn() {
     for (directory, forbidden) in [
+        ("policy", ["agon_envs", "agon_nn", "agon_agents", "agon::", "bevy_ecs", "dfdx"].as_slice()),
         ("envs", ["agon_nn", "agon_agents", "agon::", "dfdx"].as_slice()),
         ("nn", ["agon_envs", "agon_agents", "agon::", "bevy_ecs"].as_slice()),
         ("agents", ["agon::", "bevy_ecs"].as_slice()),
@@ -71,7 +72,7 @@ fn crates_depend_on_each_other_as_drawn() {
 #[test]
 fn unsafe_code_is_in_the_kernels_only() {
     let elsewhere = |path: &Path| !path.to_string_lossy().contains("nn/src/kernels");
-    for directory in ["envs", "nn", "agents", "src", "python/src"] {
+    for directory in ["policy", "envs", "nn", "agents", "src", "python/src"] {
         let found = mentions(directory, "unsafe ", elsewhere);
         assert!(found.is_empty(), "{found:#?}");
     }
@@ -79,7 +80,7 @@ fn unsafe_code_is_in_the_kernels_only() {
 
 #[test]
 fn nothing_below_the_runtime_reads_a_clock() {
-    for directory in ["envs/src", "nn/src", "agents/src"] {
+    for directory in ["policy/src", "envs/src", "nn/src", "agents/src"] {
         for word in ["Instant::now", "SystemTime", "thread::spawn", "println!"] {
             let found = mentions(directory, word, |_| true);
             assert!(found.is_empty(), "{found:#?}");
