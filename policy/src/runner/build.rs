@@ -160,10 +160,11 @@ impl Builder<'_> {
                 (Layer::Attention(Box::new(layer.0)), outputs)
             }
             Operation::ImplicitQuantiles { cosines, embedding, head } => {
-                let mut places = Vec::new();
+                let (mut places, remembered) = (Vec::new(), self.offset);
                 for cosines in cosines {
                     let (layers, own) = self.chain(embedding, cosines.len())?;
                     same("an embedding", width, own)?;
+                    same("what an embedding remembers", remembered, self.offset)?;
                     let mut place = cosines.clone();
                     super::layers::run(&layers, &mut place, &mut [], &mut super::Pool::default());
                     places.push(place);

@@ -15,6 +15,15 @@ pub(super) struct Preparer {
     outputs: usize,
 }
 
+/// Values of an observation.
+pub(super) fn observation_len(program: &PolicyProgram) -> Result<usize, PolicyError> {
+    let mut sum = 0;
+    for part in &program.inputs {
+        sum = product(&part.name, &[sum + product(&part.name, &part.shape)?])?;
+    }
+    product("an observation", &[sum])
+}
+
 /// The steps before the network, and the width of what comes out.
 pub(super) fn preparers(
     program: &PolicyProgram,

@@ -85,14 +85,16 @@ impl PortablePolicy {
     /// # Errors
     /// If parameters are missing, sizes do not fit each other, or there is a layer that only its own program has.
     pub fn new(program: PolicyProgram, parameters: &Parameters) -> Result<Self, PolicyError> {
-        let observation_len = program.inputs.iter().map(|input| input.len()).sum();
-        let states = program.states();
-        let state_len = states.iter().map(StateTensor::len).sum();
+        let observation_len = ends::observation_len(&program)?;
         let (preparers, width) = ends::preparers(&program, observation_len)?;
         let offset = preparers.iter().map(Preparer::state_len).sum();
         let mut builder = build::Builder { parameters, offset };
         let (layers, outputs) = builder.chain(&program.operations, width)?;
         ends::check(&program, outputs)?;
+        // Only now: its sizes have been checked.
+        let states = program.states();
+        let state_len = states.iter().map(StateTensor::len).sum();
+        build::same("what is remembered outside of branches", state_len, builder.offset)?;
         Ok(Self { program, states, preparers, layers, observation_len, outputs, state_len })
     }
 
