@@ -182,7 +182,7 @@ fn changed(document: &Value, visit: &mut dyn FnMut(&Value)) {
                 values.iter().enumerate().for_each(|(i, value)| places(value, format!("{at}/{i}"), found));
             }
             Value::Object(values) => {
-                values.iter().for_each(|(key, value)| places(value, format!("{at}/{key}"), found))
+                values.iter().for_each(|(key, value)| places(value, format!("{at}/{key}"), found));
             }
             _ => {}
         }
