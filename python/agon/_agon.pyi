@@ -198,11 +198,8 @@ class Policy:
     def spaces(self) -> tuple[Any, Any]:
         """The environment's spaces of one row's observations and actions, described."""
 
-    def program(self) -> dict[str, Any] | None:
-        """What its network computes and how an action is read from that; none if it cannot be told."""
-
-    def parameters(self) -> dict[str, NDArray[np.float32]]:
-        """The parameters that its program names."""
+    def portable(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What it computes, as data, and the parameters that this names."""
 
     def episodes(self, seed: int | None = None) -> Episodes:
         """Episodes to act in; with a seed actions are drawn as in training."""

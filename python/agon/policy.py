@@ -90,17 +90,14 @@ class Policy:
         """The policy as a :class:`torch.nn.Module` with the same numbers; needs PyTorch.
 
         See :class:`agon.torch.TorchPolicy`. For encoders, memories and heads that PyTorch has parts for: all but transformers,
-        implicit quantiles, ensembles and a program's own parts.
+        stacked frames, ensembles and a program's own parts.
 
         Raises
             ValueError: if it has no such form, naming the part.
         """
         from agon.torch import TorchPolicy
 
-        program = self._native.program()
-        if program is None:
-            raise ValueError(f"a policy of {self.card['algorithm']} with these settings cannot be told as one network")
-        return TorchPolicy(self.card, program, self._native.parameters())
+        return TorchPolicy(*self._native.portable())
 
     def __repr__(self) -> str:
         card = self.card

@@ -9,18 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-#: Wrappers that change nothing of what a policy sees or does.
-_APART = {
-    "time_limit",
-    "sticky_action",
-    "action_repeat",
-    "normalize_reward",
-    "clip_reward",
-    "observation_noise",
-    "record_statistics",
-    "record_video",
-}
-
 _FUNCTIONS = {
     "relu": functional.relu,
     "tanh": torch.tanh,
@@ -43,47 +31,39 @@ class TorchPolicy(nn.Module):
     into rows where they have parts; the running statistics that training normalised them by are part of the module.
     """
 
-    def __init__(self, card: dict[str, Any], program: dict[str, Any], parameters: dict[str, np.ndarray]) -> None:
+    def __init__(self, program: dict[str, Any], parameters: dict[str, np.ndarray]) -> None:
         super().__init__()
-        self._normalised, self._rescaled = self._wrappers(card)
-        self._decision = program["decision"]
-        # Networks read bytes as shares of the largest one.
-        self._is_bytes = card["spaces"]["observation"].get("Box", {}).get("dtype") == "u8"
-        self._box = card["env_spaces"]["action"].get("Box")
         self._given = {name: torch.from_numpy(np.array(values)) for name, values in parameters.items()}
+        self._preparation = [self._prepared(step) for step in program["preparation"]]
         self._steps = [self._step(operation) for operation in program["operations"]]
+        self._decision, self._adjustments, self._action = program["decision"], program["adjustments"], program["action"]
         del self._given
 
-    def _wrappers(self, card: dict[str, Any]) -> tuple[float | None, tuple[float, float] | None]:
-        """The bound of normalised observations, and that of actions outside: none without."""
-        normalised, rescaled = None, None
-        statistics = card["statistics"][card["env_spaces"]["statistics"] :]
-        for wrapper in card["env"].get("wrappers", []):
-            kind = wrapper["kind"]
-            if kind == "normalize_observation" and normalised is None:
-                moments = statistics[0]
-                count = moments["count"]
-                variance = np.array(moments["squares"]) / count if count > 0 else np.ones(len(moments["mean"]))
-                self.register_buffer("observation_mean", torch.tensor(moments["mean"], dtype=torch.float64))
-                scale = 1.0 / np.sqrt(variance + wrapper["epsilon"])
-                self.register_buffer("observation_scale", torch.from_numpy(scale))
-                normalised = wrapper["clip"]
-            elif kind == "rescale_action":
-                rescaled = (wrapper["min"], wrapper["max"])
-            elif kind not in _APART | {"clip_action"}:
-                raise ValueError(f"a policy with the wrapper {kind!r} has no module: what it sees depends on earlier steps "
-                                 "or is made outside its network")
-            if kind in ("normalize_observation", "normalize_reward"):
-                statistics = statistics[1:]
-        return normalised, rescaled
+    def _prepared(self, step: dict[str, Any]) -> Any:
+        """What a step between an observation and the network does to rows ``[N, F]``."""
+        kind = step["kind"]
+        if kind == "normalize":
+            self.register_buffer("observation_mean", torch.tensor(step["mean"], dtype=torch.float64))
+            self.register_buffer("observation_scale", torch.tensor(step["scale"], dtype=torch.float64))
+            clip = step["clip"]
+            return lambda x: ((x.double() - self.observation_mean) * self.observation_scale).float().clamp(-clip, clip)
+        if kind == "one_hot":
+            columns = list(zip(step["categories"], step["first"]))
+            return lambda x: torch.cat([_column(x, index, n, first) for index, (n, first) in enumerate(columns)], 1)
+        if kind == "select":
+            return lambda x: x[:, step["indices"]]
+        if kind == "hide":
+            shown = torch.tensor(step["shown"])
+            return lambda x: x.masked_fill(~shown.to(x.device), 0)
+        if kind == "scale":
+            return lambda x: x * step["by"]
+        raise ValueError(f"PyTorch has no part for {kind}: what the network sees depends on earlier steps of the episode")
 
     def forward(self, observation: torch.Tensor, state: State = None) -> tuple[torch.Tensor, State]:
         """The network's outputs ``[N, P]`` for observations ``[N, …]``, and the recurrent state after them."""
-        x = observation.reshape(len(observation), -1)
-        if self._normalised is not None:
-            x = (x.double() - self.observation_mean) * self.observation_scale
-            x = x.float().clamp(-self._normalised, self._normalised)
-        x = x.float() / 255.0 if self._is_bytes else x.float()
+        x = observation.reshape(len(observation), -1).float()
+        for prepare in self._preparation:
+            x = prepare(x)
         for step in self._steps:
             if isinstance(step, _Recurrent):
                 x, state = step(x, state)
@@ -107,7 +87,7 @@ class TorchPolicy(nn.Module):
             actions = outputs[:, : len(low)]
             if kind == "squashed":
                 actions = (0.5 * low + 0.5 * high) + (0.5 * high - 0.5 * low) * torch.tanh(actions)
-            return self._in_box(torch.clamp(actions, low, high))
+            return self._adjusted(torch.clamp(actions, low, high))
         if kind == "categories":
             support = outputs.new_tensor(decision["support"])
             outputs = (outputs.unflatten(1, (decision["actions"], -1)).softmax(-1) * support).sum(-1)
@@ -117,17 +97,16 @@ class TorchPolicy(nn.Module):
             outputs = outputs.masked_fill(~mask.bool(), -torch.inf)
         if kind == "categorical" and len(decision["nvec"]) > 1:
             return torch.stack([part.argmax(1) for part in outputs.split(decision["nvec"], 1)], 1)
-        return outputs.argmax(1)
+        return outputs.argmax(1) + self._action.get("start", 0)
 
-    def _in_box(self, actions: torch.Tensor) -> torch.Tensor:
-        """Actions inside the wrappers."""
-        if self._box is None:
-            return actions
-        low, high = _bounds(self._box, actions)
-        if self._rescaled is not None:
-            least, most = self._rescaled
-            actions = low + (actions - least) * ((high - low) / (most - least))
-        return torch.clamp(actions, low, high).reshape(len(actions), *self._box["shape"])
+    def _adjusted(self, actions: torch.Tensor) -> torch.Tensor:
+        """Actions as the environment takes them."""
+        for step in self._adjustments:
+            low, high = _bounds(step, actions)
+            if step["kind"] == "rescale":
+                actions = low + (high - low) * ((actions - step["min"]) / (step["max"] - step["min"]))
+            actions = torch.clamp(actions, low, high)
+        return actions.reshape(len(actions), *self._action["shape"])
 
     def _step(self, operation: dict[str, Any]) -> Any:
         """What computes an operation on rows ``[N, F]``."""
@@ -224,6 +203,17 @@ class TorchPolicy(nn.Module):
 
         return dueling
 
+    def _implicit_quantiles(self, operation: dict[str, Any]) -> Any:
+        cosines = torch.tensor(operation["cosines"])
+        embedding, head = self._chain(operation["embedding"]), self._chain(operation["head"])
+
+        def mean(x: torch.Tensor) -> torch.Tensor:
+            places = embedding(cosines.to(x.device))
+            quantiles = head((x[:, None] * places).flatten(0, 1))
+            return quantiles.unflatten(0, (len(x), len(places))).mean(1)
+
+        return mean
+
     def _append(self, operation: dict[str, Any]) -> Any:
         owner, _, name = operation["parameter"].rpartition(".")
         parameter = nn.Parameter(self._given[operation["parameter"]].clone())
@@ -240,6 +230,13 @@ class TorchPolicy(nn.Module):
         layer = kinds[operation["cell"]](operation["inputs"], operation["hidden"])
         names = {f"{name}_l0": operation[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
         return _Recurrent(self._place(layer, **names))
+
+
+def _column(x: torch.Tensor, index: int, n: int, first: int) -> torch.Tensor:
+    """A column as a number ``[N, 1]``, or of ``n`` categories from ``first`` on as a unit vector ``[N, n]``."""
+    if n == 0:
+        return x[:, index : index + 1]
+    return functional.one_hot(x[:, index].long() - first, n).float()
 
 
 def _bounds(box: dict[str, Any], like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use agon::policy::{self, Observed, TrainedPolicy, Which};
 use agon::runtime::Setup;
 use agon_envs::{ActionBatch, ObsRow};
+use agon_policy::Parameter;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -75,22 +76,14 @@ impl Policy {
         Ok((spaces::describe(py, &spaces.observation)?, spaces::describe(py, &spaces.action)?))
     }
 
-    /// What its network computes, from the observations that it sees outside its wrappers, and how an action is read from
-    /// that; none if it cannot be told.
-    fn program<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        report(py, &self.trained().acting().policy.program())
-    }
-
-    /// The parameters that its program names.
-    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    /// What it computes, from its environment's observations to its actions, and the parameters that this names.
+    fn portable<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+        let (program, named) = self.trained().portable().map_err(error::of_run)?;
         let parameters = PyDict::new(py);
-        if let Some(program) = self.trained().acting().policy.program() {
-            for spec in program.params.layout().specs() {
-                let values = spec.range.read(program.params.as_slice());
-                parameters.set_item(&spec.name, array(py, values, spec.range.shape())?)?;
-            }
+        for (name, Parameter { shape, values }) in named {
+            parameters.set_item(name, array(py, values, &shape)?)?;
         }
-        Ok(parameters)
+        Ok((report(py, &program)?, parameters))
     }
 
     /// Episodes to act in. Its best actions are taken, or with a `seed` actions are drawn as in training.

@@ -26,6 +26,19 @@ KINDS = {
     "dueling": ("dqn", "CartPole-v1", 1_200, {"agent.dueling": True, "network.head": {"noisy": True, "hidden": [8]}}),
     "c51": ("dqn", "CartPole-v1", 1_200, {"agent.distribution": {"kind": "c51"}}),
     "quantiles": ("dqn", "CartPole-v1", 1_200, {"agent.distribution": {"kind": "qr"}}),
+    "implicit": ("dqn", "CartPole-v1", 1_200, {"agent.distribution": {"kind": "iqn"}}),
+    "flattened": (
+        "ppo",
+        "MiniGrid-DoorKey-5x5-v0",
+        2_048,
+        {"env.wrappers": [{"kind": "flatten_observation", "categories": [11, 6, 3]}]},
+    ),
+    "hidden": (
+        "ppo",
+        "CartPole-v1",
+        1_024,
+        {"env.wrappers": [{"kind": "mask_observation", "indices": [1]}, {"kind": "mask_observation", "indices": [3], "drop": True}]},
+    ),
     "normalised": (
         "ppo",
         "CartPole-v1",
@@ -121,7 +134,13 @@ def test_what_has_no_form_in_pytorch_is_named(trained, tmp_path: Path) -> None:
     run = agon.train(
         "ppo", "CartPoleNoVel-v1", total_timesteps=1_024, settings={"network.memory": memory}, out=tmp_path, progress=False
     )
-    with pytest.raises(ValueError, match="PyTorch has no part for"):
+    with pytest.raises(ValueError, match="PyTorch has no part for attention"):
+        run.policy().to_torch()
+    wrappers = [{"kind": "frame_stack", "num_stack": 2}]
+    run = agon.train(
+        "ppo", "CartPole-v1", total_timesteps=1_024, settings={"env.wrappers": wrappers}, out=tmp_path, progress=False
+    )
+    with pytest.raises(ValueError, match="PyTorch has no part for stack: .* earlier steps"):
         run.policy().to_torch()
 
 
