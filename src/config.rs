@@ -3,22 +3,26 @@
 //! Settings come in layers, later ones over earlier ones: the algorithm's defaults, a preset, a file, `--set`. The
 //! result is written to the run directory complete, so that it alone repeats the run.
 
+mod env;
+mod made_by;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_agents::learner::Spaces;
 use agon_agents::{Algorithms, RunInfo};
-use agon_envs::{EnvSpec, MakeOptions, Registry, Simulator, WorkerOptions, WrapperConfig};
+use agon_envs::{Registry, Simulator};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::text;
+pub(crate) use env::CALLABLE;
+pub use env::EnvConfig;
+pub use made_by::MadeBy;
 pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject};
 pub use tables::{read_table, set, set_value};
 
@@ -59,101 +63,6 @@ pub struct RunConfig {
     /// Whether nobody has chosen an encoder, so that [`RunConfig::resolve`] finds one that suits the observations.
     #[serde(skip)]
     pub fit_encoder: bool,
-}
-
-/// What ids of environments begin with that a class or another callable of Python makes.
-pub(crate) const CALLABLE: &str = "python:";
-
-/// Which environment, and how it is made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EnvConfig {
-    /// The registered id.
-    pub id: String,
-    /// Another time limit than the registered one, in steps; 0 for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_episode_steps: Option<u32>,
-    /// The environment's own arguments.
-    pub args: toml::Table,
-    /// Wrappers around it, the innermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub wrappers: Vec<WrapperConfig>,
-    /// Of an environment of Python: a module, or a file that ends in `.py`, that is imported first, such as one that registers
-    /// the id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub module: Option<String>,
-    /// Of an environment that a callable of Python makes: the callable, pickled, as text. It is loaded only where whoever runs
-    /// this program says that it is trusted. Not kept in weight files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pickle: Option<String>,
-    /// Of an environment of Python: whether its action masks are used, those of the method `action_masks` or of
-    /// `info["action_mask"]`. Where nothing is said, if a first reset gives some.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_masks: Option<bool>,
-    /// Of an environment of Python: names of numbers in its infos whose last values are metrics of an episode. Where nothing is
-    /// said, `is_success` and `success` if a first reset gives them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Vec<String>>,
-    /// Of an environment of Python: the interpreter; where none is named, that of the environment variable `AGON_PYTHON`, or
-    /// `python3`. Never part of the result, and not kept in weight files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub python: Option<String>,
-    /// Of an environment of Python: seconds that its process may take to answer, 300 where nothing is said; at least 1. Never
-    /// part of the result.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout_s: Option<u32>,
-}
-
-impl EnvConfig {
-    /// How to make `num_envs` of it for an evaluation, and whether its episodes have no other limit than the evaluation's.
-    pub(crate) fn options_with_limit(
-        &self,
-        num_envs: usize,
-        spec: &EnvSpec,
-        limit: u32,
-    ) -> (MakeOptions, bool) {
-        let mut options = self.options(num_envs);
-        let endless = options.max_episode_steps.unwrap_or(spec.time_limit()).is_none();
-        if endless {
-            options.max_episode_steps = Some(Some(limit));
-        }
-        (options, endless)
-    }
-
-    /// Replaces the callable that makes it.
-    ///
-    /// # Errors
-    /// If it is none that a pickled callable makes.
-    pub fn hand_over(&mut self, pickle: &str) -> Result<(), RunError> {
-        if !self.id.starts_with(CALLABLE) {
-            return Err(RunError::Config(format!(
-                "only an environment that a callable makes ({CALLABLE}…) can be handed over, found {}",
-                self.id
-            )));
-        }
-        self.pickle = Some(pickle.to_owned());
-        Ok(())
-    }
-
-    /// How to make `num_envs` of it.
-    pub fn options(&self, num_envs: usize) -> MakeOptions {
-        let max_episode_steps = self.max_episode_steps.map(|limit| (limit > 0).then_some(limit));
-        MakeOptions {
-            num_envs,
-            args: self.args.clone(),
-            max_episode_steps,
-            wrappers: self.wrappers.clone(),
-            worker: WorkerOptions {
-                python: self.python.clone(),
-                module: self.module.clone(),
-                pickle: self.pickle.clone(),
-                action_masks: self.action_masks,
-                metrics: self.metrics.clone(),
-                timeout_s: self.timeout_s,
-            },
-            ..Default::default()
-        }
-    }
 }
 
 /// How fragments reach the learner.
@@ -259,53 +168,6 @@ const MOST_ROWS: u64 = 10_000;
 
 /// The word for what is left to the algorithm, or to the processor.
 const AUTO: &str = "auto";
-
-/// What made a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MadeBy {
-    /// Version of this crate.
-    pub version: String,
-    /// The command line.
-    pub command: String,
-    /// The instruction set that was used.
-    pub instruction_set: String,
-    /// The preset that the settings began with; `none` for the algorithm's bare defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preset: Option<String>,
-    /// Runs that were trained at once on the same cores when it began, itself included: its seconds are theirs too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub side_by_side: Option<usize>,
-    /// Why the run cannot be resumed exactly; none if it can.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inexact: Option<String>,
-    /// Versions of the packages that an environment of another program is made of. The run goes on with the same ones only.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env_versions: BTreeMap<String, String>,
-}
-
-impl MadeBy {
-    /// This program, with the arguments that it was started with.
-    ///
-    /// # Errors
-    /// If the configuration's instruction set is not to be had.
-    pub fn this_program(config: &RunConfig) -> Result<Self, RunError> {
-        let mut arguments = std::env::args();
-        // Where the program lies is the machine's business.
-        let program = arguments.next().unwrap_or_default();
-        let name =
-            Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
-        Ok(Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
-            instruction_set: config.instruction_set()?.to_string(),
-            preset: None,
-            side_by_side: None,
-            inexact: None,
-            env_versions: BTreeMap::new(),
-        })
-    }
-}
 
 impl Default for RunConfig {
     fn default() -> Self {

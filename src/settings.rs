@@ -41,14 +41,16 @@ const SHARED: [(&str, &str); 3] =
 
 /// The types of settings of all crates.
 fn types() -> Types {
-    let sources =
-        [include_str!("config.rs")].into_iter().chain(agon_agents::SETTINGS_SOURCES.iter().copied());
-    let sources = sources.chain(agon_nn::SETTINGS_SOURCES.iter().copied());
-    sources
-        .chain(agon_policy::SETTINGS_SOURCES.iter().copied())
-        .chain(agon_envs::SETTINGS_SOURCES.iter().copied())
-        .flat_map(parse)
-        .collect()
+    const OWN: [&str; 3] =
+        [include_str!("config.rs"), include_str!("config/env.rs"), include_str!("config/made_by.rs")];
+    let crates = [
+        &OWN,
+        agon_agents::SETTINGS_SOURCES,
+        agon_nn::SETTINGS_SOURCES,
+        agon_policy::SETTINGS_SOURCES,
+        agon_envs::SETTINGS_SOURCES,
+    ];
+    crates.into_iter().flatten().copied().flat_map(parse).collect()
 }
 
 /// The public structs and enums of a source.

@@ -21,10 +21,12 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference, relative to numbers above one; infinite where integers differ."""
     if expected.dtype != np.float32:
         return 0.0 if np.array_equal(found, expected) else np.inf
-    return float(np.max(np.abs(found - expected) / np.maximum(1.0, np.abs(expected)), initial=0.0))
+    apart = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    return float(np.max(apart, initial=0.0)) if np.all(np.isfinite(apart)) else np.inf
 
 
-def main(path: Path) -> int:
+def differences(path: Path) -> dict[str, float]:
+    """The largest difference of each output from the recording beside a file."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     recording = load_file(path.with_suffix(".recording.safetensors"))
     inputs = [value.name for value in session.get_inputs()]
@@ -38,10 +40,11 @@ def main(path: Path) -> int:
         for name in outputs:
             worst[name] = max(worst[name], difference(found[name], recording[name][step : step + 1]))
         states = {f"{name[:-4]}_in": value for name, value in found.items() if name.endswith("_out")}
-    for name, value in worst.items():
-        print(f"{name}: {value:.1e}")
-    return int(max(worst.values()) > TOLERANCE)
+    return worst
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    worst = differences(Path(sys.argv[1]))
+    for name, value in worst.items():
+        print(f"{name}: {value:.1e}")
+    sys.exit(int(max(worst.values()) > TOLERANCE))
