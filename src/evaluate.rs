@@ -68,6 +68,21 @@ pub fn evaluate_in(
     env: &EnvConfig,
     options: &EvalOptions,
 ) -> Result<Evaluation, RunError> {
+    let played = evaluate_unless(setup, trained, env, options, &mut || false)?;
+    played.ok_or_else(|| RunError::Config("the evaluation was stopped".to_owned()))
+}
+
+/// As [`evaluate_in`], ended early if `gives_up` says so, which is asked between steps: nothing comes of it then.
+///
+/// # Errors
+/// As [`evaluate_in`].
+pub fn evaluate_unless(
+    setup: &Setup,
+    trained: &TrainedPolicy,
+    env: &EnvConfig,
+    options: &EvalOptions,
+    gives_up: &mut dyn FnMut() -> bool,
+) -> Result<Option<Evaluation>, RunError> {
     if !(1..=MOST_EPISODES).contains(&options.episodes) {
         let message = format!("episodes must be from 1 to {MOST_EPISODES}, got {}", options.episodes);
         return Err(RunError::Config(message));
@@ -77,8 +92,7 @@ pub fn evaluate_in(
     let mut probe = setup.registry.make(&env.id, &env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
     let episodes = Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps };
-    let played = play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, &mut || false)?;
-    played.ok_or_else(|| RunError::Config("the evaluation was stopped".to_owned()))
+    play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
 }
 
 /// The evaluation that is due at a step of training; none if it was told to stop.

@@ -236,6 +236,23 @@ fn a_wrong_mask_or_metric_is_named_with_environment_and_row() {
 }
 
 #[test]
+fn a_metric_that_no_episode_has_is_named_after_a_while() {
+    let Some(python) = Python::find() else { return };
+    let out = python.folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agon"));
+    command.args(["train", "ppo", "gymnasium:Masked-v0", "--total-timesteps", "2048", "--name", "unseen"]);
+    command.args(["--set", "env.metrics=['success', 'succes']", "--set", "num_envs=2"]);
+    command.arg("--out").arg(out).args(["--set", &format!("env.module={}", python.module())]);
+    command.args(["--set", &format!("env.python={}", python.interpreter)]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let expected = "warning: env.metrics: no info of 100 episodes has had 'succes', which counts as 0 then; the last one has";
+    assert_eq!(text.matches(expected).count(), 1, "{text}");
+    assert!(!text.contains("had 'success'"), "{text}");
+}
+
+#[test]
 fn masked_training_and_evaluation_take_no_illegal_action_and_record_success() {
     let Some(python) = Python::find() else { return };
     let run = python.run("masked");
@@ -420,6 +437,29 @@ fn a_killed_run_leaves_no_process_and_resumes() {
         progress.env_steps < 3000
     });
     assert!(outcome.unwrap().env_steps >= 3000);
+}
+
+#[test]
+fn a_process_group_that_is_asked_to_end_stops_at_a_checkpoint() {
+    use std::os::unix::process::CommandExt;
+    let Some(python) = Python::find() else { return };
+    let out = python.folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agon"));
+    command.args(["train", "ppo", "gymnasium:Pid-v0", "--total-timesteps", "10000000", "--name", "asked"]);
+    command.args(["--set", "num_envs=2", "--set", "agent.num_steps=64"]);
+    command.arg("--out").arg(out).args(["--set", &format!("env.module={}", python.module())]);
+    command.args(["--set", &format!("env.python={}", python.interpreter)]);
+    let agon = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(wait_for(
+        || fs::read_to_string(out.join("asked/metrics.csv")).is_ok_and(|it| it.lines().count() > 2)
+    ));
+    let group = format!("-{}", agon.id());
+    assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
+    let output = agon.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!text.contains("error"), "{text}");
+    let outcome = runtime::resume(&Setup::default(), &out.join("asked"), None, &mut |_| false);
+    assert!(outcome.unwrap().env_steps > 128);
 }
 
 /// The processes that left a file with their number.

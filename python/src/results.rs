@@ -6,7 +6,7 @@ use agon::RunError;
 use agon::compare::{CompareOptions, Comparison, Contestant, Normalization};
 use agon::config::RunConfig;
 use agon::curves::{self, Drawn};
-use agon::evaluate::{EvalOptions, evaluate_in};
+use agon::evaluate::{EvalOptions, evaluate_unless};
 use agon::experiment;
 use agon::plot::{Band, PlotOptions, XAxis, load_columns};
 use agon::policy::{self, Which};
@@ -19,6 +19,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::attend::attend;
 use crate::error;
 use crate::report::report;
 
@@ -73,16 +74,16 @@ fn evaluate(
     let default = EvalOptions::default();
     let max_episode_steps = max_episode_steps.unwrap_or(default.max_episode_steps);
     let options = EvalOptions { episodes, seed, stochastic, best, max_episode_steps };
-    let evaluation = py.detach(|| {
+    let evaluation = attend(py, None, |desk| {
         let setup = Setup::default();
         let trained = policy::load_which(&setup, &path, if best { Which::Best } else { Which::Newest })?;
         let mut env = trained.card().env.clone();
         if let Some(pickle) = &pickle {
             env.hand_over(pickle)?;
         }
-        evaluate_in(&setup, &trained, &env, &options)
-    });
-    report(py, &evaluation.map_err(error::of_run)?)
+        evaluate_unless(&setup, &trained, &env, &options, &mut || desk.is_stopped())
+    })?;
+    report(py, &evaluation)
 }
 
 fn contestants(runs: Vec<(Option<String>, PathBuf)>) -> Vec<Contestant> {

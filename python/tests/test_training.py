@@ -57,6 +57,22 @@ def test_an_exception_of_a_callback_stops_at_a_checkpoint_and_is_raised(tmp_path
     assert files(agon.Run(tmp_path / "fails")) == files(train(tmp_path, "whole"))
 
 
+def test_ctrl_c_ends_an_evaluation(tmp_path: Path) -> None:
+    run = train(tmp_path)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            agon.evaluate(run, episodes=1_000_000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_ctrl_c_stops_at_a_checkpoint(tmp_path: Path) -> None:
     code = "import agon, sys; agon.train('ppo', 'CartPole-v1', total_timesteps='200M', out=sys.argv[1], name='long')"
     code = code.replace("'200M'", "200_000_000")

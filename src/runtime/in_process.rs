@@ -95,7 +95,7 @@ impl FragmentSource for InProcess {
         }
     }
 
-    fn fragments(&mut self) -> Result<Vec<Fragment>, RunError> {
+    fn fragments(&mut self, _gives_up: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Fragment>>, RunError> {
         let mut fragments = Vec::with_capacity(self.num_shards);
         match &mut self.place {
             Place::Threads(threads) => {
@@ -117,7 +117,7 @@ impl FragmentSource for InProcess {
         if self.mode == Mode::Lockstep {
             fragments.sort_by_key(|fragment| fragment.shard);
         }
-        Ok(fragments)
+        Ok(Some(fragments))
     }
 
     fn publish(&mut self, acting: Arc<Acting>, _weights: &dyn Fn() -> Weights) {

@@ -73,7 +73,7 @@ struct Iteration {
     learned: f64,
 }
 
-/// How long an update or an evaluation may take before a wish to stop is heeded amid it, at the cost of what came after the
+/// How long an update, an evaluation or the wait for fragments may take before a wish to stop is heeded amid it, at the cost of what came after the
 /// last checkpoint.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -125,11 +125,12 @@ impl Session<'_> {
     }
 
     /// Learns from the fragments that were begun, publishes what the next ones are acted with, and evaluates it if that is
-    /// due. Nothing of an evaluation reaches the training. Nothing comes of it if a sink ends the evaluation, or the learning
-    /// after it has taken long.
+    /// due. Nothing of an evaluation reaches the training. Nothing comes of it if a sink says to stop after one of these has
+    /// taken long.
     fn iterate(&mut self) -> Result<Option<Iteration>, RunError> {
         let waiting = Instant::now();
-        let fragments = self.source.fragments()?;
+        let gives_up = &mut || waiting.elapsed() >= PATIENCE && self.sinks.is_stopped();
+        let Some(fragments) = self.source.fragments(gives_up)? else { return Ok(None) };
         let waited = waiting.elapsed().as_secs_f64();
         if self.source.is_outside() {
             self.validate(&fragments)?;

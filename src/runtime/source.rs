@@ -28,11 +28,12 @@ pub trait FragmentSource: Send {
     /// If nobody is there to make them.
     fn begin(&mut self) -> Result<(), RunError>;
 
-    /// The fragments of an iteration, as many as the run has shards. Waits for them.
+    /// The fragments of an iteration, as many as the run has shards. Waits for them; one that may wait long asks now and then
+    /// whether its caller `gives_up`, and has none then.
     ///
     /// # Errors
     /// If acting failed.
-    fn fragments(&mut self) -> Result<Vec<Fragment>, RunError>;
+    fn fragments(&mut self, gives_up: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Fragment>>, RunError>;
 
     /// Says what the fragments that are begun from now on are acted with. `weights` gives those that its policy is made of, for
     /// whoever acts where the policy itself cannot go.

@@ -59,7 +59,7 @@ impl FragmentSource for Elsewhere {
         Ok(())
     }
 
-    fn fragments(&mut self) -> Result<Vec<Fragment>, RunError> {
+    fn fragments(&mut self, _gives_up: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Fragment>>, RunError> {
         let before = self.fragments * self.shape.num_steps as u64 * self.run_envs;
         self.fragments += 1;
         let mut received = Vec::new();
@@ -71,7 +71,7 @@ impl FragmentSource for Elsewhere {
             let bytes = encoding::encode(&fragment)?;
             received.push(encoding::decode(&bytes)?);
         }
-        Ok(received)
+        Ok(Some(received))
     }
 
     fn publish(&mut self, acting: Arc<Acting>, _weights: &dyn Fn() -> Weights) {

@@ -27,8 +27,9 @@ impl Discrete {
     pub(super) fn new(spaces: &Spaces) -> Result<Self, AgentError> {
         let actions = single_discrete("sac", &spaces.action)?;
         if spaces.mask_len > 0 {
-            let (expected, found) =
-                ("an environment without action masks", format!("{} masks", spaces.mask_len));
+            let expected =
+                "an environment without action masks (env.action_masks=false ignores those of a foreign one)";
+            let found = format!("masks of {} choices", spaces.mask_len);
             return Err(AgentError::Unsupported { algorithm: "sac", expected, found });
         }
         Ok(Self { actions })

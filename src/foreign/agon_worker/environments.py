@@ -4,6 +4,7 @@ import functools
 import mmap
 import os
 import random
+import sys
 import traceback
 
 import numpy as np
@@ -14,6 +15,8 @@ from agon_worker.spaces import leaf_is_bytes, packed_len, space_of, writer
 
 #: Entries of the infos that are metrics where nobody says which, if a reset gives them.
 SUCCESS = ("is_success", "success")
+#: Episodes after which it is said which of the metrics that were asked for no info has had.
+EPISODES_UNTIL_SAID = 100
 #: Where an environment says which actions are legal: the method of its own or of a wrapper, or the entry of its infos.
 METHOD, ENTRY = "action_masks", "action_mask"
 
@@ -49,6 +52,7 @@ class Environments:
         self.metric_names = [name for name in SUCCESS if name in info] if metrics is None else metrics
         if len(set(self.metric_names)) != len(self.metric_names):
             raise Unfit(f"env.metrics: expected names that differ, got {self.metric_names}")
+        self.unseen, self.episodes = set(self.metric_names), 0
         return {**described, "action_masks": self.has_masks, "metrics": self.metric_names}
 
     def choose_masks(self, wanted, info):
@@ -114,6 +118,11 @@ class Environments:
         for i, name in enumerate(self.metric_names):
             if name in info:
                 self.metrics[row, i] = metric(info[name], name)
+                self.unseen.discard(name)
+        if is_over and self.unseen:
+            self.episodes += 1
+            if self.episodes == EPISODES_UNTIL_SAID:
+                self.say_unseen(info)
         if not self.has_masks:
             return
         if self.mask_methods:
@@ -125,6 +134,12 @@ class Environments:
         else:
             raise Unfit(f"info: expected an {ENTRY!r} as in the first one (env.action_masks), got {list(info)}")
         self.mask_writers[row](mask)
+
+    def say_unseen(self, info):
+        """An entry that comes in some episodes only counts as 0 in the others; one that never comes may be misspelt."""
+        for name in sorted(self.unseen):
+            said = f"env.metrics: no info of {self.episodes} episodes has had {name!r}, which counts as 0 then"
+            print(f"warning: {said}; the last one has {sorted(map(str, info))}", file=sys.stderr, flush=True)
 
     def reset(self, seeds):
         # Whoever draws from the generators of the whole process is at least repeatable.

@@ -24,7 +24,9 @@ OK, FAILED = b"k", b"x"
 
 
 def main():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started this one
+    # Ctrl-C, or an end asked of the whole process group, is for the program that started this one; it stops at a checkpoint.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # Programs that an environment starts do end then.
     faulthandler.enable()
     stream = socket.socket(fileno=os.dup(0))
     # Programs that an environment starts must not hold the socket open.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use agon_agents::codec::{decode, encode};
 use agon_agents::{AgentError, Fragment, Weights};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::shard::SavedShard;
 use super::source::{FragmentSource, SourceContext};
@@ -125,17 +125,22 @@ impl FragmentSource for Elsewhere {
         Ok(())
     }
 
-    fn fragments(&mut self) -> Result<Vec<Fragment>, RunError> {
+    fn fragments(&mut self, gives_up: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Fragment>>, RunError> {
         let mut fragments = Vec::with_capacity(self.numbers.len());
         while fragments.len() < self.numbers.len() {
-            let (number, fragment) = self.fragments.recv().map_err(|_| RunError::WorkersGone)??;
+            let (number, fragment) = match self.fragments.recv_timeout(LOOK_EVERY) {
+                Ok(received) => received?,
+                Err(RecvTimeoutError::Timeout) if gives_up() => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkersGone),
+            };
             // What it says of its shard is validated with all the rest.
             if let Some(next) = self.numbers.get_mut(fragment.shard) {
                 *next = (*next).max(number.saturating_add(1));
             }
             fragments.push(fragment);
         }
-        Ok(fragments)
+        Ok(Some(fragments))
     }
 
     fn publish(&mut self, acting: Arc<Acting>, weights: &dyn Fn() -> Weights) {

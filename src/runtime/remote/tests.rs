@@ -6,7 +6,7 @@ use agon_agents::FragmentShape;
 use super::*;
 use crate::config::{self, RunConfig};
 use crate::runtime::{Parts, Setup, resume_with, train_with};
-use crate::sinks::watch;
+use crate::sinks::{Signal, Sink, watch};
 
 fn config_of(algorithm: &str, env: &str, settings: &[&str]) -> RunConfig {
     let setup = Setup::default();
@@ -99,6 +99,47 @@ impl Workers for Here {
         }
         Ok(Some(delivery))
     }
+}
+
+/// Workers of whom nothing comes any more.
+struct Lost;
+
+impl Workers for Lost {
+    fn begin(&mut self, _assignment: Vec<u8>, _numbers: &[u64]) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn publish(&mut self, _version: u64, _policy: Vec<u8>) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn next(&mut self, wait: Duration) -> Result<Option<Delivery>, RunError> {
+        std::thread::sleep(wait);
+        Ok(None)
+    }
+}
+
+/// Wants to stop from the beginning.
+struct Impatient;
+
+impl Sink for Impatient {
+    fn name(&self) -> &str {
+        "impatient"
+    }
+
+    fn poll(&mut self) -> Signal {
+        Signal::Stop
+    }
+}
+
+#[test]
+fn a_wish_to_stop_is_heeded_while_nobody_sends_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let make = |context: &SourceContext<'_>| source(context, Box::new(Lost));
+    let setup = Setup { source: Some(Arc::new(make)), ..Setup::default() };
+    let config = config_of("appo", "CartPole-v1", &RUN);
+    let outcome = train_with(&setup, config, &directory.path().join("lost"), Box::new(Impatient)).unwrap();
+    assert_eq!((outcome.finished, outcome.env_steps), (false, 0));
 }
 
 const RUN: [&str; 6] = [
