@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
+use agon_agents::{EnvironmentLoop, Policy};
 use agon_envs::random::SeedSequence;
 use agon_envs::wrappers::Moments;
 use agon_envs::{Pcg64, Registry, VectorInfo, check};
@@ -69,7 +70,7 @@ pub fn evaluate_in(
     options: &EvalOptions,
 ) -> Result<Evaluation, RunError> {
     let played = evaluate_unless(setup, trained, env, options, &mut || false)?;
-    played.ok_or_else(|| RunError::Config("the evaluation was stopped".to_owned()))
+    played.ok_or_else(was_stopped)
 }
 
 /// As [`evaluate_in`], ended early if `gives_up` says so, which is asked between steps: nothing comes of it then.
@@ -83,16 +84,33 @@ pub fn evaluate_unless(
     options: &EvalOptions,
     gives_up: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Evaluation>, RunError> {
-    if !(1..=MOST_EPISODES).contains(&options.episodes) {
-        let message = format!("episodes must be from 1 to {MOST_EPISODES}, got {}", options.episodes);
-        return Err(RunError::Config(message));
-    }
     let card = trained.card();
-    let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
+    let episodes = Episodes::of(options, card.seed)?;
     let mut probe = setup.registry.make(&env.id, &env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
-    let episodes = Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps };
     play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
+}
+
+/// Evaluates any policy, such as one of another program, in an environment whose observations it takes as they are. By default
+/// the seed is that of a run with seed 0.
+///
+/// # Errors
+/// As [`evaluate_in`].
+pub fn evaluate_policy(
+    setup: &Setup,
+    policy: Arc<dyn Policy>,
+    env: &EnvConfig,
+    options: &EvalOptions,
+) -> Result<Evaluation, RunError> {
+    let episodes = Episodes::of(options, 0)?;
+    let acting = Acting { policy, statistics: Vec::new(), version: 0, env_steps: 0 };
+    let played = play(&setup.registry, env, &acting, &episodes, options.stochastic, &mut || false)?;
+    played.ok_or_else(was_stopped)
+}
+
+/// Of an evaluation that nobody stops.
+fn was_stopped() -> RunError {
+    RunError::Config("the evaluation was stopped".to_owned())
 }
 
 /// The evaluation that is due at a step of training; none if it was told to stop.
@@ -226,6 +244,15 @@ impl Played {
 }
 
 impl Episodes {
+    /// Those of an evaluation of a policy that was trained with a seed.
+    fn of(options: &EvalOptions, trained_with: u64) -> Result<Self, RunError> {
+        let EvalOptions { episodes: count, seed, max_episode_steps: max_steps, .. } = *options;
+        if !(1..=MOST_EPISODES).contains(&count) {
+            return Err(RunError::Config(format!("episodes must be from 1 to {MOST_EPISODES}, got {count}")));
+        }
+        Ok(Self { count, seed: seed.unwrap_or_else(|| streams::evaluation(trained_with)), max_steps })
+    }
+
     /// Plays them, acted in by `tick`; none if told to stop.
     ///
     /// Each environment plays a fixed number of them: taking whichever end first would favour short ones.

@@ -37,6 +37,7 @@ pub mod experiment;
 pub mod export;
 #[cfg(unix)]
 mod foreign;
+pub mod import;
 pub mod jobs;
 pub mod memory;
 

@@ -23,6 +23,9 @@ pub enum AgentError {
     /// The configuration has an unknown key or a value of the wrong type.
     #[error("{0}")]
     Config(String),
+    /// A policy cannot act on what it is shown.
+    #[error("{0}")]
+    Policy(String),
     /// Something was asked of an algorithm's networks, and it has none.
     #[error("algorithm `{0}` has no networks")]
     NoNetworks(String),

@@ -190,9 +190,11 @@ pub(super) struct PresetsArgs {
     after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false"
 )]
 pub(super) struct EvalArgs {
-    /// The directory of a run or an experiment, or a weight file.
-    #[arg(value_hint = ValueHint::AnyPath)]
+    /// The directory of a run or an experiment, a weight file, or an ONNX file.
+    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::AnyPath)]
     pub(super) run: PathBuf,
+    /// Of an ONNX file, the environment; by default the one that `agon export` wrote down in it.
+    pub(super) env: Option<String>,
     /// Episodes to play.
     #[arg(long, default_value_t = 100)]
     pub(super) episodes: usize,

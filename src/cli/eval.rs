@@ -1,6 +1,7 @@
-//! `eval`: a weight file, a run, or every seed of an experiment.
+//! `eval`: a weight file, a run, every seed of an experiment, or an ONNX file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +9,14 @@ use super::args::EvalArgs;
 use super::{Ending, complain, say, say_json, say_sentence};
 use crate::RunError;
 use crate::config::{self, EnvConfig};
-use crate::evaluate::{EvalOptions, Evaluation, evaluate_in};
+use crate::evaluate::{self, EvalOptions, Evaluation, evaluate_in};
 use crate::experiment;
+use crate::import::OnnxModel;
 use crate::policy::{self, Which};
 use crate::run::RunDirectory;
 use crate::runtime::Setup;
 use crate::stats::{self, Estimate, Resamples, Resampling};
+use crate::streams;
 
 /// What is said of a seed of an experiment.
 #[derive(Serialize)]
@@ -42,19 +45,62 @@ struct Changeable {
 }
 
 pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    if args.run.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        return eval_onnx(setup, args);
+    }
+    if let Some(env) = &args.env {
+        let message =
+            format!("only an ONNX file is told its environment: `--set env.id={env}` changes that of a run");
+        return Err(RunError::Config(message));
+    }
     let is_experiment = args.run.is_dir() && !RunDirectory::exists(&args.run);
     if is_experiment { eval_experiment(setup, args) } else { eval_run(setup, args) }
 }
 
 fn eval_run(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
     let (_, evaluation) = evaluate(setup, args, &args.run)?;
+    let trained = format!("after {} steps of training", evaluation.env_steps);
+    say_evaluation(args, &evaluation, &trained)
+}
+
+/// A policy of another program, or one that was exported.
+fn eval_onnx(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    if args.stochastic || args.best || args.checkpoint.is_some() {
+        let message = "an ONNX file has one policy, which takes its best actions: expected neither --stochastic, --best nor \
+                       --checkpoint";
+        return Err(RunError::Config(message.to_owned()));
+    }
+    let model = OnnxModel::open(&args.run)?;
+    let env = match (&args.env, model.environment()?) {
+        (None, Some(env)) => env,
+        (Some(id), Some(env)) if *id == env.id => env,
+        (Some(id), _) => EnvConfig { id: id.clone(), ..EnvConfig::default() },
+        (None, None) => {
+            let file = args.run.display();
+            let message =
+                format!("{file} names no environment: expected one, as in `agon eval {file} CartPole-v1`");
+            return Err(RunError::Config(message));
+        }
+    };
+    let env = changed(&env, &args.set, &args.arg)?;
+    let number = |key: &str| model.metadata().get(key).and_then(|text| text.parse::<u64>().ok());
+    let (seed, env_steps) = (number("seed").map(streams::evaluation), number("env_steps").unwrap_or(0));
+    let options = options(args);
+    let options = EvalOptions { seed: options.seed.or(seed), ..options };
+    let probe = setup.registry.make(&env.id, &env.options(1))?;
+    let policy = model.policy(probe.info())?;
+    let found = evaluate::evaluate_policy(setup, Arc::new(policy), &env, &options)?;
+    say_evaluation(args, &Evaluation { env_steps, ..found }, &format!("in {}", env.id))
+}
+
+/// What an evaluation found, as text or JSON.
+fn say_evaluation(args: &EvalArgs, evaluation: &Evaluation, of_what: &str) -> Result<Ending, RunError> {
     if args.json {
-        return say_json(&evaluation);
+        return say_json(evaluation);
     }
     say_sentence(&format!(
-        "{} episodes after {} steps of training: mean return {:.2}, standard deviation {:.2}, minimum {:.2}, maximum {:.2}",
+        "{} episodes {of_what}: mean return {:.2}, standard deviation {:.2}, minimum {:.2}, maximum {:.2}",
         evaluation.episodes,
-        evaluation.env_steps,
         evaluation.mean_return,
         evaluation.std_return,
         evaluation.min_return,

@@ -39,8 +39,7 @@ impl TrainedPolicy {
         if matches!(&card.spaces.observation, Space::Box(bounds) if bounds.dtype() == Dtype::U8) {
             preparation.push(Preparation::Scale { by: 1.0 / 255.0 });
         }
-        let mut inputs = Vec::new();
-        add_inputs("obs".to_owned(), &card.env_spaces.observation, &mut inputs);
+        let inputs = parts_of(&card.env_spaces.observation);
         let specs = params.layout().specs().iter().filter(|spec| spec.learned);
         let parameters: BTreeMap<_, _> = specs
             .map(|spec| {
@@ -135,7 +134,13 @@ fn adjust(wrapper: &WrapperConfig, inside: &VectorInfo) -> Option<Adjustment> {
     }
 }
 
-/// The parts of an observation.
+/// The parts of an observation, in the order of its packed form.
+pub(crate) fn parts_of(space: &Space) -> Vec<InputPart> {
+    let mut parts = Vec::new();
+    add_inputs("obs".to_owned(), space, &mut parts);
+    parts
+}
+
 fn add_inputs(name: String, space: &Space, inputs: &mut Vec<InputPart>) {
     let mut integers = |shape: Vec<usize>, ranges: Vec<(i64, usize)>| {
         let low = ranges.iter().map(|(start, _)| Some(*start as f32)).collect();
