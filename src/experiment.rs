@@ -187,7 +187,9 @@ pub fn hand_over(path: &Path, pickle: &str) -> Result<(), RunError> {
     rewrite(path, config, &runs)
 }
 
-fn rewrite(path: &Path, config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
+fn rewrite(path: &Path, mut config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
+    // Where the copy came from stays known.
+    config.init_from = read(path)?.config.init_from;
     write(path, &Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config })
 }
 
@@ -195,6 +197,16 @@ fn rewrite(path: &Path, config: RunConfig, runs: &[SeedRun]) -> Result<(), RunEr
 fn begin_with_copy(config: &mut RunConfig, path: &Path) {
     if config.init_from.is_some() {
         config.init_from = Some(path.join(INIT));
+    }
+}
+
+/// Where the weights came from of which a file is an experiment's copy; none if it is no such copy.
+pub(crate) fn origin(file: &Path) -> Result<Option<PathBuf>, RunError> {
+    match file.parent() {
+        Some(directory) if file.file_name().is_some_and(|name| name == INIT) && is_experiment(directory) => {
+            Ok(read(directory)?.config.init_from)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -208,6 +220,14 @@ pub fn is_experiment(path: &Path) -> bool {
 /// # Errors
 /// If there is none in the directory or its file is broken.
 pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
+    let Experiment { seeds, mut config } = read(path)?;
+    begin_with_copy(&mut config, path);
+    let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
+    Ok((config, runs.collect()))
+}
+
+/// Reads what an experiment is made of.
+fn read(path: &Path) -> Result<Experiment, RunError> {
     let file = path.join(EXPERIMENT);
     let named = |error: &dyn std::fmt::Display| RunError::Config(format!("{}: {error}", file.display()));
     let mut table = config::read_table(&file)?;
@@ -216,10 +236,8 @@ pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
         None => return Err(named(&"expected `seeds`, found none")),
     };
     let config = table.remove("config").and_then(|config| config.as_table().cloned()).unwrap_or_default();
-    let mut config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
-    begin_with_copy(&mut config, path);
-    let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
-    Ok((config, runs.collect()))
+    let config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
+    Ok(Experiment { seeds, config })
 }
 
 /// Goes on with every run of an experiment that is not finished, those that have not begun included, and draws its curve.

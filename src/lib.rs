@@ -37,12 +37,14 @@ pub mod experiment;
 pub mod export;
 #[cfg(unix)]
 mod foreign;
+mod hash;
 pub mod jobs;
 pub mod memory;
 
 pub mod plot;
 pub mod policy;
 pub mod presets;
+pub mod provenance;
 pub mod record;
 pub mod request;
 pub mod run;

@@ -31,6 +31,8 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
+    /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.
+    Provenance(ProvenanceArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
     /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.
@@ -260,6 +262,19 @@ pub(super) enum ExportFormat {
     Onnx,
     /// Tensors and a program, for the crate agon-policy.
     Safetensors,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It ends with exit code 1 if a hash does not hold: settings that were changed, an input that is not what the run began with, or one that is gone.\n\nExamples:\n  agon provenance results/ppo_CartPole-v1_1\n  agon provenance results/ppo --json"
+)]
+pub(super) struct ProvenanceArgs {
+    /// The directory of a run or an experiment.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(super) run: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod play;
 mod plot;
 mod presets;
 mod progress;
+mod provenance;
 mod record;
 mod runs;
 mod settings;
@@ -96,6 +97,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Export(args) => export::export(setup, &args),
+        Command::Provenance(args) => provenance::provenance(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),

@@ -3,6 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `config.toml` | the complete configuration, the version and the command |
+//! | `provenance.jsonl` | what began the run and went on with it: a record of program, machine and inputs each |
 //! | `metrics.csv` | one row an iteration; decided by the configuration alone |
 //! | `episodes.csv` | one row an episode; decided by the configuration alone |
 //! | `evaluations.csv` | one row an evaluation, if `eval.every` asks for them; decided by the configuration alone |
@@ -149,6 +150,11 @@ impl RunDirectory {
     /// Replaces the configuration of a run whose lock the caller has.
     pub(crate) fn write_config(&self, config: &RunConfig) -> Result<(), RunError> {
         write_atomically(&self.config_path(), config.to_toml()?.as_bytes())
+    }
+
+    /// The directory of a run, whatever is in it.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
     }
 
     /// Whether a directory holds a run.
