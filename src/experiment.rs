@@ -102,7 +102,7 @@ pub fn train<'a>(
     let mut config = config.clone();
     config.resolve(&setup.registry, &setup.algorithms)?;
     let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
-    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
     let taken = |path: &Path| match is_experiment(path) {
         true => refuse_other(setup, &config, path, &seeds),
         false => RunDirectory::refuse_existing(path),
@@ -116,7 +116,12 @@ pub fn train<'a>(
     }
     write(path, &Experiment { seeds, config: config.clone() })?;
     begin_with_copy(&mut config, path);
-    go_on(setup, &config, path, runs, observe)
+    go_on(&of_copy(setup), &config, path, runs, observe)
+}
+
+/// The copy that an experiment made of its weights is its own, and not signed.
+fn of_copy(setup: &Setup) -> Setup {
+    Setup { require_signature: None, ..setup.clone() }
 }
 
 /// Refuses a directory that holds an experiment.
@@ -253,7 +258,7 @@ pub fn resume<'a>(
     let _lock = RunLock::take(path)?;
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
-    go_on(setup, &config, path, &runs, observe)
+    go_on(&of_copy(setup), &config, path, &runs, observe)
 }
 
 /// Goes on with one run, and draws its curve.

@@ -46,6 +46,18 @@ pub(crate) fn hex(digest: &[u8]) -> String {
     })
 }
 
+/// The digest that 64 hexadecimal digits say.
+pub(crate) fn parse(text: &str) -> Option<Sha> {
+    let mut digest = [0; 32];
+    if text.len() != 2 * digest.len() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +70,8 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&of_file(&path).unwrap()), expected);
+        assert_eq!(parse(expected), Some(of_bytes(b"abc")));
+        assert_eq!([parse("ab"), parse(&"zz".repeat(32)), parse(&"é".repeat(32))], [None; 3]);
         let large = vec![7; BUFFER + 5];
         std::fs::write(&path, &large).unwrap();
         assert_eq!(of_file(&path).unwrap(), of_bytes(&large));

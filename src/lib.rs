@@ -52,6 +52,7 @@ pub mod runtime;
 pub mod score;
 pub mod settings;
 pub mod setup;
+pub mod signing;
 pub mod sinks;
 pub mod stats;
 mod streams;

@@ -1,5 +1,7 @@
 //! What the command line accepts.
 
+mod models;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -7,6 +9,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
+pub(super) use models::{ProvenanceArgs, SignArgs, VerifyModelArgs};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -17,6 +20,9 @@ use crate::stats::Resampling;
     after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon compare results/ppo results/dqn\n  agon envs list"
 )]
 pub(super) struct Cli {
+    /// Load no policy that the private key of this public one has not signed; by default what AGON_REQUIRE_SIGNATURE names.
+    #[arg(long, global = true, value_name = "PUBLIC_KEY", value_hint = ValueHint::FilePath, help_heading = "Trust")]
+    pub(super) require_signature: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -33,6 +39,10 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.
     Provenance(ProvenanceArgs),
+    /// Sign the files of a run, or a single file.
+    Sign(SignArgs),
+    /// Check that a run or a file is as somebody signed it.
+    Verify(VerifyModelArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
     /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.
@@ -262,19 +272,6 @@ pub(super) enum ExportFormat {
     Onnx,
     /// Tensors and a program, for the crate agon-policy.
     Safetensors,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "It ends with exit code 1 if a hash does not hold: settings that were changed, an input that is not what the run began with, or one that is gone.\n\nExamples:\n  agon provenance results/ppo_CartPole-v1_1\n  agon provenance results/ppo --json"
-)]
-pub(super) struct ProvenanceArgs {
-    /// The directory of a run or an experiment.
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(super) run: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -90,7 +90,7 @@ pub fn train_from(
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
     let mut parts = Parts::new(setup, &config)?;
-    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
     if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
         parts.begin_with(from, bytes)?;
     }
