@@ -1,5 +1,7 @@
 //! Evaluation: a run's policy in environments and with seeds that training never saw.
 
+mod noise;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
 use crate::{RunError, stats, streams};
+pub use noise::{Spread, evaluate_with_noise, spread};
 
 /// Environments that episodes are spread over.
 const MAX_ENVS: usize = 64;
@@ -83,6 +86,17 @@ pub fn evaluate_unless(
     options: &EvalOptions,
     gives_up: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Evaluation>, RunError> {
+    let episodes = prepared(setup, trained, env, options)?;
+    play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
+}
+
+/// The episodes of an evaluation, in an environment that shows and takes what the policy's does.
+fn prepared(
+    setup: &Setup,
+    trained: &TrainedPolicy,
+    env: &EnvConfig,
+    options: &EvalOptions,
+) -> Result<Episodes, RunError> {
     if !(1..=MOST_EPISODES).contains(&options.episodes) {
         let message = format!("episodes must be from 1 to {MOST_EPISODES}, got {}", options.episodes);
         return Err(RunError::Config(message));
@@ -91,8 +105,7 @@ pub fn evaluate_unless(
     let seed = options.seed.unwrap_or_else(|| streams::evaluation(card.seed));
     let mut probe = setup.registry.make(&env.id, &env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
-    let episodes = Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps };
-    play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
+    Ok(Episodes { count: options.episodes, seed, max_steps: options.max_episode_steps })
 }
 
 /// The evaluation that is due at a step of training; none if it was told to stop.

@@ -40,6 +40,7 @@ mod foreign;
 mod hash;
 pub mod jobs;
 pub mod memory;
+pub mod model_card;
 
 pub mod plot;
 pub mod policy;

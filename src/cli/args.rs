@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
-pub(super) use models::{ProvenanceArgs, SignArgs, VerifyModelArgs};
+pub(super) use models::{CardArgs, ProvenanceArgs, SignArgs, VerifyModelArgs};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.
     Provenance(ProvenanceArgs),
+    /// Write a run's model card: a README with front matter, results with intervals, limits and origin.
+    Card(CardArgs),
     /// Sign the files of a run, or a single file.
     Sign(SignArgs),
     /// Check that a run or a file is as somebody signed it.

@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod card;
 mod compare;
 mod docs;
 mod engine;
@@ -112,6 +113,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Export(args) => export::export(setup, &args),
         Command::Provenance(args) => provenance::provenance(&args),
+        Command::Card(args) => card::card(setup, &args),
         Command::Sign(args) => sign::sign(&args),
         Command::Verify(args) => sign::verify(&args),
         Command::Plot(args) => plot::plot(&args),

@@ -54,3 +54,34 @@ pub(in crate::cli) struct VerifyModelArgs {
     #[arg(long)]
     pub(in crate::cli) ignore_unsigned: bool,
 }
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writing it takes evaluations: of the policy as it is, with noise on what it sees, and with actions that stick.\n\nExamples:\n  agon card results/ppo_CartPole-v1_1 --license MIT\n  agon card results/ppo_LunarLander-v3_1 --best --shift gravity=-8.0 --shift enable_wind=true --watts 90\n  agon card results/ppo_CartPole-v1_1 --out -"
+)]
+pub(in crate::cli) struct CardArgs {
+    /// The directory of a run.
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) run: PathBuf,
+    /// The file; by default README.md in the run. `-` prints it.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// Replace the file.
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+    /// The licence of the weights, such as `MIT`; without, the card states none.
+    #[arg(long, visible_alias = "licence", value_name = "TEXT")]
+    pub(in crate::cli) license: Option<String>,
+    /// Episodes of each evaluation.
+    #[arg(long, default_value_t = 100)]
+    pub(in crate::cli) episodes: usize,
+    /// Take the best weights instead of the newest.
+    #[arg(long)]
+    pub(in crate::cli) best: bool,
+    /// Watts that the machine drew while it trained; without, the card assumes 65.
+    #[arg(long)]
+    pub(in crate::cli) watts: Option<f64>,
+    /// Another argument of the environment that the policy is tried with too, such as `gravity=-8.0`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(in crate::cli) shift: Vec<String>,
+}
