@@ -19,6 +19,7 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
+use crate::error::AtPath;
 use crate::text;
 pub(crate) use env::CALLABLE;
 pub use env::EnvConfig;
@@ -214,8 +215,16 @@ impl RunConfig {
     /// # Errors
     /// If the file cannot be read or is broken.
     pub fn load(path: &Path) -> Result<Self, RunError> {
+        Self::parse(path, &std::fs::read(path).at("cannot read", path)?)
+    }
+
+    /// Reads the content of a run's `config.toml`; its path is for errors.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, RunError> {
         let named = |error| RunError::Config(format!("{}: {error}", path.display()));
-        let config: Self = from_table(read_table(path)?).map_err(named)?;
+        let text = std::str::from_utf8(bytes).map_err(|error| named(RunError::Config(error.to_string())))?;
+        let table =
+            text.parse().map_err(|error: toml::de::Error| named(RunError::Config(error.to_string())))?;
+        let config: Self = from_table(table).map_err(named)?;
         if config.env.id.is_empty() {
             return Err(named(RunError::Config("expected env.id, found none".to_owned())));
         }

@@ -70,6 +70,14 @@ pub enum RunError {
         /// What was expected and found.
         message: String,
     },
+    /// A signature does not hold, or there is none where one is demanded.
+    #[error("signature of {}: {message}", .path.display())]
+    Signature {
+        /// What is signed, or the signature or key.
+        path: PathBuf,
+        /// What was expected and found.
+        message: String,
+    },
     /// A policy's program is wrong, or was called with something that it cannot act on.
     #[error(transparent)]
     Portable(#[from] agon_policy::PolicyError),

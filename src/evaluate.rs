@@ -1,5 +1,7 @@
 //! Evaluation: a run's policy in environments and with seeds that training never saw.
 
+mod noise;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
 use crate::{RunError, stats, streams};
+pub use noise::{Spread, evaluate_with_noise, spread};
 
 /// Environments that episodes are spread over.
 const MAX_ENVS: usize = 64;
@@ -84,11 +87,22 @@ pub fn evaluate_unless(
     options: &EvalOptions,
     gives_up: &mut dyn FnMut() -> bool,
 ) -> Result<Option<Evaluation>, RunError> {
+    let episodes = prepared(setup, trained, env, options)?;
+    play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
+}
+
+/// The episodes of an evaluation, in an environment that shows and takes what the policy's does.
+fn prepared(
+    setup: &Setup,
+    trained: &TrainedPolicy,
+    env: &EnvConfig,
+    options: &EvalOptions,
+) -> Result<Episodes, RunError> {
     let card = trained.card();
     let episodes = Episodes::of(options, card.seed)?;
     let mut probe = setup.registry.make(&env.id, &env.options(1))?;
     fit(&mut probe, &card.spaces, &card.statistics)?;
-    play(&setup.registry, env, trained.acting(), &episodes, options.stochastic, gives_up)
+    Ok(episodes)
 }
 
 /// Evaluates any policy, such as one of another program, in an environment whose observations it takes as they are. By default

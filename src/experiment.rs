@@ -102,7 +102,7 @@ pub fn train<'a>(
     let mut config = config.clone();
     config.resolve(&setup.registry, &setup.algorithms)?;
     let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
-    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
     let taken = |path: &Path| match is_experiment(path) {
         true => refuse_other(setup, &config, path, &seeds),
         false => RunDirectory::refuse_existing(path),
@@ -116,7 +116,12 @@ pub fn train<'a>(
     }
     write(path, &Experiment { seeds, config: config.clone() })?;
     begin_with_copy(&mut config, path);
-    go_on(setup, &config, path, runs, observe)
+    go_on(&of_copy(setup), &config, path, runs, observe)
+}
+
+/// The copy that an experiment made of its weights is its own, and not signed.
+fn of_copy(setup: &Setup) -> Setup {
+    Setup { require_signature: None, ..setup.clone() }
 }
 
 /// Refuses a directory that holds an experiment.
@@ -187,7 +192,9 @@ pub fn hand_over(path: &Path, pickle: &str) -> Result<(), RunError> {
     rewrite(path, config, &runs)
 }
 
-fn rewrite(path: &Path, config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
+fn rewrite(path: &Path, mut config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
+    // Where the copy came from stays known.
+    config.init_from = read(path)?.config.init_from;
     write(path, &Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config })
 }
 
@@ -195,6 +202,16 @@ fn rewrite(path: &Path, config: RunConfig, runs: &[SeedRun]) -> Result<(), RunEr
 fn begin_with_copy(config: &mut RunConfig, path: &Path) {
     if config.init_from.is_some() {
         config.init_from = Some(path.join(INIT));
+    }
+}
+
+/// Where the weights came from of which a file is an experiment's copy; none if it is no such copy.
+pub(crate) fn origin(file: &Path) -> Result<Option<PathBuf>, RunError> {
+    match file.parent() {
+        Some(directory) if file.file_name().is_some_and(|name| name == INIT) && is_experiment(directory) => {
+            Ok(read(directory)?.config.init_from)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -208,6 +225,14 @@ pub fn is_experiment(path: &Path) -> bool {
 /// # Errors
 /// If there is none in the directory or its file is broken.
 pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
+    let Experiment { seeds, mut config } = read(path)?;
+    begin_with_copy(&mut config, path);
+    let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
+    Ok((config, runs.collect()))
+}
+
+/// Reads what an experiment is made of.
+fn read(path: &Path) -> Result<Experiment, RunError> {
     let file = path.join(EXPERIMENT);
     let named = |error: &dyn std::fmt::Display| RunError::Config(format!("{}: {error}", file.display()));
     let mut table = config::read_table(&file)?;
@@ -216,10 +241,8 @@ pub fn open(path: &Path) -> Result<(RunConfig, Vec<SeedRun>), RunError> {
         None => return Err(named(&"expected `seeds`, found none")),
     };
     let config = table.remove("config").and_then(|config| config.as_table().cloned()).unwrap_or_default();
-    let mut config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
-    begin_with_copy(&mut config, path);
-    let runs = seeds.into_iter().map(|seed| SeedRun { seed, path: path.join(format!("seed_{seed}")) });
-    Ok((config, runs.collect()))
+    let config = config::from_table::<RunConfig>(config).map_err(|error| named(&error))?;
+    Ok(Experiment { seeds, config })
 }
 
 /// Goes on with every run of an experiment that is not finished, those that have not begun included, and draws its curve.
@@ -235,7 +258,7 @@ pub fn resume<'a>(
     let _lock = RunLock::take(path)?;
     let (mut config, runs) = open(path)?;
     config.runtime.threads = threads.unwrap_or(config.runtime.threads);
-    go_on(setup, &config, path, &runs, observe)
+    go_on(&of_copy(setup), &config, path, &runs, observe)
 }
 
 /// Goes on with one run, and draws its curve.

@@ -37,13 +37,16 @@ pub mod experiment;
 pub mod export;
 #[cfg(unix)]
 mod foreign;
+mod hash;
 pub mod import;
 pub mod jobs;
 pub mod memory;
+pub mod model_card;
 
 pub mod plot;
 pub mod policy;
 pub mod presets;
+pub mod provenance;
 pub mod record;
 pub mod request;
 pub mod run;
@@ -51,6 +54,7 @@ pub mod runtime;
 pub mod score;
 pub mod settings;
 pub mod setup;
+pub mod signing;
 pub mod sinks;
 pub mod stats;
 mod streams;

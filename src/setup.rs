@@ -1,6 +1,7 @@
 //! What a program is made of: its environments, its algorithms and what observes its runs.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agon_agents::Algorithms;
@@ -12,6 +13,7 @@ use crate::engine::Engine;
 #[cfg(unix)]
 use crate::foreign;
 use crate::runtime::MakeSources;
+use crate::signing::REQUIRE_SIGNATURE;
 use crate::sinks::Sink;
 
 /// Makes a sink for each run.
@@ -30,6 +32,9 @@ pub struct Setup {
     pub engine: Option<Arc<dyn Engine>>,
     /// Where the fragments of asynchronous runs come from, if not from shards in this process.
     pub source: Option<Arc<MakeSources>>,
+    /// The file of a public key: policies are loaded only if its private key has signed them, see [`crate::signing`]. By default
+    /// what the variable `AGON_REQUIRE_SIGNATURE` names. Runs that are resumed are one's own, and need none.
+    pub require_signature: Option<PathBuf>,
 }
 
 impl Setup {
@@ -48,7 +53,15 @@ impl Default for Setup {
         let registry = registry
             .with_family(foreign::PREFIX, foreign::spec)
             .with_family(CALLABLE, foreign::callable_spec);
-        Self { registry, algorithms: Algorithms::builtin(), sinks: Vec::new(), engine: None, source: None }
+        let key = std::env::var_os(REQUIRE_SIGNATURE).filter(|key| !key.is_empty());
+        Self {
+            registry,
+            algorithms: Algorithms::builtin(),
+            sinks: Vec::new(),
+            engine: None,
+            source: None,
+            require_signature: key.map(PathBuf::from),
+        }
     }
 }
 
@@ -60,6 +73,7 @@ impl fmt::Debug for Setup {
             .field("sinks", &self.sinks.len())
             .field("engine", &self.engine)
             .field("source", &self.source.is_some())
+            .field("require_signature", &self.require_signature)
             .finish()
     }
 }

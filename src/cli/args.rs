@@ -1,5 +1,7 @@
 //! What the command line accepts.
 
+mod models;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -7,6 +9,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
+pub(super) use models::{CardArgs, ProvenanceArgs, SignArgs, VerifyModelArgs};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -17,6 +20,9 @@ use crate::stats::Resampling;
     after_help = "Examples:\n  agon train ppo CartPole-v1\n  agon train ppo CartPole-v1 --seeds 5 --name ppo\n  agon resume results/ppo/seed_3\n  agon eval results/ppo/seed_3 --episodes 100\n  agon plot results/ppo results/dqn --out curve.svg\n  agon compare results/ppo results/dqn\n  agon envs list"
 )]
 pub(super) struct Cli {
+    /// Load no policy that the private key of this public one has not signed; by default what AGON_REQUIRE_SIGNATURE names.
+    #[arg(long, global = true, value_name = "PUBLIC_KEY", value_hint = ValueHint::FilePath, help_heading = "Trust")]
+    pub(super) require_signature: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -31,6 +37,14 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
+    /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.
+    Provenance(ProvenanceArgs),
+    /// Write a run's model card: a README with front matter, results with intervals, limits and origin.
+    Card(CardArgs),
+    /// Sign the files of a run, or a single file.
+    Sign(SignArgs),
+    /// Check that a run or a file is as somebody signed it.
+    Verify(VerifyModelArgs),
     /// Draw learning curves of runs and experiments.
     Plot(PlotArgs),
     /// Search settings: a grid, at random, or by successive halving. Asked for again, it goes on where it was stopped.

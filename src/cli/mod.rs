@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod card;
 mod compare;
 mod docs;
 mod engine;
@@ -17,9 +18,11 @@ mod play;
 mod plot;
 mod presets;
 mod progress;
+mod provenance;
 mod record;
 mod runs;
 mod settings;
+mod sign;
 mod suite;
 mod sweep;
 
@@ -91,11 +94,28 @@ pub fn main_with(setup: &Setup, arguments: &[OsString], connect: Option<&Connect
 }
 
 fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
+    let demanding;
+    let setup = match cli.require_signature {
+        None => setup,
+        Some(_) if matches!(cli.command, Command::Resume(_)) => {
+            let message = "--require-signature is for policies that are loaded: a run that goes on changes, so that no signature of \
+                           it holds; check it with `agon verify` before";
+            return Err(RunError::Config(message.to_owned()));
+        }
+        key @ Some(_) => {
+            demanding = Setup { require_signature: key, ..setup.clone() };
+            &demanding
+        }
+    };
     match cli.command {
         Command::Train(args) => runs::train(setup, &args),
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Export(args) => export::export(setup, &args),
+        Command::Provenance(args) => provenance::provenance(&args),
+        Command::Card(args) => card::card(setup, &args),
+        Command::Sign(args) => sign::sign(&args),
+        Command::Verify(args) => sign::verify(&args),
         Command::Plot(args) => plot::plot(&args),
         Command::Suite(args) => suite::suite(setup, &args),
         Command::Sweep(args) => sweep::sweep(setup, &args),

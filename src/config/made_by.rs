@@ -1,12 +1,12 @@
 //! What a run's configuration says of the program that made it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunConfig;
 use crate::RunError;
+use crate::text;
 
 /// What made a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,14 +38,9 @@ impl MadeBy {
     /// # Errors
     /// If the configuration's instruction set is not to be had.
     pub fn this_program(config: &RunConfig) -> Result<Self, RunError> {
-        let mut arguments = std::env::args();
-        // Where the program lies is the machine's business.
-        let program = arguments.next().unwrap_or_default();
-        let name =
-            Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" "),
+            command: text::command_line(),
             instruction_set: config.instruction_set()?.to_string(),
             preset: None,
             side_by_side: None,

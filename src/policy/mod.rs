@@ -27,10 +27,10 @@ use agon_envs::{ActionBatch, ObsRow, Pcg64, StepBatch};
 
 use crate::RunError;
 use crate::acting::Acting;
-use crate::error::AtPath;
 use crate::run::{RunDirectory, checkpoint, identity};
 use crate::runtime;
 use crate::setup::Setup;
+use crate::signing::Source;
 use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
@@ -85,7 +85,8 @@ struct Session {
 /// The newest policy of a run directory, or that of a weight file.
 ///
 /// # Errors
-/// If there are no weights, or they are damaged or of an algorithm that is not built in.
+/// If there are no weights, or they are damaged or of an algorithm that is not built in; or if a signature is demanded, see
+/// [`Setup::require_signature`], and there is none or it does not hold.
 pub fn load(path: impl AsRef<Path>) -> Result<TrainedPolicy, RunError> {
     load_with(&Setup::default(), path.as_ref())
 }
@@ -103,13 +104,14 @@ pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> 
 /// # Errors
 /// As [`load`].
 pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
+    let source = Source::of(setup.require_signature.as_deref(), path)?;
     if let Which::Step(step) = which {
-        return load_step(setup, path, step);
+        return load_step(setup, &source, path, step);
     }
     let file = weight_file(path, which)?;
-    let (mut card, weights) = read(&file)?;
+    let (mut card, weights) = parse(&file, &source.read(&file)?)?;
     if path.is_dir() {
-        let config = RunDirectory::open(path)?.1;
+        let config = RunDirectory::open_from(&source, path)?.1;
         identity::check_card(&file, &card, &config)?;
         // Weight files do not say how this machine starts an environment's process.
         card.env = config.env;
@@ -126,10 +128,10 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
 }
 
 /// The policy of a checkpoint: what all of a run's policies have in common is written beside the newest weights.
-fn load_step(setup: &Setup, path: &Path, step: u64) -> Result<TrainedPolicy, RunError> {
+fn load_step(setup: &Setup, source: &Source, path: &Path, step: u64) -> Result<TrainedPolicy, RunError> {
     let file = weight_file(path, Which::Step(step))?;
-    let acting = runtime::acting_at(setup, path, step)?;
-    let (card, _) = read(&file)?;
+    let acting = runtime::acting_at(setup, source, path, step)?;
+    let (card, _) = parse(&file, &source.read(&file)?)?;
     let statistics = acting.statistics.clone();
     let (env_steps, mean_return, best_mean_return) = (step, None, None);
     let card = Card { statistics, env_steps, mean_return, best_mean_return, ..card };
@@ -148,7 +150,10 @@ pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBu
             }
         };
     }
-    let (run, _) = RunDirectory::open(path)?;
+    let run = RunDirectory::at(path);
+    if !RunDirectory::exists(path) {
+        return Err(RunDirectory::none(path));
+    }
     let file = match which {
         Which::Best if run.best_model().exists() => run.best_model(),
         _ => run.model(),
@@ -166,9 +171,9 @@ pub(crate) fn weight_file(path: &Path, which: Which) -> Result<std::path::PathBu
 }
 
 /// The content of a weight file, or of a run's newest.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, RunError> {
-    let file = weight_file(path, Which::Newest)?;
-    std::fs::read(&file).at("cannot read", &file)
+pub(crate) fn read_file(setup: &Setup, path: &Path) -> Result<Vec<u8>, RunError> {
+    let source = Source::of(setup.require_signature.as_deref(), path)?;
+    source.read(&weight_file(path, Which::Newest)?)
 }
 
 impl TrainedPolicy {

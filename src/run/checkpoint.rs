@@ -18,6 +18,7 @@ use super::recent::Recent;
 use super::window::MetricsWindow;
 use crate::RunError;
 use crate::error::AtPath;
+use crate::signing::Source;
 
 pub(crate) const MAGIC: &[u8; 8] = b"AGONCKP7";
 /// Newest checkpoints that are kept.
@@ -70,9 +71,14 @@ pub(crate) fn save(directory: &Path, state: &RunState) -> Result<PathBuf, RunErr
 
 /// Reads a checkpoint, and makes sure that the chunks it refers to are whole.
 pub(crate) fn load(path: &Path) -> Result<RunState, RunError> {
-    let state = read(path)?;
+    load_from(&Source::trusted(path), path)
+}
+
+/// As [`load`], of a run whose files may have to be signed.
+pub(crate) fn load_from(source: &Source, path: &Path) -> Result<RunState, RunError> {
+    let state = parse(path, &source.read(path)?)?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    state.chunks.iter().try_for_each(|chunk| chunk.verify(directory))?;
+    state.chunks.iter().try_for_each(|chunk| chunk.verify(source, directory))?;
     Ok(state)
 }
 
@@ -100,8 +106,12 @@ pub(crate) fn newest(directory: &Path) -> Result<Option<Newest>, RunError> {
 
 /// Reads a checkpoint without its chunks.
 pub(crate) fn read(path: &Path) -> Result<RunState, RunError> {
-    let bytes = fs::read(path).at("cannot read", path)?;
-    let (payload, _) = framed::content(path, MAGIC, &bytes)?;
+    parse(path, &fs::read(path).at("cannot read", path)?)
+}
+
+/// The content of a checkpoint; its path is for errors.
+fn parse(path: &Path, bytes: &[u8]) -> Result<RunState, RunError> {
+    let (payload, _) = framed::content(path, MAGIC, bytes)?;
     let wrong =
         |error: AgentError| RunError::Checkpoint { path: path.to_owned(), message: error.to_string() };
     let state: RunState = decode(payload).map_err(wrong)?;

@@ -3,7 +3,6 @@
 //! Layout: the magic `AGONCHK2` and a [frame](super::framed) around the content's length, 8 bytes little-endian, and the
 //! content compressed (LZ4).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::write_atomically;
 use super::framed::{self, framed};
 use crate::RunError;
-use crate::error::AtPath;
+use crate::signing::Source;
 
 const MAGIC: &[u8; 8] = b"AGONCHK2";
 /// A byte of a compressed block stands for so many bytes at most.
@@ -46,13 +45,13 @@ impl ChunkFile {
     }
 
     /// Makes sure that the file is whole.
-    pub(crate) fn verify(&self, directory: &Path) -> Result<(), RunError> {
-        self.framed(directory).map(drop)
+    pub(crate) fn verify(&self, source: &Source, directory: &Path) -> Result<(), RunError> {
+        self.framed(source, directory).map(drop)
     }
 
     /// The content of a chunk that takes at most `most` bytes, or what is wrong with its file.
-    pub(crate) fn read(&self, directory: &Path, most: u64) -> Result<Vec<u8>, RunError> {
-        let (path, bytes) = self.framed(directory)?;
+    pub(crate) fn read(&self, source: &Source, directory: &Path, most: u64) -> Result<Vec<u8>, RunError> {
+        let (path, bytes) = self.framed(source, directory)?;
         let wrong = |message: String| RunError::Checkpoint { path: path.clone(), message };
         let (framed_content, _) = framed::content(&path, MAGIC, &bytes)?;
         let Some((length, compressed)) = framed_content.split_first_chunk() else {
@@ -69,9 +68,9 @@ impl ChunkFile {
     }
 
     /// The file's path and bytes, which are whole.
-    fn framed(&self, directory: &Path) -> Result<(PathBuf, Vec<u8>), RunError> {
+    fn framed(&self, source: &Source, directory: &Path) -> Result<(PathBuf, Vec<u8>), RunError> {
         let path = self.path(directory)?;
-        let bytes = fs::read(&path).at("cannot read", &path)?;
+        let bytes = source.read(&path)?;
         let (_, found) = framed::content(&path, MAGIC, &bytes)?;
         if found == self.checksum {
             return Ok((path, bytes));
@@ -94,6 +93,8 @@ impl ChunkFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -112,11 +113,17 @@ mod tests {
             (framed(MAGIC, &bomb).0, "the file is another one"),
         ] {
             fs::write(&path, damage).unwrap();
-            let message = chunk.read(directory.path(), 100).unwrap_err().to_string();
+            let message = chunk
+                .read(&Source::trusted(directory.path()), directory.path(), 100)
+                .unwrap_err()
+                .to_string();
             assert!(message.contains(expected), "{message}");
         }
         fs::remove_file(&path).unwrap();
-        assert!(matches!(chunk.read(directory.path(), 100), Err(RunError::Io { .. })));
+        assert!(matches!(
+            chunk.read(&Source::trusted(directory.path()), directory.path(), 100),
+            Err(RunError::Io { .. })
+        ));
     }
 
     #[test]
@@ -132,11 +139,13 @@ mod tests {
             let (bytes, checksum) = framed(MAGIC, &content);
             let file = ChunkFile { key: "k".to_owned(), checksum };
             fs::write(directory.path().join(file.name()), bytes).unwrap();
-            let message = file.read(directory.path(), 100).unwrap_err().to_string();
+            let message =
+                file.read(&Source::trusted(directory.path()), directory.path(), 100).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
         let outside = ChunkFile { key: "../k".to_owned(), checksum: 0 };
-        let message = outside.read(directory.path(), 100).unwrap_err().to_string();
+        let message =
+            outside.read(&Source::trusted(directory.path()), directory.path(), 100).unwrap_err().to_string();
         assert!(message.contains("expected the name of a chunk file"), "{message}");
     }
 }

@@ -15,11 +15,14 @@ use super::checkpoint;
 use super::chunk_file::ChunkFile;
 use crate::RunError;
 use crate::error::AtPath;
+use crate::signing::Source;
 
 /// The chunk files of a run.
 #[derive(Debug)]
 pub(crate) struct ChunkFiles {
     directory: PathBuf,
+    /// What the files are read from.
+    source: Source,
     /// The files of this run's chunks, by key.
     known: BTreeMap<String, ChunkFile>,
     /// Chunks that the checkpoint in the making refers to.
@@ -32,7 +35,14 @@ impl ChunkFiles {
     /// Beside the checkpoints of `directory`, with the chunks that a run goes on from.
     pub(crate) fn new(directory: PathBuf, chunks: &[ChunkFile]) -> Self {
         let known = chunks.iter().map(|chunk| (chunk.key().to_owned(), chunk.clone())).collect();
-        Self { directory, known, used: Vec::new(), references: BTreeMap::new() }
+        let source = Source::trusted(&directory);
+        Self { directory, source, known, used: Vec::new(), references: BTreeMap::new() }
+    }
+
+    /// Reads them from a run whose files may have to be signed.
+    pub(crate) fn read_from(mut self, source: &Source) -> Self {
+        self.source = source.clone();
+        self
     }
 
     /// The chunks that were asked for since the last call: those that a checkpoint refers to.
@@ -98,7 +108,7 @@ impl ChunkStore for ChunkFiles {
     fn get(&self, key: &str, most: u64) -> Result<Vec<u8>, AgentError> {
         let missing = || AgentError::Chunk { key: key.to_owned(), message: "there is none".to_owned() };
         let file = self.known.get(key).ok_or_else(missing)?;
-        file.read(&self.directory, most).map_err(|error| failed(key, &error))
+        file.read(&self.source, &self.directory, most).map_err(|error| failed(key, &error))
     }
 }
 

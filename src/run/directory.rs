@@ -3,6 +3,7 @@
 //! | file | content |
 //! |---|---|
 //! | `config.toml` | the complete configuration, the version and the command |
+//! | `provenance.jsonl` | what began the run and went on with it: a record of program, machine and inputs each |
 //! | `metrics.csv` | one row an iteration; decided by the configuration alone |
 //! | `episodes.csv` | one row an episode; decided by the configuration alone |
 //! | `evaluations.csv` | one row an evaluation, if `eval.every` asks for them; decided by the configuration alone |
@@ -27,6 +28,7 @@ use crate::RunError;
 use crate::config::RunConfig;
 use crate::error::AtPath;
 use crate::experiment::{begun_runs, find_runs, is_experiment};
+use crate::signing::Source;
 
 /// The configuration's file name.
 pub const CONFIG: &str = "config.toml";
@@ -47,7 +49,7 @@ pub struct RunDirectory {
 }
 
 /// The file that is locked while a process has a directory.
-const LOCK: &str = "run.lock";
+pub(crate) const LOCK: &str = "run.lock";
 
 /// How often a lock is tried for again before somebody else has it, and how long after the last time.
 const TRIES: u32 = 10;
@@ -151,6 +153,16 @@ impl RunDirectory {
         write_atomically(&self.config_path(), config.to_toml()?.as_bytes())
     }
 
+    /// The directory of a run, whatever is in it.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The error of a directory that holds none.
+    pub(crate) fn none(path: &Path) -> RunError {
+        wrong(path, "expected a run (a directory with a config.toml), found none")
+    }
+
     /// Whether a directory holds a run.
     pub fn exists(path: &Path) -> bool {
         path.join(CONFIG).exists()
@@ -176,9 +188,17 @@ impl RunDirectory {
     pub fn open(path: &Path) -> Result<(Self, RunConfig), RunError> {
         let directory = Self { path: path.to_owned() };
         if !directory.config_path().exists() {
-            return Err(wrong(path, "expected a run (a directory with a config.toml), found none"));
+            return Err(Self::none(path));
         }
         let config = RunConfig::load(&directory.config_path())?;
+        Ok((directory, config))
+    }
+
+    /// As [`Self::open`], of a run whose files may have to be signed.
+    pub(crate) fn open_from(source: &Source, path: &Path) -> Result<(Self, RunConfig), RunError> {
+        let directory = Self::at(path);
+        let file = directory.config_path();
+        let config = RunConfig::parse(&file, &source.read(&file)?)?;
         Ok((directory, config))
     }
 

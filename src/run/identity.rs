@@ -15,12 +15,31 @@ const FREE: [&str; 3] = ["threads", "checkpoint_every", "log_every"];
 /// The same among the environment's: how its process is started, and a callable that can be handed over again.
 const FREE_OF_ENV: [&str; 3] = ["python", "timeout_s", "pickle"];
 
+/// The key of the instruction set.
+const INSTRUCTION_SET: &str = "instruction_set";
+
 /// Differences that an error names at most.
 const NAMED: usize = 5;
 
 /// The settings that decide the bits of a run, of any length.
 pub(crate) fn of(config: &RunConfig) -> Result<toml::Table, RunError> {
-    let mut table = toml::Table::try_from(config).map_err(|error| RunError::Config(error.to_string()))?;
+    let table = toml::Table::try_from(config).map_err(|error| RunError::Config(error.to_string()))?;
+    let used = match &config.made_by {
+        Some(made_by) => made_by.instruction_set.clone(),
+        None => config.instruction_set()?.to_string(),
+    };
+    Ok(without_free(table, Some(used)))
+}
+
+/// The same of a `config.toml` as it is written.
+pub(crate) fn deciding(table: toml::Table) -> toml::Table {
+    let made_by = table.get("made_by").and_then(toml::Value::as_table);
+    let used = made_by.and_then(|made_by| made_by.get(INSTRUCTION_SET)?.as_str()).map(str::to_owned);
+    without_free(table, used)
+}
+
+/// Settings without those that may change, and with the instruction set that was used.
+fn without_free(mut table: toml::Table, instruction_set: Option<String>) -> toml::Table {
     // Runs keep a copy of the weights that they begin with; where the original was says nothing.
     for key in ["made_by", "init_from", "total_timesteps"] {
         table.remove(key);
@@ -30,13 +49,11 @@ pub(crate) fn of(config: &RunConfig) -> Result<toml::Table, RunError> {
     }
     if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
         FREE.iter().for_each(|key| drop(runtime.remove(*key)));
-        let used = match &config.made_by {
-            Some(made_by) => made_by.instruction_set.clone(),
-            None => config.instruction_set()?.to_string(),
-        };
-        runtime.insert("instruction_set".to_owned(), used.into());
+        if let Some(used) = instruction_set {
+            runtime.insert(INSTRUCTION_SET.to_owned(), used.into());
+        }
     }
-    Ok(table)
+    table
 }
 
 /// Refuses a file whose settings are not those of the run that it lies in.

@@ -8,13 +8,20 @@ use crate::acting::Acting;
 use crate::run::chunks::ChunkFiles;
 use crate::run::{RunDirectory, checkpoint};
 use crate::setup::Setup;
+use crate::signing::Source;
 
 /// The policy and the statistics of a run as they were when it had taken so many environment steps.
 ///
 /// # Errors
-/// If the run keeps no checkpoint of that step; the error lists those it keeps. Or if it is damaged.
-pub(crate) fn acting_at(setup: &Setup, path: &Path, env_steps: u64) -> Result<Acting, RunError> {
-    let (run, mut config) = RunDirectory::open(path)?;
+/// If the run keeps no checkpoint of that step; the error lists those it keeps. Or if it is damaged, or not signed
+/// where that is demanded.
+pub(crate) fn acting_at(
+    setup: &Setup,
+    source: &Source,
+    path: &Path,
+    env_steps: u64,
+) -> Result<Acting, RunError> {
+    let (run, mut config) = RunDirectory::open_from(source, path)?;
     config.resolve(&setup.registry, &setup.algorithms)?;
     let file = checkpoint::path_of(&run.checkpoints(), env_steps);
     if !file.exists() {
@@ -24,11 +31,11 @@ pub(crate) fn acting_at(setup: &Setup, path: &Path, env_steps: u64) -> Result<Ac
         let message = format!("expected a step that a checkpoint is kept of ({kept}), got {env_steps}");
         return Err(RunError::Directory { path: path.to_owned(), message });
     }
-    let state = checkpoint::load(&file)?;
+    let state = checkpoint::load_from(source, &file)?;
     check_settings(&file, &state, &config)?;
     let Parts { probe, statistics, mut learner, .. } = Parts::new(setup, &config)?;
     check_sizes(&file, &state, &statistics, probe.env_metrics().len())?;
-    let chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
+    let chunks = ChunkFiles::new(run.checkpoints(), &state.chunks).read_from(source);
     learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&file, error))?;
     Ok(Acting {
         policy: learner.policy()?,

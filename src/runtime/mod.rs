@@ -31,6 +31,7 @@ use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
 use crate::memory::{self, Needs};
 use crate::policy;
+use crate::provenance;
 use crate::run::checkpoint::{self, Newest, RunState};
 use crate::run::chunks::ChunkFiles;
 use crate::run::window::MetricsWindow;
@@ -89,7 +90,7 @@ pub fn train_from(
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
     let mut parts = Parts::new(setup, &config)?;
-    let init = config.init_from.as_deref().map(policy::read_file).transpose()?;
+    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
     if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
         parts.begin_with(from, bytes)?;
     }
@@ -105,6 +106,7 @@ pub fn train_from(
     let env_versions = parts.probe.origin().versions;
     config.made_by = Some(MadeBy { inexact, env_versions, ..config.made_by.unwrap_or(made_by) });
     let (run, _lock) = RunDirectory::create(path, &config, init.as_deref())?;
+    provenance::record(&run, &config, 0, init.as_deref())?;
     drive(Drive { setup, config: &config, run: &run, parts, from: None, sink, source })
 }
 
@@ -168,6 +170,7 @@ pub fn resume_from(
         let file = run.init_model();
         parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
     }
+    provenance::record(&run, &config, from.as_ref().map_or(0, |newest| newest.state.env_steps), None)?;
     drive(Drive { setup, config: &config, run: &run, parts, from, sink, source })
 }
 
