@@ -202,3 +202,31 @@ fn damaged_files_are_refused_and_never_panic() {
         policy_of(&directory.path().join("none.onnx"), "CartPole-v1").err().unwrap().contains("cannot read")
     );
 }
+
+#[test]
+fn a_demanded_signature_is_of_the_graph_with_all_its_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/signing").join(name);
+        path.to_str().unwrap().to_owned()
+    };
+    let (private, public) = (key("test_only_p256.pem"), key("test_only_p256.pub"));
+    for name in ["q_network.onnx", "sb3_ppo.onnx", "sb3_ppo.onnx.data"] {
+        fs::copy(golden(name), directory.path().join(name)).unwrap();
+    }
+    let eval = |file: &str| {
+        let arguments = ["eval", file, "CartPole-v1", "--episodes", "1", "--require-signature", &public];
+        let (output, text) = common::run(directory.path(), &arguments);
+        (output.status.success(), text)
+    };
+    let (passes, text) = eval("q_network.onnx");
+    assert!(!passes && text.contains("a signature is required"), "{text}");
+    for name in ["q_network.onnx", "sb3_ppo.onnx"] {
+        let (output, text) = common::run(directory.path(), &["sign", name, "--key", &private]);
+        assert!(output.status.success(), "{text}");
+    }
+    let (passes, text) = eval("q_network.onnx");
+    assert!(passes, "{text}");
+    let (passes, text) = eval("sb3_ppo.onnx");
+    assert!(!passes && text.contains("expected all weights in the file"), "{text}");
+}

@@ -70,7 +70,7 @@ fn eval_onnx(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
                        --checkpoint";
         return Err(RunError::Config(message.to_owned()));
     }
-    let model = OnnxModel::open(&args.run)?;
+    let model = OnnxModel::open_with(setup, &args.run)?;
     let env = match (&args.env, model.environment()?) {
         (None, Some(env)) => env,
         (Some(id), Some(env)) if *id == env.id => env,

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use agon_envs::{VectorInfo, WrapperConfig};
-use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use tract_onnx::prelude::*;
 
 use super::policy::OnnxPolicy;
 use crate::RunError;
 use crate::config::EnvConfig;
-use crate::error::AtPath;
+use crate::setup::Setup;
+use crate::signing::Source;
 
 /// An ONNX file that was read.
 pub struct OnnxModel {
@@ -59,11 +60,18 @@ impl OnnxModel {
     /// # Errors
     /// If it is no ONNX file, or has an operator that tract does not know, naming it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RunError> {
-        let path = path.as_ref();
+        Self::open_with(&Setup::default(), path.as_ref())
+    }
+
+    /// As [`OnnxModel::open`], for a program that may demand signatures: then all weights must be in the file itself.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`], or if a signature is demanded and there is none or it does not hold.
+    pub fn open_with(setup: &Setup, path: &Path) -> Result<Self, RunError> {
         let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
-        let mut file = File::open(path).at("cannot read", path)?;
+        let content = Source::of(setup.require_signature.as_deref(), path)?.read(path)?;
         let onnx = tract_onnx::onnx().with_ignore_output_shapes(true);
-        let proto = onnx.proto_model_for_read(&mut file).map_err(|error| {
+        let proto = onnx.proto_model_for_read(&mut &*content).map_err(|error| {
             wrong(format!("expected an ONNX file, found something else ({})", error.root_cause()))
         })?;
         let Some(described) = &proto.graph else {
@@ -77,6 +85,13 @@ impl OnnxModel {
         let inputs = inputs.map(port).collect::<Result<Vec<_>, _>>()?;
         let outputs = described.output.iter().map(port).collect::<Result<Vec<_>, _>>()?;
         let metadata = metadata_of(&proto);
+        let is_outside =
+            |parameter: &TensorProto| parameter.data_location == Some(DataLocation::External as i32);
+        if setup.require_signature.is_some() && described.initializer.iter().any(is_outside) {
+            let message =
+                "a signature is required: expected all weights in the file, found some in another one";
+            return Err(wrong(message.to_owned()));
+        }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or_else(|| Path::new(".")).to_str();
         let parsed = onnx.parse(&proto, directory).map_err(|error| wrong(format!("{error:#}")))?;
