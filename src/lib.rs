@@ -38,6 +38,7 @@ pub mod export;
 #[cfg(unix)]
 mod foreign;
 mod hash;
+#[cfg(feature = "onnx")]
 pub mod import;
 pub mod jobs;
 pub mod memory;

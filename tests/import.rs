@@ -5,13 +5,12 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use agon::agents::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use agon::config::EnvConfig;
 use agon::envs::random::SeedSequence;
 use agon::envs::{ActionBatch, ObsBuffer, Pcg64, VectorInfo};
-use agon::evaluate::{EvalOptions, evaluate, evaluate_policy};
+use agon::evaluate::{EvalOptions, evaluate};
 use agon::import::{OnnxModel, OnnxPolicy};
 use agon::runtime::{self, Setup};
 use safetensors::{Dtype, SafeTensors};
@@ -124,11 +123,13 @@ fn an_exported_policy_has_the_returns_of_its_run() {
         let options = EvalOptions { episodes: 30, seed: Some(5), ..EvalOptions::default() };
         let expected = evaluate(&Setup::default(), &run, &options).unwrap();
         let model = OnnxModel::open(&file).unwrap();
-        let env = model.environment().unwrap().unwrap();
-        let setup = Setup::default();
-        let probe = setup.registry.make(&env.id, &env.options(1)).unwrap();
-        let policy = model.policy(probe.info()).unwrap();
-        let found = evaluate_policy(&setup, Arc::new(policy), &env, &options).unwrap();
+        let env = model.environment_or(None).unwrap();
+        let has = |key: &str, text: &str| model.metadata()[key].contains(text);
+        for key in ["observation_meaning", "action_meaning"] {
+            assert!(has(key, " ") && !has(key, "# "), "{name}: {}", model.metadata()[key]);
+        }
+        let found = model.evaluate(&Setup::default(), &env, &options).unwrap();
+        assert_eq!(found.env_steps, expected.env_steps);
         let pairs = found.returns.iter().zip(&expected.returns);
         let apart = pairs
             .map(|(found, expected)| (found - expected).abs() / expected.abs().max(1.0))

@@ -201,6 +201,11 @@ class Policy:
     def portable(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
         """What it computes, as data, and the parameters that this names."""
 
+    def export(
+        self, out: str | os.PathLike[str], *, logits: bool, license: str | None, seed: int
+    ) -> tuple[Path, int]:
+        """Writes it as a file, and a recording beside it; gives the recording's path and steps."""
+
     def episodes(self, seed: int | None = None) -> Episodes:
         """Episodes to act in; with a seed actions are drawn as in training."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -85,6 +86,22 @@ class Policy:
         if state is None and not deterministic:
             state = self.episodes(seed=0)
         return self(observation, state, episode_start=episode_start)
+
+    def export(
+        self, out: str | os.PathLike[str], *, logits: bool = False, license: str | None = None, seed: int = 0
+    ) -> Path:
+        """Writes the policy for other programs: as an ONNX graph (``.onnx``), or for the crate agon-policy (``.safetensors``).
+
+        The graph takes what the environment shows and gives the best ``actions``, or with ``logits=True`` what they are chosen
+        by. Beside it comes a recording of a few episodes, begun with ``seed``, to check another runtime by; its path is given
+        back. ``license`` is named in the file.
+
+        Raises
+            ValueError: if the name ends in something else.
+            AgonError: if a part of the policy has no such form, or the export would act differently; nothing is written then.
+        """
+        recording, _ = self._native.export(out, logits=logits, license=license, seed=seed)
+        return Path(recording)
 
     def to_torch(self) -> Any:
         """The policy as a :class:`torch.nn.Module` with the same numbers; needs PyTorch.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use agon::export::{Answer, Export, Format};
 use agon::policy::{self, Observed, TrainedPolicy, Which};
 use agon::runtime::Setup;
 use agon_envs::{ActionBatch, ObsRow};
@@ -84,6 +85,40 @@ impl Policy {
             parameters.set_item(name, array(py, values, &shape)?)?;
         }
         Ok((report(py, &program)?, parameters))
+    }
+
+    /// Writes it as an ONNX or safetensors file, as the name ends, and a recording beside it; gives the recording's path and its
+    /// steps.
+    #[pyo3(signature = (out, *, logits, license, seed))]
+    fn export(
+        &self,
+        py: Python<'_>,
+        out: PathBuf,
+        logits: bool,
+        license: Option<String>,
+        seed: u64,
+    ) -> PyResult<(PathBuf, usize)> {
+        let trained = self.trained().anew();
+        let format = match Format::of(&out) {
+            Some(Format::Onnx(_)) if logits => Format::Onnx(Answer::Logits),
+            Some(Format::Safetensors) if logits => {
+                return Err(PyValueError::new_err("logits are for ONNX files: agon-policy gives both"));
+            }
+            Some(format) => format,
+            None => {
+                let message =
+                    format!("expected a file that ends in .onnx or .safetensors, got {}", out.display());
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let written = py.detach(move || {
+            let setup = Setup::default();
+            let mut export = Export::of(&trained)?.with_meaning(&setup.registry)?;
+            export.about.extend(license.map(|license| ("license".to_owned(), license)));
+            export.write(&setup, &trained, format, seed, &out)
+        });
+        let written = written.map_err(error::of_run)?;
+        Ok((written.recording, written.steps))
     }
 
     /// Episodes to act in. Its best actions are taken, or with a `seed` actions are drawn as in training.

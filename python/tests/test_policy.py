@@ -179,3 +179,14 @@ def test_the_best_and_a_step_can_be_asked_for(trained, tmp_path: Path) -> None:
         run.policy(step=17)
     with pytest.raises(ValueError, match="either best or step"):
         run.policy(best=True, step=steps)
+
+
+def test_a_policy_is_exported_with_a_recording_beside_it(trained, tmp_path: Path) -> None:
+    policy = agon.load(trained("normalised").path)
+    recording = policy.export(tmp_path / "policy.onnx", license="MIT")
+    assert recording == tmp_path / "policy.recording.safetensors" and recording.exists()
+    assert b"MIT" in (tmp_path / "policy.onnx").read_bytes()
+    policy.export(tmp_path / "policy.safetensors")
+    for wrong in ({"out": tmp_path / "policy.pt"}, {"out": tmp_path / "policy.safetensors", "logits": True}):
+        with pytest.raises(ValueError, match="expected a file that ends in|logits are for ONNX"):
+            policy.export(**wrong)

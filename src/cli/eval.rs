@@ -1,7 +1,6 @@
 //! `eval`: a weight file, a run, every seed of an experiment, or an ONNX file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +8,14 @@ use super::args::EvalArgs;
 use super::{Ending, complain, say, say_json, say_sentence};
 use crate::RunError;
 use crate::config::{self, EnvConfig};
-use crate::evaluate::{self, EvalOptions, Evaluation, evaluate_in};
+use crate::evaluate::{EvalOptions, Evaluation, evaluate_in};
 use crate::experiment;
+#[cfg(feature = "onnx")]
 use crate::import::OnnxModel;
 use crate::policy::{self, Which};
 use crate::run::RunDirectory;
 use crate::runtime::Setup;
 use crate::stats::{self, Estimate, Resamples, Resampling};
-use crate::streams;
 
 /// What is said of a seed of an experiment.
 #[derive(Serialize)]
@@ -64,6 +63,7 @@ fn eval_run(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
 }
 
 /// A policy of another program, or one that was exported.
+#[cfg(feature = "onnx")]
 fn eval_onnx(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
     if args.stochastic || args.best || args.checkpoint.is_some() {
         let message = "an ONNX file has one policy, which takes its best actions: expected neither --stochastic, --best nor \
@@ -71,26 +71,17 @@ fn eval_onnx(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
         return Err(RunError::Config(message.to_owned()));
     }
     let model = OnnxModel::open_with(setup, &args.run)?;
-    let env = match (&args.env, model.environment()?) {
-        (None, Some(env)) => env,
-        (Some(id), Some(env)) if *id == env.id => env,
-        (Some(id), _) => EnvConfig { id: id.clone(), ..EnvConfig::default() },
-        (None, None) => {
-            let file = args.run.display();
-            let message =
-                format!("{file} names no environment: expected one, as in `agon eval {file} CartPole-v1`");
-            return Err(RunError::Config(message));
-        }
-    };
-    let env = changed(&env, &args.set, &args.arg)?;
-    let number = |key: &str| model.metadata().get(key).and_then(|text| text.parse::<u64>().ok());
-    let (seed, env_steps) = (number("seed").map(streams::evaluation), number("env_steps").unwrap_or(0));
-    let options = options(args);
-    let options = EvalOptions { seed: options.seed.or(seed), ..options };
-    let probe = setup.registry.make(&env.id, &env.options(1))?;
-    let policy = model.policy(probe.info())?;
-    let found = evaluate::evaluate_policy(setup, Arc::new(policy), &env, &options)?;
-    say_evaluation(args, &Evaluation { env_steps, ..found }, &format!("in {}", env.id))
+    let env = changed(&model.environment_or(args.env.as_deref())?, &args.set, &args.arg)?;
+    let found = model.evaluate(setup, &env, &options(args))?;
+    say_evaluation(args, &found, &format!("in {}", env.id))
+}
+
+#[cfg(not(feature = "onnx"))]
+fn eval_onnx(_setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
+    let file = args.run.display();
+    Err(RunError::Config(format!(
+        "{file}: this program was built without the feature `onnx`, which reads ONNX files"
+    )))
 }
 
 /// What an evaluation found, as text or JSON.

@@ -42,6 +42,18 @@ pub(super) fn about(
     about.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+/// What an environment's page says of its spaces: tables of what is where, in which unit.
+pub(super) fn meaning(page: &str) -> impl Iterator<Item = (String, String)> {
+    let section = |(key, title): (&str, &str)| {
+        let after = page.split_once(&format!("# {title}\n"))?.1;
+        let section = after.split_once("\n# ").map_or(after, |(section, _)| section);
+        Some((key.to_owned(), section.trim().to_owned()))
+    };
+    [("observation_meaning", "Observation space"), ("action_meaning", "Action space")]
+        .into_iter()
+        .filter_map(section)
+}
+
 /// A setting as text.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()

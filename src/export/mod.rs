@@ -5,7 +5,7 @@
 //! use agon::export::{Answer, Export};
 //!
 //! let policy = agon::policy::load("results/ppo_CartPole-v1_1")?;
-//! let export = Export::of(&policy)?;
+//! let export = Export::of(&policy)?.with_meaning(&agon::setup::Setup::default().registry)?;
 //! let onnx = export.to_onnx(Answer::Actions)?;
 //! let safetensors = export.to_safetensors()?;
 //! # Ok(())
@@ -13,16 +13,19 @@
 //! ```
 
 mod about;
+mod file;
 pub mod onnx;
 mod recording;
 
 use std::collections::BTreeMap;
 
+use agon_envs::Registry;
 use agon_policy::{Parameters, PolicyProgram, PortablePolicy};
 
 use crate::RunError;
 use crate::policy::TrainedPolicy;
 
+pub use file::{Format, Written};
 pub use onnx::Answer;
 pub use recording::Recording;
 
@@ -46,6 +49,18 @@ impl Export {
         let (program, parameters) = policy.portable()?;
         let about = about::about(policy.card(), &program, &parameters);
         Ok(Self { program, parameters, about })
+    }
+
+    /// The same, with what the environment's page says of the meaning and the units of observations and actions.
+    ///
+    /// # Errors
+    /// If the registry does not have the environment.
+    pub fn with_meaning(mut self, registry: &Registry) -> Result<Self, RunError> {
+        if let Some(id) = self.about.get("environment") {
+            let page = registry.get(id)?.page_text();
+            self.about.extend(about::meaning(&page));
+        }
+        Ok(self)
     }
 
     /// The content of an ONNX file.

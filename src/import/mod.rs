@@ -2,15 +2,12 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), agon::RunError> {
-//! use std::sync::Arc;
-//! use agon::{config::EnvConfig, evaluate, import::OnnxModel, runtime::Setup};
+//! use agon::{evaluate::EvalOptions, import::OnnxModel, runtime::Setup};
 //!
-//! let setup = Setup::default();
-//! let env = EnvConfig { id: "CartPole-v1".to_owned(), ..EnvConfig::default() };
-//! let simulator = setup.registry.make(&env.id, &env.options(1))?;
-//! let policy = OnnxModel::open("policy.onnx")?.policy(simulator.info())?;
-//! let options = evaluate::EvalOptions { episodes: 20, ..Default::default() };
-//! let found = evaluate::evaluate_policy(&setup, Arc::new(policy), &env, &options)?;
+//! let model = OnnxModel::open("policy.onnx")?;
+//! let env = model.environment_or(Some("CartPole-v1"))?;
+//! let found = model.evaluate(&Setup::default(), &env, &EvalOptions::default())?;
+//! println!("{:.1}", found.mean_return);
 //! # Ok(())
 //! # }
 //! ```

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use agon_envs::{VectorInfo, WrapperConfig};
 use tract_onnx::pb::tensor_proto::DataLocation;
@@ -12,8 +13,10 @@ use tract_onnx::prelude::*;
 use super::policy::OnnxPolicy;
 use crate::RunError;
 use crate::config::EnvConfig;
+use crate::evaluate::{self, EvalOptions, Evaluation};
 use crate::setup::Setup;
 use crate::signing::Source;
+use crate::streams;
 
 /// An ONNX file that was read.
 pub struct OnnxModel {
@@ -134,6 +137,45 @@ impl OnnxModel {
             env.wrappers = all.into_iter().filter(is_of_the_world).collect();
         }
         Ok(Some(env))
+    }
+
+    /// The environment that is asked for, else the one that is written down; if that has the same id, with the arguments and
+    /// wrappers written down.
+    ///
+    /// # Errors
+    /// If there is neither.
+    pub fn environment_or(&self, id: Option<&str>) -> Result<EnvConfig, RunError> {
+        match (id, self.environment()?) {
+            (None, Some(env)) => Ok(env),
+            (Some(id), Some(env)) if id == env.id => Ok(env),
+            (Some(id), _) => Ok(EnvConfig { id: id.to_owned(), ..EnvConfig::default() }),
+            (None, None) => {
+                let file = self.path.display();
+                let message = format!(
+                    "{file} names no environment: expected one, as in `agon eval {file} CartPole-v1`"
+                );
+                Err(RunError::Config(message))
+            }
+        }
+    }
+
+    /// Evaluates the policy, by default in the episodes of an evaluation of the run that it was exported from.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::policy`], and if the environment cannot be made or fails.
+    pub fn evaluate(
+        self,
+        setup: &Setup,
+        env: &EnvConfig,
+        options: &EvalOptions,
+    ) -> Result<Evaluation, RunError> {
+        let number = |key: &str| self.metadata.get(key).and_then(|text| text.parse::<u64>().ok());
+        let (seed, env_steps) = (number("seed").map(streams::evaluation), number("env_steps").unwrap_or(0));
+        let options = EvalOptions { seed: options.seed.or(seed), ..*options };
+        let probe = setup.registry.make(&env.id, &env.options(1))?;
+        let policy = self.policy(probe.info())?;
+        let found = evaluate::evaluate_policy(setup, Arc::new(policy), env, &options)?;
+        Ok(Evaluation { env_steps, ..found })
     }
 
     /// The policy, for environments such as these.

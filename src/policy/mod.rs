@@ -36,6 +36,7 @@ use feed::Feed;
 pub use feed::Observed;
 pub use file::{Card, EnvSpaces, FORMAT, read};
 pub(crate) use file::{content, parse};
+#[cfg(feature = "onnx")]
 pub(crate) use portable::parts_of;
 
 /// Which of a run's weights.
