@@ -102,16 +102,11 @@ fn training(card: &ModelCard) -> String {
     let mut text =
         "There is no data set: the policy learned from its own steps in the environment.\n".to_owned();
     if let Some(input) = card.records.iter().flat_map(|record| &record.inputs).next() {
-        let made_by = &input.made_by;
-        let _ = writeln!(
-            text,
-            "It began with weights of {} on {} after {} steps (seed {}, SHA-256 `{}`).",
-            cell(&made_by.algorithm),
-            code(&made_by.env),
-            made_by.env_steps,
-            made_by.seed,
-            input.sha256
-        );
+        let whose = input.made_by.as_ref().map_or("of another program".to_owned(), |made_by| {
+            let (algorithm, env) = (cell(&made_by.algorithm), code(&made_by.env));
+            format!("of {algorithm} on {env} after {} steps with seed {}", made_by.env_steps, made_by.seed)
+        });
+        let _ = writeln!(text, "It began with weights {whose} (SHA-256 `{}`).", input.sha256);
     }
     let _ = writeln!(
         text,

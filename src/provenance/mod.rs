@@ -72,8 +72,9 @@ pub struct Input {
     pub origin: PathBuf,
     /// SHA-256 of its content.
     pub sha256: String,
-    /// What the file said of itself.
-    pub made_by: Maker,
+    /// What the file said of itself; none of a file that another program wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
 }
 
 /// What a weight file says of the run that wrote it.
@@ -163,7 +164,8 @@ pub fn settings_sha256(run: &Path) -> Result<String, RunError> {
 
 /// The weight file that a run begins with.
 fn input(run: &RunDirectory, from: &Path, bytes: &[u8]) -> Result<Input, RunError> {
-    let (card, _) = policy::parse(from, bytes)?;
+    // The run has begun with it already: what is no file of this program's is somebody else's.
+    let card = policy::parse(from, bytes).ok().map(|(card, _)| card);
     let origin = experiment::origin(from)?.unwrap_or_else(|| from.to_owned());
     let origin = policy::weight_file(&origin, Which::Newest).unwrap_or(origin);
     Ok(Input {
@@ -171,13 +173,13 @@ fn input(run: &RunDirectory, from: &Path, bytes: &[u8]) -> Result<Input, RunErro
         file: INIT.to_owned(),
         origin: seen_from(run.path(), &origin),
         sha256: hash::hex(&hash::of_bytes(bytes)),
-        made_by: Maker {
+        made_by: card.map(|card| Maker {
             version: card.version,
             algorithm: card.algorithm,
             env: card.env.id,
             seed: card.seed,
             env_steps: card.env_steps,
-        },
+        }),
     })
 }
 

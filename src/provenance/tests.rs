@@ -48,7 +48,8 @@ fn a_chain_goes_back_to_the_first_run_and_names_what_changed() {
     assert!(chain.holds(), "{:?}", broken(&chain));
     let input = &chain.records[0].inputs[0];
     assert_eq!(input.origin, Path::new("../second/model.safetensors"));
-    assert_eq!((input.made_by.seed, input.made_by.env_steps), (2, 128));
+    let made_by = input.made_by.as_ref().unwrap();
+    assert_eq!((made_by.seed, made_by.env_steps), (2, 128));
     assert_eq!(chain.parents[0].parents[0].records[0].seed, 1);
 
     // Trained on: the original is not what the second run began with any more. Its own copy is.
