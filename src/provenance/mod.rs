@@ -121,14 +121,18 @@ pub(crate) fn record(
     };
     let line = serde_json::to_string(&record).map_err(|error| RunError::Config(error.to_string()))?;
     let path = run.file(PROVENANCE);
-    let mut text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+    // Whatever is there: a damaged record keeps no run from going on.
+    let mut lines = match fs::read(&path) {
+        Ok(lines) => lines,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).at("cannot read", &path),
     };
-    text.push_str(&line);
-    text.push('\n');
-    write_atomically(&path, text.as_bytes())
+    if lines.last().is_some_and(|last| *last != b'\n') {
+        lines.push(b'\n');
+    }
+    lines.extend_from_slice(line.as_bytes());
+    lines.push(b'\n');
+    write_atomically(&path, &lines)
 }
 
 /// The records of a run, the first one first; none if it was made before there were any.
