@@ -334,6 +334,55 @@ fn an_interrupt_stops_at_a_checkpoint() {
     assert_eq!(checkpoints, 1);
 }
 
+#[test]
+fn a_model_is_answered_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    train(path, "first", &[]);
+    train(path, "second", &["--init-from", "results/first", "--seed", "2"]);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/signing");
+    let key = |name: &str| golden.join(name).to_str().unwrap().to_owned();
+    let (private, public, other) =
+        (key("test_only_p256.pem"), key("test_only_p256.pub"), key("test_only_p384.pub"));
+    let agon = |arguments: &[&str]| {
+        let (output, text) = run(path, arguments);
+        (output.status.code(), text)
+    };
+    let (code, text) = agon(&["provenance", "results/second"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("holds    init.safetensors") && text.contains("from results/first: ppo on"),
+        "{text}"
+    );
+    let (code, text) = agon(&["card", "results/second", "--episodes", "2", "--license", "MIT"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = agon(&["card", "results/second", "--episodes", "2"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("README.md: exists already"), "{text}");
+    let (code, text) = agon(&["sign", "results/second", "--key", &private]);
+    assert_eq!(code, Some(0), "{text}");
+    let verify = ["verify", "results/second", "--key", &public];
+    assert_eq!(agon(&verify).0, Some(0));
+    let eval = |run: &str, key: &str| agon(&["eval", run, "--episodes", "1", "--require-signature", key]);
+    assert_eq!(eval("results/second", &public).0, Some(0));
+    let (code, text) = eval("results/second", &other);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("it is of another key"), "{text}");
+    let (code, text) = eval("results/first", &public);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("a signature is required, expected one (model.sig), found none"), "{text}");
+    let (code, text) = agon(&["resume", "results/second", "--require-signature", &public]);
+    assert_eq!(code, Some(2), "{text}");
+    fs::remove_dir_all(path.join("results/first")).unwrap();
+    fs::write(path.join("results/second/README.md"), "better").unwrap();
+    let (code, text) = agon(&verify);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("it is not as it was signed: changed: README.md"), "{text}");
+    let (code, text) = agon(&["provenance", "results/second"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("MISSING") && text.contains("first/model.safetensors"), "{text}");
+}
+
 /// A program in place of Python that has all packages, says what it is asked to run, and ends with 7.
 #[cfg(unix)]
 #[test]

@@ -1,6 +1,6 @@
 """Reads a model card with huggingface_hub's own parser and reports what it warns of.
 
-    pip install huggingface_hub==2.4.0
+    pip install -r examples/card/requirements.txt
     python examples/card/check.py results/ppo_CartPole-v1_1/README.md
 
 Nothing needs the network. Exits 1 if there is a warning, or if the card does not say what policies' cards say.
@@ -68,7 +68,7 @@ def main() -> int:
     try:
         import huggingface_hub  # noqa: F401
     except ImportError:
-        print("skipped: huggingface_hub is not installed (pip install huggingface_hub==2.4.0)")
+        print("skipped: huggingface_hub is not installed (pip install -r examples/card/requirements.txt)")
         return 0
     if len(sys.argv) < 2:
         print("expected paths of model cards", file=sys.stderr)

@@ -3,7 +3,8 @@
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
-use agon_envs::{ObsBuffer, Pcg64};
+use agon_envs::spaces::Dtype;
+use agon_envs::{ObsBuffer, Pcg64, Space};
 
 use super::{EvalOptions, Evaluation, prepared};
 use crate::RunError;
@@ -16,7 +17,7 @@ use crate::setup::Setup;
 pub struct Spread(Vec<f64>);
 
 /// Plays episodes with a policy's best actions and measures how far what it sees spreads, wrappers included. None where it sees
-/// bytes, which have no noise of this kind.
+/// bytes or categories, which have no noise of this kind.
 ///
 /// # Errors
 /// As [`super::evaluate_in`].
@@ -26,6 +27,9 @@ pub fn spread(
     env: &EnvConfig,
     options: &EvalOptions,
 ) -> Result<Option<Spread>, RunError> {
+    if !has_numbers_alone(&trained.card().spaces.observation) {
+        return Ok(None);
+    }
     let (episodes, acting) = (prepared(setup, trained, env, options)?, trained.acting());
     // Of each number: how many, mean, squared distances from it.
     let (mut count, mut means, mut squares) = (0.0_f64, Vec::new(), Vec::new());
@@ -47,6 +51,16 @@ pub fn spread(
     })?;
     let deviations: Vec<f64> = squares.iter().map(|square| (square / count).sqrt()).collect();
     Ok((!deviations.is_empty()).then_some(Spread(deviations)))
+}
+
+/// Whether noise can be added to whatever an observation is made of.
+fn has_numbers_alone(space: &Space) -> bool {
+    match space {
+        Space::Box(bounds) => bounds.dtype() == Dtype::F32,
+        Space::Dict(parts) => parts.values().all(has_numbers_alone),
+        Space::Tuple(parts) => parts.iter().all(has_numbers_alone),
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => false,
+    }
 }
 
 /// Evaluates a policy that sees everything with Gaussian noise: of each number `scale` times its [`Spread`]. The environment
@@ -92,6 +106,16 @@ fn normal(rng: &mut Pcg64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn categories_and_bytes_have_no_noise() {
+        let seen = |id: &str| {
+            let simulator = agon_envs::Registry::builtin().make(id, &Default::default()).unwrap();
+            has_numbers_alone(simulator.observation_space())
+        };
+        let expected = [true, false, false];
+        assert_eq!(["CartPole-v1", "RepeatPreviousEasy-v0", "MinAtar/Breakout-v0"].map(seen), expected);
+    }
 
     #[test]
     fn noise_has_mean_zero_and_deviation_one() {

@@ -43,7 +43,7 @@ pub(super) fn measure(
         let found = match &spread {
             Some(spread) => evaluate_with_noise(setup, trained, env, options, spread, scale)
                 .map_err(|error| error.chain()),
-            None => Err("it sees bytes".to_owned()),
+            None => Err("it sees bytes or categories".to_owned()),
         };
         limits.push(Limit { disturbance, found });
     }

@@ -102,16 +102,11 @@ fn training(card: &ModelCard) -> String {
     let mut text =
         "There is no data set: the policy learned from its own steps in the environment.\n".to_owned();
     if let Some(input) = card.records.iter().flat_map(|record| &record.inputs).next() {
-        let made_by = &input.made_by;
-        let _ = writeln!(
-            text,
-            "It began with weights of {} on {} after {} steps (seed {}, SHA-256 `{}`).",
-            cell(&made_by.algorithm),
-            code(&made_by.env),
-            made_by.env_steps,
-            made_by.seed,
-            input.sha256
-        );
+        let whose = input.made_by.as_ref().map_or("of another program".to_owned(), |made_by| {
+            let (algorithm, env) = (cell(&made_by.algorithm), code(&made_by.env));
+            format!("of {algorithm} on {env} after {} steps with seed {}", made_by.env_steps, made_by.seed)
+        });
+        let _ = writeln!(text, "It began with weights {whose} (SHA-256 `{}`).", input.sha256);
     }
     let _ = writeln!(
         text,
@@ -286,11 +281,12 @@ fn usage(card: &ModelCard) -> String {
 
 /// A mean return beside another one, in percent where that means something.
 fn change(before: f64, now: f64) -> String {
-    if before > 0.0 {
-        format!("{:+.0} %", 100.0 * (now - before) / before)
-    } else {
-        format!("{:+.2}", now - before)
-    }
+    let (size, digits, unit) =
+        if before > 0.0 { (100.0 * (now - before) / before, 0, " %") } else { (now - before, 2, "") };
+    let text = format!("{size:+.digits$}{unit}");
+    // Rounded to nothing it has no sign.
+    let is_none = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
+    if is_none { text[1..].to_owned() } else { text }
 }
 
 /// Two digits that matter.
@@ -306,4 +302,21 @@ fn code(text: &str) -> String {
 /// A text that ends neither a cell of a table nor a line.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_in_percent_of_what_is_positive() {
+        let changes =
+            [(200.0, 150.0), (200.0, 199.9), (-100.0, -75.0), (0.0, -0.001)].map(|(a, b)| change(a, b));
+        assert_eq!(changes, ["-25 %", "0 %", "+25.00", "0.00"]);
+    }
+
+    #[test]
+    fn cells_end_neither_tables_nor_lines() {
+        assert_eq!((cell("a|b\nc"), code("a`b")), ("a\\|b c".to_owned(), "`a'b`".to_owned()));
+    }
 }

@@ -72,8 +72,9 @@ pub struct Input {
     pub origin: PathBuf,
     /// SHA-256 of its content.
     pub sha256: String,
-    /// What the file said of itself.
-    pub made_by: Maker,
+    /// What the file said of itself; none of a file that another program wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
 }
 
 /// What a weight file says of the run that wrote it.
@@ -120,14 +121,18 @@ pub(crate) fn record(
     };
     let line = serde_json::to_string(&record).map_err(|error| RunError::Config(error.to_string()))?;
     let path = run.file(PROVENANCE);
-    let mut text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+    // Whatever is there: a damaged record keeps no run from going on.
+    let mut lines = match fs::read(&path) {
+        Ok(lines) => lines,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).at("cannot read", &path),
     };
-    text.push_str(&line);
-    text.push('\n');
-    write_atomically(&path, text.as_bytes())
+    if lines.last().is_some_and(|last| *last != b'\n') {
+        lines.push(b'\n');
+    }
+    lines.extend_from_slice(line.as_bytes());
+    lines.push(b'\n');
+    write_atomically(&path, &lines)
 }
 
 /// The records of a run, the first one first; none if it was made before there were any.
@@ -163,7 +168,8 @@ pub fn settings_sha256(run: &Path) -> Result<String, RunError> {
 
 /// The weight file that a run begins with.
 fn input(run: &RunDirectory, from: &Path, bytes: &[u8]) -> Result<Input, RunError> {
-    let (card, _) = policy::parse(from, bytes)?;
+    // The run has begun with it already: what is no file of this program's is somebody else's.
+    let card = policy::parse(from, bytes).ok().map(|(card, _)| card);
     let origin = experiment::origin(from)?.unwrap_or_else(|| from.to_owned());
     let origin = policy::weight_file(&origin, Which::Newest).unwrap_or(origin);
     Ok(Input {
@@ -171,13 +177,13 @@ fn input(run: &RunDirectory, from: &Path, bytes: &[u8]) -> Result<Input, RunErro
         file: INIT.to_owned(),
         origin: seen_from(run.path(), &origin),
         sha256: hash::hex(&hash::of_bytes(bytes)),
-        made_by: Maker {
+        made_by: card.map(|card| Maker {
             version: card.version,
             algorithm: card.algorithm,
             env: card.env.id,
             seed: card.seed,
             env_steps: card.env_steps,
-        },
+        }),
     })
 }
 

@@ -38,6 +38,21 @@ fn a_run_records_what_began_it_and_what_went_on_with_it() {
 }
 
 #[test]
+fn a_damaged_record_keeps_no_run_from_going_on_and_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    train(&run, 3, None);
+    fs::write(run.join(PROVENANCE), b"{\"at\": \xff").unwrap();
+    runtime::resume(&Setup::default(), &run, None, &mut |_| true).unwrap();
+    assert!(Chain::of(&run).unwrap_err().chain().contains("provenance.jsonl"));
+    let whole = fs::read(run.join(PROVENANCE)).unwrap();
+    let second = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(run.join(PROVENANCE), [b"{}\n", &whole[second..]].concat()).unwrap();
+    let message = Chain::of(&run).unwrap_err().to_string();
+    assert!(message.contains("expected a record in line 1: missing field"), "{message}");
+}
+
+#[test]
 fn a_chain_goes_back_to_the_first_run_and_names_what_changed() {
     let directory = tempfile::tempdir().unwrap();
     let [first, second, third] = ["first", "second", "third"].map(|name| directory.path().join(name));
@@ -48,7 +63,8 @@ fn a_chain_goes_back_to_the_first_run_and_names_what_changed() {
     assert!(chain.holds(), "{:?}", broken(&chain));
     let input = &chain.records[0].inputs[0];
     assert_eq!(input.origin, Path::new("../second/model.safetensors"));
-    assert_eq!((input.made_by.seed, input.made_by.env_steps), (2, 128));
+    let made_by = input.made_by.as_ref().unwrap();
+    assert_eq!((made_by.seed, made_by.env_steps), (2, 128));
     assert_eq!(chain.parents[0].parents[0].records[0].seed, 1);
 
     // Trained on: the original is not what the second run began with any more. Its own copy is.
