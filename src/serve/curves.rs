@@ -79,6 +79,10 @@ impl Tables {
     ) -> Result<CurveOf, RunError> {
         let mut left_out = LeftOut::default();
         let (mut runs, mut error) = (Vec::new(), None);
+        if matches!(entry.kind, Kind::Sweep | Kind::Suite) {
+            let message = "has no curve of its own: a mean over runs of other settings says nothing".to_owned();
+            return Err(RunError::Directory { path: entry.name.clone().into(), message });
+        }
         if entry.kind == Kind::Record {
             runs = self.recorded(&entry.path, metric, x, &mut left_out)?;
         } else {

@@ -56,7 +56,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new(setup: Setup, library: Library) -> Self {
         let mut meter = Meter::new();
-        let pulse = Pulse { revision: 0, load: meter.look() };
+        let pulse = Pulse { server: library.name().to_owned(), revision: 0, load: meter.look() };
         Self {
             library: Mutex::new(library),
             tables: Tables::default(),
@@ -69,7 +69,9 @@ impl Site {
     }
 
     fn look(&self) -> Pulse {
-        Pulse { revision: lock(&self.library).refresh(), load: lock(&self.meter).look() }
+        let mut library = lock(&self.library);
+        let (revision, server) = (library.refresh(), library.name().to_owned());
+        Pulse { server, revision, load: lock(&self.meter).look() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::look::Looked;
 use super::places::{self, Found, Place};
@@ -20,6 +20,8 @@ const UNTOLD: [&str; 5] = ["seed", "algorithm", "env.id", "runtime.threads", "en
 /// What is known of the named directories.
 #[derive(Debug)]
 pub(super) struct Library {
+    /// What tells this one from that of another server.
+    name: String,
     places: Vec<Place>,
     found: Vec<Found>,
     /// By path: what has been given a key keeps it.
@@ -47,7 +49,9 @@ pub(super) struct Entry {
 
 impl Library {
     pub(super) fn new(places: Vec<Place>) -> Self {
+        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
+            name: format!("{}-{}", std::process::id(), begun.as_nanos()),
             places,
             found: Vec::new(),
             keys: HashMap::new(),
@@ -61,6 +65,10 @@ impl Library {
             last_look: None,
             last_search: None,
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Looks at everything, unless that was done a moment ago; gives the revision.
@@ -235,6 +243,7 @@ impl Library {
     pub(super) fn list(&self, since: u64) -> List {
         let changed = self.order.iter().filter_map(|key| self.items.get(key)).filter(|(_, at)| *at > since);
         List {
+            server: self.name.clone(),
             revision: self.revision,
             directories: self.places.iter().map(|place| place.name().to_owned()).collect(),
             metrics: self.metrics.iter().cloned().collect(),

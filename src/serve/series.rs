@@ -222,7 +222,10 @@ fn all_xs(runs: &[&[Point]]) -> Vec<f64> {
     let xs_of = |run: &[Point]| run.iter().map(|(x, _)| *x).collect::<Vec<f64>>();
     let first = xs_of(runs.first().copied().unwrap_or_default());
     // Seeds of one experiment mostly have a row at the same steps.
-    if runs.iter().all(|run| run.len() == first.len() && run.iter().zip(&first).all(|((x, _), other)| x == other)) {
+    if runs
+        .iter()
+        .all(|run| run.len() == first.len() && run.iter().zip(&first).all(|((x, _), other)| x == other))
+    {
         return first;
     }
     let mut xs: Vec<f64> = runs.iter().copied().flat_map(xs_of).collect();

@@ -303,8 +303,25 @@ mod tests {
 
     #[test]
     fn numbers_are_the_nearest_whichever_way_they_are_read() {
-        let texts = ["0", "-0", "12", "-3.25", "0.1", "123456789.012345", "999999999999999", "1234567890123456", "0.000001",
-            "1e-7", "-1.5E3", ".5", "5.", "inf", "-inf", "21.333333333333332", "00012.50"];
+        let texts = [
+            "0",
+            "-0",
+            "12",
+            "-3.25",
+            "0.1",
+            "123456789.012345",
+            "999999999999999",
+            "1234567890123456",
+            "0.000001",
+            "1e-7",
+            "-1.5E3",
+            ".5",
+            "5.",
+            "inf",
+            "-inf",
+            "21.333333333333332",
+            "00012.50",
+        ];
         for text in texts {
             let expected: f64 = text.parse().unwrap();
             assert_eq!(number(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{text}");

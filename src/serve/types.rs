@@ -81,6 +81,8 @@ pub(crate) struct Item {
 /// The list, or what of it has changed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct List {
+    /// Which server it is: another one counts and names anew.
+    pub(crate) server: String,
     /// To be named when it is asked for what has changed since.
     pub(crate) revision: u64,
     /// Names of the directories that are looked into.
@@ -95,6 +97,8 @@ pub(crate) struct List {
 /// What the stream says, once a second at most.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Pulse {
+    /// As that of [`List`].
+    pub(crate) server: String,
     /// The list's.
     pub(crate) revision: u64,
     pub(crate) load: Load,

@@ -10,12 +10,33 @@ import { chromium } from "playwright-core";
 export const AGON = process.env.AGON ?? join(import.meta.dirname, "../../target/debug/agon");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 /** How long anything may take before a test fails: far more than it does. */
-export const PATIENCE = 60_000;
+export const PATIENCE = 30_000;
+
+const undone = new WeakMap();
+
+/** Has something undone after a test, what was done last first: a page is closed before its server ends. */
+export function after(test, work) {
+  if (!undone.has(test)) {
+    undone.set(test, []);
+    test.after(async () => {
+      const errors = [];
+      for (const work of undone.get(test).reverse()) {
+        try {
+          await work();
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      if (errors.length > 0) throw errors[0];
+    });
+  }
+  undone.get(test).push(work);
+}
 
 /** A directory that is gone after the test. */
 export function temporary(test) {
   const directory = mkdtempSync(join(tmpdir(), "agon-browser-"));
-  test.after(() => rmSync(directory, { recursive: true, force: true }));
+  after(test, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -32,7 +53,7 @@ export function run(cwd, ...args) {
 /** Starts the program and waits for the address of its page. */
 export async function start(test, cwd, ...args) {
   const child = spawn(AGON, args, { cwd });
-  test.after(() => child.kill("SIGKILL"));
+  after(test, () => child.kill("SIGKILL"));
   const address = await new Promise((resolve, reject) => {
     let text = "";
     const look = (part) => {
@@ -64,8 +85,8 @@ export async function open(test, address, { width = 1280, height = 900, scheme =
     if (new URL(request.url()).origin !== origin) elsewhere.push(request.url());
   });
   page.on("pageerror", (error) => wrong.push(error.message));
-  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-  test.after(async () => {
+  page.on("console", (message) => message.type() === "error" && !/status of 4\d\d/.test(message.text()) && wrong.push(message.text()));
+  after(test, async () => {
     const over = await overflow(page).catch(() => 0);
     await browser.close();
     if (elsewhere.length > 0) throw new Error(`the page asked other machines: ${elsewhere}`);

@@ -15,7 +15,7 @@ test("a run appears while it trains, and its curve grows without a reload", asyn
   const directory = temporary(t);
   mkdirSync(join(directory, "results"));
   const { address, child } = await start(t, directory, "train", "ppo", "CartPole-v1", "--total-timesteps", "3000000", "--name", "live", "--serve=0");
-  const page = await open(t, address);
+  const page = await open(t, address, { errors: false });
   await page.evaluate(() => (window.isSame = true));
   const row = page.locator('#list tr[data-id="results/live"]');
   await row.waitFor();

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chromium } from "playwright-core";
-import { serve, temporary, writeRun } from "./harness.js";
+import { after, serve, temporary, writeRun } from "./harness.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
@@ -19,10 +19,10 @@ test("a page of another site reads nothing and has nothing done", async (t) => {
     response.end("<title>other</title>");
   });
   await new Promise((resolve) => other.listen(0, "127.0.0.1", resolve));
-  t.after(() => other.close());
+  after(t, () => other.close());
   // A name of somebody else that leads to this machine, as DNS rebinding has it.
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"] });
-  t.after(() => browser.close());
+  after(t, () => browser.close());
   const page = await browser.newPage();
   const rebound = await page.goto(`http://evil.example:${port}/`);
   assert.equal(rebound.status(), 403);
@@ -74,7 +74,7 @@ test("the page's own rules let nothing else run", async (t) => {
   writeRun(join(directory, "results/run"));
   const { address } = await serve(t, directory);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-  t.after(() => browser.close());
+  after(t, () => browser.close());
   const page = await browser.newPage();
   await page.goto(address);
   const ran = await page.evaluate(async () => {
@@ -95,7 +95,7 @@ test("names of runs are text and nothing else", async (t) => {
   writeRun(join(directory, "results", "<img src=x onerror=alert(1)>"), { env: "<b>bold</b>" });
   const { address } = await serve(t, directory);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
-  t.after(() => browser.close());
+  after(t, () => browser.close());
   const page = await browser.newPage();
   await page.goto(address);
   await page.locator("#list tbody tr").waitFor();

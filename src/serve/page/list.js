@@ -2,7 +2,7 @@
 
 import { count, element, short, swatch } from "./format.js";
 import { ask } from "./server.js";
-import { change, link, onChange, view } from "./view.js";
+import { change, onChange, view } from "./view.js";
 
 /** How many are chosen where nobody has chosen. */
 const NEWEST = 6;
@@ -33,20 +33,19 @@ export function runsOf(item) {
 }
 
 /** Asks for what has changed, if anything has. */
-export async function refresh(revision) {
-  if (revision !== undefined && revision === state.revision) return;
-  const list = await ask("/api/list", { since: state.revision });
-  // Another server counts anew.
-  if (list.revision < state.revision) {
+export async function refresh({ server, revision } = {}) {
+  if (server === state.server && revision === state.revision) return;
+  let list = await ask("/api/list", { since: state.revision });
+  if (state.server !== undefined && list.server !== state.server) {
+    // Another server counts and names anew.
     items.clear();
-    state.revision = 0;
-    return refresh();
+    list = await ask("/api/list");
   }
   for (const key of list.removed) items.delete(key);
   for (const item of list.items) items.set(item.key, item);
   byId.clear();
   for (const item of items.values()) byId.set(item.id, item);
-  Object.assign(state, { revision: list.revision, metrics: list.metrics, loaded: true, hasSeveral: list.directories.length > 1 });
+  Object.assign(state, { server: list.server, revision: list.revision, metrics: list.metrics, loaded: true, hasSeveral: list.directories.length > 1 });
   document.getElementById("directories").textContent = list.directories.join(", ");
   order = sorted();
   draw();
@@ -56,7 +55,7 @@ export async function refresh(revision) {
 /** What is chosen, in the order of the choice. */
 export function chosen() {
   if (view.show !== null) return view.show.map((id) => byId.get(id)).filter(Boolean);
-  const newest = [...items.values()].filter((item) => item.kind !== "suite" && !isInGroup(item));
+  const newest = [...items.values()].filter((item) => hasCurve(item) && !isInGroup(item));
   newest.sort((a, b) => b.changed - a.changed || a.id.localeCompare(b.id));
   return newest.slice(0, NEWEST);
 }
@@ -79,6 +78,9 @@ function settle() {
   }
   return ids;
 }
+
+/** Whether there is one curve of something: the mean over trials of other settings would say nothing. */
+const hasCurve = (item) => item.kind !== "suite" && item.kind !== "sweep";
 
 /** Whether something is part of an experiment or a sweep: shown once that is opened. */
 function isInGroup(item) {
@@ -147,7 +149,10 @@ function draw() {
     wanted.push(row.node);
   }
   for (const key of rows.keys()) if (!keys.has(key)) rows.delete(key);
+  const focused = document.activeElement;
   arrange(body, wanted);
+  // What was moved has lost the focus.
+  if (body.contains(focused)) focused.focus({ preventScroll: true });
   note(all, ids);
 }
 
@@ -168,8 +173,8 @@ function arrange(body, wanted) {
 function note(all, ids) {
   const number = ids.size === 0 ? "none" : String(ids.size);
   const total = [...items.values()].filter((item) => item.kind === "run").length;
-  const automatic = view.show === null ? " (the newest)" : "";
-  document.getElementById("chosen").textContent = `${number} chosen${automatic} · ${count(total, "run")}`;
+  document.getElementById("chosen").textContent = `${number} chosen · ${count(total, "run")}`;
+  document.getElementById("choose-newest").setAttribute("aria-pressed", String(view.show === null));
   const empty = document.getElementById("list-empty");
   document.getElementById("list").hidden = all.length === 0;
   empty.hidden = all.length > 0 && all.length <= MOST_ROWS;
@@ -194,11 +199,11 @@ function rowOf({ item, depth, isOpen, hasInner }, isChosen, before) {
   if (expand) expand.addEventListener("click", () => toggle(item, isOpen));
   const label = depth > 0 || !state.hasSeveral ? item.id.split("/").slice(depth > 0 ? -1 : 1).join("/") : item.id;
   const name = element("div", { className: "name" }, expand, isChosen && swatch(place(item)),
-    element("a", { className: "label", href: link({ view: "details", run: item.id }), title: item.id }, label || item.id));
+    labelOf(item, label));
   const chips = Object.entries(item.differs).map(([key, value]) =>
     element("span", { className: "chip", title: key }, `${key.split(".").at(-1)}=${value}`));
   const cells = [
-    element("td", {}, item.kind === "suite" ? null : box),
+    element("td", {}, hasCurve(item) ? box : null),
     element("td", {}, name, element("div", { className: "meta" }, ...meta(item)),
       chips.length > 0 && element("div", { className: "chips" }, ...chips)),
     element("td", { className: "number", title: "mean return of the last evaluation, or of the last 100 episodes" },
@@ -212,6 +217,18 @@ function rowOf({ item, depth, isOpen, hasInner }, isChosen, before) {
   row.replaceChildren(...cells);
   if (focused) row.querySelector(focused)?.focus();
   return row;
+}
+
+function labelOf(item, label) {
+  const patch = { view: "details", run: item.id };
+  const made = element("a", { className: "label", href: `#view=details&run=${encodeURIComponent(item.id)}`, title: item.id }, label || item.id);
+  made.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    // The rest of the view stays.
+    event.preventDefault();
+    change(patch, { isStep: true });
+  });
+  return made;
 }
 
 const selector = (node) => (node.classList.length > 0 ? `${node.tagName}.${node.classList[0]}` : node.tagName);
@@ -253,7 +270,7 @@ export function begin() {
   document.getElementById("choose-newest").addEventListener("click", () => change({ show: null }, { isStep: true }));
   document.getElementById("choose-shown").addEventListener("click", () => {
     // Of a group and what is in it, the group.
-    const ids = listed().filter(({ item, depth }) => item.kind !== "suite" && (depth === 0 || !isInGroup(item))).map(({ item }) => item.id);
+    const ids = listed().filter(({ item, depth }) => hasCurve(item) && (depth === 0 || !isInGroup(item) || items.get(item.parent).kind === "sweep")).map(({ item }) => item.id);
     change({ show: ids.slice(0, MOST) }, { isStep: true });
   });
   const put = () => {
@@ -265,8 +282,6 @@ export function begin() {
     put();
     if (!state.loaded) return;
     if (changed.has("order")) order = sorted();
-    // Links in the list keep the rest of the view.
-    rows.clear();
-    draw();
+    if (["show", "q", "order", "open"].some((name) => changed.has(name))) draw();
   });
 }

@@ -34,9 +34,9 @@ function loaded({ processors, cores, memory_used: used, memory_total: total, loa
   document.getElementById("load").textContent = text;
 }
 
-async function refresh(revision) {
+async function refresh(pulse) {
   try {
-    await list.refresh(revision);
+    await list.refresh(pulse);
   } catch {
     told("lost");
   }
@@ -53,9 +53,9 @@ onChange(show);
 show();
 void refresh();
 listen({
-  pulse: ({ revision, load }) => {
-    loaded(load);
-    void refresh(revision);
+  pulse: (pulse) => {
+    loaded(pulse.load);
+    void refresh(pulse);
   },
   state: told,
 });
