@@ -2,8 +2,9 @@
 //
 //   (cd tests/browser && npm ci) && node benches/serve.js target/release/agon [--out results/bench/serve.json]
 //
-// The runs are written first, 8 GB of them at 100,000 rows: to $TMPDIR, where they are removed again. Their files are in the
-// page cache when they are read, as those of runs that were just trained are. A figure is the median of five fresh servers and
+// The runs are written first, to $TMPDIR, where they are removed again. So that they fit on a disk, ten runs each share their
+// files, which the server does not know: it reads each of them. Files are in the page cache when they are read, as those of
+// runs that were just trained are. A figure is the median of five fresh servers and
 // pages; the browser's clock starts with the navigation, the server's with its process.
 
 import { spawn } from "node:child_process";
@@ -19,24 +20,27 @@ const [RUNS, ROWS, REPEATS] = [1000, 100_000, 5];
 const program = process.argv[2] ?? "target/release/agon";
 const out = process.argv.includes("--out") ? process.argv[process.argv.indexOf("--out") + 1] : null;
 
-/** Writes runs alone, and experiments of ten seeds; the times of all are one file. */
+/** Writes runs alone, and experiments of ten seeds. */
 function write(directory) {
   let timing = "iteration,global_step,seconds,steps_per_second\n";
   for (let row = 1; row <= ROWS; row += 1) timing += `${row},${row * 128},${(row / 50).toFixed(6)},6400.0\n`;
-  const shared = join(directory, "timing.csv");
-  writeFileSync(shared, timing);
-  for (let number = 0; number < RUNS; number += 1) {
-    const isAlone = number < RUNS / 2;
-    const path = isAlone ? join(directory, "results", `run_${number}`) : join(directory, "results", `exp_${Math.floor(number / 10)}`, `seed_${number % 10}`);
-    mkdirSync(path, { recursive: true });
-    writeFileSync(join(path, "config.toml"), `algorithm = "ppo"\nseed = ${number % 10}\ntotal_timesteps = 12800000\n[env]\nid = "CartPole-v1"\n[agent]\ngamma = ${isAlone ? 0.9 + (number % 10) / 100 : 0.99}\n`);
+  writeFileSync(join(directory, "timing.csv"), timing);
+  for (let number = 0; number < RUNS / 10; number += 1) {
     let metrics = "iteration,global_step,updates,episodes,charts/episodic_return,losses/value_loss\n";
     for (let row = 1; row <= ROWS; row += 1) {
       const wave = 250 + 250 * Math.sin(row / 9000 + number) + ((row * 7919 + number) % 101) / 5;
       metrics += `${row},${row * 128},${row * 4},${row},${wave.toFixed(4)},${(1 / row).toFixed(8)}\n`;
     }
-    writeFileSync(join(path, "metrics.csv"), metrics);
-    linkSync(shared, join(path, "timing.csv"));
+    writeFileSync(join(directory, `metrics_${number}.csv`), metrics);
+  }
+  for (let number = 0; number < RUNS; number += 1) {
+    const isAlone = number < RUNS / 2;
+    const path = isAlone ? join(directory, "results", `run_${number}`) : join(directory, "results", `exp_${Math.floor(number / 10)}`, `seed_${number % 10}`);
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, "config.toml"), `algorithm = "ppo"\nseed = ${number % 10}\ntotal_timesteps = 12800000\n[env]\nid = "CartPole-v1"\n[agent]\ngamma = ${isAlone ? 0.9 + (number % 10) / 100 : 0.99}\n`);
+    // Seeds of an experiment are different ones.
+    linkSync(join(directory, `metrics_${number % (RUNS / 10)}.csv`), join(path, "metrics.csv"));
+    linkSync(join(directory, "timing.csv"), join(path, "timing.csv"));
   }
 }
 

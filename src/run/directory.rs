@@ -187,11 +187,6 @@ impl RunDirectory {
         Err(wrong(path, message))
     }
 
-    /// The directory of a run that is known to be there.
-    pub(crate) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned() }
-    }
-
     /// Opens the directory of an existing run.
     ///
     /// # Errors

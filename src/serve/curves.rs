@@ -80,7 +80,8 @@ impl Tables {
         let mut left_out = LeftOut::default();
         let (mut runs, mut error) = (Vec::new(), None);
         if matches!(entry.kind, Kind::Sweep | Kind::Suite) {
-            let message = "has no curve of its own: a mean over runs of other settings says nothing".to_owned();
+            let message =
+                "has no curve of its own: a mean over runs of other settings says nothing".to_owned();
             return Err(RunError::Directory { path: entry.name.clone().into(), message });
         }
         if entry.kind == Kind::Record {

@@ -28,6 +28,9 @@ pub(super) struct Library {
     keys: HashMap<PathBuf, u32>,
     looked: HashMap<PathBuf, Looked>,
     records: HashMap<PathBuf, Vec<SeedScore>>,
+    /// Settings of runs that others have otherwise, and whether that is still so.
+    differs: HashMap<PathBuf, BTreeMap<String, String>>,
+    is_told: bool,
     items: BTreeMap<u32, (Item, u64)>,
     removed: BTreeMap<u32, u64>,
     order: Vec<u32>,
@@ -57,6 +60,8 @@ impl Library {
             keys: HashMap::new(),
             looked: HashMap::new(),
             records: HashMap::new(),
+            differs: HashMap::new(),
+            is_told: false,
             items: BTreeMap::new(),
             removed: BTreeMap::new(),
             order: Vec::new(),
@@ -78,7 +83,9 @@ impl Library {
             return self.revision;
         }
         if is_due(self.last_search, SEARCH_EVERY) {
-            self.found = places::look(&self.places);
+            let found = places::look(&self.places);
+            self.is_told &= found == self.found;
+            self.found = found;
             self.last_search = Some(Instant::now());
         }
         self.update();
@@ -91,14 +98,21 @@ impl Library {
             let next = self.keys.len() as u32 + 1;
             self.keys.entry(one.path.clone()).or_insert(next);
             match one.kind {
-                Kind::Run => self.looked.entry(one.path.clone()).or_default().look(&one.path),
+                Kind::Run => {
+                    let looked = self.looked.entry(one.path.clone()).or_default();
+                    self.is_told &= !looked.look(&one.path);
+                }
                 Kind::Record => {
                     let looked = self.looked.entry(one.path.clone()).or_default();
-                    looked.look(&one.path);
+                    self.is_told &= !looked.look(&one.path);
                     self.records.entry(one.path.clone()).or_insert_with(|| scores(&one.path));
                 }
                 _ => {}
             }
+        }
+        if !self.is_told {
+            self.differs = self.differences();
+            self.is_told = true;
         }
         let items = self.assemble();
         let revision = self.revision + 1;
@@ -141,7 +155,6 @@ impl Library {
                 items[index] = whole;
             }
         }
-        self.tell_differences(&mut items);
         items
     }
 
@@ -171,7 +184,7 @@ impl Library {
             runs: 1,
             finished: usize::from(looked.state == Some(State::Finished)),
             has_policy: looked.has_policy,
-            differs: BTreeMap::new(),
+            differs: self.differs.get(&one.path).cloned().unwrap_or_default(),
         };
         if let Some(scores) = self.records.get(&one.path) {
             let all = |number: fn(&SeedScore) -> f64| -> Vec<f64> { scores.iter().map(number).collect() };
@@ -186,57 +199,35 @@ impl Library {
         item
     }
 
-    /// Says of each run which of its settings others of the same algorithm and environment have otherwise; of a group what all
-    /// of its runs have in common.
-    fn tell_differences(&self, items: &mut [Item]) {
-        let mut groups: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            if matches!(item.kind, Kind::Run | Kind::Record) {
-                groups.entry((&item.algorithm, &item.env)).or_default().push(index);
+    /// Of each run the settings that others of the same algorithm and environment have otherwise.
+    fn differences(&self) -> HashMap<PathBuf, BTreeMap<String, String>> {
+        let mut groups: BTreeMap<(String, String), Vec<(&PathBuf, &Looked)>> = BTreeMap::new();
+        for one in self.found.iter().filter(|one| matches!(one.kind, Kind::Run | Kind::Record)) {
+            if let Some(looked) = self.looked.get(&one.path) {
+                let subject = (looked.text("algorithm"), looked.text("env.id"));
+                groups.entry(subject).or_default().push((&one.path, looked));
             }
         }
-        let mut told: Vec<(usize, BTreeMap<String, String>)> = Vec::new();
-        for indices in groups.values() {
-            let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            let settings = |index: usize| {
-                let looked = self.looked.get(&self.found[index].path);
-                let all = looked.into_iter().flat_map(|looked| &looked.settings);
-                all.filter(|(key, _)| !UNTOLD.contains(&key.as_str()))
+        let mut told = HashMap::new();
+        for runs in groups.values() {
+            let settings = |looked: &'_ Looked| -> Vec<(String, String)> {
+                let all = looked.settings.iter().filter(|(key, _)| !UNTOLD.contains(&key.as_str()));
+                all.map(|(key, value)| (key.clone(), shortened(value))).collect()
             };
-            for &index in indices {
-                for (key, value) in settings(index) {
-                    values.entry(key).or_default().insert(shortened(value));
-                    *counts.entry(key).or_default() += 1;
-                }
+            let mut values: BTreeMap<String, (BTreeSet<String>, usize)> = BTreeMap::new();
+            for (key, value) in runs.iter().flat_map(|(_, looked)| settings(looked)) {
+                let (found, count) = values.entry(key).or_default();
+                found.insert(value);
+                *count += 1;
             }
-            let differs: BTreeSet<&str> = values
-                .iter()
-                .filter(|(key, values)| values.len() > 1 || counts[*key] != indices.len())
-                .map(|(key, _)| *key)
-                .collect();
-            for &index in indices {
-                let own = settings(index).filter(|(key, _)| differs.contains(key.as_str()));
-                told.push((index, own.map(|(key, value)| (key.clone(), shortened(value))).collect()));
+            // A setting that some do not have differs too.
+            values.retain(|_, (found, count)| found.len() > 1 || *count < runs.len());
+            for (path, looked) in runs {
+                let own = settings(looked).into_iter().filter(|(key, _)| values.contains_key(key));
+                told.insert((*path).clone(), own.collect());
             }
         }
-        for (index, differs) in told {
-            items[index].differs = differs;
-        }
-        for index in (0..items.len()).rev() {
-            if items[index].kind != Kind::Experiment {
-                continue;
-            }
-            let mut inner = items
-                .iter()
-                .zip(&self.found)
-                .filter(|(_, one)| one.parent == Some(index))
-                .map(|(item, _)| item);
-            let Some(first) = inner.next() else { continue };
-            let mut common = first.differs.clone();
-            inner.for_each(|item| common.retain(|key, value| item.differs.get(key) == Some(value)));
-            items[index].differs = common;
-        }
+        told
     }
 
     /// The list, or what of it has changed since a revision.
@@ -342,6 +333,12 @@ fn group(item: &Item, inner: &[&Item]) -> Item {
     let mean = |number| Some(stats::mean(&numbers(number))).filter(|mean| mean.is_finite());
     let best = |number| numbers(number).into_iter().reduce(f64::max);
     let sum = |number| Some(numbers(number)).filter(|all| !all.is_empty()).map(|all| all.iter().sum());
+    // What all of its runs have in common.
+    let mut differs = inner.first().map(|first| first.differs.clone()).unwrap_or_default();
+    inner.iter().for_each(|item| differs.retain(|key, value| item.differs.get(key) == Some(value)));
+    if item.kind != Kind::Experiment {
+        differs.clear();
+    }
     let is_sweep = item.kind == Kind::Sweep;
     let of_group = item.kind != Kind::Suite;
     Item {
@@ -363,6 +360,7 @@ fn group(item: &Item, inner: &[&Item]) -> Item {
         changed: inner.iter().map(|item| item.changed).fold(0.0, f64::max),
         runs: inner.iter().map(|item| item.runs).sum(),
         finished: inner.iter().map(|item| item.finished).sum(),
+        differs,
         ..item.clone()
     }
 }

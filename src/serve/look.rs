@@ -41,8 +41,8 @@ pub(super) struct Looked {
 pub(super) const LOGS: [(&str, usize); 3] = [("metrics.csv", 3), (EVALUATIONS, 2), ("timing.csv", 2)];
 
 impl Looked {
-    /// Looks at a run's directory.
-    pub(super) fn look(&mut self, path: &Path) {
+    /// Looks at a run's directory, and says whether its settings are others than before.
+    pub(super) fn look(&mut self, path: &Path) -> bool {
         let files: [PathBuf; 4] = [CONFIG, LOGS[0].0, LOGS[1].0, LOGS[2].0].map(|name| path.join(name));
         let stamps = files.clone().map(|file| stamp(&file));
         let changed: Vec<bool> = stamps.iter().zip(&self.stamps).map(|(new, old)| new != old).collect();
@@ -70,6 +70,7 @@ impl Looked {
         let failed = stamp(&path.join("failure.toml")).is_some();
         self.failure = failed.then(|| Failure::load(path).ok().flatten()).flatten();
         self.state = Some(self.judge(path));
+        changed[0]
     }
 
     fn judge(&self, path: &Path) -> State {

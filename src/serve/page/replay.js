@@ -1,6 +1,6 @@
 // Time travel: the episodes that the policies of checkpoints play with a seed, beside each other.
 
-import { element, whole } from "./format.js";
+import { element, settled, whole } from "./format.js";
 import { chosen, isLoaded, itemOf, onList, runsOf } from "./list.js";
 import { Pane } from "./pane.js";
 import { ask, post } from "./server.js";
@@ -107,15 +107,17 @@ function seek(frame) {
   slider.setAttribute("aria-valuetext", at === 0 ? "before the first step" : `after step ${at} of ${last}`);
   control("frame-text").textContent = `step ${at} of ${last}`;
   panes.forEach((pane) => pane.show(at));
-  if (timer === null) change({ frame: at });
-  return at;
+  noted(at);
 }
+
+/** Keeps the frame in the address, once it has been looked at for a moment. */
+const noted = settled((frame) => timer === null && change({ frame }), 300);
 
 function stop() {
   clearInterval(timer);
   timer = null;
   control("run-film").textContent = "Play";
-  if (panes.length > 0) change({ frame: Number(control("frame").value) });
+  if (panes.length > 0) noted(Number(control("frame").value));
 }
 
 function toggle() {
