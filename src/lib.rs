@@ -53,6 +53,7 @@ pub mod request;
 pub mod run;
 pub mod runtime;
 pub mod score;
+pub mod serve;
 pub mod settings;
 pub mod setup;
 pub mod signing;

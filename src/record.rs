@@ -5,10 +5,10 @@ use std::path::Path;
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
-use agon_envs::{Autoreset, Frame, MakeOptions, Pcg64, Simulator, check};
+use agon_envs::{Action, Autoreset, Frame, MakeOptions, ObsBuffer, Pcg64, Simulator, check};
 
 use crate::acting::{Acting, fit};
-use crate::policy::{self, Which};
+use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 use crate::{RunError, streams};
 
@@ -18,6 +18,27 @@ pub struct Player {
     trained: Option<Acting>,
     mode: ActMode,
     rng: Pcg64,
+}
+
+/// A step as its policy saw and took it. Of several agents the first one's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// What was observed, `[O]`: outside all wrappers, as the policy has it.
+    pub observation: Vec<f32>,
+    /// The outputs of the policy's network, `[P]`; empty if it has none, or did not need them.
+    pub outputs: Vec<f32>,
+    /// What the policy expected of the rest of the episode; none of a policy without such an estimate.
+    pub value: Option<f32>,
+    /// The actions that were legal, `[A]`; empty without masks.
+    pub mask: Vec<bool>,
+    /// The action that was taken, `[W]`.
+    pub action: Vec<f64>,
+    /// What it brought.
+    pub reward: f64,
+    /// Whether the episode ended with it by itself.
+    pub terminated: bool,
+    /// Whether a limit ended it.
+    pub truncated: bool,
 }
 
 /// One recorded episode.
@@ -52,7 +73,19 @@ impl Player {
         stochastic: bool,
         seed: Option<u64>,
     ) -> Result<Self, RunError> {
-        let trained = policy::load_which(setup, path, which)?;
+        Self::of_policy(setup, &policy::load_which(setup, path, which)?, stochastic, seed)
+    }
+
+    /// A policy that is loaded, as [`Self::of_run`].
+    ///
+    /// # Errors
+    /// If the environment cannot be made, or is another one than the policy's.
+    pub fn of_policy(
+        setup: &Setup,
+        trained: &TrainedPolicy,
+        stochastic: bool,
+        seed: Option<u64>,
+    ) -> Result<Self, RunError> {
         let card = trained.card();
         let options = MakeOptions { autoreset: Autoreset::Disabled, ..card.env.options(1) };
         let mut simulator = setup.registry.make(&card.env.id, &options)?;
@@ -75,23 +108,22 @@ impl Player {
         Ok(Self { acting, trained, mode, rng: stream(2) })
     }
 
+    /// The environment that is played in.
+    pub fn simulator(&self) -> &Simulator {
+        &self.acting.simulator
+    }
+
     /// Plays one episode and keeps up to `max_frames` pictures of it.
     ///
     /// # Errors
     /// If the environment cannot be drawn or fails.
     pub fn episode(&mut self, max_frames: usize) -> Result<Episode, RunError> {
-        let mut frames = vec![self.frame()?];
-        let (mut episode_return, mut length) = (0.0, 0);
+        let (mut frames, mut episode_return, mut length) = (vec![self.frame()?], 0.0, 0);
         loop {
             self.tick()?;
             length += 1;
-            let now = &self.acting.now;
-            episode_return += now.rewards[0];
-            let over = now
-                .terminated
-                .iter()
-                .zip(&now.truncated)
-                .all(|(terminated, truncated)| *terminated || *truncated);
+            episode_return += self.acting.now.rewards[0];
+            let over = self.is_over();
             if frames.len() < max_frames {
                 frames.push(self.frame()?);
             }
@@ -100,6 +132,63 @@ impl Player {
                 return Ok(Episode { frames, episode_return, length });
             }
         }
+    }
+
+    /// Plays one episode and gives each frame with the step that led to it, which the first one has none of, until `wants_more`
+    /// is false or the episode is over. The frames are those of [`Self::episode`].
+    ///
+    /// # Errors
+    /// As [`Self::episode`].
+    pub fn watch(
+        &mut self,
+        wants_more: &mut dyn FnMut(Frame, Option<Step>) -> Result<bool, RunError>,
+    ) -> Result<(), RunError> {
+        let first = self.frame()?;
+        let mut goes_on = wants_more(first, None)?;
+        while goes_on {
+            let step = self.step()?;
+            let over = self.is_over();
+            goes_on = wants_more(self.frame()?, Some(step))? && !over;
+        }
+        Ok(self.acting.restart()?)
+    }
+
+    fn is_over(&self) -> bool {
+        let now = &self.acting.now;
+        let mut ends = now.terminated.iter().zip(&now.truncated);
+        ends.all(|(terminated, truncated)| *terminated || *truncated)
+    }
+
+    /// One step, and what there is to tell of it.
+    fn step(&mut self) -> Result<Step, RunError> {
+        let (width, mask_len) = (self.acting.simulator.observation_len(), self.acting.simulator.mask_len());
+        let rows = self.acting.simulator.num_rows();
+        let observation = match &self.acting.now.observations {
+            ObsBuffer::F32(values) => values[..width].to_vec(),
+            ObsBuffer::U8(values) => values[..width].iter().map(|&value| f32::from(value)).collect(),
+        };
+        let mask = self.acting.now.action_masks.get(..mask_len).unwrap_or_default().to_vec();
+        let value = match &self.trained {
+            Some(trained) => self.acting.values(&*trained.policy, trained.env_steps)?,
+            None => None,
+        };
+        self.acting.actor.outputs.clear();
+        self.tick()?;
+        let EnvironmentLoop { actor, now, actions, .. } = &self.acting;
+        let action = match actions.row(0, actions.len() / rows) {
+            Action::Discrete(choices) => choices.iter().map(|&choice| f64::from(choice)).collect(),
+            Action::Continuous(numbers) => numbers.iter().map(|&number| f64::from(number)).collect(),
+        };
+        Ok(Step {
+            observation,
+            outputs: actor.outputs[..actor.outputs.len() / rows].to_vec(),
+            value: value.and_then(|values| values.first().copied()),
+            mask,
+            action,
+            reward: now.rewards[0],
+            terminated: now.terminated[0],
+            truncated: now.truncated[0],
+        })
     }
 
     fn tick(&mut self) -> Result<(), RunError> {

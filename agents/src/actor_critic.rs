@@ -1,10 +1,10 @@
 //! A policy and a value function as networks: what every policy-gradient algorithm trains.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use agon_nn::{
     Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryConfig, MemoryState, Model, ModelConfig,
-    NnError, PackedModel, Params, Summary, Tape, Unroll,
+    ModelScratch, NnError, PackedModel, Params, Summary, Tape, Unroll,
 };
 
 use crate::AgentError;
@@ -93,6 +93,8 @@ impl ActorCritic {
         Ok(Arc::new(ActorPolicy {
             packed: PackedModel::new(&self.actor, params)?,
             model: self.actor.clone(),
+            critic: self.critic.clone(),
+            packed_critic: OnceLock::new(),
             params: params.clone(),
             distribution: self.distribution.clone(),
         }))
@@ -128,6 +130,9 @@ impl ActorCritic {
 struct ActorPolicy {
     model: Model,
     packed: PackedModel,
+    critic: Model,
+    /// Made when somebody asks for a value: acting does not.
+    packed_critic: OnceLock<PackedModel>,
     params: Params,
     distribution: Distribution,
 }
@@ -144,6 +149,26 @@ impl Policy for ActorPolicy {
 
     fn state_len(&self) -> usize {
         self.model.state_len()
+    }
+
+    fn values(&self, input: &ActInput<'_>, state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
+        let packed = match self.packed_critic.get() {
+            Some(packed) => packed,
+            None => {
+                let packed = PackedModel::new(&self.critic, &self.params)?;
+                self.packed_critic.get_or_init(|| packed)
+            }
+        };
+        let width = self.critic.outputs(0);
+        let mut values = vec![0.0; input.num_rows * width];
+        let mut state = state.to_vec();
+        let mut memory = MemoryState { state: &mut state, resets: input.resets };
+        let observations = network::rows(input.observations);
+        let scratch = &mut ModelScratch::default();
+        let heads = &mut [values.as_mut_slice()];
+        self.critic.infer(packed, observations, input.num_rows, &mut memory, scratch, heads)?;
+        // With a bonus there is a second one, of the bonus.
+        Ok(Some(values.into_iter().step_by(width).collect()))
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {

@@ -97,6 +97,25 @@ impl EnvironmentLoop {
         Ok(())
     }
 
+    /// What a policy expects of each row from here on, `[N]`; none if it has no such estimate. Changes nothing.
+    ///
+    /// # Errors
+    /// If the policy fails.
+    pub fn values(&self, policy: &dyn Policy, env_steps: u64) -> Result<Option<Vec<f32>>, AgentError> {
+        let num_rows = self.simulator.num_rows();
+        let mut state = self.actor.state.clone();
+        state.resize(num_rows * policy.state_len(), 0.0);
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_rows,
+            action_masks: &self.now.action_masks,
+            resets: &self.resets,
+            env_steps,
+            mode: ActMode::Deterministic,
+        };
+        policy.values(&input, &state)
+    }
+
     /// Starts a new episode in every environment.
     ///
     /// # Errors

@@ -95,6 +95,15 @@ pub trait Policy: Send + Sync {
         None
     }
 
+    /// What it expects of each row from here on, `[N]`: the value of its observation, before `state`, `[N, S]`, moves on. None
+    /// if it has no such estimate. For whoever looks at a policy; acting does not ask.
+    ///
+    /// # Errors
+    /// If the batch does not fit the network.
+    fn values(&self, _input: &ActInput<'_>, _state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
+        Ok(None)
+    }
+
     /// Chooses an action for each row, and moves `actor.state`, `[N, S]`, on.
     ///
     /// The result may depend on `actor.rng`, `actor.state` and the input, and on nothing else.

@@ -8,7 +8,7 @@ mod files;
 use ab_glyph::{Font, FontRef, Point, PxScale, ScaleFont};
 use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
-pub use files::{write_gif, write_png, write_webp};
+pub use files::{png_bytes, write_gif, write_png, write_webp};
 
 /// A picture: `height * width` pixels, row-major from the top left, three bytes each.
 #[derive(Clone, Debug, PartialEq, Eq)]

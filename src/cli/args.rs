@@ -53,6 +53,8 @@ pub(super) enum Command {
     Suite(SuiteArgs),
     /// Compare algorithms: aggregate scores with intervals, probabilities of improvement, performance profiles.
     Compare(CompareArgs),
+    /// Show runs on a page, while they learn and afterwards: curves, comparisons, episodes of any checkpoint.
+    Serve(ServeArgs),
     /// Record episodes as a film or a contact sheet.
     Record(RecordArgs),
     /// List, describe, check, verify and play environments.
@@ -81,7 +83,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2"
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --serve\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2"
 )]
 pub(super) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.
@@ -134,6 +136,10 @@ pub(super) struct TrainArgs {
     /// Replace the run or experiment of this name.
     #[arg(long)]
     pub(super) force: bool,
+    /// Show the runs of --out on a page while this one trains, at the first free port from 6070 on or at the one that is named;
+    /// `agon serve` shows them afterwards.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true)]
+    pub(super) serve: Option<Option<u16>>,
     /// Print a summary as JSON, and no progress.
     #[arg(long)]
     pub(super) json: bool,
@@ -453,6 +459,29 @@ pub(super) enum EnvsCommand {
         #[arg(long)]
         check: bool,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The page is for this machine alone unless --host says otherwise; then whoever opens it needs the token.\nOf a machine that is reached by ssh, `ssh -L 6070:localhost:6070 MACHINE` brings the page here without either.\n\nExamples:\n  agon serve\n  agon serve results/ppo results/sweeps --port 8000\n  AGON_TOKEN=… agon serve --host 0.0.0.0"
+)]
+pub(super) struct ServeArgs {
+    /// Directories that runs, experiments, sweeps and suites are looked for in.
+    #[arg(value_name = "DIR", default_value = "results", value_hint = ValueHint::DirPath)]
+    pub(super) directories: Vec<PathBuf>,
+    /// The port; 0 for any. By default the first free one from 6070 on.
+    #[arg(long, value_name = "N")]
+    pub(super) port: Option<u16>,
+    /// The address to listen at, such as 0.0.0.0 for all of this machine's. Needs a token.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(super) host: String,
+    /// What whoever opens the page must have: at least 16 letters, digits, `-` and `_`. Others on this machine can read arguments:
+    /// the variable AGON_TOKEN is read instead.
+    #[arg(long, value_name = "TEXT", env = "AGON_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// Another name that the page may be asked for under, such as this machine's; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) allow_host: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod progress;
 mod provenance;
 mod record;
 mod runs;
+mod serve;
 mod settings;
 mod sign;
 mod suite;
@@ -126,6 +127,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Envs(EnvsCommand::Verify(args)) => envs::verify(setup, &args),
         Command::Envs(EnvsCommand::Play(args)) => play::play(setup, &args),
         Command::Envs(EnvsCommand::Docs { out, check }) => docs::docs(setup, &out, check),
+        Command::Serve(args) => serve::serve(setup, &args),
         Command::Record(args) => record::record(setup, &args),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets(args) => presets::presets(&args),

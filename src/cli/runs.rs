@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{ResumeArgs, TrainArgs};
 use super::progress::{self, Display};
-use super::{Ending, complain, say, say_json, say_sentence};
+use super::{Ending, complain, say, say_json, say_sentence, serve};
 use crate::RunError;
 use crate::config::{self, Mode, RunConfig};
 use crate::experiment::{self, SeedRun};
@@ -67,6 +67,10 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     }
     if args.force && path.exists() {
         directory::remove(&path)?;
+    }
+    let page = args.serve.map(|port| serve::beside(setup, &args.out, port)).transpose()?;
+    if let Some((url, _)) = &page {
+        display.note(&format!("page: {url}"));
     }
     let goal = config.total_timesteps;
     let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed), goal);

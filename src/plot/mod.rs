@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use resvg::{tiny_skia, usvg};
 
 pub use data::{XAxis, load_columns, load_curve, load_series, names, run_dirs};
+pub(crate) use series::{band, trailing_mean};
 
 /// PNG files have this many pixels for each of [`PlotOptions::size`].
 const PNG_SCALE: f32 = 2.0;

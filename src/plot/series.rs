@@ -228,7 +228,7 @@ fn mean_stretches(runs: &[Vec<Vec<Point>>], options: &PlotOptions) -> (Vec<Stret
 }
 
 /// Lower and upper end of a band around the mean of some values.
-fn band(values: &[f64], band: Band, seen: (f64, f64), resamples: &[Resamples]) -> (f64, f64) {
+pub(crate) fn band(values: &[f64], band: Band, seen: (f64, f64), resamples: &[Resamples]) -> (f64, f64) {
     let around_mean = |half_width: f64| {
         let mean = stats::mean(values);
         ((mean - half_width).max(seen.0), (mean + half_width).min(seen.1))
@@ -343,7 +343,7 @@ fn fewer(groups: &[&[Sample]], most: usize, log_x: bool) -> String {
 }
 
 /// `y_i = mean(y_{i-window+1} ..= y_i)`; the first points are averaged over those there are.
-fn trailing_mean(run: &[Point], window: usize) -> Vec<Point> {
+pub(crate) fn trailing_mean(run: &[Point], window: usize) -> Vec<Point> {
     let window = window.max(1);
     let mean_until = |i: usize| {
         let recent = &run[(i + 1).saturating_sub(window)..=i];

@@ -94,6 +94,12 @@ impl RunLock {
         Ok(Self { _file: lock })
     }
 
+    /// Whether a process has a directory. Looks for a moment only, which who takes the lock then waits for.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        let Ok(lock) = File::open(path.join(LOCK)) else { return false };
+        matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
     /// Waits until no process has a directory.
     ///
     /// # Errors
@@ -348,7 +354,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run");
         let mut config = RunConfig::default();
+        assert!(!RunLock::is_held(&path));
         let (run, lock) = RunDirectory::create(&path, &config, None).unwrap();
+        assert!(RunLock::is_held(&path));
         let written = fs::read(run.config_path()).unwrap();
         config.seed = 2;
         for _ in 0..2 {
@@ -364,6 +372,7 @@ mod tests {
         let waited = RunLock::wait_until_free(&path, Duration::ZERO).unwrap_err().to_string();
         assert!(waited.contains("another process is running it"), "{waited}");
         drop((lock, claimed));
+        assert!(!RunLock::is_held(&path));
         RunLock::wait_until_free(&path, Duration::ZERO).unwrap();
         assert!(RunDirectory::create(&empty, &config, None).is_ok());
     }

@@ -100,12 +100,31 @@ fn common_size(path: &Path, frames: &[Frame]) -> Result<(u32, u32), EnvError> {
 pub fn write_png(path: &Path, frame: &Frame) -> Result<(), EnvError> {
     let failed = |message: String| EnvError::Picture { path: path.to_owned(), message };
     let file = BufWriter::new(File::create(path).map_err(|error| failed(error.to_string()))?);
-    let mut encoder = png::Encoder::new(file, frame.width, frame.height);
+    encode(file, frame, png::Compression::default()).map_err(|error| failed(error.to_string()))
+}
+
+/// A frame as the content of a PNG file, compressed fast rather than well.
+///
+/// # Errors
+/// [`EnvError::Picture`] if the frame has no pixels.
+pub fn png_bytes(frame: &Frame) -> Result<Vec<u8>, EnvError> {
+    let mut bytes = Vec::new();
+    let failed = |error: png::EncodingError| EnvError::Picture {
+        path: "a picture in memory".into(),
+        message: error.to_string(),
+    };
+    encode(&mut bytes, frame, png::Compression::Fast).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn encode(to: impl Write, frame: &Frame, compression: png::Compression) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(to, frame.width, frame.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(|error| failed(error.to_string()))?;
-    writer.write_image_data(&frame.rgb).map_err(|error| failed(error.to_string()))?;
-    writer.finish().map_err(|error| failed(error.to_string()))
+    encoder.set_compression(compression);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&frame.rgb)?;
+    writer.finish()
 }
 
 #[cfg(test)]
