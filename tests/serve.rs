@@ -251,7 +251,7 @@ fn the_stream_says_when_something_has_changed() {
     let stream = site.send(&format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", site.address));
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     let mut head = lines.by_ref().take_while(|line| !line.is_empty());
-    assert!(head.any(|line| line.to_ascii_lowercase() == "content-type: text/event-stream"));
+    assert!(head.any(|line| line.eq_ignore_ascii_case("content-type: text/event-stream")));
     let mut pulses =
         lines.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
     let first = pulses.next().unwrap();

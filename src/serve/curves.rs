@@ -116,6 +116,7 @@ impl Tables {
             runs_at: shown.runs,
             range,
             rows: runs.iter().map(|points| series::rows_within(points, view.window)).sum(),
+            is_thinned: shown.is_thinned,
             left_out,
         })
     }

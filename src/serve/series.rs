@@ -54,6 +54,8 @@ pub(super) struct Shown {
     pub(super) high: Vec<f64>,
     /// How many runs are behind each place; empty if it is always the same.
     pub(super) runs: Vec<usize>,
+    /// Whether there are points that are not shown.
+    pub(super) is_thinned: bool,
 }
 
 /// The points of a run, by increasing x, of equal ones the last row's.
@@ -143,6 +145,7 @@ pub(super) fn shown(runs: &[Vec<Point>], view: &View, left_out: &mut LeftOut) ->
     let mut shown = Shown {
         x: places.iter().map(|(x, _)| *x).collect(),
         y: places.iter().map(|(_, index)| points[*index].1).collect(),
+        is_thinned: places.len() < points.len(),
         ..Shown::default()
     };
     if counts.iter().any(|count| *count != counts[0]) {

@@ -148,8 +148,9 @@ pub(crate) struct CurveOf {
     pub(crate) runs_at: Vec<usize>,
     /// First and last x that there is.
     pub(crate) range: (f64, f64),
-    /// Rows in the window.
+    /// Rows in the window, and whether only the extremes among them are shown.
     pub(crate) rows: usize,
+    pub(crate) is_thinned: bool,
     pub(crate) left_out: LeftOut,
 }
 
