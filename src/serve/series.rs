@@ -32,6 +32,8 @@ pub(super) struct View {
     pub(super) log_y: bool,
     /// What surrounds the mean of several runs.
     pub(super) band: Band,
+    /// Whether some rows are enough of files that were not read yet.
+    pub(super) is_first_look: bool,
 }
 
 /// The columns of numbers that a curve is made of.

@@ -203,7 +203,8 @@ export class MetricChart {
     const sum = (number) => chart.curves.reduce((sum, curve) => sum + number(curve), 0);
     const [rows, places] = [sum((curve) => curve.rows), sum((curve) => curve.x.length)];
     const parts = [];
-    if (chart.curves.some((curve) => curve.is_thinned)) parts.push(`The extremes of ${count(rows, "row")} at ${count(places, "place")}.`);
+    if (chart.curves.some((curve) => curve.is_sample)) parts.push(`A first look at ${count(rows, "row")}; the others are being read.`);
+    else if (chart.curves.some((curve) => curve.is_thinned)) parts.push(`The extremes of ${count(rows, "row")} at ${count(places, "place")}.`);
     else if (rows > 0) parts.push(`All of ${count(rows, "row")}${chart.curves.some((curve) => curve.runs > 1) ? ", averaged over runs" : ""}.`);
     const left = (name) => sum((curve) => curve.left_out[name]);
     const strong = (text) => element("strong", {}, text);

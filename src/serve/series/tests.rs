@@ -1,7 +1,14 @@
 use super::*;
 
-const VIEW: View =
-    View { window: None, buckets: 500, smooth: 1, log_x: false, log_y: false, band: Band::Range };
+const VIEW: View = View {
+    window: None,
+    buckets: 500,
+    smooth: 1,
+    log_x: false,
+    log_y: false,
+    band: Band::Range,
+    is_first_look: false,
+};
 
 fn line(length: u32) -> Vec<Point> {
     (0..length).map(|i| (f64::from(i), f64::from(i % 7))).collect()
