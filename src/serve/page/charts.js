@@ -11,7 +11,7 @@ const EVERY = 900;
 
 const cards = new Map(); // by metric
 let isAsked = false;
-let last = 0;
+let last = -Infinity;
 let asking = null;
 
 /** Draws everything soon; once, however often it is asked for. */
