@@ -218,7 +218,12 @@ fn many_rows_are_shown_by_their_extremes() {
     write_run(&results.join("run"), 0, 50_000);
     append(&results.join("run/metrics.csv"), "50001,5000100,1,1,123456,0.5\n");
     let site = Site::of(&results);
+    let first = site.chart("results/run", &format!("{RETURN}&first_look=true"));
+    assert_eq!((&first["curves"][0]["is_sample"], &first["curves"][0]["rows"]), (&true.into(), &200.into()));
     let chart = site.chart("results/run", &format!("{RETURN}&buckets=300"));
+    assert_eq!(chart["curves"][0]["is_sample"], false);
+    let again = site.chart("results/run", &format!("{RETURN}&first_look=true"));
+    assert_eq!(again["curves"][0]["is_sample"], false, "it has been read");
     let curve = &chart["curves"][0];
     let (places, y) = (curve["x"].as_array().unwrap().len(), curve["y"].as_array().unwrap());
     assert!((300..=602).contains(&places) && curve["rows"] == 50_001, "{places}");
@@ -251,7 +256,7 @@ fn the_stream_says_when_something_has_changed() {
     let stream = site.send(&format!("GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", site.address));
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     let mut head = lines.by_ref().take_while(|line| !line.is_empty());
-    assert!(head.any(|line| line.to_ascii_lowercase() == "content-type: text/event-stream"));
+    assert!(head.any(|line| line.eq_ignore_ascii_case("content-type: text/event-stream")));
     let mut pulses =
         lines.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
     let first = pulses.next().unwrap();
@@ -398,6 +403,39 @@ fn every_kind_of_policy_tells_what_it_has() {
             (replay["frames"].as_u64().unwrap(), replay["rewards"].as_array().unwrap().len() as u64);
         assert!(frames == steps + 1 && steps <= 5, "{id}");
         assert!(steps < 5 || replay["end"] == "cut after 5 steps", "{id}: {}", replay["end"]);
+    }
+}
+
+#[test]
+fn the_value_of_a_replay_is_that_of_the_critic_whose_weights_lie_beside() {
+    let directory = tempfile::tempdir().unwrap();
+    let results = directory.path().join("results");
+    train(
+        &results.join("run"),
+        "ppo",
+        "CartPole-v1",
+        &["total_timesteps=4096", "network.encoder.hidden=[3]"],
+    );
+    let (_, weights) = agon::policy::read(&results.join("run/model.safetensors")).unwrap();
+    let tensor = |name: &str| weights.iter().find(|(found, ..)| *found == name).unwrap().2.to_vec();
+    let [hidden, bias, head, offset] = ["encoder.0.weight", "encoder.0.bias", "head.0.weight", "head.0.bias"]
+        .map(|name| tensor(&format!("critic.{name}")));
+    let critic = |observation: &[f64]| {
+        let unit = |i: usize| {
+            let sum: f64 =
+                hidden[4 * i..4 * i + 4].iter().zip(observation).map(|(w, x)| f64::from(*w) * x).sum();
+            f64::from(head[i]) * (sum + f64::from(bias[i])).tanh()
+        };
+        (0..3).map(unit).sum::<f64>() + f64::from(offset[0])
+    };
+    let site = Site::of(&results);
+    let replay = site.replay("results/run", "newest", ", \"max_steps\": 20").json();
+    let steps = replay["observations"].as_array().unwrap().iter().zip(replay["values"].as_array().unwrap());
+    assert!(steps.len() > 5);
+    for (observation, value) in steps {
+        let observation: Vec<f64> =
+            observation.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert!((critic(&observation) - value.as_f64().unwrap()).abs() < 1e-4, "{observation:?}: {value}");
     }
 }
 

@@ -33,6 +33,11 @@ struct Kept {
 }
 
 impl Tables {
+    /// Whether a file has been read.
+    fn knows(&self, path: &Path) -> bool {
+        lock(&self.kept).tables.get(path).is_some_and(|(_, size)| *size > 0)
+    }
+
     /// Has a table read what was added to its file, and uses it.
     fn with<T>(&self, path: &Path, columns: &[&str], used: impl FnOnce(&Table) -> T) -> Result<T, RunError> {
         let table = {
@@ -78,7 +83,7 @@ impl Tables {
         view: &View,
     ) -> Result<CurveOf, RunError> {
         let mut left_out = LeftOut::default();
-        let (mut runs, mut error) = (Vec::new(), None);
+        let (mut runs, mut error, mut is_sample) = (Vec::new(), None, false);
         if matches!(entry.kind, Kind::Sweep | Kind::Suite) {
             let message =
                 "has no curve of its own: a mean over runs of other settings says nothing".to_owned();
@@ -88,8 +93,11 @@ impl Tables {
             runs = self.recorded(&entry.path, metric, x, &mut left_out)?;
         } else {
             for run in &entry.runs {
-                match self.points(run, metric, x, &mut left_out) {
-                    Ok(points) => runs.push(points),
+                match self.points(run, metric, x, view, &mut left_out) {
+                    Ok((points, is_part)) => {
+                        runs.push(points);
+                        is_sample |= is_part;
+                    }
                     Err(found) => error = Some(found),
                 }
             }
@@ -116,18 +124,21 @@ impl Tables {
             runs_at: shown.runs,
             range,
             rows: runs.iter().map(|points| series::rows_within(points, view.window)).sum(),
+            is_thinned: shown.is_thinned,
+            is_sample,
             left_out,
         })
     }
 
-    /// The points of one run.
+    /// The points of one run, and whether they are a sample.
     fn points(
         &self,
         run: &Path,
         metric: &str,
         x: XAxis,
+        view: &View,
         left_out: &mut LeftOut,
-    ) -> Result<Vec<Point>, RunError> {
+    ) -> Result<(Vec<Point>, bool), RunError> {
         let wrong = |message: String| RunError::Directory { path: run.to_owned(), message };
         let has_metric =
             |file: &PathBuf| table::columns(file).is_ok_and(|names| names.iter().any(|name| name == metric));
@@ -145,6 +156,16 @@ impl Tables {
             Some(name) => log_file(run, name).ok_or_else(|| wrong(format!("has no {name} yet")))?,
         };
         let takes_next = y_file.ends_with(EVALUATIONS);
+        if view.is_first_look
+            && !self.knows(&y_file)
+            && let Some(table) = Table::sample(&y_file, &["iteration", x_name, metric])?
+        {
+            let column = |name| table.column(name).unwrap_or_default();
+            let iterations = column("iteration");
+            let columns =
+                Columns { x: (iterations, column(x_name)), y: (iterations, column(metric)), takes_next };
+            return Ok((series::joined(&columns, left_out), true));
+        }
         let columns = |table: &Table, name| {
             let column = |name| table.column(name).unwrap_or_default().to_vec();
             (column("iteration"), column(name), table.broken())
@@ -160,7 +181,7 @@ impl Tables {
         left_out.broken += broken;
         let (x_iterations, x, _) = self.with(&x_file, &wanted(&x_file), |table| columns(table, x_name))?;
         let columns = Columns { x: (&x_iterations, &x), y: (&y_iterations, &y), takes_next };
-        Ok(series::joined(&columns, left_out))
+        Ok((series::joined(&columns, left_out), false))
     }
 
     /// The points of the runs that a suite has recorded.

@@ -86,14 +86,13 @@ impl Guard {
             return forbidden("requests of other sites are refused");
         }
         match *method {
-            Method::GET | Method::HEAD => None,
             Method::POST if origin.is_none() => {
                 forbidden("a request that changes something must name its origin")
             }
             Method::POST if text(CONTENT_TYPE) != Some("application/json") => {
                 Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected JSON"))
             }
-            Method::POST => None,
+            Method::GET | Method::HEAD | Method::POST => None,
             _ => Some((StatusCode::METHOD_NOT_ALLOWED, "there is nothing to be changed here")),
         }
     }

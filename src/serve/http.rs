@@ -177,6 +177,9 @@ struct Asked {
     log_y: bool,
     #[serde(default)]
     band: String,
+    /// Whether some rows are enough of files that were not read yet.
+    #[serde(default)]
+    first_look: bool,
 }
 
 impl Asked {
@@ -208,6 +211,8 @@ impl Asked {
             log_x: self.log_x,
             log_y: self.log_y,
             band,
+            // Times and updates are found by iterations, which two samples do not have in common.
+            is_first_look: self.first_look && window.is_none() && self.x()? == XAxis::Steps,
         })
     }
 }

@@ -56,11 +56,12 @@ impl Looked {
             self.score = row.map(|row| row.mean_return).filter(|score| score.is_finite());
         }
         if changed[2] {
-            self.evaluation = self.last(2, &files, "eval/mean_return", 1).pop();
+            self.evaluation = column(&self.last(2, &files, 1), "eval/mean_return").pop();
         }
         if changed[3] {
-            self.seconds = self.last(3, &files, "seconds", 1).pop();
-            let lately = self.last(3, &files, "steps_per_second", LATELY);
+            let last = self.last(3, &files, LATELY);
+            self.seconds = column(&last, "seconds").pop();
+            let lately = column(&last, "steps_per_second");
             self.lately = (!lately.is_empty()).then(|| crate::stats::mean(&lately));
         }
         if changed[1..].contains(&true) {
@@ -100,13 +101,10 @@ impl Looked {
         self.stamps[at].is_some().then_some(files[at].as_path())
     }
 
-    /// The last numbers of a column.
-    fn last(&self, at: usize, files: &[PathBuf; 4], column: &str, count: usize) -> Vec<f64> {
-        let Some(file) = self.readable(at, files) else { return Vec::new() };
-        let Ok((names, lines)) = table::last_lines(file, count) else { return Vec::new() };
-        let Some(index) = names.iter().position(|name| name == column) else { return Vec::new() };
-        let number = |line: &String| line.split(',').nth(index)?.parse().ok().filter(|n: &f64| n.is_finite());
-        lines.iter().filter_map(number).collect()
+    /// The columns and the last lines of a file.
+    fn last(&self, at: usize, files: &[PathBuf; 4], count: usize) -> (Vec<String>, Vec<String>) {
+        let file = self.readable(at, files);
+        file.and_then(|file| table::last_lines(file, count).ok()).unwrap_or_default()
     }
 
     fn columns(&self, at: usize, files: &[PathBuf; 4]) -> Vec<String> {
@@ -140,6 +138,13 @@ impl Looked {
             _ => self.seconds.filter(|seconds| *seconds > 0.0).map(|seconds| self.env_steps as f64 / seconds),
         }
     }
+}
+
+/// The numbers of a column of some lines.
+fn column((names, lines): &(Vec<String>, Vec<String>), name: &str) -> Vec<f64> {
+    let Some(index) = names.iter().position(|found| found == name) else { return Vec::new() };
+    let number = |line: &String| line.split(',').nth(index)?.parse().ok().filter(|n: &f64| n.is_finite());
+    lines.iter().filter_map(number).collect()
 }
 
 /// The stamp of a file; none of what is no file or a link.

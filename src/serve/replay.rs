@@ -245,10 +245,9 @@ impl Reading {
                 Self::Values
             }
             Some(Decision::Gaussian { low, .. }) => Self::Gaussian(low.len()),
-            Some(Decision::Squashed { .. }) => Self::None,
             // An ensemble's, a row after the other.
             None if agents == 1 => Self::Values,
-            None => Self::None,
+            Some(Decision::Squashed { .. }) | None => Self::None,
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct View {
     pub(super) log_y: bool,
     /// What surrounds the mean of several runs.
     pub(super) band: Band,
+    /// Whether some rows are enough of files that were not read yet.
+    pub(super) is_first_look: bool,
 }
 
 /// The columns of numbers that a curve is made of.
@@ -54,6 +56,8 @@ pub(super) struct Shown {
     pub(super) high: Vec<f64>,
     /// How many runs are behind each place; empty if it is always the same.
     pub(super) runs: Vec<usize>,
+    /// Whether there are points that are not shown.
+    pub(super) is_thinned: bool,
 }
 
 /// The points of a run, by increasing x, of equal ones the last row's.
@@ -143,6 +147,7 @@ pub(super) fn shown(runs: &[Vec<Point>], view: &View, left_out: &mut LeftOut) ->
     let mut shown = Shown {
         x: places.iter().map(|(x, _)| *x).collect(),
         y: places.iter().map(|(_, index)| points[*index].1).collect(),
+        is_thinned: places.len() < points.len(),
         ..Shown::default()
     };
     if counts.iter().any(|count| *count != counts[0]) {

@@ -6,7 +6,7 @@
 //! waits for it, one that is no row is counted.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::RunError;
@@ -18,6 +18,11 @@ const CHUNK: usize = 1 << 18;
 const COMPARED: usize = 64;
 /// Longest header that is read.
 const LONGEST_HEADER: u64 = 1 << 16;
+
+/// Bytes from which on a file is sampled, how many rows of it, and how many bytes are read to find one.
+const SHORT_FILE: u64 = 1 << 20;
+const SAMPLED_ROWS: u64 = 200;
+const SAMPLED_BYTES: usize = 1 << 10;
 
 /// What an empty field is kept as. A `NaN` that was written has other bits.
 const MISSING: u64 = 0x7ff8_0000_0000_0a60;
@@ -63,6 +68,33 @@ impl Table {
         let index = self.names.iter().position(|found| found == name)?;
         let at = self.kept.binary_search_by_key(&index, |(index, _)| *index).ok()?;
         Some(&self.kept[at].1)
+    }
+
+    /// Some rows of a long file, as far apart as can be, to be seen while the others are read; none of a file that is read as fast.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn sample(path: &Path, columns: &[&str]) -> Result<Option<Self>, RunError> {
+        let mut file = File::open(path).at("cannot read", path)?;
+        let length = file.metadata().at("cannot read", path)?.len();
+        let mut table = Self::new(path.to_owned());
+        if length < SHORT_FILE {
+            return Ok(None);
+        }
+        table.begin(&mut file, columns)?;
+        let begin = table.offset;
+        let mut piece = vec![0; SAMPLED_BYTES];
+        for number in 0..SAMPLED_ROWS {
+            let at = begin + (length - begin) * number / SAMPLED_ROWS;
+            file.seek(SeekFrom::Start(at)).at("cannot read", path)?;
+            let read = file.read(&mut piece).at("cannot read", path)?;
+            // What is read from the middle on begins with the end of a line.
+            let mut lines = piece[..read].split(|&byte| byte == b'\n').skip(usize::from(at > begin));
+            if let (Some(line), Some(_)) = (lines.next(), lines.next()) {
+                table.add(line);
+            }
+        }
+        Ok(Some(table))
     }
 
     /// Reads what was added, and all of it where a column is new or the file is another one. Columns that the file does not
@@ -172,11 +204,11 @@ pub(super) fn columns(path: &Path) -> Result<Vec<String>, RunError> {
 fn header(path: &Path, file: &mut File) -> Result<Option<(Vec<String>, u64)>, RunError> {
     file.seek(SeekFrom::Start(0)).at("cannot read", path)?;
     let mut text = Vec::new();
-    file.take(LONGEST_HEADER).read_to_end(&mut text).at("cannot read", path)?;
-    let Some(end) = text.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
-    let line = String::from_utf8_lossy(&text[..end]);
-    let names = line.split(',').map(|name| name.trim().to_owned()).collect();
-    Ok(Some((names, end as u64 + 1)))
+    let mut reader = BufReader::with_capacity(1 << 10, file.take(LONGEST_HEADER));
+    reader.read_until(b'\n', &mut text).at("cannot read", path)?;
+    let Some(line) = text.strip_suffix(b"\n") else { return Ok(None) };
+    let names = String::from_utf8_lossy(line).split(',').map(|name| name.trim().to_owned()).collect();
+    Ok(Some((names, text.len() as u64)))
 }
 
 /// The number of a field; none if it is something else.
@@ -224,7 +256,8 @@ fn plain_number(field: &[u8]) -> Option<f64> {
 /// # Errors
 /// If it cannot be read.
 pub(super) fn last_lines(path: &Path, count: usize) -> Result<(Vec<String>, Vec<String>), RunError> {
-    const END: u64 = 1 << 16;
+    // More than as many rows of a page have.
+    const END: u64 = 1 << 14;
     let mut file = File::open(path).at("cannot read", path)?;
     let Some((names, begin)) = header(path, &mut file)? else { return Ok((Vec::new(), Vec::new())) };
     let length = file.metadata().at("cannot read", path)?.len();
@@ -302,6 +335,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_of_a_long_file_is_of_whole_rows_from_its_first_to_its_last_part() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.csv");
+        let rows: String = (0..100_000).map(|i| format!("{i},{},{}\n", 2 * i, 3 * i)).collect();
+        fs::write(&path, format!("iteration,global_step,x\n{rows}4,2")).unwrap();
+        let sample = Table::sample(&path, &["iteration", "x"]).unwrap().unwrap();
+        let (iterations, x) = (sample.column("iteration").unwrap(), sample.column("x").unwrap());
+        assert!(iterations.iter().zip(x).all(|(iteration, x)| *x == 3.0 * iteration));
+        assert!(iterations.is_sorted() && iterations[0] == 0.0 && iterations[199] > 99_000.0);
+        assert_eq!((x.len(), sample.broken()), (200, 0));
+    }
+
+    #[test]
     fn numbers_are_the_nearest_whichever_way_they_are_read() {
         let texts = [
             "0",
@@ -341,6 +387,8 @@ mod tests {
         table.follow(&["x"]).unwrap();
         let x = table.column("x").unwrap();
         assert!(x.len() == 60_000 && (0..).zip(x).all(|(i, &x)| x == f64::from(3 * i)));
+        let sample = Table::sample(&path, &["x"]).unwrap();
+        assert!(sample.is_none(), "it is short");
         let (names, lines) = last_lines(&path, 2).unwrap();
         assert_eq!(
             (names.len(), lines),

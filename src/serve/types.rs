@@ -148,8 +148,11 @@ pub(crate) struct CurveOf {
     pub(crate) runs_at: Vec<usize>,
     /// First and last x that there is.
     pub(crate) range: (f64, f64),
-    /// Rows in the window.
+    /// Rows in the window, and whether only the extremes among them are shown.
     pub(crate) rows: usize,
+    pub(crate) is_thinned: bool,
+    /// Whether rows are some that were picked for a first look, while the others are still to be read.
+    pub(crate) is_sample: bool,
     pub(crate) left_out: LeftOut,
 }
 

@@ -90,6 +90,7 @@ test("runs are compared: chosen by hand, one colour each, kept in the address", 
   await until(page, (chart) => document.querySelectorAll(`${chart} .legend tbody tr`).length === 3, chart);
   const values = await legend(page);
   assert.deepEqual([values["results/low"], values["results/high"], values["results/exp · mean of 3"]], ["50", "150", "100"]);
+  assert.match(await page.locator(`${chart} .note`).textContent(), /^All of 250 rows, averaged over runs\./);
   const colors = await page.$$eval(`${chart} .legend .swatch`, (all) => all.map((one) => one.style.background));
   assert.equal(new Set(colors).size, 3);
   assert.match(await page.locator('#list tr[data-id="results/low"] .chip').textContent(), /gamma=0\.9/);

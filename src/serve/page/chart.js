@@ -185,7 +185,8 @@ export class MetricChart {
       const at = x === null || x === undefined ? lastOf(curve) : nearest(curve.x, x);
       const has = at >= 0 && curve.y[at] !== null;
       const runs = curve.runs_at[at] ?? curve.runs;
-      const finite = curve.y.filter((y) => y !== null);
+      const isSeen = (index) => this.window === null || (curve.x[index] >= this.window[0] && curve.x[index] <= this.window[1]);
+      const finite = curve.y.filter((y, index) => y !== null && isSeen(index));
       return element("tr", { "data-key": String(curve.key) },
         element("th", { scope: "row" }, swatch(place(item ?? {})), item?.id ?? String(curve.key),
           curve.runs > 1 && element("span", { className: "quiet" }, ` · mean of ${runs < curve.runs ? `${runs} of ` : ""}${curve.runs}`)),
@@ -202,7 +203,8 @@ export class MetricChart {
     const sum = (number) => chart.curves.reduce((sum, curve) => sum + number(curve), 0);
     const [rows, places] = [sum((curve) => curve.rows), sum((curve) => curve.x.length)];
     const parts = [];
-    if (rows > places) parts.push(`The extremes of ${count(rows, "row")} at ${count(places, "place")}.`);
+    if (chart.curves.some((curve) => curve.is_sample)) parts.push(`A first look at ${count(rows, "row")}; the others are being read.`);
+    else if (chart.curves.some((curve) => curve.is_thinned)) parts.push(`The extremes of ${count(rows, "row")} at ${count(places, "place")}.`);
     else if (rows > 0) parts.push(`All of ${count(rows, "row")}${chart.curves.some((curve) => curve.runs > 1) ? ", averaged over runs" : ""}.`);
     const left = (name) => sum((curve) => curve.left_out[name]);
     const strong = (text) => element("strong", {}, text);
@@ -224,9 +226,9 @@ function whole(low, high) {
 
 const lastOf = (curve) => curve.y.findLastIndex((y) => y !== null);
 
-/** The index of the place that is nearest to x, if the curve is there. */
+/** The index of the place that is nearest to x; −1 before the curve begins and behind its end. */
 function nearest(xs, x) {
-  if (xs.length === 0) return -1;
+  if (xs.length === 0 || x < xs[0] || x > xs.at(-1)) return -1;
   let [low, high] = [0, xs.length - 1];
   while (low < high) {
     const middle = (low + high) >> 1;

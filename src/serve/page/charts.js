@@ -11,7 +11,7 @@ const EVERY = 900;
 
 const cards = new Map(); // by metric
 let isAsked = false;
-let last = 0;
+let last = -Infinity;
 let asking = null;
 
 /** Draws everything soon; once, however often it is asked for. */
@@ -38,10 +38,14 @@ async function draw() {
   const options = { x, smooth, band, log_x, log_y, from, to };
   for (const [metric, card] of cards) {
     try {
-      const chart = await ask("/api/chart", { keys, metric, buckets: card.buckets, ...options }, signal);
-      if (signal.aborted) return;
-      card.node.removeAttribute("aria-busy");
-      card.show(chart, options);
+      const asked = { keys, metric, buckets: card.buckets, ...options };
+      // Of long files that were not read yet some rows come first.
+      for (const first_look of [true, false]) {
+        const chart = await ask("/api/chart", { ...asked, first_look }, signal);
+        if (signal.aborted) return;
+        card.show(chart, options);
+        if (!chart.curves.some((curve) => curve.is_sample)) break;
+      }
     } catch (error) {
       if (signal.aborted) return;
       card.note.replaceChildren(element("strong", {}, error.message));

@@ -48,8 +48,10 @@ export async function refresh({ server, revision } = {}) {
   Object.assign(state, { server: list.server, revision: list.revision, metrics: list.metrics, loaded: true, hasSeveral: list.directories.length > 1 });
   document.getElementById("directories").textContent = list.directories.join(", ");
   order = sorted();
-  draw();
+  // Curves are asked for before the rows are drawn: the server works meanwhile.
+  settle();
   for (const listener of listeners) listener(list.items);
+  draw();
 }
 
 /** What is chosen, in the order of the choice. */

@@ -1,7 +1,14 @@
 use super::*;
 
-const VIEW: View =
-    View { window: None, buckets: 500, smooth: 1, log_x: false, log_y: false, band: Band::Range };
+const VIEW: View = View {
+    window: None,
+    buckets: 500,
+    smooth: 1,
+    log_x: false,
+    log_y: false,
+    band: Band::Range,
+    is_first_look: false,
+};
 
 fn line(length: u32) -> Vec<Point> {
     (0..length).map(|i| (f64::from(i), f64::from(i % 7))).collect()
@@ -32,12 +39,13 @@ fn few_points_are_shown_as_they_are_and_many_keep_their_extremes() {
     let mut left_out = LeftOut::default();
     let few = line(1000);
     let shown_few = shown(std::slice::from_ref(&few), &VIEW, &mut left_out);
+    assert!(!shown_few.is_thinned);
     assert_eq!(shown_few.x.iter().copied().zip(shown_few.y).collect::<Vec<_>>(), few);
     let mut many = line(100_000);
     many[31_415].1 = 1e6;
     many[77_777].1 = -1e6;
     let shown = shown(&[many], &VIEW, &mut left_out);
-    assert!(shown.x.len() <= 1001 && shown.x.is_sorted_by(|a, b| a < b));
+    assert!(shown.is_thinned && shown.x.len() <= 1001 && shown.x.is_sorted_by(|a, b| a < b));
     for (x, y) in [(31_415.0, 1e6), (77_777.0, -1e6)] {
         let at = shown.y.iter().position(|found| *found == y).unwrap();
         assert!((shown.x[at] - x).abs() <= 200.0, "{} is beside {x}", shown.x[at]);
