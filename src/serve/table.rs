@@ -303,6 +303,7 @@ mod tests {
         table.follow(&["x"]).unwrap();
         assert_eq!(table.column("x").unwrap(), [0.5, 0.25]);
         assert_eq!(table.column("global_step").unwrap(), [100.0, 200.0], "what was asked for before stays");
+        assert!(Table::sample(&path, &["x"]).unwrap().is_none(), "a short file is read as fast");
     }
 
     #[test]
@@ -387,8 +388,6 @@ mod tests {
         table.follow(&["x"]).unwrap();
         let x = table.column("x").unwrap();
         assert!(x.len() == 60_000 && (0..).zip(x).all(|(i, &x)| x == f64::from(3 * i)));
-        let sample = Table::sample(&path, &["x"]).unwrap();
-        assert!(sample.is_none(), "it is short");
         let (names, lines) = last_lines(&path, 2).unwrap();
         assert_eq!(
             (names.len(), lines),
