@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agon_agents::AgentError;
+use agon_nn::kernels::clear_upper_halves;
 use tract_onnx::prelude::*;
 
 /// An input's element type and sizes, and which of these is the number of rows.
@@ -92,9 +93,10 @@ impl Plans {
 
     /// What the graph gives for so many rows.
     pub(super) fn run(&self, inputs: TVec<TValue>, num_rows: usize) -> Result<TVec<TValue>, AgentError> {
-        self.plan(num_rows)
-            .and_then(|plan| plan.run(inputs))
-            .map_err(|error| AgentError::Policy(format!("the graph cannot be run: {error:#}")))
+        let outputs = self.plan(num_rows).and_then(|plan| plan.run(inputs));
+        // tract's kernels do not, and the environments would be several times slower.
+        clear_upper_halves();
+        outputs.map_err(|error| AgentError::Policy(format!("the graph cannot be run: {error:#}")))
     }
 
     fn plan(&self, num_rows: usize) -> TractResult<Arc<TypedRunnableModel>> {

@@ -21,6 +21,7 @@ mod norm;
 mod optimizer;
 mod pack;
 mod pairs;
+mod registers;
 mod rows;
 mod scatter;
 mod simd;
@@ -51,6 +52,7 @@ pub(crate) use optimizer::{
 };
 pub(crate) use pack::{pack_transposed, packed_len, transpose_into, transpose_strided};
 pub(crate) use pairs::add_in_pairs;
+pub use registers::clear_upper_halves;
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
