@@ -52,18 +52,20 @@ impl Answer {
         if width * num_rows != numbers.len() {
             return Err(self.wrong(&format!("expected {num_rows} rows, got shape {:?}", tensor.shape())));
         }
-        if let Some(at) = numbers.iter().position(|number| !number.is_finite()) {
-            // Masks are minus infinity in some programs' logits.
-            let is_mask = numbers[at] == f32::NEG_INFINITY && tensor.datum_type().is_float();
-            if !is_mask {
-                return Err(self.wrong(&format!("row {} has {}", first + at / width, numbers[at])));
-            }
+        let options = match &self.spec {
+            ActionSpec::Discrete { nvec } => nvec.iter().map(|&n| n as usize).sum(),
+            ActionSpec::Continuous { .. } => 0,
+        };
+        let are_logits = tensor.datum_type().is_float() && width == options;
+        // Masks are minus infinity in some programs' logits.
+        let is_number = |number: f32| number.is_finite() || are_logits && number == f32::NEG_INFINITY;
+        if let Some(at) = numbers.iter().position(|&number| !is_number(number)) {
+            return Err(self.wrong(&format!("row {} has {}", first + at / width, numbers[at])));
         }
         match (&self.spec, &mut *output.actions) {
             (ActionSpec::Discrete { nvec }, ActionBatch::Discrete(actions)) => {
                 let actions = &mut actions[first * nvec.len()..(first + num_rows) * nvec.len()];
-                let options: usize = nvec.iter().map(|&n| n as usize).sum();
-                if tensor.datum_type().is_float() && width == options {
+                if are_logits {
                     let masks = if self.mask_len == 0 { masks } else { &masks[first * options..] };
                     return self.choose(&numbers, nvec, options, masks, actions);
                 }

@@ -38,6 +38,9 @@ pub(super) enum Order {
     OneHot { low: f32 },
 }
 
+/// Values of a state or a mask, at most.
+const MOST_VALUES: usize = 1 << 24;
+
 /// How many rows a graph takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Batch {
@@ -205,7 +208,12 @@ impl Finder<'_> {
                 return Err(self.model.wrong(message));
             }
         };
-        let shape = sizes.iter().map(|size| known(size).unwrap_or(1)).collect();
+        let shape: Vec<usize> = sizes.iter().map(|size| known(size).unwrap_or(1)).collect();
+        let values = shape.iter().try_fold(1_usize, |values, &size| values.checked_mul(size));
+        if !values.is_some_and(|values| (1..=MOST_VALUES).contains(&values)) {
+            let message = format!("expected an input {port} of 1 to {MOST_VALUES} values a row");
+            return Err(self.model.wrong(message));
+        }
         let form = Form { element: port.element, shape, batch: place };
         let row_len = form.row_len();
         let exactly = |expected: usize, of_what: &str| {
