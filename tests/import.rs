@@ -109,6 +109,7 @@ fn an_exported_policy_has_the_returns_of_its_run() {
         ("masks", "dqn", &["env.id=TicTacToe-v0", "network.encoder={kind='mlp',hidden=[16]}"]),
         ("bounds", "sac", &["env.id=Pendulum-v1", "network.encoder={kind='mlp',hidden=[16]}"]),
         ("sticky", "dqn", &["env.id=MinAtar/Breakout-v0", "env.wrappers=[{kind='sticky_action'}]"]),
+        ("limit", "ppo", &["env.id=CartPole-v1", "env.max_episode_steps=9"]),
     ] {
         let short: &[&str] = match algorithm {
             "ppo" => &["total_timesteps=2048", "num_envs=4", "agent.num_steps=128", "runtime.num_shards=1"],

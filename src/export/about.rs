@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use agon_envs::EnvSpec;
 use agon_policy::{Parameters, PolicyProgram};
 use sha2::{Digest, Sha256};
 
@@ -28,6 +29,9 @@ pub(super) fn about(
         ("license", "not stated".to_owned()),
         ("parameters_sha256", hash(parameters)),
     ]);
+    if let Some(steps) = card.env.max_episode_steps {
+        about.insert("environment_max_episode_steps", steps.to_string());
+    }
     if let Some(score) = card.mean_return {
         about.insert("mean_return", score.to_string());
         about.insert(
@@ -43,15 +47,10 @@ pub(super) fn about(
 }
 
 /// What an environment's page says of its spaces: tables of what is where, in which unit.
-pub(super) fn meaning(page: &str) -> impl Iterator<Item = (String, String)> {
-    let section = |(key, title): (&str, &str)| {
-        let after = page.split_once(&format!("# {title}\n"))?.1;
-        let section = after.split_once("\n# ").map_or(after, |(section, _)| section);
-        Some((key.to_owned(), section.trim().to_owned()))
-    };
+pub(super) fn meaning(spec: &EnvSpec) -> impl Iterator<Item = (String, String)> {
     [("observation_meaning", "Observation space"), ("action_meaning", "Action space")]
         .into_iter()
-        .filter_map(section)
+        .filter_map(|(key, title)| Some((key.to_owned(), spec.page_section(title)?)))
 }
 
 /// A setting as text.

@@ -57,8 +57,9 @@ impl Export {
     /// If the registry does not have the environment.
     pub fn with_meaning(mut self, registry: &Registry) -> Result<Self, RunError> {
         if let Some(id) = self.about.get("environment") {
-            let page = registry.get(id)?.page_text();
-            self.about.extend(about::meaning(&page));
+            let spec = registry.get(id)?;
+            let meaning: Vec<_> = about::meaning(spec.as_ref()).collect();
+            self.about.extend(meaning);
         }
         Ok(self)
     }

@@ -138,3 +138,41 @@ impl Answer {
         AgentError::Policy(format!("output `{}`: {message}", self.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(logits: &[f32], masks: &[bool]) -> Result<Vec<u32>, String> {
+        let answer = Answer {
+            output: 0,
+            name: "logits".to_owned(),
+            spec: ActionSpec::Discrete { nvec: vec![3] },
+            space: Space::Discrete { n: 3, start: 0 },
+            mask_len: masks.len(),
+        };
+        let mut actions = ActionBatch::Discrete(vec![7]);
+        let mut output = ActOutput { actions: &mut actions, policy_data: &mut [] };
+        let tensor = Tensor::from_shape(&[1, logits.len()], logits).unwrap();
+        answer.write(&tensor, 0, 1, masks, &mut output).map_err(|error| error.to_string())?;
+        Ok(actions.indices().to_vec())
+    }
+
+    #[test]
+    fn the_largest_legal_logit_is_chosen_and_what_is_no_number_refused() {
+        let low = f32::NEG_INFINITY;
+        assert_eq!(answered(&[low, 1.0, 2.0], &[]), Ok(vec![2]));
+        assert_eq!(answered(&[low, 1.0, 2.0], &[true, true, false]), Ok(vec![1]));
+        assert_eq!(answered(&[low, f32::NAN, 2.0], &[]), Err("output `logits`: row 0 has NaN".to_owned()));
+        assert_eq!(
+            answered(&[f32::INFINITY, 0.0, 0.0], &[]),
+            Err("output `logits`: row 0 has inf".to_owned())
+        );
+        assert!(answered(&[1.0], &[]).is_ok_and(|actions| actions == [1]), "a whole number names an action");
+        assert!(
+            answered(&[low], &[]).is_err()
+                && answered(&[1.5], &[]).is_err()
+                && answered(&[3.0], &[]).is_err()
+        );
+    }
+}

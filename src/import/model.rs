@@ -130,6 +130,12 @@ impl OnnxModel {
                 self.wrong(format!("expected arguments of the environment, got {args} ({error})"))
             })?;
         }
+        if let Some(steps) = self.metadata.get("environment_max_episode_steps") {
+            let steps = steps.parse().map_err(|_| {
+                self.wrong(format!("expected a time limit of the environment in steps, got {steps}"))
+            })?;
+            env.max_episode_steps = Some(steps);
+        }
         if let Some(wrappers) = self.metadata.get("environment_wrappers") {
             let all: Vec<WrapperConfig> = serde_json::from_str(wrappers).map_err(|error| {
                 self.wrong(format!("expected wrappers of the environment, got {wrappers} ({error})"))

@@ -159,9 +159,9 @@ fn play(setup: &Setup, run: &Path, wanted: &Wanted, id: u64) -> Result<(Replay, 
     let card = trained.card();
     let mut player = Player::of_policy(setup, &trained, wanted.stochastic, Some(wanted.seed))?;
     let (agents, action) = (player.simulator().num_agents(), player.simulator().action_spec().clone());
-    let reading = Reading::new(trained.acting().policy.program().map(|program| program.decision), agents);
+    let reading = Reading::new(trained.acting().policy.program().map(|program| program.decision));
     let is_raw = card.env_spaces.observation == card.spaces.observation;
-    let page = setup.registry.get(&card.env.id)?.page_text();
+    let shown = setup.registry.get(&card.env.id)?.page_section("Observation space").unwrap_or_default();
     let mut replay = Replay {
         id,
         env_steps: card.env_steps,
@@ -173,7 +173,7 @@ fn play(setup: &Setup, run: &Path, wanted: &Wanted, id: u64) -> Result<(Replay, 
         agents,
         end: String::new(),
         observation_space: card.spaces.observation.to_string(),
-        meanings: if is_raw { meanings(&page, player.simulator().observation_len()) } else { Vec::new() },
+        meanings: if is_raw { meanings(&shown, player.simulator().observation_len()) } else { Vec::new() },
         action_space: player.simulator().action_space().to_string(),
         outputs_are: reading.name(),
         options: match action {
@@ -238,15 +238,14 @@ enum Reading {
 }
 
 impl Reading {
-    fn new(decision: Option<Decision>, agents: usize) -> Self {
+    fn new(decision: Option<Decision>) -> Self {
         match decision {
             Some(Decision::Categorical { nvec }) => Self::Logits(nvec),
             Some(Decision::Values { .. } | Decision::Categories { .. } | Decision::Quantiles { .. }) => {
                 Self::Values
             }
             Some(Decision::Gaussian { low, .. }) => Self::Gaussian(low.len()),
-            // An ensemble's, a row after the other.
-            None if agents == 1 => Self::Values,
+            // An ensemble, or a program's own policy: nothing is known of its outputs.
             Some(Decision::Squashed { .. }) | None => Self::None,
         }
     }
@@ -306,9 +305,8 @@ fn probabilities(logits: &[f32], mask: &[bool]) -> Vec<f64> {
     weights.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// What the numbers of an observation mean, from the table of the environment's page; none unless it tells all of them.
-fn meanings(page: &str, length: usize) -> Vec<String> {
-    let section = page.split("# Observation space").nth(1).unwrap_or_default();
+/// What the numbers of an observation mean, from the table of the page's section on them; none unless it tells all of them.
+fn meanings(section: &str, length: usize) -> Vec<String> {
     let rows =
         section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     let mut found = Vec::new();
@@ -338,7 +336,8 @@ mod tests {
 
     #[test]
     fn meanings_come_from_the_page_if_all_are_told() {
-        let page = Setup::default().registry.get("CartPole-v1").unwrap().page_text();
+        let registry = Setup::default().registry;
+        let page = registry.get("CartPole-v1").unwrap().page_section("Observation space").unwrap();
         let expected =
             ["cart position (m)", "cart velocity (m/s)", "pole angle (rad)", "pole angular velocity (rad/s)"];
         assert_eq!(meanings(&page, 4), expected);

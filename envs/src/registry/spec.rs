@@ -191,6 +191,14 @@ impl EnvSpec {
         lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
     }
 
+    /// What the page says under a heading, such as `Observation space`; none if it has no such section.
+    pub fn page_section(&self, title: &str) -> Option<String> {
+        let page = self.page_text();
+        let after = page.split_once(&format!("# {title}\n"))?.1;
+        let section = after.split_once("\n# ").map_or(after, |(section, _)| section);
+        Some(section.trim().to_owned())
+    }
+
     /// What a player's keys mean.
     #[must_use]
     pub fn keys(mut self, keys: Keys) -> Self {
