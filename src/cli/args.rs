@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
-pub(super) use models::{CardArgs, ProvenanceArgs, SignArgs, VerifyModelArgs};
+pub(super) use models::{CardArgs, ExportArgs, ExportFormat, ProvenanceArgs, SignArgs, VerifyModelArgs};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -207,7 +207,7 @@ pub(super) struct PresetsArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false"
+    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false\n  agon eval model.onnx CartPole-v1"
 )]
 pub(super) struct EvalArgs {
     /// The directory of a run or an experiment, a weight file, or an ONNX file.
@@ -239,49 +239,6 @@ pub(super) struct EvalArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "An ONNX file is one graph from the environment's observation to its action: running statistics, stacked frames, memory and action masks are in it.\nA safetensors file is what the crate agon-policy acts with.\nBeside either comes a recording of a few episodes, to check another runtime by.\n\nExamples:\n  agon export results/ppo_CartPole-v1_1\n  agon export results/ppo_CartPole-v1_1 --best --license MIT --out cartpole.onnx\n  agon export model.safetensors --format safetensors --out policy.safetensors\n  agon export results/ppo_CartPole-v1_1 --logits"
-)]
-pub(super) struct ExportArgs {
-    /// A run directory, or a weight file.
-    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::AnyPath)]
-    pub(super) source: PathBuf,
-    /// What is written; by default what the ending of --out says, else onnx.
-    #[arg(long)]
-    pub(super) format: Option<ExportFormat>,
-    /// The best actions; this is the default.
-    #[arg(long, conflicts_with = "logits")]
-    pub(super) deterministic: bool,
-    /// What actions are chosen by instead of actions: logits, values, or parameters of a distribution. Of ONNX files.
-    #[arg(long)]
-    pub(super) logits: bool,
-    /// Of a run, the best weights instead of the newest.
-    #[arg(long, conflicts_with = "checkpoint")]
-    pub(super) best: bool,
-    /// Of a run, the weights of the checkpoint after this many environment steps.
-    #[arg(long, value_name = "STEP", value_parser = crate::text::steps)]
-    pub(super) checkpoint: Option<u64>,
-    /// The licence that the file names, such as `MIT`.
-    #[arg(long, value_name = "TEXT")]
-    pub(super) license: Option<String>,
-    /// Seed of the recorded episodes.
-    #[arg(long, default_value_t = 0)]
-    pub(super) seed: u64,
-    /// The file; by default policy.onnx or policy.safetensors in the run, or beside the weight file.
-    #[arg(long, value_name = "FILE")]
-    pub(super) out: Option<PathBuf>,
-}
-
-/// What `export` writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ExportFormat {
-    /// A graph in the Open Neural Network Exchange format.
-    Onnx,
-    /// Tensors and a program, for the crate agon-policy.
-    Safetensors,
 }
 
 #[derive(Debug, Args)]

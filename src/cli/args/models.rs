@@ -1,8 +1,8 @@
-//! What the commands that answer for a model accept.
+//! What the commands that give a model away or answer for it accept.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 #[derive(Debug, Args)]
 #[command(
@@ -84,4 +84,47 @@ pub(in crate::cli) struct CardArgs {
     /// Another argument of the environment that the policy is tried with too, such as `gravity=-8.0`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(in crate::cli) shift: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "An ONNX file is one graph from the environment's observation to its action: running statistics, stacked frames, memory and action masks are in it.\nA safetensors file is what the crate agon-policy acts with.\nBeside either comes a recording of a few episodes, to check another runtime by.\n\nExamples:\n  agon export results/ppo_CartPole-v1_1\n  agon export results/ppo_CartPole-v1_1 --best --license MIT --out cartpole.onnx\n  agon export model.safetensors --format safetensors --out policy.safetensors\n  agon export results/ppo_CartPole-v1_1 --logits"
+)]
+pub(in crate::cli) struct ExportArgs {
+    /// A run directory, or a weight file.
+    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) source: PathBuf,
+    /// What is written; by default what the ending of --out says, else onnx.
+    #[arg(long)]
+    pub(in crate::cli) format: Option<ExportFormat>,
+    /// The best actions; this is the default.
+    #[arg(long, conflicts_with = "logits")]
+    pub(in crate::cli) deterministic: bool,
+    /// What actions are chosen by instead of actions: logits, values, or parameters of a distribution. Of ONNX files.
+    #[arg(long)]
+    pub(in crate::cli) logits: bool,
+    /// Of a run, the best weights instead of the newest.
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub(in crate::cli) best: bool,
+    /// Of a run, the weights of the checkpoint after this many environment steps.
+    #[arg(long, value_name = "STEP", value_parser = crate::text::steps)]
+    pub(in crate::cli) checkpoint: Option<u64>,
+    /// The licence that the file names, such as `MIT`.
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) license: Option<String>,
+    /// Seed of the recorded episodes.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) seed: u64,
+    /// The file; by default policy.onnx or policy.safetensors in the run, or beside the weight file.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum ExportFormat {
+    /// A graph in the Open Neural Network Exchange format.
+    Onnx,
+    /// Tensors and a program, for the crate agon-policy.
+    Safetensors,
 }
