@@ -178,8 +178,10 @@ fn a_run_learns_from_workers_elsewhere_though_they_die_and_goes_on_after_a_stop(
         let text = fs::read_to_string(run.join("config.toml")).unwrap();
         assert!(text.contains("asynchronous workers on other machines are not reproducible"), "{text}");
         let timing = fs::read_to_string(run.join("timing.csv")).unwrap();
-        let blocked = timing.lines().nth(3).unwrap().split(',').nth(6).unwrap();
-        assert!(blocked.parse::<f64>().unwrap() > 0.0, "{timing}");
+        // Each of the 128 fragments up to step 4096 came with a quarter of a second, whichever row it fell into.
+        let blocked = |row: &str| row.split(',').nth(6).unwrap().parse::<f64>().unwrap();
+        let sum: f64 = timing.lines().skip(1).take(64).map(blocked).sum();
+        assert!(sum >= 32.0, "{sum}: {timing}");
     }
 }
 
