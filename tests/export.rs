@@ -228,6 +228,7 @@ fn heads() {
     for algorithm in ["c51", "rainbow"] {
         assert_exports(algorithm, &[&returns[..], &["network.encoder.hidden=[16]"]].concat());
     }
+    assert_exports("bootstrapped-dqn", &["agent.ensemble=3"]);
     for algorithm in ["sac", "td3"] {
         assert_exports(algorithm, &[CONTINUOUS, "network.encoder.hidden=[16]"]);
     }

@@ -140,7 +140,7 @@ struct ActorPolicy {
 impl Policy for ActorPolicy {
     fn program(&self) -> Option<Program> {
         let operations = self.model.operations(0, self.params.layout());
-        Some(Program { operations, params: self.params.clone(), decision: self.distribution.decision() })
+        Some(Program::of(operations, &self.params, self.distribution.decision()))
     }
 
     fn data_width(&self) -> usize {

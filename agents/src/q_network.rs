@@ -155,7 +155,7 @@ impl QNetwork {
                 network.operations(&taus, params.layout())
             }
         };
-        Program { operations, params: params.clone(), decision }
+        Program::of(operations, params, decision)
     }
 
     /// The parameters with the noise of noisy layers set to zero.

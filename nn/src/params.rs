@@ -153,6 +153,13 @@ impl Layout {
         self.specs.iter().filter(|spec| spec.learned).map(|spec| spec.range.len()).sum()
     }
 
+    /// The same places under names that begin with `prefix`.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &str) -> Self {
+        self.specs.iter_mut().for_each(|spec| spec.name.insert_str(0, prefix));
+        self
+    }
+
     /// The buffers: what is not learned.
     pub(crate) fn buffers(&self) -> impl Iterator<Item = &ParamRange> {
         self.specs.iter().filter(|spec| !spec.learned).map(|spec| &spec.range)

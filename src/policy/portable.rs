@@ -1,12 +1,10 @@
 //! A trained policy told as data: its wrappers as steps before and after the network.
 
-use std::collections::BTreeMap;
-
 use agon_agents::program::Program;
 use agon_envs::spaces::Dtype;
 use agon_envs::{ActionSpec, Space, VectorInfo, WrapperConfig};
 use agon_policy::{
-    ActionSpace, Adjustment, InputKind, InputPart, Padding, Parameter, Parameters, PolicyProgram, Preparation,
+    ActionSpace, Adjustment, InputKind, InputPart, Padding, Parameters, PolicyProgram, Preparation,
 };
 
 use super::TrainedPolicy;
@@ -17,10 +15,10 @@ impl TrainedPolicy {
     /// What the policy computes for its best actions, to be done elsewhere, and the parameters that this names.
     ///
     /// # Errors
-    /// If a part cannot be told, naming it: a wrapper that draws random numbers, a program's own layer, an ensemble.
+    /// If a part cannot be told, naming it: a wrapper that draws random numbers, a program's own layer.
     pub fn portable(&self) -> Result<(PolicyProgram, Parameters), RunError> {
         let card = self.card();
-        let Some(Program { operations, params, decision }) = self.acting().policy.program() else {
+        let Some(Program { operations, parameters, decision }) = self.acting().policy.program() else {
             let message =
                 format!("a policy of {} with these settings cannot be told as one network", card.algorithm);
             return Err(RunError::Policy(message));
@@ -40,13 +38,6 @@ impl TrainedPolicy {
             preparation.push(Preparation::Scale { by: 1.0 / 255.0 });
         }
         let inputs = parts_of(&card.env_spaces.observation);
-        let specs = params.layout().specs().iter().filter(|spec| spec.learned);
-        let parameters: BTreeMap<_, _> = specs
-            .map(|spec| {
-                let (shape, values) = (spec.range.shape().to_vec(), spec.range.read(params.as_slice()));
-                (spec.name.clone(), Parameter { shape, values })
-            })
-            .collect();
         let program = PolicyProgram {
             inputs,
             preparation,

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use agon_nn::{
-    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Packed, Params, Rows, Scratch, Sequential,
-    Summary,
+    Head, HeadSpec, Init, Layout, LayoutBuilder, Model, ModelConfig, Packed, Params, Rows, Scratch,
+    Sequential, Summary,
 };
+
+use agon_policy::{Operation, OperationBranch, Parameter};
 
 use super::BootstrappedDqnConfig;
 use crate::exploration::{best, mask_of};
 use crate::learner::{Spaces, single_discrete};
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::{Decision, Program, told};
 use crate::{AgentError, network};
 
 /// What the tensors of the networks that never learn are called, before their own names.
@@ -53,19 +56,21 @@ impl Ensemble {
 
 /// The networks that never learn.
 pub(super) struct Prior {
+    params: Params,
     pub(super) packed: Vec<Packed>,
     pub(super) scale: f32,
 }
 
 impl Prior {
     pub(super) fn of(ensemble: &Ensemble, params: &Params, scale: f64) -> Result<Self, AgentError> {
-        Ok(Self { packed: ensemble.pack(params)?, scale: scale as f32 })
+        Ok(Self { params: params.clone(), packed: ensemble.pack(params)?, scale: scale as f32 })
     }
 }
 
 /// A snapshot of the ensemble. An actor's state is the member that each row follows.
 pub(super) struct EnsemblePolicy {
     ensemble: Arc<Ensemble>,
+    params: Params,
     packed: Vec<Packed>,
     prior: Arc<Prior>,
     num_actions: usize,
@@ -79,6 +84,7 @@ impl EnsemblePolicy {
         prior: &Arc<Prior>,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(Self {
+            params: params.clone(),
             packed: ensemble.pack(params)?,
             num_actions: ensemble.members[0].outputs(),
             ensemble: Arc::clone(ensemble),
@@ -108,6 +114,34 @@ impl EnsemblePolicy {
 impl Policy for EnsemblePolicy {
     fn state_len(&self) -> usize {
         1
+    }
+
+    /// The members and their priors beside each other, and the sum of their values.
+    fn program(&self) -> Option<Program> {
+        let priors = Layout::clone(self.prior.params.layout()).prefixed(PRIOR);
+        let mut branches = Vec::new();
+        for (layout, scale) in [(&**self.params.layout(), 1.0), (&priors, self.prior.scale)] {
+            let members = self.ensemble.members.iter();
+            branches.extend(members.map(|member| (member.inputs(), member.operations(layout), scale)));
+        }
+        let (actions, inputs) = (self.num_actions, self.num_actions * branches.len());
+        let mut sum = vec![0.0; actions * inputs];
+        for (branch, (.., scale)) in branches.iter().enumerate() {
+            (0..actions).for_each(|action| sum[action * inputs + branch * actions + action] = *scale);
+        }
+        let branches = branches.into_iter();
+        let branches =
+            branches.map(|(width, operations, _)| OperationBranch { columns: [0, width], operations });
+        let (weight, bias) = ("ensemble.sum.weight".to_owned(), "ensemble.sum.bias".to_owned());
+        let mut parameters = told(&self.params, "");
+        parameters.extend(told(&self.prior.params, PRIOR));
+        parameters.insert(weight.clone(), Parameter { shape: vec![actions, inputs], values: sum });
+        parameters.insert(bias.clone(), Parameter { shape: vec![actions], values: vec![0.0; actions] });
+        let operations = vec![
+            Operation::Parallel { branches: branches.collect() },
+            Operation::Linear { weight, bias, inputs, outputs: actions },
+        ];
+        Some(Program { operations, parameters, decision: Decision::Values { actions } })
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {

@@ -36,7 +36,7 @@ impl Policy for RecurrentPolicy {
     fn program(&self) -> Option<Program> {
         let decision = Decision::Values { actions: self.model.outputs(0) };
         let operations = self.model.operations(0, self.params.layout());
-        Some(Program { operations, params: self.params.clone(), decision })
+        Some(Program::of(operations, &self.params, decision))
     }
 
     fn state_len(&self) -> usize {

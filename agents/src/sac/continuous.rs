@@ -177,7 +177,7 @@ struct SquashedPolicy {
 impl Policy for SquashedPolicy {
     fn program(&self) -> Option<Program> {
         let operations = self.actor.operations(self.params.layout());
-        Some(Program { operations, params: self.params.clone(), decision: self.kind.bounds.decision() })
+        Some(Program::of(operations, &self.params, self.kind.bounds.decision()))
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {

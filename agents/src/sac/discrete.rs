@@ -144,7 +144,7 @@ struct CategoricalPolicy {
 impl Policy for CategoricalPolicy {
     fn program(&self) -> Option<Program> {
         let operations = self.actor.operations(self.params.layout());
-        Some(Program { operations, params: self.params.clone(), decision: self.distribution.decision() })
+        Some(Program::of(operations, &self.params, self.distribution.decision()))
     }
 
     /// The log-probability of the action, which nobody reads.

@@ -44,7 +44,7 @@ impl Td3Policy {
 impl Policy for Td3Policy {
     fn program(&self) -> Option<Program> {
         let operations = self.actor.operations(self.params.layout());
-        Some(Program { operations, params: self.params.clone(), decision: self.bounds.decision() })
+        Some(Program::of(operations, &self.params, self.bounds.decision()))
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
