@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_agents::learner::Spaces;
 use agon_agents::{Algorithms, RunInfo};
-use agon_envs::{Registry, Simulator};
+use agon_envs::{Registry, Simulator, mixture};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -24,7 +24,7 @@ use crate::text;
 pub(crate) use env::CALLABLE;
 pub use env::EnvConfig;
 pub use made_by::MadeBy;
-pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject};
+pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject, several};
 pub use tables::{read_table, set, set_value};
 
 /// Everything that decides a run, and how it is run.
@@ -247,6 +247,9 @@ impl RunConfig {
         let wrong = |field: &str, expected: &str, found: &dyn std::fmt::Display| {
             Err(RunError::Config(format!("{field} must be {expected}, got {found}")))
         };
+        if self.env.id.is_empty() && !self.env.tasks.is_empty() {
+            mixture::ID.clone_into(&mut self.env.id);
+        }
         registry.get(&self.env.id)?;
         if self.agent.contains_key(NETWORK) {
             let found = "it among the agent's";

@@ -237,7 +237,7 @@ impl Played {
         let (returns, lengths) = (self.returns(), self.lengths());
         let of_metric = |(i, name): (usize, &String)| {
             let values: Vec<f64> = self.metrics.iter().skip(i).step_by(self.names.len()).copied().collect();
-            (name.clone(), stats::mean(&values))
+            (name.clone(), stats::mean_of_known(&values))
         };
         let agents = if self.agents > 1 { 0..self.agents } else { 0..0 };
         Evaluation {

@@ -15,7 +15,7 @@ use crate::setup::Setup;
 pub struct Request<'a> {
     /// The algorithm's name.
     pub algorithm: &'a str,
-    /// The environment's id.
+    /// The environment's id; or those of several, joined by `+`, that one agent learns together.
     pub env: &'a str,
     /// The preset whose settings are the first layer: the one that suits if none is named, none at all if it is
     /// [`presets::NONE`].
@@ -33,7 +33,7 @@ impl Request<'_> {
         setup: &Setup,
         lay: impl FnOnce(&mut toml::Table) -> Result<(), RunError>,
     ) -> Result<RunConfig, RunError> {
-        let mut table = presets::base(self.preset, self.algorithm, self.env)?;
+        let mut table = presets::base(self.preset, self.algorithm, self.preset_env())?;
         lay(&mut table)?;
         config::set_subject(&mut table, self.algorithm, self.env)?;
         RunConfig::from_table(&setup.algorithms, table)
@@ -45,10 +45,17 @@ impl Request<'_> {
     /// As [`RunConfig::resolve`].
     pub fn settle(&self, setup: &Setup, config: &mut RunConfig) -> Result<String, RunError> {
         config.resolve(&setup.registry, &setup.algorithms)?;
-        let preset = presets::chosen_name(self.preset, self.algorithm, self.env)?;
+        let preset = presets::chosen_name(self.preset, self.algorithm, self.preset_env())?;
         let made_by = MadeBy::this_program(config)?;
         config.made_by = Some(MadeBy { preset: Some(preset.clone()), ..made_by });
         Ok(preset)
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The environment whose preset suits: of several the first.
+    fn preset_env(&self) -> &'a str {
+        config::several(self.env).map_or(self.env, |ids| ids[0])
     }
 }
 

@@ -36,8 +36,12 @@ type Types = BTreeMap<String, Table>;
 const RUN: [(&str, &str); 4] =
     [("RunConfig", "Run"), ("EnvConfig", "`env`"), ("RuntimeConfig", "`runtime`"), ("EvalConfig", "`eval`")];
 /// Types that a page shows in sections of their own, once.
-const SHARED: [(&str, &str); 3] =
-    [("ModelConfig", "`network`"), ("OptimizerConfig", "Optimizers"), ("WrapperConfig", "`env.wrappers`")];
+const SHARED: [(&str, &str); 4] = [
+    ("ModelConfig", "`network`"),
+    ("OptimizerConfig", "Optimizers"),
+    ("WrapperConfig", "`env.wrappers`"),
+    ("TaskConfig", "`env.tasks`"),
+];
 
 /// The types of settings of all crates.
 fn types() -> Types {

@@ -21,6 +21,12 @@ pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
+/// The mean of the values that are numbers; NaN without any.
+pub fn mean_of_known(values: &[f64]) -> f64 {
+    let known: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+    mean(&known)
+}
+
 /// The sample standard deviation, with n - 1 degrees of freedom; NaN with fewer than two values.
 ///
 /// `s(x) = sqrt(Σ (x_i - mean)² / (n - 1))`

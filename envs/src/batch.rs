@@ -487,7 +487,9 @@ pub struct EpisodeStats {
 ///
 /// Under [`Autoreset::SameStep`](crate::Autoreset::SameStep) the observation of a row whose episode ended is already the
 /// next episode's first one; the final one is in `final_observations`. Under the other modes it is the final one.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Equal batches have the same metrics bit for bit: one that an episode does not have, not a number, equals itself.
+#[derive(Clone, Debug)]
 pub struct StepBatch {
     /// `[N, O]`.
     pub observations: ObsBuffer,
@@ -505,10 +507,27 @@ pub struct StepBatch {
     /// Episodes that ended in this tick, in row order.
     pub episodes: Vec<EpisodeStats>,
     /// `[episodes.len(), M]`: the environment's own metrics of each of them, as
-    /// [`VectorInfo::metrics`](crate::VectorInfo::metrics) names them; empty where there are none.
+    /// [`VectorInfo::metrics`](crate::VectorInfo::metrics) names them, not a number where an episode has none of that name;
+    /// empty where there are none.
     pub episode_metrics: Vec<f64>,
     /// `[episodes.len(), O]`: the last observation of each of them.
     pub final_observations: ObsBuffer,
+}
+
+impl PartialEq for StepBatch {
+    fn eq(&self, other: &Self) -> bool {
+        let bits =
+            |batch: &Self| batch.episode_metrics.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        self.observations == other.observations
+            && self.rewards == other.rewards
+            && self.terminated == other.terminated
+            && self.truncated == other.truncated
+            && self.action_masks == other.action_masks
+            && self.active == other.active
+            && self.episodes == other.episodes
+            && self.final_observations == other.final_observations
+            && bits(self) == bits(other)
+    }
 }
 
 #[cfg(test)]

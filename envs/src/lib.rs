@@ -24,6 +24,7 @@ mod math;
 pub mod memory;
 pub mod minatar;
 pub mod minigrid;
+pub mod mixture;
 pub mod monitor;
 pub mod multi_agent;
 pub mod physics;
@@ -42,6 +43,7 @@ pub use batch::{Action, ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, ObsRow
 pub use check::check_env;
 pub use contract::{Env, Outcome, Step};
 pub use error::EnvError;
+pub use mixture::{MixtureConfig, TaskConfig};
 pub use monitor::Monitor;
 pub use random::{Pcg64, Seed};
 pub use registry::{EnvSpec, Keys, MakeOptions, Registry, WorkerOptions};
@@ -52,4 +54,5 @@ pub use vector::{Origin, RowSet, VectorEnv, VectorInfo};
 pub use wrappers::WrapperConfig;
 
 /// The sources that define settings of wrappers, whose doc comments are made into a page of all settings.
-pub const SETTINGS_SOURCES: &[&str] = &[include_str!("wrappers/config.rs"), include_str!("frames.rs")];
+pub const SETTINGS_SOURCES: &[&str] =
+    &[include_str!("wrappers/config.rs"), include_str!("frames.rs"), include_str!("mixture/config.rs")];

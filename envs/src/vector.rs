@@ -273,7 +273,7 @@ pub trait VectorEnv: Send {
     }
 
     /// Writes the environment's own metrics of a row's episode so far, as [`VectorInfo::metrics`] names them. Called when it
-    /// ended, before the reset, and only if there are any.
+    /// ended, before the reset, and only if there are any. Not a number is one that this episode does not have.
     ///
     /// # Shapes
     /// `out`: `[M]`, zeros.

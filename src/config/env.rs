@@ -1,5 +1,6 @@
 //! Settings of the environment.
 
+use agon_envs::mixture::{MixtureConfig, TaskConfig, TaskSampling};
 use agon_envs::{EnvSpec, MakeOptions, WorkerOptions, WrapperConfig};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,12 @@ pub struct EnvConfig {
     pub max_episode_steps: Option<u32>,
     /// The environment's own arguments.
     pub args: toml::Table,
+    /// Tasks that one agent learns together: the environments of the id `mixture`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskConfig>,
+    /// How they are mixed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mixture: MixtureConfig,
     /// Wrappers around it, the innermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wrappers: Vec<WrapperConfig>,
@@ -61,6 +68,8 @@ impl EnvConfig {
         if endless {
             options.max_episode_steps = Some(Some(limit));
         }
+        // Whatever training made of its tasks, each has its share of the episodes.
+        options.mixture.sampling = TaskSampling::RoundRobin;
         (options, endless)
     }
 
@@ -95,7 +104,14 @@ impl EnvConfig {
                 metrics: self.metrics.clone(),
                 timeout_s: self.timeout_s,
             },
+            tasks: self.tasks.clone(),
+            mixture: self.mixture.clone(),
             ..Default::default()
         }
     }
+}
+
+/// Whether nothing is said of how tasks are mixed.
+fn is_default(mixture: &MixtureConfig) -> bool {
+    *mixture == MixtureConfig::default()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use agon_envs::mixture;
 use serde::de::DeserializeOwned;
 
 use super::{ALGORITHM, KIND};
@@ -10,10 +11,29 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::text;
 
-/// Says which algorithm and environment settings are for.
+/// Says which algorithm and environment settings are for. Several ids, joined by `+`, are the tasks of a mixture; what is said
+/// of them already stays.
 pub(crate) fn set_subject(table: &mut toml::Table, algorithm: &str, env: &str) -> Result<(), RunError> {
     set_value(table, ALGORITHM, toml::Value::String(algorithm.to_owned()))?;
-    set_value(table, "env.id", toml::Value::String(env.to_owned()))
+    let Some(ids) = several(env) else {
+        return set_value(table, "env.id", toml::Value::String(env.to_owned()));
+    };
+    set_value(table, "env.id", toml::Value::String(mixture::ID.to_owned()))?;
+    let given = table.get("env").and_then(|env| env.get("tasks")).and_then(toml::Value::as_array);
+    let id_of = |task: &toml::Value| task.get("id").and_then(toml::Value::as_str).map(str::to_owned);
+    match given.map(|tasks| tasks.iter().map(id_of).collect::<Vec<_>>()) {
+        None => {
+            let task = |id: &str| toml::Value::Table([("id".to_owned(), id.into())].into_iter().collect());
+            set_value(table, "env.tasks", ids.into_iter().map(task).collect())
+        }
+        Some(given) if given.iter().map(Option::as_deref).eq(ids.iter().copied().map(Some)) => Ok(()),
+        Some(_) => Err(RunError::Config(format!("env.tasks are others than the arguments name: {env}"))),
+    }
+}
+
+/// The ids of a mixture that is named by them; none if it is one.
+pub(crate) fn several(env: &str) -> Option<Vec<&str>> {
+    env.contains('+').then(|| env.split('+').collect())
 }
 
 /// Reads a value from a table; an error names the key.

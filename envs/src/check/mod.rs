@@ -123,7 +123,7 @@ impl Check<'_> {
         self.walk(&mut simulator, 1, STEPS, |out, _| {
             let metrics = &out.episode_metrics;
             let complete = metrics.len() == out.episodes.len() * num_metrics;
-            self.ensure(complete && metrics.iter().all(|value| value.is_finite()), || {
+            self.ensure(complete && metrics.iter().all(|value| !value.is_infinite()), || {
                 format!("{num_metrics} metrics of {} episodes: got {metrics:?}", out.episodes.len())
             })?;
             for (row, length) in lengths.iter_mut().enumerate() {

@@ -162,7 +162,8 @@ fn same_env(a: (&StepBatch, usize), b: (&StepBatch, usize), info: &VectorInfo) -
             let mut numbers = vec![0.0; len];
             last.write_f32(&mut numbers);
             let episode = batch.episodes[i];
-            let metrics = batch.episode_metrics[i * metrics..(i + 1) * metrics].to_vec();
+            let metrics = &batch.episode_metrics[i * metrics..(i + 1) * metrics];
+            let metrics: Vec<u64> = metrics.iter().map(|value| value.to_bits()).collect();
             (episode.episode_return.to_bits(), episode.episode_length, numbers, metrics)
         })
     };

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use options::{MakeOptions, NoArguments, WorkerOptions, Wrap};
 pub use spec::{EnvSpec, Keys};
 
-use crate::{EnvError, Simulator};
+use crate::{EnvError, Simulator, mixture};
 
 /// The known environments, by id.
 #[derive(Clone, Default)]
@@ -61,13 +61,16 @@ impl Registry {
         self
     }
 
-    /// The environment registered under `id`, or of the family that it names.
+    /// The environment registered under `id`, or of the family that it names; [`mixture::ID`] is one of several of these.
     ///
     /// # Errors
     /// [`EnvError::UnknownId`] with the nearest ids.
     pub fn get(&self, id: &str) -> Result<Cow<'_, EnvSpec>, EnvError> {
         if let Some(spec) = self.specs.get(id) {
             return Ok(Cow::Borrowed(spec));
+        }
+        if id == mixture::ID {
+            return Ok(Cow::Owned(mixture::spec(self.clone())));
         }
         match self.families.iter().find(|(prefix, _)| id.starts_with(prefix.as_str())) {
             Some((_, family)) => Ok(Cow::Owned(family(id))),

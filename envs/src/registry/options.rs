@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Autoreset, EnvError, VectorEnv, WrapperConfig};
+use crate::{Autoreset, EnvError, MixtureConfig, TaskConfig, VectorEnv, WrapperConfig};
 
 /// Arguments of an environment that takes none.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -44,6 +44,10 @@ pub struct MakeOptions {
     pub autoreset: Autoreset,
     /// Of environments of another program only.
     pub worker: WorkerOptions,
+    /// Of a mixture only: its tasks.
+    pub tasks: Vec<TaskConfig>,
+    /// Of a mixture only: how they are mixed.
+    pub mixture: MixtureConfig,
 }
 
 /// Puts a wrapper of one's own around an environment; [`Wrapped::new`](crate::wrappers::Wrapped::new) makes one of hooks.
@@ -58,6 +62,8 @@ impl fmt::Debug for MakeOptions {
             .field("wrappers", &self.wrappers)
             .field("autoreset", &self.autoreset)
             .field("worker", &self.worker)
+            .field("tasks", &self.tasks)
+            .field("mixture", &self.mixture)
             .finish_non_exhaustive()
     }
 }
@@ -72,6 +78,8 @@ impl Default for MakeOptions {
             wrap: Vec::new(),
             autoreset: Autoreset::default(),
             worker: WorkerOptions::default(),
+            tasks: Vec::new(),
+            mixture: MixtureConfig::default(),
         }
     }
 }

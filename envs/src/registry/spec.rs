@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::options::{MakeOptions, WorkerOptions, Wrap};
 use crate::simulator::{SingleEnv, WorldEnv};
-use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig};
+use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig, mixture};
 
 /// Makes environments and their monitor: from an id, the options and the time limit.
 type Make = dyn Fn(&str, &MakeOptions, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
@@ -27,6 +27,7 @@ pub struct EnvSpec {
     reward_threshold: Option<f64>,
     keys: Option<Keys>,
     score: Option<Arc<Score>>,
+    is_mixture: bool,
     make: Arc<Make>,
 }
 
@@ -77,6 +78,19 @@ impl EnvSpec {
         Self::made_by(id, move |id, options, limit| Ok(Box::new(Monitor::new(make(id, options)?, limit)?)))
     }
 
+    /// An environment that is made of others: `make` gets all options but wrappers, and sees to time limits and monitors.
+    pub(crate) fn mixture<V>(
+        id: &str,
+        make: impl Fn(&MakeOptions) -> Result<V, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        V: VectorEnv + 'static,
+    {
+        let mut spec = Self::made_by(id, move |_, options, _| Ok(Box::new(make(options)?)));
+        spec.is_mixture = true;
+        spec
+    }
+
     fn made_by(
         id: &str,
         make: impl Fn(&str, &MakeOptions, Option<u32>) -> Result<Box<dyn VectorEnv>, EnvError>
@@ -95,6 +109,7 @@ impl EnvSpec {
             reward_threshold: None,
             keys: None,
             score: None,
+            is_mixture: false,
             make: Arc::new(make),
         }
     }
@@ -264,6 +279,15 @@ impl EnvSpec {
     /// # Errors
     /// If the arguments do not fit, the environment cannot be made, or a wrapper does not fit it.
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
+        Ok(Simulator::over(self.make_vector(options)?, options.autoreset).named(&self.id))
+    }
+
+    /// The same without what a simulator puts on top: autoreset and checked actions.
+    pub(crate) fn make_vector(&self, options: &MakeOptions) -> Result<Box<dyn VectorEnv>, EnvError> {
+        if !(options.tasks.is_empty() || self.is_mixture) {
+            let message = format!("env.tasks are of the environment `{}`, which this is not", mixture::ID);
+            return Err(EnvError::Arguments { id: self.id.clone(), message });
+        }
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
         let mut env = (self.make)(&self.id, options, limit)?;
         let mut depth = 0..;
@@ -279,7 +303,7 @@ impl EnvSpec {
         for wrap in &options.wrap {
             env = wrap(env)?;
         }
-        Ok(Simulator::over(env, options.autoreset).named(&self.id))
+        Ok(env)
     }
 }
 

@@ -137,6 +137,12 @@ pub enum WrapperConfig {
 }
 
 impl WrapperConfig {
+    /// [`NormalizeReward`] with the settings that it has where nothing is said.
+    #[must_use]
+    pub fn normalize_reward() -> Self {
+        Self::NormalizeReward { gamma: gamma(), epsilon: epsilon(), clip: ten() }
+    }
+
     /// Puts this wrapper around an environment; `depth` is its place in the stack, from zero inside.
     ///
     /// # Errors
