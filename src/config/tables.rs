@@ -24,7 +24,7 @@ pub(crate) fn set_subject(table: &mut toml::Table, algorithm: &str, env: &str) -
     match given.map(|tasks| tasks.iter().map(id_of).collect::<Vec<_>>()) {
         None => {
             let task = |id: &str| toml::Value::Table([("id".to_owned(), id.into())].into_iter().collect());
-            set_value(table, "env.tasks", ids.into_iter().map(task).collect())
+            set_value(table, "env.tasks", toml::Value::Array(ids.into_iter().map(task).collect()))
         }
         Some(given) if given.iter().map(Option::as_deref).eq(ids.iter().copied().map(Some)) => Ok(()),
         Some(_) => Err(RunError::Config(format!("env.tasks are others than the arguments name: {env}"))),

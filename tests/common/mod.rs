@@ -18,6 +18,12 @@ pub(crate) const PPO: [&str; 7] = [
     "runtime.checkpoint_every=2048",
 ];
 
+/// Two tasks for one agent, one of which looks back.
+const TASKS: [&str; 2] = [
+    "env.id=mixture",
+    "env.tasks=[{id='Acrobot-v1', max_episode_steps=50}, {id='CartPole-v1', wrappers=[{kind='frame_stack', num_stack=2}]}]",
+];
+
 /// Settings of a DQN run of a few thousand steps in two shards.
 pub(crate) const DQN: [&str; 10] = [
     "num_envs=2",
@@ -95,6 +101,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("ppo", &[&PPO, &normalised]),
         case("ppo", &[&PPO, &["env.id=Foraging-8x8-2p-2f-v3"]]),
         case("ppo", &[&PPO, &["env.id=Pendulum-v1"]]),
+        case("ppo", &[&PPO, &TASKS, &["env.mixture={sampling='learning_progress', normalize_rewards=true}"]]),
+        case("dqn", &[&DQN, &TASKS]),
         case("ppo", &[&REMEMBERING, &lstm]),
         case("ppo", &[&REMEMBERING, &gtrxl]),
         case("ppo", &[&PPO, &["agent.rnd={features=16}"]]),

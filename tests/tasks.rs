@@ -1,0 +1,70 @@
+//! One agent that learns several tasks: from the command line to logs and evaluations of each task.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use agon::config::RunConfig;
+
+const RUN: &str = "results/ppo_mixture_1";
+
+fn run(directory: &Path, arguments: &[&str]) -> String {
+    let output = common::agon(directory, arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The values of a column where there are some.
+fn column(table: &str, name: &str) -> Vec<f64> {
+    let mut rows = csv::Reader::from_reader(table.as_bytes());
+    let at = rows.headers().unwrap().iter().position(|header| header == name);
+    let at = at.unwrap_or_else(|| panic!("no column {name} in {}", table.lines().next().unwrap()));
+    rows.records().filter_map(|row| row.unwrap()[at].parse().ok()).collect()
+}
+
+#[test]
+fn ids_joined_by_plus_are_learned_together_and_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [
+        "--set",
+        "num_envs=8",
+        "--set",
+        "total_timesteps=16384",
+        "--set",
+        "env.mixture.sampling=round_robin",
+    ];
+    run(directory.path(), &[&["train", "ppo", "CartPole-v1+Acrobot-v1"], &settings[..]].concat());
+    let kept = directory.path().join(RUN);
+    let config = RunConfig::load(&kept.join("config.toml")).unwrap();
+    let ids: Vec<&str> = config.env.tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!((config.env.id.as_str(), ids), ("mixture", vec!["CartPole-v1", "Acrobot-v1"]));
+
+    let episodes = fs::read_to_string(kept.join("episodes.csv")).unwrap();
+    let (cartpole, acrobot) =
+        (column(&episodes, "env/CartPole-v1/return"), column(&episodes, "env/Acrobot-v1/return"));
+    assert_eq!(cartpole.len() + acrobot.len(), episodes.lines().count() - 1);
+    assert!(cartpole.iter().all(|&score| score > 0.0) && acrobot.iter().all(|&score| score < 0.0));
+    assert!(cartpole.len().abs_diff(acrobot.len()) <= 8, "{} and {}", cartpole.len(), acrobot.len());
+    let metrics = fs::read_to_string(kept.join("metrics.csv")).unwrap();
+    assert!(!column(&metrics, "env/CartPole-v1/length").is_empty());
+
+    let told = run(directory.path(), &["eval", RUN, "--episodes", "10"]);
+    assert!(told.contains("CartPole-v1/return") && told.contains("Acrobot-v1/length"), "{told}");
+}
+
+#[test]
+fn tasks_that_are_not_those_of_the_arguments_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["train", "ppo", "CartPole-v1+Acrobot-v1", "--set", "env.tasks=[{id='CartPole-v1'}]"];
+    let output = common::agon(directory.path(), &arguments).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains("others than the arguments name"), "{message}");
+}
