@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn ids_must_be_versioned_and_unique() {
         let mut registry = Registry::builtin();
-        let spec = |id| EnvSpec::ecs(id, |args: CartPole| Ok(args));
+        let spec = |id| EnvSpec::ecs(id, CartPole::validated);
         assert!(matches!(registry.register(spec("CartPole-v1")), Err(EnvError::DuplicateId(_))));
         for id in ["CartPole", "-v1", "A-v", "A-vx", "A b-v1"] {
             assert!(matches!(registry.register(spec(id)), Err(EnvError::MalformedId(_))), "{id}");

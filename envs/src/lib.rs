@@ -17,6 +17,7 @@ mod builtin;
 pub mod check;
 pub mod classic;
 pub mod columns;
+pub mod context;
 pub mod contract;
 pub mod error;
 pub mod frames;

@@ -27,7 +27,15 @@
 //! Terminated when −cos θ₁ − cos(θ₁ + θ₂) > 1; truncated after 500 steps.
 //!
 //! # Arguments
-//! None.
+//! Physics, each a number or a range `[low, high]` that each episode draws it from:
+//!
+//! | argument | meaning | default |
+//! |---|---|---|
+//! | `gravity` | acceleration of gravity, m/s² | 9.8 |
+//! | `length_1` | length of the first link, m | 1 |
+//! | `mass_1`, `mass_2` | masses of the links, kg | 1 |
+//!
+//! `show_context` (none): names of those whose ratio to the default follows the observation's own values.
 //!
 //! # Version history
 //! v1: as in Gymnasium.
@@ -46,31 +54,80 @@ use std::f64::consts::{FRAC_PI_2, PI};
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Drawn, Quantity, Standard, draw_context, write_row};
 use crate::math::sin_cos;
 use crate::simulator::IN_TABLES;
 use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
-use crate::{Canvas, Frame, Space};
+use crate::{Canvas, EnvError, Frame, Space};
 
-const GRAVITY: f64 = 9.8;
+const STANDARDS: [Standard; 4] = [
+    Standard::positive("gravity", 9.8),
+    Standard::positive("length_1", 1.0),
+    Standard::positive("mass_1", 1.0),
+    Standard::positive("mass_2", 1.0),
+];
+const STANDARD: Physics = Physics { gravity: 9.8, length_1: 1.0, mass_1: 1.0, mass_2: 1.0 };
 /// Seconds of a step.
 const DT: f64 = 0.2;
 const MAX_VELOCITY_1: f64 = 4.0 * PI;
 const MAX_VELOCITY_2: f64 = 9.0 * PI;
 
-/// The environment; it takes no arguments. See the [module's page](self).
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Acrobot {}
+/// Arguments of the environment; see the [module's page](self).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Acrobot {
+    /// Acceleration of gravity in m/s².
+    pub gravity: Quantity,
+    /// Length of the first link in m.
+    pub length_1: Quantity,
+    /// Mass of the first link in kg.
+    pub mass_1: Quantity,
+    /// Mass of the second link in kg.
+    pub mass_2: Quantity,
+    /// Which of these are shown.
+    pub show_context: Vec<String>,
+}
+
+impl Default for Acrobot {
+    fn default() -> Self {
+        let [gravity, length_1, mass_1, mass_2] = STANDARDS.map(|standard| standard.value.into());
+        Self { gravity, length_1, mass_1, mass_2, show_context: Vec::new() }
+    }
+}
+
+impl Acrobot {
+    /// The environment with these arguments.
+    ///
+    /// # Errors
+    /// If a quantity is not positive, or a name is none of one.
+    pub fn validated(self) -> Result<Acrobots, EnvError> {
+        let given = [self.gravity, self.length_1, self.mass_1, self.mass_2];
+        Ok(Acrobots(Context::new("Acrobot", &STANDARDS, &given, &self.show_context)?))
+    }
+}
+
+/// The environment with arguments that have been checked.
+#[derive(Clone, Debug)]
+pub struct Acrobots(Context);
+
+/// What the equations need.
+#[derive(Clone, Copy)]
+struct Physics {
+    gravity: f64,
+    length_1: f64,
+    mass_1: f64,
+    mass_2: f64,
+}
 
 /// Angles of both links and their velocities: θ₁, θ₂, ω₁, ω₂.
 #[derive(Component, Clone, Copy, Default, Serialize, Deserialize)]
 struct Links([f64; 4]);
 
-impl EcsEnv for Acrobot {
+impl EcsEnv for Acrobots {
     #[expect(clippy::expect_used, reason = "constant bounds")]
     fn observation_space(&self) -> Space {
         let high = [1.0, 1.0, 1.0, 1.0, MAX_VELOCITY_1 as f32, MAX_VELOCITY_2 as f32];
-        Space::box_f32(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
+        self.0.space(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
     }
 
     #[expect(clippy::expect_used, reason = "a constant")]
@@ -81,10 +138,7 @@ impl EcsEnv for Acrobot {
     fn build(&self, simulator: &mut SimulatorBuilder) {
         simulator
             .arena_component(Links::default())
-            .dynamics(swing)
             .outcome(judge)
-            .observe(observe)
-            .reset(reset)
             .assume(|world, arena, observation| {
                 let &[cos_1, sin_1, cos_2, sin_2, omega_1, omega_2] = observation else { return false };
                 let angle = |sin: f32, cos: f32| f64::from(sin).atan2(f64::from(cos));
@@ -94,6 +148,16 @@ impl EcsEnv for Acrobot {
                 true
             })
             .draw(|world, arena| Some(draw(world.get::<Links>(arena)?.0)));
+        if self.0.is_standard() {
+            simulator.dynamics(swing).observe(observe).reset(reset);
+        } else {
+            simulator
+                .constant(self.0.clone())
+                .arena_component(Drawn::default())
+                .dynamics(swing_in_context)
+                .observe(observe_in_context)
+                .reset((reset, draw_context).chain());
+        }
     }
 }
 
@@ -106,7 +170,26 @@ fn swing(actions: Res<Actions>, mut arenas: Query<(&Row, &mut Links)>) {
             #[inline(always)]
             || {
                 for (links, &action) in links.iter_mut().zip(actions) {
-                    links.0 = runge_kutta(links.0, f64::from(action as i32 - 1));
+                    links.0 = runge_kutta(links.0, f64::from(action as i32 - 1), STANDARD);
+                }
+            },
+        );
+    }
+}
+
+/// The same, each with its own physics.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
+fn swing_in_context(actions: Res<Actions>, mut arenas: Query<(&Row, &mut Links, &Drawn)>) {
+    for (rows, mut links, drawn) in arenas.contiguous_iter_mut().expect(IN_TABLES) {
+        let actions = &actions.indices()[rows[0].index()..][..rows.len()];
+        let links = links.bypass_change_detection();
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for ((links, &action), drawn) in links.iter_mut().zip(actions).zip(drawn) {
+                    let Drawn([gravity, length_1, mass_1, mass_2, ..]) = *drawn;
+                    let physics = Physics { gravity, length_1, mass_1, mass_2 };
+                    links.0 = runge_kutta(links.0, f64::from(action as i32 - 1), physics);
                 }
             },
         );
@@ -115,13 +198,13 @@ fn swing(actions: Res<Actions>, mut arenas: Query<(&Row, &mut Links)>) {
 
 /// One classic fourth-order Runge-Kutta step, then angles brought to ±π and velocities clipped.
 #[inline(always)]
-fn runge_kutta(links: [f64; 4], torque: f64) -> [f64; 4] {
+fn runge_kutta(links: [f64; 4], torque: f64, physics: Physics) -> [f64; 4] {
     let half = DT / 2.0;
     let at = |slope: [f64; 4], step: f64| std::array::from_fn::<f64, 4, _>(|i| links[i] + step * slope[i]);
-    let k1 = derivative(links, torque);
-    let k2 = derivative(at(k1, half), torque);
-    let k3 = derivative(at(k2, half), torque);
-    let k4 = derivative(at(k3, DT), torque);
+    let k1 = derivative(links, torque, physics);
+    let k2 = derivative(at(k1, half), torque, physics);
+    let k3 = derivative(at(k2, half), torque, physics);
+    let k4 = derivative(at(k3, DT), torque, physics);
     let next: [f64; 4] =
         std::array::from_fn(|i| links[i] + DT / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]));
     [
@@ -143,22 +226,23 @@ fn wrap(angle: f64) -> f64 {
     angle
 }
 
-/// The time derivative of the state, in the reference's order of operations; masses and lengths are 1, the centres of mass
-/// in the middle, moments of inertia 1.
+/// The time derivative of the state, in the reference's order of operations; the centres of mass are half a metre from the
+/// joints, moments of inertia 1.
 #[inline(always)]
-fn derivative([theta1, theta2, omega1, omega2]: [f64; 4], torque: f64) -> [f64; 4] {
+fn derivative([theta1, theta2, omega1, omega2]: [f64; 4], torque: f64, physics: Physics) -> [f64; 4] {
+    let Physics { gravity, length_1: l1, mass_1: m1, mass_2: m2 } = physics;
     const CENTER: f64 = 0.5;
     let (sin2, cos2) = sin_cos(theta2);
     let (_, cos12) = sin_cos(theta1 + theta2 - FRAC_PI_2);
     let (_, cos1) = sin_cos(theta1 - FRAC_PI_2);
-    let d1 = CENTER * CENTER + (1.0 + CENTER * CENTER + 2.0 * CENTER * cos2) + 1.0 + 1.0;
-    let d2 = (CENTER * CENTER + CENTER * cos2) + 1.0;
-    let phi2 = CENTER * GRAVITY * cos12;
-    let phi1 = -CENTER * (omega2 * omega2) * sin2 - 2.0 * CENTER * omega2 * omega1 * sin2
-        + (CENTER + 1.0) * GRAVITY * cos1
+    let d1 = m1 * (CENTER * CENTER) + m2 * (l1 * l1 + CENTER * CENTER + 2.0 * l1 * CENTER * cos2) + 1.0 + 1.0;
+    let d2 = m2 * (CENTER * CENTER + l1 * CENTER * cos2) + 1.0;
+    let phi2 = m2 * CENTER * gravity * cos12;
+    let phi1 = -m2 * l1 * CENTER * (omega2 * omega2) * sin2 - 2.0 * m2 * l1 * CENTER * omega2 * omega1 * sin2
+        + (m1 * CENTER + m2 * l1) * gravity * cos1
         + phi2;
-    let alpha2 = (torque + d2 / d1 * phi1 - CENTER * (omega1 * omega1) * sin2 - phi2)
-        / (CENTER * CENTER + 1.0 - d2 * d2 / d1);
+    let alpha2 = (torque + d2 / d1 * phi1 - m2 * l1 * CENTER * (omega1 * omega1) * sin2 - phi2)
+        / (m2 * (CENTER * CENTER) + 1.0 - d2 * d2 / d1);
     let alpha1 = -(d2 * alpha2 + phi1) / d1;
     [omega1, omega2, alpha1, alpha2]
 }
@@ -175,11 +259,26 @@ fn judge(mut outcomes: ResMut<Outcomes>, arenas: Query<(&Row, &Links)>) {
 
 fn observe(scope: Res<Scope>, mut observations: ResMut<Observations>, mut arenas: Query<(&Row, &Links)>) {
     scope.for_each(&mut arenas, |(&row, links)| {
-        let [theta1, theta2, omega1, omega2] = links.0;
-        let ((sin1, cos1), (sin2, cos2)) = (sin_cos(theta1), sin_cos(theta2));
-        let numbers = [cos1, sin1, cos2, sin2, omega1, omega2].map(|number| number as f32);
-        observations.row_mut(row).copy_from_slice(&numbers);
+        observations.row_mut(row).copy_from_slice(&numbers(links));
     });
+}
+
+fn observe_in_context(
+    scope: Res<Scope>,
+    context: Res<Context>,
+    mut observations: ResMut<Observations>,
+    mut arenas: Query<(&Row, &Links, &Drawn)>,
+) {
+    scope.for_each(&mut arenas, |(&row, links, drawn)| {
+        write_row(&mut observations, row, &numbers(links), &context, drawn);
+    });
+}
+
+/// What is seen of the links.
+fn numbers(links: &Links) -> [f32; 6] {
+    let [theta1, theta2, omega1, omega2] = links.0;
+    let ((sin1, cos1), (sin2, cos2)) = (sin_cos(theta1), sin_cos(theta2));
+    [cos1, sin1, cos2, sin2, omega1, omega2].map(|number| number as f32)
 }
 
 fn reset(scope: Res<Scope>, mut arenas: Query<(&mut EnvRng, &mut Links)>) {

@@ -30,6 +30,18 @@
 //! # Arguments
 //! `sutton_barto_reward` (false): 0 a step and −1 at the end instead of 1 a step.
 //!
+//! Physics, each a number or a range `[low, high]` that each episode draws it from:
+//!
+//! | argument | meaning | default |
+//! |---|---|---|
+//! | `gravity` | acceleration of gravity, m/s² | 9.8 |
+//! | `cart_mass` | mass of the cart, kg | 1 |
+//! | `pole_mass` | mass of the pole, kg | 0.1 |
+//! | `length` | half of the pole's length, m | 0.5 |
+//! | `force` | force of a push, N | 10 |
+//!
+//! `show_context` (none): names of those whose ratio to the default follows the observation's own values.
+//!
 //! # Version history
 //! v1: 500 steps. v0: 200 steps.
 //!
@@ -46,30 +58,94 @@ use std::f64::consts::{FRAC_PI_4, PI};
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Drawn, Quantity, Standard, draw_context, write_row};
 use crate::math::sin_cos_small;
 use crate::simulator::IN_TABLES;
 use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
-use crate::{Canvas, Frame, Pcg64, Space};
+use crate::{Canvas, EnvError, Frame, Pcg64, Space};
 
-const GRAVITY: f64 = 9.8;
-const CART_MASS: f64 = 1.0;
-const POLE_MASS: f64 = 0.1;
-const TOTAL_MASS: f64 = POLE_MASS + CART_MASS;
-/// Half of the pole's length.
-const LENGTH: f64 = 0.5;
-const POLE_MASS_LENGTH: f64 = POLE_MASS * LENGTH;
-const FORCE: f64 = 10.0;
+const STANDARDS: [Standard; 5] = [
+    Standard::positive("gravity", 9.8),
+    Standard::positive("cart_mass", 1.0),
+    Standard::positive("pole_mass", 0.1),
+    Standard::positive("length", 0.5),
+    Standard::positive("force", 10.0),
+];
+const STANDARD: Physics = Physics::of(9.8, 1.0, 0.1, 0.5, 10.0);
 /// Seconds between state updates.
 const TAU: f64 = 0.02;
 const ANGLE_LIMIT: f64 = 12.0 * 2.0 * PI / 360.0;
 const POSITION_LIMIT: f64 = 2.4;
 
 /// Arguments of the environment; see the [module's page](self).
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CartPole {
     /// Reward 0 a step and −1 at the end instead of 1 a step.
     pub sutton_barto_reward: bool,
+    /// Acceleration of gravity in m/s².
+    pub gravity: Quantity,
+    /// Mass of the cart in kg.
+    pub cart_mass: Quantity,
+    /// Mass of the pole in kg.
+    pub pole_mass: Quantity,
+    /// Half of the pole's length in m.
+    pub length: Quantity,
+    /// Force of a push in N.
+    pub force: Quantity,
+    /// Which of these are shown.
+    pub show_context: Vec<String>,
+}
+
+impl Default for CartPole {
+    fn default() -> Self {
+        let [gravity, cart_mass, pole_mass, length, force] = STANDARDS.map(|standard| standard.value.into());
+        let (sutton_barto_reward, show_context) = (false, Vec::new());
+        Self { sutton_barto_reward, gravity, cart_mass, pole_mass, length, force, show_context }
+    }
+}
+
+impl CartPole {
+    /// The environment with these arguments.
+    ///
+    /// # Errors
+    /// If a quantity is not positive, or a name is none of one.
+    pub fn validated(self) -> Result<CartPoles, EnvError> {
+        let given = [self.gravity, self.cart_mass, self.pole_mass, self.length, self.force];
+        let context = Context::new("CartPole", &STANDARDS, &given, &self.show_context)?;
+        Ok(CartPoles { args: self, context })
+    }
+}
+
+/// The environment with arguments that have been checked.
+#[derive(Clone, Debug)]
+pub struct CartPoles {
+    args: CartPole,
+    context: Context,
+}
+
+/// What the equations need of a cart and its pole.
+#[derive(Clone, Copy)]
+struct Physics {
+    gravity: f64,
+    pole_mass: f64,
+    total_mass: f64,
+    length: f64,
+    pole_mass_length: f64,
+    force: f64,
+}
+
+impl Physics {
+    #[inline(always)]
+    const fn of(gravity: f64, cart_mass: f64, pole_mass: f64, length: f64, force: f64) -> Self {
+        let (total_mass, pole_mass_length) = (pole_mass + cart_mass, pole_mass * length);
+        Self { gravity, pole_mass, total_mass, length, pole_mass_length, force }
+    }
+
+    #[inline(always)]
+    fn drawn(Drawn([gravity, cart_mass, pole_mass, length, force, _]): Drawn) -> Self {
+        Self::of(gravity, cart_mass, pole_mass, length, force)
+    }
 }
 
 /// Position of the cart in metres.
@@ -94,11 +170,11 @@ struct Rewards {
     last: f64,
 }
 
-impl EcsEnv for CartPole {
+impl EcsEnv for CartPoles {
     #[expect(clippy::expect_used, reason = "constant bounds")]
     fn observation_space(&self) -> Space {
         let high = [2.0 * POSITION_LIMIT as f32, f32::INFINITY, 2.0 * ANGLE_LIMIT as f32, f32::INFINITY];
-        Space::box_f32(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
+        self.context.space(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
     }
 
     #[expect(clippy::expect_used, reason = "a constant")]
@@ -107,18 +183,28 @@ impl EcsEnv for CartPole {
     }
 
     fn build(&self, simulator: &mut SimulatorBuilder) {
-        let (running, last) = if self.sutton_barto_reward { (0.0, -1.0) } else { (1.0, 1.0) };
+        let (running, last) = if self.args.sutton_barto_reward { (0.0, -1.0) } else { (1.0, 1.0) };
         simulator
             .constant(Rewards { running, last })
             .arena_component(Position::default())
             .arena_component(Velocity::default())
             .arena_component(Angle::default())
             .arena_component(AngularVelocity::default())
-            .dynamics(push)
             .outcome(judge)
-            .observe(observe)
-            .reset(reset)
-            .draw(|world, arena| Some(draw(world.get::<Position>(arena)?.0, world.get::<Angle>(arena)?.0)));
+            .draw(|world, arena| {
+                let length = world.get::<Drawn>(arena).map_or(STANDARD.length, |drawn| drawn.0[3]);
+                Some(draw(world.get::<Position>(arena)?.0, world.get::<Angle>(arena)?.0, length))
+            });
+        if self.context.is_standard() {
+            simulator.dynamics(push).observe(observe).reset(reset);
+        } else {
+            simulator
+                .constant(self.context.clone())
+                .arena_component(Drawn::default())
+                .dynamics(push_in_context)
+                .observe(observe_in_context)
+                .reset((reset, draw_context).chain());
+        }
     }
 }
 
@@ -138,7 +224,25 @@ fn push(actions: Res<Actions>, mut carts: Query<Columns<'static>>) {
             angle: angle.bypass_change_detection(),
             angular_velocity: angular_velocity.bypass_change_detection(),
         };
-        pulp::Arch::new().dispatch(|| state.step(&actions[first..first + rows.len()]));
+        pulp::Arch::new().dispatch(|| state.step(&actions[first..first + rows.len()], |_| STANDARD));
+    }
+}
+
+/// The same, each cart with its own physics.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
+fn push_in_context(actions: Res<Actions>, mut carts: Query<(Columns<'static>, &Drawn)>) {
+    let actions = actions.indices();
+    let chunks = carts.contiguous_iter_mut().expect(IN_TABLES);
+    for ((rows, mut position, mut velocity, mut angle, mut angular_velocity), drawn) in chunks {
+        let first = rows[0].index();
+        let state = State {
+            position: position.bypass_change_detection(),
+            velocity: velocity.bypass_change_detection(),
+            angle: angle.bypass_change_detection(),
+            angular_velocity: angular_velocity.bypass_change_detection(),
+        };
+        let physics = |i: usize| Physics::drawn(drawn[i]);
+        pulp::Arch::new().dispatch(|| state.step(&actions[first..first + rows.len()], physics));
     }
 }
 
@@ -152,28 +256,34 @@ struct State<'a> {
 
 impl State<'_> {
     #[inline(always)]
-    fn step(self, actions: &[u32]) {
+    fn step(self, actions: &[u32], physics: impl Fn(usize) -> Physics) {
         // Poles of a running episode lean at most 12° plus one step; only then do the polynomials hold.
         if self.angle.iter().fold(true, |small, angle| small & (angle.0.abs() <= FRAC_PI_4)) {
-            self.step_with(actions, sin_cos_small);
+            self.step_with(actions, sin_cos_small, physics);
         } else {
-            self.step_with(actions, f64::sin_cos);
+            self.step_with(actions, f64::sin_cos, physics);
         }
     }
 
     /// Gymnasium's equations, in its order of operations.
     #[inline(always)]
-    fn step_with(self, actions: &[u32], sin_cos: impl Fn(f64) -> (f64, f64)) {
+    fn step_with(
+        self,
+        actions: &[u32],
+        sin_cos: impl Fn(f64) -> (f64, f64),
+        physics: impl Fn(usize) -> Physics,
+    ) {
         let n = actions.len();
         let (x, x_dot) = (&mut self.position[..n], &mut self.velocity[..n]);
         let (theta, theta_dot) = (&mut self.angle[..n], &mut self.angular_velocity[..n]);
         for i in 0..n {
-            let force = if actions[i] == 1 { FORCE } else { -FORCE };
+            let Physics { gravity, pole_mass, total_mass, length, pole_mass_length, force } = physics(i);
+            let force = if actions[i] == 1 { force } else { -force };
             let (sin, cos) = sin_cos(theta[i].0);
-            let temp = (force + POLE_MASS_LENGTH * (theta_dot[i].0 * theta_dot[i].0) * sin) / TOTAL_MASS;
+            let temp = (force + pole_mass_length * (theta_dot[i].0 * theta_dot[i].0) * sin) / total_mass;
             let theta_acc =
-                (GRAVITY * sin - cos * temp) / (LENGTH * (4.0 / 3.0 - POLE_MASS * (cos * cos) / TOTAL_MASS));
-            let x_acc = temp - POLE_MASS_LENGTH * theta_acc * cos / TOTAL_MASS;
+                (gravity * sin - cos * temp) / (length * (4.0 / 3.0 - pole_mass * (cos * cos) / total_mass));
+            let x_acc = temp - pole_mass_length * theta_acc * cos / total_mass;
             x[i].0 += TAU * x_dot[i].0;
             x_dot[i].0 += TAU * x_acc;
             theta[i].0 += TAU * theta_dot[i].0;
@@ -223,6 +333,18 @@ fn observe(
     }
 }
 
+fn observe_in_context(
+    scope: Res<Scope>,
+    context: Res<Context>,
+    mut observations: ResMut<Observations>,
+    mut carts: Query<(&Row, &Position, &Velocity, &Angle, &AngularVelocity, &Drawn)>,
+) {
+    scope.for_each(&mut carts, |(&row, position, velocity, angle, angular_velocity, drawn)| {
+        let own = [position.0, velocity.0, angle.0, angular_velocity.0].map(|value| value as f32);
+        write_row(&mut observations, row, &own, &context, drawn);
+    });
+}
+
 fn reset(
     scope: Res<Scope>,
     mut carts: Query<(&mut EnvRng, &mut Position, &mut Velocity, &mut Angle, &mut AngularVelocity)>,
@@ -237,7 +359,7 @@ fn reset(
 }
 
 /// The track, the cart, the pole and its hinge.
-fn draw(position: f64, angle: f64) -> Frame {
+fn draw(position: f64, angle: f64, length: f64) -> Frame {
     const WIDTH: f32 = 600.0;
     const HEIGHT: f32 = 400.0;
     const SCALE: f32 = WIDTH / (2.0 * POSITION_LIMIT as f32);
@@ -246,7 +368,7 @@ fn draw(position: f64, angle: f64) -> Frame {
     canvas.line((0.0, y), (WIDTH, y), 1.0, [0, 0, 0]);
     canvas.rect(x - 25.0, y - 15.0, 50.0, 30.0, [0, 0, 0]);
     let hinge = (x, y - 7.5);
-    let length = SCALE * 2.0 * LENGTH as f32;
+    let length = SCALE * 2.0 * length as f32;
     let tip = (hinge.0 + length * angle.sin() as f32, hinge.1 - length * angle.cos() as f32);
     canvas.line(hinge, tip, 10.0, [202, 152, 101]);
     canvas.circle(hinge, 5.0, [129, 132, 203]);

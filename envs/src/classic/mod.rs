@@ -20,7 +20,7 @@ const THREE_PUSHES: Keys = Keys { moves: [0, 2, 2, 0], buttons: [1, 1], idle: 1,
 /// Adds the environments of this module.
 pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     let cart_pole = |id: &str| {
-        EnvSpec::ecs(id, |args: CartPole| Ok(args))
+        EnvSpec::ecs(id, CartPole::validated)
             .summary("Balance a pole on a cart by pushing the cart left or right.")
             .page(include_str!("cartpole.rs"))
             .keys(Keys { moves: [0, 0, 1, 1], buttons: [0, 1], idle: 0, real_time: false })
@@ -43,7 +43,7 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
             .page(include_str!("mountain_car_continuous.rs")),
     )?;
     registry.register(
-        EnvSpec::ecs("Acrobot-v1", |args: Acrobot| Ok(args))
+        EnvSpec::ecs("Acrobot-v1", Acrobot::validated)
             .max_episode_steps(500)
             .reward_threshold(-100.0)
             .chaotic_after(60)

@@ -25,6 +25,11 @@
 //! # Arguments
 //! `goal_velocity` (0.0): the velocity needed at the goal.
 //!
+//! Physics, each a number or a range `[low, high]` that each episode draws it from: `force` (0.001), what the engine adds to the
+//! velocity in a step, and `gravity` (0.0025), what the steepest slope takes from it.
+//!
+//! `show_context` (none): names of those whose ratio to the default follows the observation's own values.
+//!
 //! # Version history
 //! v0: as in Gymnasium.
 //!
@@ -39,6 +44,7 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Drawn, Quantity, Standard, draw_context, write_row};
 use crate::math::sin_cos;
 use crate::simulator::IN_TABLES;
 use crate::simulator::{
@@ -50,23 +56,50 @@ pub(super) const MIN_POSITION: f64 = -1.2;
 pub(super) const MAX_POSITION: f64 = 0.6;
 pub(super) const MAX_SPEED: f64 = 0.07;
 const GOAL_POSITION: f64 = 0.5;
-const FORCE: f64 = 0.001;
-const GRAVITY: f64 = 0.0025;
+const STANDARDS: [Standard; 2] = [Standard::positive("force", 0.001), Standard::positive("gravity", 0.0025)];
+const STANDARD: Physics = Physics { force: 0.001, gravity: 0.0025 };
 
 /// Arguments of the environment; see the [module's page](self).
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MountainCar {
     /// Velocity needed at the goal.
     pub goal_velocity: f64,
+    /// What the engine adds to the velocity in a step.
+    pub force: Quantity,
+    /// What the steepest slope takes from it.
+    pub gravity: Quantity,
+    /// Which of these are shown.
+    pub show_context: Vec<String>,
+}
+
+impl Default for MountainCar {
+    fn default() -> Self {
+        let [force, gravity] = STANDARDS.map(|standard| standard.value.into());
+        Self { goal_velocity: 0.0, force, gravity, show_context: Vec::new() }
+    }
+}
+
+/// The environment with arguments that have been checked.
+#[derive(Clone, Debug)]
+pub struct MountainCars {
+    args: MountainCar,
+    context: Context,
+}
+
+/// What the equations need.
+#[derive(Clone, Copy)]
+struct Physics {
+    force: f64,
+    gravity: f64,
 }
 
 impl MountainCar {
-    /// Checks the arguments.
+    /// The environment with these arguments.
     ///
     /// # Errors
-    /// If the goal's velocity is not a number that a car can have.
-    pub fn validated(self) -> Result<Self, EnvError> {
+    /// If the goal's velocity is not a number that a car can have, a quantity is not positive, or a name is none of one.
+    pub fn validated(self) -> Result<MountainCars, EnvError> {
         if !(-MAX_SPEED..=MAX_SPEED).contains(&self.goal_velocity) {
             return Err(EnvError::Setting {
                 field: "goal_velocity",
@@ -74,7 +107,9 @@ impl MountainCar {
                 found: self.goal_velocity.to_string(),
             });
         }
-        Ok(self)
+        let given = [self.force, self.gravity];
+        let context = Context::new("MountainCar", &STANDARDS, &given, &self.show_context)?;
+        Ok(MountainCars { args: self, context })
     }
 }
 
@@ -89,10 +124,10 @@ pub(super) struct Velocity(pub(super) f64);
 #[derive(Resource)]
 pub(super) struct GoalVelocity(pub(super) f64);
 
-impl EcsEnv for MountainCar {
+impl EcsEnv for MountainCars {
     #[expect(clippy::expect_used, reason = "constant bounds")]
     fn observation_space(&self) -> Space {
-        space().expect("constant bounds are in order")
+        self.context.space(&LOW, &HIGH).expect("constant bounds are in order")
     }
 
     #[expect(clippy::expect_used, reason = "a constant")]
@@ -102,42 +137,79 @@ impl EcsEnv for MountainCar {
 
     fn build(&self, simulator: &mut SimulatorBuilder) {
         simulator
-            .constant(GoalVelocity(self.goal_velocity))
+            .constant(GoalVelocity(self.args.goal_velocity))
             .arena_component(Position::default())
             .arena_component(Velocity::default())
-            .dynamics(drive)
             .outcome(judge)
-            .observe(observe)
-            .reset(reset)
             .draw(|world, arena| Some(draw(world.get::<Position>(arena)?.0, GOAL_POSITION)));
+        if self.context.is_standard() {
+            simulator.dynamics(drive).observe(observe).reset(reset);
+        } else {
+            simulator
+                .constant(self.context.clone())
+                .arena_component(Drawn::default())
+                .dynamics(drive_in_context)
+                .observe(observe_in_context)
+                .reset((reset, draw_context).chain());
+        }
     }
 }
 
+/// Bounds of position and velocity.
+const LOW: [f32; 2] = [MIN_POSITION as f32, -MAX_SPEED as f32];
+const HIGH: [f32; 2] = [MAX_POSITION as f32, MAX_SPEED as f32];
+
 /// Position and velocity.
 pub(super) fn space() -> Result<Space, crate::SpaceError> {
-    Space::box_f32(&[MIN_POSITION as f32, -MAX_SPEED as f32], &[MAX_POSITION as f32, MAX_SPEED as f32])
+    Space::box_f32(&LOW, &HIGH)
 }
 
-/// Gymnasium's equations, in its order of operations.
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
 fn drive(actions: Res<Actions>, mut cars: Query<(&Row, &mut Position, &mut Velocity)>) {
     for (rows, mut position, mut velocity) in cars.contiguous_iter_mut().expect(IN_TABLES) {
         let actions = &actions.indices()[rows[0].index()..][..rows.len()];
-        let (position, velocity) = (position.bypass_change_detection(), velocity.bypass_change_detection());
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for ((x, v), &action) in position.iter_mut().zip(velocity.iter_mut()).zip(actions) {
-                    let (_, cos) = sin_cos(3.0 * x.0);
-                    let faster = v.0 + (f64::from(action as i32 - 1) * FORCE + cos * -GRAVITY);
-                    v.0 = faster.clamp(-MAX_SPEED, MAX_SPEED);
-                    x.0 = (x.0 + v.0).clamp(MIN_POSITION, MAX_POSITION);
-                    let against_the_wall = (x.0 == MIN_POSITION) & (v.0 < 0.0);
-                    v.0 = if against_the_wall { 0.0 } else { v.0 };
-                }
-            },
-        );
+        move_all(position.bypass_change_detection(), velocity.bypass_change_detection(), actions, |_| {
+            STANDARD
+        });
     }
+}
+
+/// The same, each car with its own physics.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
+fn drive_in_context(actions: Res<Actions>, mut cars: Query<(&Row, &mut Position, &mut Velocity, &Drawn)>) {
+    for (rows, mut position, mut velocity, drawn) in cars.contiguous_iter_mut().expect(IN_TABLES) {
+        let actions = &actions.indices()[rows[0].index()..][..rows.len()];
+        let physics = |i: usize| {
+            let Drawn([force, gravity, ..]) = drawn[i];
+            Physics { force, gravity }
+        };
+        move_all(position.bypass_change_detection(), velocity.bypass_change_detection(), actions, physics);
+    }
+}
+
+/// Gymnasium's equations, in its order of operations.
+#[inline(always)]
+fn move_all(
+    position: &mut [Position],
+    velocity: &mut [Velocity],
+    actions: &[u32],
+    physics: impl Fn(usize) -> Physics,
+) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let cars = position.iter_mut().zip(velocity.iter_mut()).zip(actions);
+            for (i, ((x, v), &action)) in cars.enumerate() {
+                let Physics { force, gravity } = physics(i);
+                let (_, cos) = sin_cos(3.0 * x.0);
+                let faster = v.0 + (f64::from(action as i32 - 1) * force + cos * -gravity);
+                v.0 = faster.clamp(-MAX_SPEED, MAX_SPEED);
+                x.0 = (x.0 + v.0).clamp(MIN_POSITION, MAX_POSITION);
+                let against_the_wall = (x.0 == MIN_POSITION) & (v.0 < 0.0);
+                v.0 = if against_the_wall { 0.0 } else { v.0 };
+            }
+        },
+    );
 }
 
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
@@ -171,6 +243,17 @@ pub(super) fn observe(
     }
     scope.for_each(&mut cars, |(&row, position, velocity)| {
         observations.row_mut(row).copy_from_slice(&[position.0 as f32, velocity.0 as f32]);
+    });
+}
+
+fn observe_in_context(
+    scope: Res<Scope>,
+    context: Res<Context>,
+    mut observations: ResMut<Observations>,
+    mut cars: Query<(&Row, &Position, &Velocity, &Drawn)>,
+) {
+    scope.for_each(&mut cars, |(&row, position, velocity, drawn)| {
+        write_row(&mut observations, row, &[position.0 as f32, velocity.0 as f32], &context, drawn);
     });
 }
 

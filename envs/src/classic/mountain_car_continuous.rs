@@ -61,7 +61,7 @@ impl MountainCarContinuous {
     /// # Errors
     /// As [`MountainCar::validated`].
     pub fn validated(self) -> Result<Self, EnvError> {
-        MountainCar { goal_velocity: self.goal_velocity }.validated().map(|_| self)
+        MountainCar { goal_velocity: self.goal_velocity, ..MountainCar::default() }.validated().map(|_| self)
     }
 }
 

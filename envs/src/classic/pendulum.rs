@@ -23,7 +23,15 @@
 //! Truncated after 200 steps; never terminated.
 //!
 //! # Arguments
-//! `g` (10.0): the acceleration of gravity in m/s².
+//! Physics, each a number or a range `[low, high]` that each episode draws it from:
+//!
+//! | argument | meaning | default |
+//! |---|---|---|
+//! | `g` | acceleration of gravity, m/s² | 10 |
+//! | `mass` | mass of the pole, kg | 1 |
+//! | `length` | its length, m | 1 |
+//!
+//! `show_context` (none): names of those whose ratio to the default follows the observation's own values.
 //!
 //! # Version history
 //! v1: as in Gymnasium.
@@ -40,6 +48,7 @@ use std::f64::consts::PI;
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::context::{Context, Drawn, Quantity, Standard, draw_context, write_row};
 use crate::math::sin_cos;
 use crate::simulator::IN_TABLES;
 use crate::simulator::{Actions, EcsEnv, EnvRng, Observations, Outcomes, Row, Scope, SimulatorBuilder};
@@ -47,37 +56,58 @@ use crate::{Canvas, EnvError, Frame, Space};
 
 const MAX_SPEED: f64 = 8.0;
 const MAX_TORQUE: f32 = 2.0;
+const STANDARDS: [Standard; 3] =
+    [Standard::any("g", 10.0), Standard::positive("mass", 1.0), Standard::positive("length", 1.0)];
 /// Seconds between state updates.
 const DT: f64 = 0.05;
 
 /// Arguments of the environment; see the [module's page](self).
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pendulum {
     /// Acceleration of gravity in m/s².
-    pub g: f64,
+    pub g: Quantity,
+    /// Mass of the pole in kg.
+    pub mass: Quantity,
+    /// Its length in m.
+    pub length: Quantity,
+    /// Which of these are shown.
+    pub show_context: Vec<String>,
 }
 
 impl Default for Pendulum {
     fn default() -> Self {
-        Self { g: 10.0 }
+        let [g, mass, length] = STANDARDS.map(|standard| standard.value.into());
+        Self { g, mass, length, show_context: Vec::new() }
     }
 }
 
 impl Pendulum {
-    /// Checks the arguments.
+    /// The environment with these arguments.
     ///
     /// # Errors
-    /// If gravity is not a finite number.
-    pub fn validated(self) -> Result<Self, EnvError> {
-        if !self.g.is_finite() {
-            return Err(EnvError::Setting {
-                field: "g",
-                expected: "a finite number",
-                found: self.g.to_string(),
-            });
-        }
-        Ok(self)
+    /// If gravity is not a finite number, mass or length is not positive, or a name is none of a quantity.
+    pub fn validated(self) -> Result<Pendulums, EnvError> {
+        let given = [self.g, self.mass, self.length];
+        Ok(Pendulums(Context::new("Pendulum", &STANDARDS, &given, &self.show_context)?))
+    }
+}
+
+/// The environment with arguments that have been checked.
+#[derive(Clone, Debug)]
+pub struct Pendulums(Context);
+
+/// What the equations need of a pole: the pull of gravity, and what a torque of 1 N m does.
+#[derive(Clone, Copy)]
+struct Physics {
+    pull: f64,
+    push: f32,
+}
+
+impl Physics {
+    #[inline(always)]
+    fn of(g: f64, mass: f64, length: f64) -> Self {
+        Self { pull: 3.0 * g / (2.0 * length), push: (3.0 / (mass * (length * length))) as f32 }
     }
 }
 
@@ -93,14 +123,11 @@ struct AngularVelocity(f64);
 #[derive(Component, Clone, Copy, Default, Serialize, Deserialize)]
 struct Torque(f32);
 
-#[derive(Resource)]
-struct Gravity(f64);
-
-impl EcsEnv for Pendulum {
+impl EcsEnv for Pendulums {
     #[expect(clippy::expect_used, reason = "constant bounds")]
     fn observation_space(&self) -> Space {
         let high = [1.0, 1.0, MAX_SPEED as f32];
-        Space::box_f32(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
+        self.0.space(&high.map(|bound| -bound), &high).expect("constant bounds are in order")
     }
 
     #[expect(clippy::expect_used, reason = "constant bounds")]
@@ -110,42 +137,86 @@ impl EcsEnv for Pendulum {
 
     fn build(&self, simulator: &mut SimulatorBuilder) {
         simulator
-            .constant(Gravity(self.g))
             .arena_component(Angle::default())
             .arena_component(AngularVelocity::default())
             .arena_component(Torque::default())
-            .outcome(swing)
-            .observe(observe)
-            .reset(reset)
             .draw(|world, arena| {
                 let (angle, torque) = (world.get::<Angle>(arena)?.0, world.get::<Torque>(arena)?.0);
                 Some(draw(angle, torque))
             });
+        if self.0.is_standard() {
+            simulator.outcome(swing).observe(observe).reset(reset);
+        } else {
+            simulator
+                .constant(self.0.clone())
+                .arena_component(Drawn::default())
+                .outcome(swing_in_context)
+                .observe(observe_in_context)
+                .reset((reset, draw_context).chain());
+        }
     }
 }
 
-/// Gymnasium's equations, in its order of operations. The cost is of the state before the step.
+type Columns<'a> = (&'a Row, &'a mut Angle, &'a mut AngularVelocity, &'a mut Torque);
+
 #[expect(clippy::expect_used, reason = "these components are never sparse")]
-fn swing(
-    actions: Res<Actions>,
-    gravity: Res<Gravity>,
-    mut outcomes: ResMut<Outcomes>,
-    mut poles: Query<(&Row, &mut Angle, &mut AngularVelocity, &mut Torque)>,
-) {
-    let pull = 3.0 * gravity.0 / 2.0;
+fn swing(actions: Res<Actions>, mut outcomes: ResMut<Outcomes>, mut poles: Query<Columns<'static>>) {
+    let physics = Physics::of(10.0, 1.0, 1.0);
     for (rows, mut angle, mut velocity, mut torque) in poles.contiguous_iter_mut().expect(IN_TABLES) {
         let range = rows[0].index()..rows[0].index() + rows.len();
-        let actions = &actions.values()[range.clone()];
-        let rewards = &mut outcomes.rewards[range];
-        let (angle, velocity) = (angle.bypass_change_detection(), velocity.bypass_change_detection());
-        for (torque, &action) in torque.bypass_change_detection().iter_mut().zip(actions) {
+        let state = State {
+            angle: angle.bypass_change_detection(),
+            velocity: velocity.bypass_change_detection(),
+            torque: torque.bypass_change_detection(),
+        };
+        state.step(&actions.values()[range.clone()], &mut outcomes.rewards[range], |_| physics);
+    }
+}
+
+/// The same, each pole with its own physics.
+#[expect(clippy::expect_used, reason = "these components are never sparse")]
+fn swing_in_context(
+    actions: Res<Actions>,
+    mut outcomes: ResMut<Outcomes>,
+    mut poles: Query<(Columns<'static>, &Drawn)>,
+) {
+    for ((rows, mut angle, mut velocity, mut torque), drawn) in poles.contiguous_iter_mut().expect(IN_TABLES)
+    {
+        let range = rows[0].index()..rows[0].index() + rows.len();
+        let state = State {
+            angle: angle.bypass_change_detection(),
+            velocity: velocity.bypass_change_detection(),
+            torque: torque.bypass_change_detection(),
+        };
+        let physics = |i: usize| {
+            let Drawn([g, mass, length, ..]) = drawn[i];
+            Physics::of(g, mass, length)
+        };
+        state.step(&actions.values()[range.clone()], &mut outcomes.rewards[range], physics);
+    }
+}
+
+/// The columns of a chunk of poles.
+struct State<'a> {
+    angle: &'a mut [Angle],
+    velocity: &'a mut [AngularVelocity],
+    torque: &'a mut [Torque],
+}
+
+impl State<'_> {
+    /// Gymnasium's equations, in its order of operations. The cost is of the state before the step.
+    #[inline(always)]
+    fn step(self, actions: &[f32], rewards: &mut [f64], physics: impl Fn(usize) -> Physics) {
+        let Self { angle, velocity, torque } = self;
+        for (torque, &action) in torque.iter_mut().zip(actions) {
             torque.0 = action;
         }
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
                 let columns = angle.iter_mut().zip(velocity.iter_mut()).zip(rewards.iter_mut()).zip(actions);
-                for (((theta, omega), reward), &u) in columns {
+                for (i, (((theta, omega), reward), &u)) in columns.enumerate() {
+                    let Physics { pull, push } = physics(i);
                     let turned = theta.0 + PI;
                     let turns = (turned * (1.0 / (2.0 * PI))).floor();
                     let from_upright = turned - turns * (2.0 * PI) - PI;
@@ -153,7 +224,7 @@ fn swing(
                     let effort = f64::from(0.001 * (u * u));
                     *reward = -(from_upright * from_upright + 0.1 * (omega.0 * omega.0) + effort);
                     let (sin, _) = sin_cos(theta.0);
-                    let faster = omega.0 + (pull * sin + f64::from(3.0 * u)) * DT;
+                    let faster = omega.0 + (pull * sin + f64::from(push * u)) * DT;
                     omega.0 = faster.clamp(-MAX_SPEED, MAX_SPEED);
                     theta.0 += omega.0 * DT;
                 }
@@ -188,6 +259,18 @@ fn observe(
     scope.for_each(&mut poles, |(&row, theta, omega)| {
         let (sin, cos) = sin_cos(theta.0);
         observations.row_mut(row).copy_from_slice(&[cos as f32, sin as f32, omega.0 as f32]);
+    });
+}
+
+fn observe_in_context(
+    scope: Res<Scope>,
+    context: Res<Context>,
+    mut observations: ResMut<Observations>,
+    mut poles: Query<(&Row, &Angle, &AngularVelocity, &Drawn)>,
+) {
+    scope.for_each(&mut poles, |(&row, theta, omega, drawn)| {
+        let (sin, cos) = sin_cos(theta.0);
+        write_row(&mut observations, row, &[cos as f32, sin as f32, omega.0 as f32], &context, drawn);
     });
 }
 

@@ -42,10 +42,11 @@
 //! | name | meaning | default | range |
 //! |---|---|---|---|
 //! | `continuous` | throttles instead of on and off | false | |
-//! | `gravity` | m/s² upwards | −10 | (−12, 0) |
+//! | `gravity` | m/s² upwards, or a range that each episode draws it from | −10 | (−12, 0) |
 //! | `enable_wind` | wind pushes and turns the lander in flight | false | |
-//! | `wind_power` | largest force, N | 15 | \[0, 20\] |
-//! | `turbulence_power` | largest torque, N m | 1.5 | \[0, 2\] |
+//! | `wind_power` | largest force, N, or a range | 15 | \[0, 20\] |
+//! | `turbulence_power` | largest torque, N m, or a range | 1.5 | \[0, 2\] |
+//! | `show_context` | names of those three whose ratio to the default follows the observation's own values | none | |
 //!
 //! # Version history
 //! v3 as Gymnasium's: the wind starts anew in each episode.
@@ -99,6 +100,7 @@ use self::motion::{LanderState, Motion};
 use self::surface::Surface;
 use super::world::TIME_STEP;
 use crate::batch::Action;
+use crate::context::{Context, Quantity, Standard};
 use crate::{Env, EnvError, Frame, Pcg64, Space, Step};
 
 /// Pixels a metre.
@@ -133,39 +135,60 @@ pub struct LunarLanderArgs {
     /// Whether the engines can be throttled.
     pub continuous: bool,
     /// Acceleration upwards in m/s², in (−12, 0).
-    pub gravity: f64,
+    pub gravity: Quantity,
     /// Whether wind pushes and turns the lander.
     pub enable_wind: bool,
     /// Largest force of the wind in N, in \[0, 20\].
-    pub wind_power: f64,
+    pub wind_power: Quantity,
     /// Largest torque of the wind in N m, in \[0, 2\].
-    pub turbulence_power: f64,
+    pub turbulence_power: Quantity,
+    /// Which of gravity, wind and turbulence are shown.
+    pub show_context: Vec<String>,
 }
+
+/// What an episode may draw.
+const STANDARDS: [Standard; 3] = [
+    Standard {
+        name: "gravity",
+        value: -10.0,
+        expected: "between -12 and 0",
+        fits: |value| value > -12.0 && value < 0.0,
+    },
+    Standard {
+        name: "wind_power",
+        value: 15.0,
+        expected: "between 0 and 20",
+        fits: |value| (0.0..=20.0).contains(&value),
+    },
+    Standard {
+        name: "turbulence_power",
+        value: 1.5,
+        expected: "between 0 and 2",
+        fits: |value| (0.0..=2.0).contains(&value),
+    },
+];
 
 impl Default for LunarLanderArgs {
     fn default() -> Self {
+        let [gravity, wind_power, turbulence_power] = STANDARDS.map(|standard| standard.value.into());
         Self {
             continuous: false,
-            gravity: -10.0,
+            gravity,
             enable_wind: false,
-            wind_power: 15.0,
-            turbulence_power: 1.5,
+            wind_power,
+            turbulence_power,
+            show_context: Vec::new(),
         }
     }
 }
 
 impl LunarLanderArgs {
-    fn validate(&self, id: &str) -> Result<(), EnvError> {
-        let message = if !(self.gravity > -12.0 && self.gravity < 0.0) {
-            format!("gravity must be between -12 and 0, got {}", self.gravity)
-        } else if !(0.0..=20.0).contains(&self.wind_power) {
-            format!("wind_power must be between 0 and 20, got {}", self.wind_power)
-        } else if !(0.0..=2.0).contains(&self.turbulence_power) {
-            format!("turbulence_power must be between 0 and 2, got {}", self.turbulence_power)
-        } else {
-            return Ok(());
-        };
-        Err(EnvError::Arguments { id: id.to_owned(), message })
+    fn quantities(&self) -> [Quantity; 3] {
+        [self.gravity, self.wind_power, self.turbulence_power]
+    }
+
+    fn context(&self, id: &str) -> Result<Context, EnvError> {
+        Context::new(id, &STANDARDS, &self.quantities(), &self.show_context)
     }
 }
 
@@ -173,6 +196,10 @@ impl LunarLanderArgs {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct LunarLander {
     args: LunarLanderArgs,
+    /// Gravity, wind and turbulence of this episode.
+    drawn: [f64; 3],
+    /// Which of them are shown.
+    shown: Vec<usize>,
     surface: Surface,
     motion: Motion,
     leg_contact: [bool; 2],
@@ -232,8 +259,10 @@ impl LunarLander {
     /// # Errors
     /// If an argument is out of its range.
     pub fn new(args: LunarLanderArgs) -> Result<Self, EnvError> {
-        args.validate("LunarLander-v3")?;
+        let shown = args.context("LunarLander-v3")?.shown().to_vec();
         Ok(Self {
+            drawn: args.quantities().map(|quantity| quantity.bounds()[0]),
+            shown,
             args,
             surface: Surface::flat(),
             motion: start(Vector::ZERO),
@@ -249,7 +278,7 @@ impl LunarLander {
 
     /// A lander whose engines can be throttled, registered under `id`.
     pub(super) fn continuous(id: &str, args: LunarLanderArgs) -> Result<Self, EnvError> {
-        args.validate(id)?;
+        args.context(id)?;
         Self::new(LunarLanderArgs { continuous: true, ..args })
     }
 
@@ -260,8 +289,8 @@ impl LunarLander {
             return;
         }
         let magnitude = |index: i64| ((0.02 * index as f64).sin() + (PI * 0.01 * index as f64).sin()).tanh();
-        let force = (magnitude(self.wind_index) * self.args.wind_power) as f32;
-        let torque = (magnitude(self.torque_index) * self.args.turbulence_power) as f32;
+        let force = (magnitude(self.wind_index) * self.drawn[1]) as f32;
+        let torque = (magnitude(self.torque_index) * self.drawn[2]) as f32;
         self.wind_index += 1;
         self.torque_index += 1;
         self.motion.push_center(Vector::new(force * TIME_STEP, 0.0));
@@ -297,7 +326,7 @@ impl LunarLander {
 
     /// One step of the task.
     fn advance(&mut self, engines: Engines, rng: &mut Pcg64, obs: &mut [f32]) -> Step {
-        let gravity = self.args.gravity as f32;
+        let gravity = self.drawn[0] as f32;
         self.motion.look_down(gravity, &self.surface);
         self.blow();
         self.engines = engines;
@@ -308,6 +337,9 @@ impl LunarLander {
         let state = self.state();
         for (slot, ((value, low), high)) in obs.iter_mut().zip(state.iter().zip(LOW).zip(HIGH)) {
             *slot = (*value as f32).clamp(low, high);
+        }
+        for (slot, &index) in obs[LOW.len()..].iter_mut().zip(&self.shown) {
+            *slot = (self.drawn[index] / STANDARDS[index].value) as f32;
         }
         let shaping = shaping(&state);
         let reward = self.shaping.map_or(0.0, |last| shaping - last);
@@ -359,7 +391,10 @@ impl Env for LunarLander {
 
     #[expect(clippy::expect_used, reason = "constant bounds")]
     fn observation_space(&self) -> Space {
-        Space::box_f32(&LOW, &HIGH).expect("constant bounds are in order")
+        let (mut low, mut high) = (LOW.to_vec(), HIGH.to_vec());
+        low.resize(LOW.len() + self.shown.len(), f32::NEG_INFINITY);
+        high.resize(low.len(), f32::INFINITY);
+        Space::box_f32(&low, &high).expect("constant bounds are in order")
     }
 
     #[expect(clippy::expect_used, reason = "constant bounds")]
@@ -379,6 +414,7 @@ impl Env for LunarLander {
             self.wind_index = rng.integers(-9999, 9999);
             self.torque_index = rng.integers(-9999, 9999);
         }
+        self.drawn = self.args.quantities().map(|quantity| quantity.draw(rng));
         self.leg_contact = [false; 2];
         self.shaping = None;
         self.fuel = 0.0;
