@@ -99,7 +99,8 @@ impl Reverse {
                 slopes.zip(grad).map(|(slope, grad)| slope * grad).collect()
             }
             Layer::MeanNorm { weight, eps, .. } => {
-                let weighted: Vec<f32> = grad.iter().zip(weight).map(|(grad, weight)| grad * weight).collect();
+                let weighted: Vec<f32> =
+                    grad.iter().zip(weight).map(|(grad, weight)| grad * weight).collect();
                 norm_input(input, &weighted, *eps)
             }
             Layer::RmsNorm { weight, eps } => {
@@ -249,7 +250,9 @@ fn pool_input(windows: &Windows, average: bool, input: &[f32], grad: &[f32]) -> 
                 let mut largest = None;
                 windows.each(y, column, |_, at| match at {
                     Some(at) if average => sums[at] += grad / area,
-                    Some(at) if largest.is_none_or(|best: usize| plane[at] > plane[best]) => largest = Some(at),
+                    Some(at) if largest.is_none_or(|best: usize| plane[at] > plane[best]) => {
+                        largest = Some(at)
+                    }
                     _ => {}
                 });
                 if let Some(at) = largest.filter(|_| !average) {

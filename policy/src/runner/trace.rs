@@ -87,7 +87,14 @@ impl PortablePolicy {
         let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
         let outputs = x.clone();
         ends::mean_returns(&self.program.decision, &mut x);
-        Ok(Trace { is_fresh, prepared, kept, outputs, logits: x, attention: pool.attention.unwrap_or_default() })
+        Ok(Trace {
+            is_fresh,
+            prepared,
+            kept,
+            outputs,
+            logits: x,
+            attention: pool.attention.unwrap_or_default(),
+        })
     }
 
     /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.

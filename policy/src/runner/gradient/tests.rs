@@ -172,8 +172,7 @@ fn images_too() {
             padding: [0, 1],
         };
         let last = built.linear(16, 3);
-        built.operations =
-            vec![Operation::ChannelsFirst { output: [2, 6, 5] }, convolution, pool, last];
+        built.operations = vec![Operation::ChannelsFirst { output: [2, 6, 5] }, convolution, pool, last];
         let policy = built.policy(60, values(3), vec![]);
         check(&policy, 60, 0);
         let trace = policy.trace(&policy.begin(), &numbers(60, 3)).unwrap();
