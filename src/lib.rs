@@ -34,6 +34,7 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod experiment;
+pub mod explain;
 pub mod export;
 #[cfg(unix)]
 mod foreign;

@@ -54,4 +54,9 @@ pub enum PolicyError {
     /// A choice without a legal option.
     #[error("expected a legal option of choice {0}, got none")]
     NothingLegal(usize),
+    /// A layer whose gradient is not computed here.
+    #[error(
+        "expected layers with a gradient, found {0}: explain this policy by what it does (permutation, occlusion) instead"
+    )]
+    NoGradient(&'static str),
 }

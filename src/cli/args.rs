@@ -1,5 +1,6 @@
 //! What the command line accepts.
 
+mod explain;
 mod models;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
+pub(super) use explain::ExplainArgs;
 pub(super) use models::{CardArgs, ExportArgs, ExportFormat, ProvenanceArgs, SignArgs, VerifyModelArgs};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
@@ -35,6 +37,8 @@ pub(super) enum Command {
     Resume(ResumeArgs),
     /// Play episodes with a trained agent and print its returns.
     Eval(EvalArgs),
+    /// Say why a policy acts: by a tree that does the same, as a page with pictures.
+    Explain(ExplainArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.

@@ -12,6 +12,7 @@ mod docs;
 mod engine;
 mod envs;
 mod eval;
+mod explain;
 mod export;
 mod new;
 mod play;
@@ -112,6 +113,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Train(args) => runs::train(setup, &args),
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
+        Command::Explain(args) => explain::explain(setup, &args),
         Command::Export(args) => export::export(setup, &args),
         Command::Provenance(args) => provenance::provenance(&args),
         Command::Card(args) => card::card(setup, &args),

@@ -7,6 +7,7 @@
 
 mod data;
 mod draw;
+mod figures;
 mod font;
 mod legend;
 mod series;
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 use resvg::{tiny_skia, usvg};
 
 pub use data::{XAxis, load_columns, load_curve, load_series, names, run_dirs};
+
+pub use figures::{Bar, HeatMap, TreeNode, bars, heat_map, tree};
 pub(crate) use series::{band, trailing_mean};
 
 /// PNG files have this many pixels for each of [`PlotOptions::size`].

@@ -210,7 +210,7 @@ pub(super) fn layers(card: &Card) -> Result<Vec<(&WrapperConfig, VectorInfo, Vec
 }
 
 /// Whether a wrapper changes what happens in the world, which is then the caller's, and not what is seen or done.
-fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
+pub(crate) fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
     matches!(
         wrapper,
         WrapperConfig::TimeLimit { .. }

@@ -34,9 +34,10 @@ use crate::signing::Source;
 use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
+pub(crate) use feed::is_of_the_world;
 pub use file::{Card, EnvSpaces, FORMAT, read};
 pub(crate) use file::{content, parse};
-#[cfg(feature = "onnx")]
+#[cfg(any(feature = "onnx", test))]
 pub(crate) use portable::parts_of;
 
 /// Which of a run's weights.
@@ -217,17 +218,38 @@ impl TrainedPolicy {
     /// # Errors
     /// As [`Self::act`], or if masks or starts are not as many as they must be.
     pub fn act_in(&mut self, observed: &Observed<'_>) -> Result<&ActionBatch, RunError> {
-        let num_envs = feed::num_envs(&self.card.env_spaces, observed)?;
-        let session = match self.session.take().filter(|session| session.feed.num_envs() == num_envs) {
-            Some(mut session) => {
-                session.feed.advance(observed, &mut session.now, &mut session.resets)?;
-                session
-            }
-            None => self.begin(num_envs, observed)?,
-        };
+        let session = self.advanced(observed)?;
         let session = self.session.insert(session);
         session.act(&self.acting, self.mode)?;
         Ok(&session.env_actions)
+    }
+
+    /// As [`Self::act_in`], with what the policy expects of the rest of each row's episode, `[N]`; none of a policy without such
+    /// an estimate.
+    ///
+    /// # Errors
+    /// As [`Self::act_in`].
+    pub fn act_and_value(
+        &mut self,
+        observed: &Observed<'_>,
+    ) -> Result<(&ActionBatch, Option<Vec<f32>>), RunError> {
+        let session = self.advanced(observed)?;
+        let session = self.session.insert(session);
+        let values = session.values(&self.acting)?;
+        session.act(&self.acting, self.mode)?;
+        Ok((&session.env_actions, values))
+    }
+
+    /// The environments that the policy acts in, with what is observed now.
+    fn advanced(&mut self, observed: &Observed<'_>) -> Result<Session, RunError> {
+        let num_envs = feed::num_envs(&self.card.env_spaces, observed)?;
+        match self.session.take().filter(|session| session.feed.num_envs() == num_envs) {
+            Some(mut session) => {
+                session.feed.advance(observed, &mut session.now, &mut session.resets)?;
+                Ok(session)
+            }
+            None => self.begin(num_envs, observed),
+        }
     }
 
     /// Forgets all episodes: the next call begins new ones.
@@ -249,6 +271,21 @@ impl TrainedPolicy {
 }
 
 impl Session {
+    fn values(&self, acting: &Acting) -> Result<Option<Vec<f32>>, RunError> {
+        let num_rows = self.resets.len();
+        let mut state = self.actor.state.clone();
+        state.resize(num_rows * acting.policy.state_len(), 0.0);
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_rows,
+            action_masks: &self.now.action_masks,
+            resets: &self.resets,
+            env_steps: acting.env_steps,
+            mode: ActMode::Deterministic,
+        };
+        Ok(acting.policy.values(&input, &state)?)
+    }
+
     fn act(&mut self, acting: &Acting, mode: ActMode) -> Result<(), RunError> {
         let Self { feed, actor, now, actions, policy_data, resets, env_actions } = self;
         let num_rows = resets.len();

@@ -132,6 +132,48 @@ impl Preparer {
     }
 }
 
+impl Preparer {
+    /// From the gradient with respect to what [`Self::apply`] gave to that with respect to `input`. Older frames are constants,
+    /// unless they are copies of this one.
+    pub(super) fn reverse(&self, input: &[f32], is_fresh: bool, grad: &mut Vec<f32>) {
+        match &self.step {
+            Preparation::Stack { frames, group_len, padding, .. } => {
+                let own = if is_fresh && *padding == Padding::Reset { 0 } else { frames - 1 };
+                let of_group = |stacked: &[f32]| -> Vec<f32> {
+                    let frames = || stacked.chunks_exact(*group_len).skip(own);
+                    (0..*group_len).map(|i| frames().map(|frame| frame[i]).sum()).collect()
+                };
+                *grad = grad.chunks_exact(frames * group_len).flat_map(of_group).collect();
+            }
+            Preparation::Normalize { mean, scale, clip } => {
+                for (i, grad) in grad.iter_mut().enumerate() {
+                    let value = ((f64::from(input[i]) - mean[i]) * scale[i]) as f32;
+                    *grad = if value.abs() < *clip { *grad * scale[i] as f32 } else { 0.0 };
+                }
+            }
+            Preparation::OneHot { categories, .. } => {
+                let mut start = 0;
+                let of_value = categories.iter().map(|&n| {
+                    let own = if n == 0 { grad[start] } else { 0.0 };
+                    start += n.max(1);
+                    own
+                });
+                *grad = of_value.collect();
+            }
+            Preparation::Select { indices } => {
+                let mut all = vec![0.0; input.len()];
+                indices.iter().zip(&*grad).for_each(|(&index, grad)| all[index] += grad);
+                *grad = all;
+            }
+            Preparation::Hide { shown } => {
+                let hidden = grad.iter_mut().zip(shown).filter(|(_, shown)| !**shown);
+                hidden.for_each(|(grad, _)| *grad = 0.0);
+            }
+            Preparation::Scale { by } => grad.iter_mut().for_each(|grad| *grad *= by),
+        }
+    }
+}
+
 /// Options of each choice; none where actions are numbers.
 pub(super) fn choices(decision: &Decision) -> &[usize] {
     match decision {
@@ -215,6 +257,27 @@ pub(super) fn mean_returns(decision: &Decision, outputs: &mut Vec<f32>) {
         outputs[action] = mean;
     }
     outputs.truncate(actions);
+}
+
+/// From the gradient with respect to what [`mean_returns`] gives to that with respect to a network's outputs.
+pub(super) fn mean_returns_gradient(decision: &Decision, outputs: &[f32], grad: &[f32]) -> Vec<f32> {
+    let of_action = |atoms: usize| outputs.chunks_exact(atoms).zip(grad);
+    match decision {
+        Decision::Categories { support, .. } => {
+            let of_logits = |(logits, grad): (&[f32], &f32)| {
+                let mut shares = logits.to_vec();
+                arithmetic::softmax(&mut shares);
+                let mean: f32 = shares.iter().zip(support).map(|(share, value)| share * value).sum();
+                let pairs = shares.into_iter().zip(support);
+                pairs.map(|(share, value)| grad * share * (value - mean)).collect::<Vec<f32>>()
+            };
+            of_action(support.len()).flat_map(of_logits).collect()
+        }
+        Decision::Quantiles { quantiles, .. } => of_action(*quantiles)
+            .flat_map(|(_, grad)| std::iter::repeat_n(grad / *quantiles as f32, *quantiles))
+            .collect(),
+        _ => grad.to_vec(),
+    }
 }
 
 /// Reads the best action from a network's outputs.

@@ -4,15 +4,22 @@ use crate::activation::Activation;
 use crate::arithmetic;
 use crate::operation::RecurrentKind;
 
-use super::attention::AttentionLayer;
+use super::attention::{AttentionLayer, AttentionMap};
 
 /// Rows that are not in use, so that no step allocates after the first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     rows: Vec<Vec<f32>>,
+    /// What blocks of attention looked at, of a step that is looked at itself.
+    pub(super) attention: Option<Vec<AttentionMap>>,
 }
 
 impl Pool {
+    /// One that keeps what is attended to.
+    pub(super) fn watching() -> Self {
+        Self { rows: Vec::new(), attention: Some(Vec::new()) }
+    }
+
     /// A row of this many values, which are anything.
     pub(super) fn take(&mut self, len: usize) -> Vec<f32> {
         let mut row = self.rows.pop().unwrap_or_default();
@@ -57,7 +64,7 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Calls `visit` with the place of a window's value in the window, and where it lies in the plane if it does.
-    fn each(&self, y: usize, x: usize, mut visit: impl FnMut(usize, Option<usize>)) {
+    pub(super) fn each(&self, y: usize, x: usize, mut visit: impl FnMut(usize, Option<usize>)) {
         let [_, height, width] = self.input;
         for ky in 0..self.kernel[0] {
             let row = (y * self.stride[0] + ky * self.dilation[0]).checked_sub(self.padding[0]);
@@ -134,7 +141,57 @@ pub(super) fn run(layers: &[Layer], x: &mut Vec<f32>, memory: &mut [f32], pool: 
 }
 
 impl Layer {
-    fn run(&self, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) {
+    /// What it is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Linear(_) => "linear",
+            Self::Activation(Activation::Identity) => "identity",
+            Self::Activation(Activation::Relu) => "relu",
+            Self::Activation(Activation::Tanh) => "tanh",
+            Self::Activation(Activation::Sigmoid) => "sigmoid",
+            Self::Activation(Activation::Silu) => "silu",
+            Self::Activation(Activation::Gelu) => "gelu",
+            Self::Activation(Activation::Elu) => "elu",
+            Self::Activation(Activation::LeakyRelu) => "leaky_relu",
+            Self::MeanNorm { .. } => "layer_norm",
+            Self::RmsNorm { .. } => "rms_norm",
+            Self::Conv { .. } => "conv2d",
+            Self::Pool { .. } => "pool2d",
+            Self::ChannelsFirst(_) => "channels_first",
+            Self::OneHot(_) => "one_hot",
+            Self::Embedding { .. } => "embedding",
+            Self::Residual(_) => "residual",
+            Self::Parallel(_) => "parallel",
+            Self::Dueling { .. } => "dueling",
+            Self::Append(_) => "append",
+            Self::Recurrent { cell: RecurrentKind::Rnn, .. } => "rnn",
+            Self::Recurrent { cell: RecurrentKind::Gru, .. } => "gru",
+            Self::Recurrent { cell: RecurrentKind::Lstm, .. } => "lstm",
+            Self::Attention(_) => "attention",
+            Self::Implicit { .. } => "implicit_quantiles",
+        }
+    }
+
+    /// `[C, H, W]` of what comes out, if that is an image.
+    pub(super) fn image(&self) -> Option<[usize; 3]> {
+        match self {
+            Self::Conv { windows, .. } | Self::Pool { windows, .. } => Some(windows.output),
+            Self::ChannelsFirst(output) => Some(*output),
+            _ => None,
+        }
+    }
+
+    /// The chains of layers inside of it, one for each run of them.
+    pub(super) fn chains(&self) -> Vec<&[Layer]> {
+        match self {
+            Self::Residual(layers) => vec![layers],
+            Self::Parallel(branches) => branches.iter().map(|(_, layers)| layers.as_slice()).collect(),
+            Self::Implicit { places, head, .. } => vec![head; places.len()],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn run(&self, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) {
         match self {
             Self::Linear(linear) => {
                 let mut out = pool.take(linear.outputs());

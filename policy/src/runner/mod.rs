@@ -3,7 +3,9 @@
 mod attention;
 mod build;
 mod ends;
+mod gradient;
 mod layers;
+mod trace;
 
 use crate::error::PolicyError;
 use crate::program::{ActionSpace, Parameters, PolicyProgram};
@@ -11,6 +13,9 @@ use crate::state::StateTensor;
 
 use self::ends::Preparer;
 use self::layers::{Layer, Pool};
+
+pub use self::attention::AttentionMap;
+pub use self::trace::{Gradient, LayerTrace, Trace};
 
 /// A policy that acts: its network, ready to run, and what is before and after it.
 ///

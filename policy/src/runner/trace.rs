@@ -1,0 +1,140 @@
+//! A step with everything that its layers gave, and the gradient of what a policy chooses by with respect to it.
+//!
+//! Only the step itself is looked at: what a policy remembers of earlier ones is a constant. Layers run as they do when the
+//! policy acts; here their inputs are kept, so that the chain rule can be applied from the last one to the first.
+
+use crate::error::PolicyError;
+
+use super::attention::AttentionMap;
+use super::ends;
+use super::gradient::{Reverse, keep};
+use super::layers::{Layer, Pool};
+use super::{Episode, PortablePolicy};
+
+/// What a layer was given and gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) input: Vec<f32>,
+    pub(super) output: Vec<f32>,
+    /// What it remembered before: a recurrent layer's state.
+    pub(super) memory: Vec<f32>,
+    /// Of a layer of several chains of layers, what those were given and gave.
+    pub(super) parts: Vec<Vec<Kept>>,
+}
+
+/// What the layers of a policy gave at one step.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    is_fresh: bool,
+    /// What each step before the network was given.
+    prepared: Vec<Vec<f32>>,
+    kept: Vec<Kept>,
+    outputs: Vec<f32>,
+    /// Logits of options, values of actions, or the parameters of a distribution, see [`PortablePolicy::logits`]; without a
+    /// mask.
+    pub logits: Vec<f32>,
+    /// What each block of a transformer attended to, in the order of its blocks and heads.
+    pub attention: Vec<AttentionMap>,
+}
+
+/// What one layer gave at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerTrace<'a> {
+    /// Its place and its kind: `2 conv2d`, and `3.0.1 relu` of a layer inside of another one.
+    pub name: String,
+    /// `[C, H, W]` of an image.
+    pub image: Option<[usize; 3]>,
+    /// What it gave.
+    pub values: &'a [f32],
+    /// Whether it is a function of each value.
+    pub is_activation: bool,
+}
+
+/// The derivatives of a sum of logits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gradient {
+    /// With respect to each value of the observation.
+    pub observation: Vec<f32>,
+    /// With respect to what each layer gave, in the order of [`PortablePolicy::layers_of`].
+    pub layers: Vec<Vec<f32>>,
+}
+
+impl PortablePolicy {
+    /// Takes a step without moving the episode on, and keeps what every layer gave. Values may lie between those that bytes
+    /// can have.
+    ///
+    /// # Errors
+    /// If the observation is of another size or has a number that is none.
+    pub fn trace(&self, episode: &Episode, observation: &[f32]) -> Result<Trace, PolicyError> {
+        if observation.len() != self.observation_len {
+            let (expected, found) = (self.observation_len, observation.len());
+            return Err(PolicyError::Length { what: "an observation", expected, found });
+        }
+        if let Some((index, &value)) = observation.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(PolicyError::NotFinite { what: "an observation", index, value });
+        }
+        let (is_fresh, mut memory) = (episode.is_fresh, episode.memory.clone());
+        if is_fresh {
+            memory.fill(0.0);
+        }
+        let mut pool = Pool::watching();
+        let mut x = observation.to_vec();
+        let mut prepared = Vec::with_capacity(self.preparers.len());
+        for preparer in &self.preparers {
+            prepared.push(x.clone());
+            preparer.apply(&mut x, &mut memory, is_fresh, &mut pool);
+        }
+        let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
+        let outputs = x.clone();
+        ends::mean_returns(&self.program.decision, &mut x);
+        Ok(Trace {
+            is_fresh,
+            prepared,
+            kept,
+            outputs,
+            logits: x,
+            attention: pool.attention.unwrap_or_default(),
+        })
+    }
+
+    /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.
+    #[must_use]
+    pub fn layers_of<'a>(&self, trace: &'a Trace) -> Vec<LayerTrace<'a>> {
+        let mut found = Vec::new();
+        collect(&self.layers, &trace.kept, "", &mut found);
+        found
+    }
+
+    /// The gradient of `Σ weights · logits` at a step.
+    ///
+    /// # Errors
+    /// If there are not as many weights as logits, or a layer has no gradient here, naming it.
+    pub fn gradient(&self, trace: &Trace, weights: &[f32]) -> Result<Gradient, PolicyError> {
+        if weights.len() != trace.logits.len() {
+            let (expected, found) = (trace.logits.len(), weights.len());
+            return Err(PolicyError::Length { what: "weights of logits", expected, found });
+        }
+        let mut grad = ends::mean_returns_gradient(&self.program.decision, &trace.outputs, weights);
+        let mut reverse = Reverse::default();
+        reverse.chain(&self.layers, &trace.kept, &mut grad)?;
+        for (preparer, input) in self.preparers.iter().zip(&trace.prepared).rev() {
+            preparer.reverse(input, trace.is_fresh, &mut grad);
+        }
+        Ok(Gradient { observation: grad, layers: reverse.into_layers() })
+    }
+}
+
+/// What layers and those inside of them gave.
+fn collect<'a>(layers: &[Layer], kept: &'a [Kept], place: &str, found: &mut Vec<LayerTrace<'a>>) {
+    for (i, (layer, kept)) in layers.iter().zip(kept).enumerate() {
+        for (part, (layers, kept)) in layer.chains().into_iter().zip(&kept.parts).enumerate() {
+            collect(layers, kept, &format!("{place}{i}.{part}."), found);
+        }
+        found.push(LayerTrace {
+            name: format!("{place}{i} {}", layer.name()),
+            image: layer.image(),
+            values: &kept.output,
+            is_activation: matches!(layer, Layer::Activation(_)),
+        });
+    }
+}

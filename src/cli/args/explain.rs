@@ -1,0 +1,83 @@
+//! Arguments of `explain`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::explain::{By, SurrogateKind};
+
+/// A way to explain.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum ByArg {
+    /// What it gives out: along an episode, what it depends on, what would have changed it, where it matters.
+    Output,
+    /// A policy that can be read: a decision tree (VIPER), or weighted sums where actions are numbers.
+    Surrogate,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> Self {
+        match by {
+            ByArg::Output => Self::Output,
+            ByArg::Surrogate => Self::Surrogate,
+        }
+    }
+}
+
+/// Which surrogate.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum KindArg {
+    /// A decision tree.
+    Tree,
+    /// A weighted sum for each number of an action.
+    Linear,
+}
+
+impl From<KindArg> for SurrogateKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Tree => Self::Tree,
+            KindArg::Linear => Self::Linear,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes explain.md with its pictures, and explain.json.\n\nExamples:\n  agon explain results/dqn_CartPole-v1_1 --by surrogate --leaves 15 --out why"
+)]
+pub(in crate::cli) struct ExplainArgs {
+    /// A run's directory or a weight file.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) source: PathBuf,
+    /// The ways to explain; may be repeated, or a list with commas.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "WAY")]
+    pub(in crate::cli) by: Vec<ByArg>,
+    /// The folder of the page, which is created.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) out: PathBuf,
+    /// Seed of environments and of everything that is drawn.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) seed: u64,
+    /// Of a run, take the best weights instead of the newest.
+    #[arg(long)]
+    pub(in crate::cli) best: bool,
+    /// Of a run, take the checkpoint after so many environment steps.
+    #[arg(long, value_name = "STEP", conflicts_with = "best")]
+    pub(in crate::cli) checkpoint: Option<u64>,
+    /// Which surrogate; by default a tree where actions are choices, else weighted sums.
+    #[arg(long, value_name = "KIND", help_heading = "Surrogate")]
+    pub(in crate::cli) surrogate: Option<KindArg>,
+    /// Leaves of the largest tree.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(2..=4096), help_heading = "Surrogate")]
+    pub(in crate::cli) leaves: u64,
+    /// Rounds of asking the policy where the surrogate leads.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000), help_heading = "Surrogate")]
+    pub(in crate::cli) rounds: u64,
+    /// Steps of a round.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=1_000_000), help_heading = "Surrogate")]
+    pub(in crate::cli) samples: u64,
+    /// Episodes that surrogates are measured in; nothing is chosen by them.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Surrogate")]
+    pub(in crate::cli) episodes: u64,
+}

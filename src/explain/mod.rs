@@ -1,0 +1,80 @@
+//! Explanations: why a trained policy does what it does, in four ways, as a page with pictures and numbers.
+//!
+//! Everything is asked of the policy as a program of its own ([`agon_policy`]) and of its environment without the wrappers that
+//! are part of the policy, so that words, pictures and surrogates are about what the environment shows, in its units. A weight
+//! file is enough; only what changes over training needs a run. One seed decides everything that is drawn.
+//!
+//! Of policies that remember, only the present step is explained: what they remember of earlier ones is taken as it is.
+
+mod features;
+pub mod output;
+mod page;
+mod play;
+mod subject;
+pub mod surrogate;
+
+use std::path::{Path, PathBuf};
+
+pub use features::{Feature, FeatureKind, Features, Group, action_names};
+pub use output::ImportanceOptions;
+pub use page::Page;
+pub use subject::Subject;
+pub use surrogate::{SurrogateKind, SurrogateOptions};
+
+use crate::RunError;
+use crate::policy::Which;
+use crate::setup::Setup;
+
+/// A way to explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// By what it gives out: along an episode, by what it depends on, by what would have changed it, by where it matters.
+    Output,
+    /// By a policy that can be read: a decision tree, or weighted sums.
+    Surrogate,
+}
+
+/// What is explained, how, and where the page goes.
+#[derive(Clone, Debug)]
+pub struct ExplainOptions {
+    /// The ways, in this order.
+    pub by: Vec<By>,
+    /// The folder of the page, which is created.
+    pub out: PathBuf,
+    /// Seed of environments and of everything that is drawn.
+    pub seed: u64,
+    /// How importance is measured; the seed is the one above.
+    pub importance: ImportanceOptions,
+    /// How surrogates are made; the seed is the one above.
+    pub surrogate: SurrogateOptions,
+}
+
+/// Explains the policy of a run or of a weight file, and gives what was found, a sentence each.
+///
+/// # Errors
+/// If the policy cannot be loaded or told as one network, the environment fails, or a file cannot be written.
+pub fn explain(
+    setup: &Setup,
+    path: &Path,
+    which: Which,
+    options: &ExplainOptions,
+) -> Result<Vec<String>, RunError> {
+    let subject = Subject::load(setup, path, which)?;
+    let mut page = Page::new(&options.out, &subject)?;
+    for by in &options.by {
+        match by {
+            By::Output => {
+                let own = ImportanceOptions { seed: options.seed, ..options.importance };
+                output::explain(setup, &subject, &own, &mut page)?;
+            }
+            By::Surrogate => {
+                let own = SurrogateOptions { seed: options.seed, ..options.surrogate.clone() };
+                surrogate::explain(setup, &subject, &own, &mut page)?;
+            }
+        }
+    }
+    page.finish()
+}
+
+#[cfg(test)]
+mod tests;
