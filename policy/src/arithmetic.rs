@@ -33,6 +33,18 @@ fn columns<const BLOCK: usize>(
     start
 }
 
+/// The sum of products of integers, of which one is below 256 and one below 128, exactly.
+pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+/// The nearest integer of a number below 2²², the even one of two.
+pub(crate) fn nearest(x: f32) -> i32 {
+    /// Added to such a number, it leaves its nearest integer in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()).cast_signed()
+}
+
 /// Applies a function to each value.
 pub(crate) fn activate(function: Activation, values: &mut [f32]) {
     match function {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use agon_policy::{
     Action, ActionSpace, Activation, Attention, AttentionBlock, AttentionPosition, Decision, InputKind,
     InputPart, Operation, OperationBranch, Padding, Parameter, Parameters, PolicyError, PolicyProgram,
-    PortablePolicy, Preparation, RecurrentKind, to_safetensors,
+    PortablePolicy, Preparation, Quantization, RecurrentKind, from_safetensors, to_safetensors,
 };
 use serde_json::{Value, json};
 
@@ -240,5 +240,76 @@ fn damaged_files_are_run_or_refused() {
         if let Ok(policy) = PortablePolicy::from_safetensors(&damaged) {
             let _ = policy.act(&mut policy.begin(), &[0.5, 0.25][..], &[]);
         }
+    }
+}
+
+/// A map of three inputs and two outputs in each form that its weight can have.
+fn compressed(form: &str) -> (PolicyProgram, Parameters) {
+    let (mut program, mut parameters) = small();
+    let name = |name: &str| name.to_owned();
+    let linear = Operation::Linear { weight: name("q.weight"), bias: name("q.bias"), inputs: 3, outputs: 2 };
+    let input = Some(Quantization { scale: 0.01, zero_point: 100 });
+    let integers = |map, input| Operation::Quantized { map: Box::new(map), scale: name("q.scale"), input };
+    let sparse = Operation::Sparse { map: Box::new(linear.clone()), places: name("q.places") };
+    let shape = if matches!(form, "sparse" | "sparse integers") { vec![2] } else { vec![2, 3] };
+    let values = if shape.len() == 1 { vec![3.0, -127.0] } else { vec![3.0, 0.0, -7.0, 0.0, -127.0, 1.0] };
+    parameters.insert(name("q.weight"), Parameter { shape, values });
+    parameters.insert(name("q.scale"), Parameter { shape: vec![2], values: vec![0.5, 0.25] });
+    parameters.insert(name("q.places"), Parameter { shape: vec![1], values: vec![f32::from(0b010_001_u8)] });
+    program.operations.truncate(2);
+    program.operations.push(match form {
+        "numbers" => linear,
+        "sparse" => sparse,
+        "sparse integers" => integers(sparse, None),
+        "integers of the weight" => integers(linear, None),
+        _ => integers(linear, input),
+    });
+    (program, parameters)
+}
+
+const FORMS: [&str; 5] = ["numbers", "sparse", "sparse integers", "integers of the weight", "integers"];
+
+#[test]
+fn compressed_maps_come_back_from_files_as_they_were() {
+    for form in FORMS {
+        let (program, parameters) = compressed(form);
+        let bytes = to_safetensors(&program, &parameters, &BTreeMap::new()).unwrap();
+        let (read, values, _) = from_safetensors(&bytes).unwrap().unwrap();
+        assert_eq!((read, values), (program, parameters), "{form}");
+    }
+}
+
+#[test]
+fn sums_of_integers_are_those_of_the_bytes_of_the_input() {
+    let (program, parameters) = compressed("integers");
+    let (mut of_numbers, _) = compressed("numbers");
+    of_numbers.operations.truncate(2);
+    of_numbers.decision = Decision::Values { actions: 3 };
+    of_numbers.action = ActionSpace::Discrete { n: 3, start: 0 };
+    of_numbers.mask_len = 0;
+    let hidden = PortablePolicy::new(of_numbers, &parameters).unwrap();
+    let hidden = hidden.logits(&mut hidden.begin(), &[0.3, -0.8][..], &[]).unwrap().to_vec();
+    let quantization = Quantization { scale: 0.01, zero_point: 100 };
+    let bytes: Vec<i32> = hidden.iter().map(|&x| i32::from(quantization.byte(x)) - 100).collect();
+    let policy = PortablePolicy::new(program, &parameters).unwrap();
+    let mut episode = policy.begin();
+    let found = policy.logits(&mut episode, &[0.3, -0.8][..], &[]).unwrap();
+    let (sums, bias) =
+        ([3 * bytes[0] - 7 * bytes[2], bytes[2] - 127 * bytes[1]], &parameters["q.bias"].values);
+    let expected = [sums[0] as f32 * (0.01 * 0.5) + bias[0], sums[1] as f32 * (0.01 * 0.25) + bias[1]];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn compressed_programs_with_any_number_are_run_or_refused() {
+    for form in FORMS {
+        let (program, parameters) = compressed(form);
+        changed(&serde_json::to_value(&program).unwrap(), &mut |document| {
+            let made = serde_json::from_value(document.clone())
+                .map(|program| PortablePolicy::new(program, &parameters));
+            if let Ok(Ok(policy)) = made {
+                let _ = policy.act(&mut policy.begin(), &[0.5, 0.25][..], &[]);
+            }
+        });
     }
 }

@@ -4,6 +4,7 @@ mod attention;
 mod build;
 mod ends;
 mod layers;
+mod maps;
 
 use crate::error::PolicyError;
 use crate::program::{ActionSpace, Parameters, PolicyProgram};

@@ -1,0 +1,108 @@
+//! Linear maps on one row, in the forms that weights are stored in.
+
+use std::ops::Range;
+
+use crate::arithmetic;
+use crate::compressed::{Quantization, StoredMap};
+use crate::error::PolicyError;
+use crate::program::Parameters;
+
+use super::build::transposed;
+use super::layers::Pool;
+
+/// A linear map, ready to run.
+#[derive(Debug)]
+pub(super) enum Linear {
+    /// All of it.
+    Dense {
+        /// Transposed, `[inputs, outputs]`.
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    },
+    /// What is not zero, input by input.
+    Sparse {
+        /// Where each input's values begin, and where the last one's end.
+        starts: Vec<u32>,
+        /// The output of each value.
+        outputs: Vec<u32>,
+        values: Vec<f32>,
+        bias: Vec<f32>,
+    },
+    /// Integers: sums are exact.
+    Integer {
+        /// `[outputs, inputs]`.
+        weight: Vec<i16>,
+        /// What a unit of each output's sum stands for.
+        scale: Vec<f32>,
+        bias: Vec<f32>,
+        input: Quantization,
+    },
+}
+
+impl Linear {
+    /// Some rows of a map as it is stored.
+    pub(super) fn of(
+        stored: &StoredMap<'_>,
+        rows: Range<usize>,
+        parameters: &Parameters,
+    ) -> Result<Self, PolicyError> {
+        let columns = stored.columns;
+        let part = rows.start * columns..rows.end * columns;
+        let bias = stored.biases(parameters)?[rows.clone()].to_vec();
+        if let (Some(input), Some(scales)) = (stored.input, stored.scales(parameters)?) {
+            let weight = stored.stored(parameters)?[part].iter().map(|&value| value as i16).collect();
+            let scale = scales[rows].iter().map(|scale| input.scale * scale).collect();
+            return Ok(Self::Integer { weight, scale, bias, input });
+        }
+        let weight = &stored.weights(parameters)?[part];
+        if stored.places.is_none() {
+            return Ok(Self::Dense { weight: transposed(weight, columns), bias });
+        }
+        let (mut starts, mut outputs, mut values) = (vec![0], Vec::new(), Vec::new());
+        for column in 0..columns {
+            for (output, &value) in weight.iter().skip(column).step_by(columns).enumerate() {
+                if value != 0.0 {
+                    outputs.push(output as u32);
+                    values.push(value);
+                }
+            }
+            starts.push(values.len() as u32);
+        }
+        Ok(Self::Sparse { starts, outputs, values, bias })
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        match self {
+            Self::Dense { bias, .. } | Self::Sparse { bias, .. } | Self::Integer { bias, .. } => bias.len(),
+        }
+    }
+
+    pub(super) fn run(&self, x: &[f32], out: &mut [f32], pool: &mut Pool) {
+        match self {
+            Self::Dense { weight, bias } => arithmetic::linear(weight, bias, x, out),
+            Self::Sparse { starts, outputs, values, bias } => {
+                out.copy_from_slice(bias);
+                for (x, ends) in x.iter().zip(starts.windows(2)) {
+                    if *x == 0.0 {
+                        continue;
+                    }
+                    let of_input = ends[0] as usize..ends[1] as usize;
+                    for (value, &output) in values[of_input.clone()].iter().zip(&outputs[of_input]) {
+                        out[output as usize] += x * value;
+                    }
+                }
+            }
+            Self::Integer { weight, scale, bias, input } => {
+                let bytes = pool.integers(x.len());
+                let (inverse, zero) = (input.inverse(), f32::from(input.zero_point));
+                for (byte, x) in bytes.iter_mut().zip(x) {
+                    *byte = arithmetic::nearest((x * inverse).clamp(-zero, 255.0 - zero)) as i16;
+                }
+                let rows = weight.chunks_exact(x.len()).zip(scale.iter().zip(bias));
+                for (out, (row, (scale, bias))) in out.iter_mut().zip(rows) {
+                    *out = arithmetic::dot(row, bytes) as f32 * scale + bias;
+                }
+            }
+        }
+    }
+}
