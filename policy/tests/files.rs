@@ -313,3 +313,25 @@ fn compressed_programs_with_any_number_are_run_or_refused() {
         });
     }
 }
+
+#[test]
+fn what_stands_around_the_network_can_be_run_without_it() {
+    let (program, parameters) = small();
+    let policy = PortablePolicy::new(program, &parameters).unwrap();
+    let (mut whole, mut parts, mut rows) = (policy.begin(), policy.begin(), Vec::new());
+    for observation in [[0.5, 0.1], [1.0, 0.2]] {
+        policy.act(&mut whole, &observation[..], &[]).unwrap();
+        policy.prepare(&mut parts, &observation[..], &mut rows).unwrap();
+    }
+    assert_eq!(rows, [0.0, 0.1, 0.0, 0.1, 0.0, 0.1, 1.0, 0.2]);
+    assert_eq!((policy.network_inputs(), policy.network_outputs()), (4, 2));
+    assert_eq!(policy.decide(&mut parts, &[0.0, 1.0], &[]).unwrap(), Action::Discrete(&[6]));
+    assert_eq!(policy.decide(&mut parts, &[0.0, 1.0], &[true, false]).unwrap(), Action::Discrete(&[5]));
+    assert!(policy.decide(&mut parts, &[0.0], &[]).is_err());
+    let remembered = whole.remembered().to_vec();
+    let mut other = policy.begin();
+    other.go_on_with(&remembered).unwrap();
+    let expected = policy.logits(&mut whole, &[0.3, 0.3][..], &[]).unwrap().to_vec();
+    assert_eq!(policy.logits(&mut other, &[0.3, 0.3][..], &[]).unwrap(), expected);
+    assert!(other.go_on_with(&[]).is_err());
+}
