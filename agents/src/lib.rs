@@ -20,6 +20,7 @@ pub mod chunks;
 pub mod codec;
 mod coefficient;
 mod critics;
+pub mod distillation;
 mod distribution;
 mod division;
 pub mod dqn;
@@ -43,6 +44,7 @@ mod policy_loss;
 pub mod ppo;
 pub mod pqn;
 pub mod program;
+pub mod pruning;
 mod q_network;
 mod q_policy;
 pub mod r2d2;
@@ -74,6 +76,7 @@ pub use weights::Weights;
 /// The sources that define settings, whose doc comments are made into the page of all settings.
 pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("coefficient.rs"),
+    include_str!("distillation.rs"),
     include_str!("ppo.rs"),
     include_str!("a2c.rs"),
     include_str!("impala.rs"),
