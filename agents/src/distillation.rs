@@ -203,6 +203,11 @@ impl Distiller {
         self.mask.prune(&mut self.student.params, sparsity);
     }
 
+    /// Takes weights that are zero now for pruned.
+    pub fn keep_zeros(&mut self) {
+        self.mask.keep_zeros(&self.student.params);
+    }
+
     /// From now on, weights are integers of one byte in the forward pass, each row with its scale, and the gradient takes them for
     /// what they are made of.
     ///

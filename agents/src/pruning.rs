@@ -29,6 +29,15 @@ impl Mask {
         values.iter_mut().zip(&self.kept).for_each(|(value, kept)| *value *= kept);
     }
 
+    /// Takes weights that are zero for pruned.
+    pub fn keep_zeros(&mut self, params: &Params) {
+        for place in self.weights.iter().flat_map(ParamRange::range) {
+            if params.as_slice()[place] == 0.0 {
+                self.kept[place] = 0.0;
+            }
+        }
+    }
+
     /// The share of weights that is pruned.
     #[must_use]
     pub fn sparsity(&self) -> f64 {
