@@ -76,7 +76,6 @@ pub use weights::Weights;
 /// The sources that define settings, whose doc comments are made into the page of all settings.
 pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("coefficient.rs"),
-    include_str!("distillation.rs"),
     include_str!("ppo.rs"),
     include_str!("a2c.rs"),
     include_str!("impala.rs"),

@@ -40,13 +40,17 @@ pub(super) fn compress(setup: &Setup, args: &CompressArgs) -> Result<Ending, Run
         Format::Onnx(_) => export.to_onnx(Answer::Actions)?,
         Format::Safetensors => export.to_safetensors()?,
     };
+    let recording = export.record_itself(setup, options.seed)?;
+    let beside = out.with_extension("recording.safetensors");
     std::fs::write(&out, &content).at("cannot write", &out)?;
+    std::fs::write(&beside, recording.to_safetensors()?).at("cannot write", &beside)?;
     let reports: Vec<&Report> = steps.iter().map(|step| &step.report).collect();
     if args.json {
         return say_json(&reports);
     }
     say(rows(&reports))?;
-    say(format!("{}: {} bytes", out.display(), content.len()))
+    say(format!("{}: {} bytes", out.display(), content.len()))?;
+    say(format!("{}: {} steps of it, to check other runtimes by", beside.display(), recording.steps))
 }
 
 /// The policy, its network's settings where these are known, and the seed of its run.

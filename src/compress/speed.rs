@@ -9,14 +9,13 @@ use serde::Serialize;
 
 use crate::RunError;
 use crate::export::Export;
-use crate::stats::median;
 
 /// Rows of a batch.
 const BATCH: usize = 64;
-/// Times that are taken; the median counts.
-const REPETITIONS: usize = 15;
+/// Times that are taken; the least counts.
+const REPETITIONS: usize = 200;
 /// Seconds of one of them at least.
-const SECONDS: f64 = 0.01;
+const SECONDS: f64 = 0.001;
 
 /// Microseconds of one decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -58,18 +57,18 @@ pub(super) fn speed(export: &Export, (states, width): (&[f32], usize)) -> Result
     })
 }
 
-/// Microseconds of a call, the median.
+/// Microseconds of a call: the least of many short times, which others on the machine disturb least.
 fn time(call: &mut dyn FnMut(usize) -> Result<(), RunError>) -> Result<f64, RunError> {
-    let mut times = Vec::new();
+    let mut least = f64::INFINITY;
     for _ in 0..REPETITIONS {
         let (started, mut calls) = (Instant::now(), 0_usize);
         while started.elapsed().as_secs_f64() < SECONDS {
-            for _ in 0..32 {
+            for _ in 0..16 {
                 call(calls)?;
                 calls += 1;
             }
         }
-        times.push(started.elapsed().as_secs_f64() * 1e6 / calls as f64);
+        least = least.min(started.elapsed().as_secs_f64() * 1e6 / calls as f64);
     }
-    Ok(median(&times))
+    Ok(least)
 }

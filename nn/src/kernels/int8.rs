@@ -142,8 +142,9 @@ fn portable(weight: &IntegerWeight, bytes: &[u8], rows: usize, rectify: bool, mu
                 packed.as_chunks::<{ LANES * GROUP }>().0.iter().zip(bytes.as_chunks::<GROUP>().0)
             {
                 for (sum, weights) in sums.iter_mut().zip(group.as_chunks::<GROUP>().0) {
-                    let products = weights.iter().zip(bytes).map(|(&w, &q)| i32::from(w) * i32::from(q));
-                    *sum += products.sum::<i32>();
+                    for (&weight, &byte) in weights.iter().zip(bytes) {
+                        *sum = sum.wrapping_add(i32::from(weight).wrapping_mul(i32::from(byte)));
+                    }
                 }
             }
             let width = LANES.min(weight.outputs - first);
