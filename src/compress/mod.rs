@@ -48,7 +48,7 @@ use learn::{Course, Lesson};
 use states::Player;
 
 /// States that inputs are calibrated on and decisions timed on.
-const STATES: usize = 8_192;
+const STATES: usize = 32_768;
 
 /// When weights are pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,8 @@ use crate::setup::Setup;
 
 /// Environments that are acted in at once.
 const NUM_ENVS: usize = 64;
+/// Steps that states are recorded over.
+const TICKS: usize = 1024;
 
 /// Environments, and what stands around the networks that act in them.
 pub(super) struct Player {
@@ -69,11 +71,20 @@ impl Player {
         Ok(())
     }
 
-    /// States of `count` steps at least.
+    /// `count` states or a few more, of so long a time that most of what happens in episodes is among them.
     pub(super) fn states(&mut self, network: &ToldNetwork, count: usize) -> Result<Vec<f32>, RunError> {
-        let mut states = Vec::new();
-        while states.len() < count * network.inputs() {
-            self.tick(network, &mut states)?;
+        let (mut states, mut of_tick) = (Vec::new(), Vec::new());
+        let (inputs, rows) = (network.inputs(), self.simulator.num_rows());
+        let kept = count.div_ceil(TICKS).min(rows);
+        let mut tick = 0;
+        while states.len() < count * inputs {
+            of_tick.clear();
+            self.tick(network, &mut of_tick)?;
+            for index in 0..kept {
+                let row = (tick * kept + index) % rows;
+                states.extend_from_slice(&of_tick[row * inputs..(row + 1) * inputs]);
+            }
+            tick += 1;
         }
         Ok(states)
     }

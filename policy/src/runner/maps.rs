@@ -30,14 +30,25 @@ pub(super) enum Linear {
     },
     /// Integers: sums are exact.
     Integer {
-        /// `[outputs, inputs]`.
-        weight: Vec<i16>,
+        weight: Integers,
         /// What a unit of each output's sum stands for.
         scale: Vec<f32>,
         bias: Vec<f32>,
         input: Quantization,
     },
 }
+
+/// A weight of integers.
+#[derive(Debug)]
+pub(super) enum Integers {
+    /// Transposed, `[inputs, outputs]`, of so few inputs that sums of numbers are exact, too.
+    Few(Vec<f32>),
+    /// `[outputs, inputs]`.
+    Many(Vec<i16>),
+}
+
+/// Inputs whose products with a byte add up to 2²⁴ at most, up to which numbers of single precision have every integer.
+const FEW: usize = (1 << 24) / (255 * 127);
 
 impl Linear {
     /// Some rows of a map as it is stored.
@@ -50,7 +61,12 @@ impl Linear {
         let part = rows.start * columns..rows.end * columns;
         let bias = stored.biases(parameters)?[rows.clone()].to_vec();
         if let (Some(input), Some(scales)) = (stored.input, stored.scales(parameters)?) {
-            let weight = stored.stored(parameters)?[part].iter().map(|&value| value as i16).collect();
+            let weight = &stored.stored(parameters)?[part];
+            let weight = if columns <= FEW {
+                Integers::Few(transposed(weight, columns))
+            } else {
+                Integers::Many(weight.iter().map(|&value| value as i16).collect())
+            };
             let scale = scales[rows].iter().map(|scale| input.scale * scale).collect();
             return Ok(Self::Integer { weight, scale, bias, input });
         }
@@ -93,14 +109,29 @@ impl Linear {
                 }
             }
             Self::Integer { weight, scale, bias, input } => {
-                let bytes = pool.integers(x.len());
                 let (inverse, zero) = (input.inverse(), f32::from(input.zero_point));
-                for (byte, x) in bytes.iter_mut().zip(x) {
-                    *byte = arithmetic::nearest((x * inverse).clamp(-zero, 255.0 - zero)) as i16;
-                }
-                let rows = weight.chunks_exact(x.len()).zip(scale.iter().zip(bias));
-                for (out, (row, (scale, bias))) in out.iter_mut().zip(rows) {
-                    *out = arithmetic::dot(row, bytes) as f32 * scale + bias;
+                let steps = |x: f32| arithmetic::nearest((x * inverse).clamp(-zero, 255.0 - zero));
+                match weight {
+                    Integers::Few(weight) => {
+                        let (mut row, mut none) = (pool.take(x.len()), pool.take(out.len()));
+                        row.iter_mut().zip(x).for_each(|(steps_of, x)| *steps_of = steps(*x) as f32);
+                        none.fill(0.0);
+                        arithmetic::linear(weight, &none, &row, out);
+                        pool.put(row);
+                        pool.put(none);
+                        let of_sums = scale.iter().zip(bias);
+                        out.iter_mut()
+                            .zip(of_sums)
+                            .for_each(|(sum, (scale, bias))| *sum = *sum * scale + bias);
+                    }
+                    Integers::Many(weight) => {
+                        let row = pool.integers(x.len());
+                        row.iter_mut().zip(x).for_each(|(steps_of, x)| *steps_of = steps(*x) as i16);
+                        let rows = weight.chunks_exact(x.len()).zip(scale.iter().zip(bias));
+                        for (out, (weight, (scale, bias))) in out.iter_mut().zip(rows) {
+                            *out = arithmetic::dot(weight, row) as f32 * scale + bias;
+                        }
+                    }
                 }
             }
         }
