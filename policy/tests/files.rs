@@ -335,3 +335,27 @@ fn what_stands_around_the_network_can_be_run_without_it() {
     assert_eq!(policy.logits(&mut other, &[0.3, 0.3][..], &[]).unwrap(), expected);
     assert!(other.go_on_with(&[]).is_err());
 }
+
+#[test]
+fn sums_of_many_integers_are_exact_too() {
+    for inputs in [518, 519, 2000] {
+        let (mut program, mut parameters) = small();
+        program.preparation.clear();
+        program.inputs[0].shape = vec![inputs];
+        let map = Operation::Linear { weight: "w".to_owned(), bias: "b".to_owned(), inputs, outputs: 2 };
+        let input = Some(Quantization { scale: 1.0, zero_point: 0 });
+        program.operations = vec![Operation::Quantized { map: Box::new(map), scale: "s".to_owned(), input }];
+        let weight = (0..2 * inputs).map(|at| if at % 2 == 0 { 127.0 } else { 126.0 }).collect();
+        for (name, shape, values) in
+            [("w", vec![2, inputs], weight), ("b", vec![2], vec![0.0; 2]), ("s", vec![2], vec![1.0; 2])]
+        {
+            parameters.insert(name.to_owned(), Parameter { shape, values });
+        }
+        let policy = PortablePolicy::new(program, &parameters).unwrap();
+        let found = policy.logits(&mut policy.begin(), &vec![255.0; inputs][..], &[]).unwrap().to_vec();
+        let sum = |row: usize| {
+            (0..inputs).map(move |at| 255 * if (row * inputs + at).is_multiple_of(2) { 127 } else { 126 })
+        };
+        assert_eq!(found, [0, 1].map(|row| sum(row).sum::<i32>() as f32), "{inputs}");
+    }
+}
