@@ -28,6 +28,7 @@ pub mod acting;
 pub mod bench;
 pub mod cli;
 pub mod compare;
+pub mod compress;
 pub mod config;
 pub mod curves;
 pub mod engine;

@@ -12,6 +12,8 @@
 //! | 19 | step (low, high half) | environments of the evaluation at a step of training |
 //! | 20 | environment, fragments made | an environment that could not be saved and begins anew when its run is resumed |
 //! | 21 | shard, fragments made | actions in such environments |
+//! | 22 | – | environments that a compressed policy is calibrated and learns in |
+//! | 23 | – | minibatches and first weights of a compressed policy's student |
 
 use agon_envs::Seed;
 use agon_envs::random::SeedSequence;
@@ -22,6 +24,8 @@ const EVALUATION: u32 = 18;
 const EVALUATION_AT: u32 = 19;
 const ENVIRONMENT_ANEW: u32 = 20;
 const ACTOR_ANEW: u32 = 21;
+const COMPRESSION: u32 = 22;
+const STUDENT: u32 = 23;
 
 /// The stream of one environment of a run.
 pub(crate) fn environment(seed: u64, env: usize) -> Seed {
@@ -53,4 +57,14 @@ pub(crate) fn evaluation(seed: u64) -> u64 {
 /// one that suits a single set of them.
 pub(crate) fn evaluation_at(seed: u64, env_steps: u64) -> u64 {
     SeedSequence::with_spawn_key(seed, &[EVALUATION_AT, env_steps as u32, (env_steps >> 32) as u32]).seed()
+}
+
+/// The environments that a compressed policy is calibrated and learns in.
+pub(crate) fn compression(seed: u64) -> u64 {
+    SeedSequence::with_spawn_key(seed, &[COMPRESSION]).seed()
+}
+
+/// Minibatches and first weights of a compressed policy's student.
+pub(crate) fn student(seed: u64) -> u64 {
+    SeedSequence::with_spawn_key(seed, &[STUDENT]).seed()
 }

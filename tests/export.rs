@@ -11,6 +11,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use agon::agents::distillation::DistillationConfig;
+use agon::compress::{Compression, Pruning, compress};
 use agon::export::{Answer, Export, Recording};
 use agon::policy::{self, TrainedPolicy};
 use agon::runtime::{self, Setup};
@@ -264,4 +266,37 @@ fn wrappers() {
     wrapped(&["env.id=Blackjack-v1"], "{kind='flatten_observation'}");
     wrapped(&[CONTINUOUS], "{kind='rescale_action', min=-3.0, max=1.0}");
     wrapped(&[CONTINUOUS], "{kind='clip_action'}");
+}
+
+#[test]
+fn compressed_policies() {
+    let distillation = DistillationConfig { updates: 64, ..DistillationConfig::default() };
+    let pruned = Some((Pruning::Gradual, 0.8));
+    let int8 = Compression { int8: true, episodes: 2, distillation, ..Compression::default() };
+    let both = Compression { prune: pruned, shrink: true, ..int8.clone() };
+    let cases = [
+        ("dqn", &["network.encoder.hidden=[16,16]"][..], &int8),
+        ("dqn", &["network.encoder.hidden=[16,16]"], &both),
+        ("ppo", &["env.wrappers=[{kind='normalize_observation'}]"], &int8),
+        ("ppo", &["env.id=MinAtar/Breakout-v0", "network.encoder={kind='minatar_cnn', hidden=16}"], &int8),
+        ("ppo", &[CONTINUOUS], &both),
+    ];
+    for (algorithm, settings, options) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let trained = policy_of(algorithm, settings, &directory.path().join("run"));
+        let setup = Setup::default();
+        let steps = compress(&setup, Export::of(&trained).unwrap(), options).unwrap();
+        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+        assert!(last.report.parameter_bytes < first.report.parameter_bytes, "{algorithm} {settings:?}");
+        let again = compress(&setup, Export::of(&trained).unwrap(), options).unwrap();
+        assert_eq!(again[again.len() - 1].export.parameters, last.export.parameters, "the same seed");
+        for step in &steps {
+            let recording = step.export.record_itself(&setup, 3).unwrap();
+            let what = format!("{algorithm} {settings:?} {}", step.report.name);
+            for answer in [Answer::Actions, Answer::Logits] {
+                let largest = assert_replays(&step.export.to_onnx(answer).unwrap(), &recording, &what);
+                println!("{what}, {answer:?}: {largest:e}");
+            }
+        }
+    }
 }

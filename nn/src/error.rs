@@ -62,6 +62,9 @@ pub enum NnError {
         /// What is wrong, beginning with a field of the part.
         source: Box<NnError>,
     },
+    /// A network that is told as operations is not one.
+    #[error(transparent)]
+    Told(#[from] agon_policy::PolicyError),
     /// A name is not one of the instruction sets.
     #[error("instruction set must be one of scalar, avx2, avx512, got \"{0}\"")]
     UnknownInstructionSet(String),

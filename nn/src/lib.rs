@@ -60,6 +60,7 @@ pub mod spectral_norm;
 pub mod stock;
 pub mod tape;
 pub mod team;
+pub mod told;
 pub mod weights;
 
 /// The language of a program's own parts.
@@ -104,6 +105,7 @@ pub use schedule::Schedule;
 pub use sequential::{Packed, Scratch, Sequential};
 pub use spectral_norm::SpectralNorm;
 pub use tape::{InputGradients, Tape};
+pub use told::{ToldChain, ToldNetwork, ToldScratch};
 
 /// The sources that define settings, whose doc comments are made into a page of all settings.
 pub const SETTINGS_SOURCES: &[&str] = &[

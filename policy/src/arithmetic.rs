@@ -4,10 +4,22 @@ use crate::activation::{Activation, LEAKY_RELU_SLOPE};
 
 /// `out = W x + b`, with the weight transposed: `[inputs, outputs]`.
 pub(crate) fn linear(weight: &[f32], bias: &[f32], x: &[f32], out: &mut [f32]) {
+    let zeros = x.iter().filter(|x| **x == 0.0).count();
+    if 4 * zeros >= 3 * x.len() {
+        return linear_of_few(weight, bias, x, out);
+    }
     // Sums of so many columns at once stay in registers; a sum has the same order wherever its column lies.
     let mut done = columns::<32>(weight, bias, x, out, 0);
     done = columns::<8>(weight, bias, x, out, done);
     columns::<1>(weight, bias, x, out, done);
+}
+
+/// The same sums, row by row, without those rows whose factor is zero: planes of features and categories are mostly zeros.
+fn linear_of_few(weight: &[f32], bias: &[f32], x: &[f32], out: &mut [f32]) {
+    out.copy_from_slice(bias);
+    for (row, x) in weight.chunks_exact(out.len()).zip(x).filter(|(_, x)| **x != 0.0) {
+        out.iter_mut().zip(row).for_each(|(sum, weight)| *sum += x * weight);
+    }
 }
 
 /// As many columns from `start` on as there are in whole blocks; gives the first that is left.
@@ -31,6 +43,19 @@ fn columns<const BLOCK: usize>(
         start += BLOCK;
     }
     start
+}
+
+/// The sum of products of integers, of which one is below 256 and one below 128, exactly.
+pub(crate) fn dot(a: &[i16], b: &[i16]) -> i32 {
+    // Sums that wrap become vector instructions where overflow is checked, too; none does.
+    a.iter().zip(b).fold(0_i32, |sum, (&a, &b)| sum.wrapping_add(i32::from(a).wrapping_mul(i32::from(b))))
+}
+
+/// The nearest integer of a number below 2²², the even one of two.
+pub(crate) fn nearest(x: f32) -> i32 {
+    /// Added to such a number, it leaves its nearest integer in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()).cast_signed()
 }
 
 /// Applies a function to each value.
@@ -139,6 +164,19 @@ mod tests {
                 (0..outputs).map(|j| 0.5 + 2.0 * j as f32 - (outputs + j) as f32).collect();
             assert_eq!(out, expected);
         }
+    }
+
+    #[test]
+    fn rows_of_zeros_change_no_bit() {
+        let weight: Vec<f32> = (0..10 * 37).map(|i| (i as f32 * 0.7).sin()).collect();
+        let bias: Vec<f32> = (0..37).map(|i| (i as f32).cos()).collect();
+        let mut x = [0.0; 10];
+        (x[2], x[7]) = (0.3, -1.7);
+        let [mut few, mut all] = [[0.0; 37]; 2];
+        linear_of_few(&weight, &bias, &x, &mut few);
+        let done = columns::<32>(&weight, &bias, &x, &mut all, 0);
+        columns::<1>(&weight, &bias, &x, &mut all, done);
+        assert_eq!(few, all);
     }
 
     #[test]

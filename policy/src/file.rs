@@ -6,7 +6,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::compressed::StoredMap;
 use crate::error::PolicyError;
+use crate::operation::Operation;
 use crate::program::{Parameter, Parameters, PolicyProgram};
 use crate::runner::PortablePolicy;
 
@@ -39,20 +41,76 @@ pub fn to_safetensors(
     let wrong = |error: &dyn std::fmt::Display| PolicyError::File(error.to_string());
     let content = Content { format: FORMAT, about: about.clone(), program: program.clone() };
     let text = serde_json::to_string(&content).map_err(|error| wrong(&error))?;
-    let bytes: Vec<(&str, &[usize], Vec<u8>)> = parameters
+    let integers = integers_of(program)?;
+    let bytes: Vec<(&str, &[usize], Dtype, Vec<u8>)> = parameters
         .iter()
         .map(|(name, Parameter { shape, values })| {
-            (name.as_str(), shape.as_slice(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            let dtype = integers.get(name.as_str()).copied().unwrap_or(Dtype::F32);
+            let bytes = match dtype {
+                Dtype::I8 => values.iter().map(|&value| (value as i8).cast_unsigned()).collect(),
+                Dtype::U8 => values.iter().map(|&value| value as u8).collect(),
+                _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            };
+            (name.as_str(), shape.as_slice(), dtype, bytes)
         })
         .collect();
     let mut tensors = Vec::new();
-    for (name, shape, bytes) in &bytes {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|error| wrong(&error))?;
+    for (name, shape, dtype, bytes) in &bytes {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|error| wrong(&error))?;
         tensors.push((*name, view));
     }
     // One entry: the file's bytes must not depend on the order of a hash map.
     let metadata = HashMap::from([(KEY.to_owned(), text)]);
     safetensors::serialize(tensors, Some(metadata)).map_err(|error| wrong(&error))
+}
+
+/// The parameters that are stored as integers of one byte, by name.
+fn integers_of(program: &PolicyProgram) -> Result<BTreeMap<&str, Dtype>, PolicyError> {
+    let mut found = BTreeMap::new();
+    for operation in program.operations.iter().flat_map(Operation::flat) {
+        let Some(stored) = StoredMap::of(operation)? else { continue };
+        found.extend(stored.scale.map(|_| (stored.weight, Dtype::I8)));
+        found.extend(stored.places.map(|places| (places, Dtype::U8)));
+    }
+    Ok(found)
+}
+
+/// The values of a tensor as numbers.
+fn numbers(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, PolicyError> {
+    let data = tensor.data();
+    match tensor.dtype() {
+        Dtype::F32 => Ok(data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
+        Dtype::I8 => Ok(data.iter().map(|byte| f32::from(byte.cast_signed())).collect()),
+        Dtype::U8 => Ok(data.iter().map(|&byte| f32::from(byte)).collect()),
+        other => {
+            Err(PolicyError::File(format!("expected tensors of F32, I8 or U8, found {name} of {other:?}")))
+        }
+    }
+}
+
+/// A file's program, its parameters, and what it tells of the policy.
+pub type Contents = (PolicyProgram, Parameters, BTreeMap<String, String>);
+
+/// What a file has, as [`to_safetensors`] makes it; none if it is a safetensors file of something else.
+///
+/// # Errors
+/// If it is damaged.
+pub fn from_safetensors(bytes: &[u8]) -> Result<Option<Contents>, PolicyError> {
+    let wrong = |error: &dyn std::fmt::Display| PolicyError::File(error.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let Some(text) = text else { return Ok(None) };
+    let content: Content = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+    if content.format != FORMAT {
+        return Err(wrong(&format!("expected format {FORMAT}, found {}", content.format)));
+    }
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error))?;
+    let mut parameters = Parameters::new();
+    for (name, tensor) in tensors.iter() {
+        let (shape, values) = (tensor.shape().to_vec(), numbers(name, &tensor)?);
+        parameters.insert(name.to_owned(), Parameter { shape, values });
+    }
+    Ok(Some((content.program, parameters, content.about)))
 }
 
 impl PortablePolicy {
@@ -61,25 +119,11 @@ impl PortablePolicy {
     /// # Errors
     /// If it is no such file, or damaged.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, PolicyError> {
-        let wrong = |error: &dyn std::fmt::Display| PolicyError::File(error.to_string());
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
-        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let text =
-            text.ok_or_else(|| wrong(&format!("expected a file with the metadata key {KEY}, found none")))?;
-        let content: Content = serde_json::from_str(text).map_err(|error| wrong(&error))?;
-        if content.format != FORMAT {
-            return Err(wrong(&format!("expected format {FORMAT}, found {}", content.format)));
-        }
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error))?;
-        let mut parameters = Parameters::new();
-        for (name, tensor) in tensors.iter() {
-            if tensor.dtype() != Dtype::F32 {
-                return Err(wrong(&format!("expected tensors of F32, found {name} of {:?}", tensor.dtype())));
-            }
-            let values = tensor.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-            let (shape, values) = (tensor.shape().to_vec(), values.collect());
-            parameters.insert(name.to_owned(), Parameter { shape, values });
-        }
-        Self::new(content.program, &parameters)
+        let Some((program, parameters, _)) = from_safetensors(bytes)? else {
+            return Err(PolicyError::File(format!(
+                "expected a file with the metadata key {KEY}, found none"
+            )));
+        };
+        Self::new(program, &parameters)
     }
 }

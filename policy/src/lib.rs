@@ -8,6 +8,7 @@
 
 mod activation;
 mod arithmetic;
+mod compressed;
 mod error;
 mod file;
 mod operation;
@@ -16,8 +17,9 @@ mod runner;
 mod state;
 
 pub use activation::{Activation, LEAKY_RELU_SLOPE};
+pub use compressed::{Quantization, StoredMap};
 pub use error::PolicyError;
-pub use file::to_safetensors;
+pub use file::{Contents, from_safetensors, to_safetensors};
 pub use operation::{
     Attention, AttentionBlock, AttentionPosition, Gate, Operation, OperationBranch, RecurrentKind,
 };

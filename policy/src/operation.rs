@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
+use crate::compressed::Quantization;
 
 /// A function of a row, with the names of its parameters. Images are channels-first; shapes are those of one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,6 +152,26 @@ pub enum Operation {
         /// From the product to the quantiles of actions at a place.
         head: Vec<Operation>,
     },
+    /// A linear map or convolution whose weight is integers: `W = scale ⊙ Q`, a scale for each output.
+    ///
+    /// With `input`, `x` becomes bytes first and sums are those of integers, exactly:
+    /// `y = scale_x · scale ⊙ (Q (x_q − zero_point)) + b`.
+    Quantized {
+        /// The map, of numbers: [`Self::Linear`], [`Self::Conv2d`], or of one of these [`Self::Sparse`]. Its weight's values are
+        /// integers from −127 to 127.
+        map: Box<Operation>,
+        /// `[outputs]`, or of a convolution `[channels]`.
+        scale: String,
+        /// How `x` becomes bytes; none if it stays numbers, as before a map without its zeros.
+        input: Option<Quantization>,
+    },
+    /// A linear map or convolution of whose weight only some values are stored, one after the other; all others are zero.
+    Sparse {
+        /// The map, [`Self::Linear`] or [`Self::Conv2d`]; its weight's shape is `[values that are stored]`.
+        map: Box<Operation>,
+        /// `[⌈values of the whole weight / 8⌉]`, bytes: a bit for each value, the lowest first, whether it is stored.
+        places: String,
+    },
     /// Something that is not told of.
     Opaque {
         /// As a summary names it.
@@ -268,6 +289,7 @@ impl Operation {
                 let chains = [&attention.input, &attention.output].into_iter().chain(blocks);
                 chains.flatten().find_map(Self::opaque)
             }
+            Self::Quantized { map, .. } | Self::Sparse { map, .. } => map.opaque(),
             Self::Linear { .. }
             | Self::Activation { .. }
             | Self::LayerNorm { .. }
@@ -280,6 +302,50 @@ impl Operation {
             | Self::Dueling { .. }
             | Self::Append { .. }
             | Self::Recurrent { .. } => None,
+        }
+    }
+
+    /// It and all operations within it but the map of compressed weights, in order.
+    #[must_use]
+    pub fn flat(&self) -> Vec<&Self> {
+        let within: Vec<&Vec<Self>> = match self {
+            Self::Residual { operations } => vec![operations],
+            Self::Parallel { branches } => branches.iter().map(|branch| &branch.operations).collect(),
+            Self::ImplicitQuantiles { embedding, head, .. } => vec![embedding, head],
+            Self::Attention(attention) => {
+                let blocks = attention.blocks.iter();
+                let blocks = blocks.flat_map(|block| [&block.project, &block.attended, &block.feed_forward]);
+                [&attention.input].into_iter().chain(blocks).chain([&attention.output]).collect()
+            }
+            _ => Vec::new(),
+        };
+        let within = within.into_iter().flatten().flat_map(Self::flat);
+        [self].into_iter().chain(within).collect()
+    }
+
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Linear { .. } => "linear",
+            Self::Activation { .. } => "activation",
+            Self::LayerNorm { .. } => "layer_norm",
+            Self::RmsNorm { .. } => "rms_norm",
+            Self::Conv2d { .. } => "conv2d",
+            Self::Pool2d { .. } => "pool2d",
+            Self::ChannelsFirst { .. } => "channels_first",
+            Self::OneHot { .. } => "one_hot",
+            Self::Embedding { .. } => "embedding",
+            Self::Residual { .. } => "residual",
+            Self::Parallel { .. } => "parallel",
+            Self::Dueling { .. } => "dueling",
+            Self::Append { .. } => "append",
+            Self::Recurrent { .. } => "recurrent",
+            Self::Attention(_) => "attention",
+            Self::ImplicitQuantiles { .. } => "implicit_quantiles",
+            Self::Quantized { .. } => "quantized",
+            Self::Sparse { .. } => "sparse",
+            Self::Opaque { layer } => layer,
         }
     }
 }

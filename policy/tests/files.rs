@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use agon_policy::{
     Action, ActionSpace, Activation, Attention, AttentionBlock, AttentionPosition, Decision, InputKind,
     InputPart, Operation, OperationBranch, Padding, Parameter, Parameters, PolicyError, PolicyProgram,
-    PortablePolicy, Preparation, RecurrentKind, to_safetensors,
+    PortablePolicy, Preparation, Quantization, RecurrentKind, from_safetensors, to_safetensors,
 };
 use serde_json::{Value, json};
 
@@ -240,5 +240,122 @@ fn damaged_files_are_run_or_refused() {
         if let Ok(policy) = PortablePolicy::from_safetensors(&damaged) {
             let _ = policy.act(&mut policy.begin(), &[0.5, 0.25][..], &[]);
         }
+    }
+}
+
+/// A map of three inputs and two outputs in each form that its weight can have.
+fn compressed(form: &str) -> (PolicyProgram, Parameters) {
+    let (mut program, mut parameters) = small();
+    let name = |name: &str| name.to_owned();
+    let linear = Operation::Linear { weight: name("q.weight"), bias: name("q.bias"), inputs: 3, outputs: 2 };
+    let input = Some(Quantization { scale: 0.01, zero_point: 100 });
+    let integers = |map, input| Operation::Quantized { map: Box::new(map), scale: name("q.scale"), input };
+    let sparse = Operation::Sparse { map: Box::new(linear.clone()), places: name("q.places") };
+    let shape = if matches!(form, "sparse" | "sparse integers") { vec![2] } else { vec![2, 3] };
+    let values = if shape.len() == 1 { vec![3.0, -127.0] } else { vec![3.0, 0.0, -7.0, 0.0, -127.0, 1.0] };
+    parameters.insert(name("q.weight"), Parameter { shape, values });
+    parameters.insert(name("q.scale"), Parameter { shape: vec![2], values: vec![0.5, 0.25] });
+    parameters.insert(name("q.places"), Parameter { shape: vec![1], values: vec![f32::from(0b010_001_u8)] });
+    program.operations.truncate(2);
+    program.operations.push(match form {
+        "numbers" => linear,
+        "sparse" => sparse,
+        "sparse integers" => integers(sparse, None),
+        "integers of the weight" => integers(linear, None),
+        _ => integers(linear, input),
+    });
+    (program, parameters)
+}
+
+const FORMS: [&str; 5] = ["numbers", "sparse", "sparse integers", "integers of the weight", "integers"];
+
+#[test]
+fn compressed_maps_come_back_from_files_as_they_were() {
+    for form in FORMS {
+        let (program, parameters) = compressed(form);
+        let bytes = to_safetensors(&program, &parameters, &BTreeMap::new()).unwrap();
+        let (read, values, _) = from_safetensors(&bytes).unwrap().unwrap();
+        assert_eq!((read, values), (program, parameters), "{form}");
+    }
+}
+
+#[test]
+fn sums_of_integers_are_those_of_the_bytes_of_the_input() {
+    let (program, parameters) = compressed("integers");
+    let (mut of_numbers, _) = compressed("numbers");
+    of_numbers.operations.truncate(2);
+    of_numbers.decision = Decision::Values { actions: 3 };
+    of_numbers.action = ActionSpace::Discrete { n: 3, start: 0 };
+    of_numbers.mask_len = 0;
+    let hidden = PortablePolicy::new(of_numbers, &parameters).unwrap();
+    let hidden = hidden.logits(&mut hidden.begin(), &[0.3, -0.8][..], &[]).unwrap().to_vec();
+    let quantization = Quantization { scale: 0.01, zero_point: 100 };
+    let bytes: Vec<i32> = hidden.iter().map(|&x| i32::from(quantization.byte(x)) - 100).collect();
+    let policy = PortablePolicy::new(program, &parameters).unwrap();
+    let mut episode = policy.begin();
+    let found = policy.logits(&mut episode, &[0.3, -0.8][..], &[]).unwrap();
+    let (sums, bias) =
+        ([3 * bytes[0] - 7 * bytes[2], bytes[2] - 127 * bytes[1]], &parameters["q.bias"].values);
+    let expected = [sums[0] as f32 * (0.01 * 0.5) + bias[0], sums[1] as f32 * (0.01 * 0.25) + bias[1]];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn compressed_programs_with_any_number_are_run_or_refused() {
+    for form in FORMS {
+        let (program, parameters) = compressed(form);
+        changed(&serde_json::to_value(&program).unwrap(), &mut |document| {
+            let made = serde_json::from_value(document.clone())
+                .map(|program| PortablePolicy::new(program, &parameters));
+            if let Ok(Ok(policy)) = made {
+                let _ = policy.act(&mut policy.begin(), &[0.5, 0.25][..], &[]);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_stands_around_the_network_can_be_run_without_it() {
+    let (program, parameters) = small();
+    let policy = PortablePolicy::new(program, &parameters).unwrap();
+    let (mut whole, mut parts, mut rows) = (policy.begin(), policy.begin(), Vec::new());
+    for observation in [[0.5, 0.1], [1.0, 0.2]] {
+        policy.act(&mut whole, &observation[..], &[]).unwrap();
+        policy.prepare(&mut parts, &observation[..], &mut rows).unwrap();
+    }
+    assert_eq!(rows, [0.0, 0.1, 0.0, 0.1, 0.0, 0.1, 1.0, 0.2]);
+    assert_eq!((policy.network_inputs(), policy.network_outputs()), (4, 2));
+    assert_eq!(policy.decide(&mut parts, &[0.0, 1.0], &[]).unwrap(), Action::Discrete(&[6]));
+    assert_eq!(policy.decide(&mut parts, &[0.0, 1.0], &[true, false]).unwrap(), Action::Discrete(&[5]));
+    assert!(policy.decide(&mut parts, &[0.0], &[]).is_err());
+    let remembered = whole.remembered().to_vec();
+    let mut other = policy.begin();
+    other.go_on_with(&remembered).unwrap();
+    let expected = policy.logits(&mut whole, &[0.3, 0.3][..], &[]).unwrap().to_vec();
+    assert_eq!(policy.logits(&mut other, &[0.3, 0.3][..], &[]).unwrap(), expected);
+    assert!(other.go_on_with(&[]).is_err());
+}
+
+#[test]
+fn sums_of_many_integers_are_exact_too() {
+    for inputs in [518, 519, 2000] {
+        let (mut program, mut parameters) = small();
+        program.preparation.clear();
+        program.inputs[0].shape = vec![inputs];
+        let map = Operation::Linear { weight: "w".to_owned(), bias: "b".to_owned(), inputs, outputs: 2 };
+        let input = Some(Quantization { scale: 1.0, zero_point: 0 });
+        program.operations = vec![Operation::Quantized { map: Box::new(map), scale: "s".to_owned(), input }];
+        let weight = (0..2 * inputs).map(|at| if at % 2 == 0 { 127.0 } else { 126.0 }).collect();
+        for (name, shape, values) in
+            [("w", vec![2, inputs], weight), ("b", vec![2], vec![0.0; 2]), ("s", vec![2], vec![1.0; 2])]
+        {
+            parameters.insert(name.to_owned(), Parameter { shape, values });
+        }
+        let policy = PortablePolicy::new(program, &parameters).unwrap();
+        let found = policy.logits(&mut policy.begin(), &vec![255.0; inputs][..], &[]).unwrap().to_vec();
+        let sum = |row: usize| {
+            (0..inputs).map(move |at| 255 * if (row * inputs + at).is_multiple_of(2) { 127 } else { 126 })
+        };
+        assert_eq!(found, [0, 1].map(|row| sum(row).sum::<i32>() as f32), "{inputs}");
     }
 }

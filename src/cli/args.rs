@@ -11,7 +11,10 @@ use clap_complete::Shell;
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
 pub(super) use explain::ExplainArgs;
-pub(super) use models::{CardArgs, ExportArgs, ExportFormat, ProvenanceArgs, SignArgs, VerifyModelArgs};
+pub(super) use models::{
+    CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
+    SignArgs, VerifyModelArgs,
+};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -41,6 +44,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
+    /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.
+    Compress(CompressArgs),
     /// Say where a run comes from: what worked on it, and the runs that its weights came from. Checks every hash on the way.
     Provenance(ProvenanceArgs),
     /// Write a run's model card: a README with front matter, results with intervals, limits and origin.

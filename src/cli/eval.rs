@@ -10,11 +10,13 @@ use crate::RunError;
 use crate::config::{self, EnvConfig};
 use crate::evaluate::{EvalOptions, Evaluation, evaluate_in};
 use crate::experiment;
+use crate::export::Export;
 #[cfg(feature = "onnx")]
 use crate::import::OnnxModel;
 use crate::policy::{self, Which};
 use crate::run::RunDirectory;
 use crate::runtime::Setup;
+use crate::signing::Source;
 use crate::stats::{self, Estimate, Resamples, Resampling};
 
 /// What is said of a seed of an experiment.
@@ -47,6 +49,9 @@ pub(super) fn eval(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
     if args.run.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
         return eval_onnx(setup, args);
     }
+    if let Some(export) = exported(setup, args)? {
+        return eval_exported(setup, args, &export);
+    }
     if let Some(env) = &args.env {
         let message =
             format!("only an ONNX file is told its environment: `--set env.id={env}` changes that of a run");
@@ -62,14 +67,48 @@ fn eval_run(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
     say_evaluation(args, &evaluation, &trained)
 }
 
+/// The policy of a file that was exported or compressed, if it is one.
+fn exported(setup: &Setup, args: &EvalArgs) -> Result<Option<Export>, RunError> {
+    if !args.run.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
+        return Ok(None);
+    }
+    let content = Source::of(setup.require_signature.as_deref(), &args.run)?.read(&args.run)?;
+    Export::from_safetensors(&content)
+}
+
+fn eval_exported(setup: &Setup, args: &EvalArgs, export: &Export) -> Result<Ending, RunError> {
+    check_choices(args, "an exported file")?;
+    let env = match (&args.env, export.environment()?) {
+        (None, Some(env)) => env,
+        (Some(id), Some(env)) if *id == env.id => env,
+        (Some(id), _) => EnvConfig { id: id.clone(), ..EnvConfig::default() },
+        (None, None) => {
+            let file = args.run.display();
+            let message =
+                format!("{file} names no environment: expected one, as in `agon eval {file} CartPole-v1`");
+            return Err(RunError::Config(message));
+        }
+    };
+    let env = changed(&env, &args.set, &args.arg)?;
+    let found = export.evaluate(setup, &env, &options(args))?;
+    say_evaluation(args, &found, &format!("in {}", env.id))
+}
+
+/// Refuses what is for runs, of which a file has one policy.
+fn check_choices(args: &EvalArgs, what: &str) -> Result<(), RunError> {
+    if args.stochastic || args.best || args.checkpoint.is_some() {
+        let message = format!(
+            "{what} has one policy, which takes its best actions: expected neither --stochastic, --best nor --checkpoint"
+        );
+        return Err(RunError::Config(message));
+    }
+    Ok(())
+}
+
 /// A policy of another program, or one that was exported.
 #[cfg(feature = "onnx")]
 fn eval_onnx(setup: &Setup, args: &EvalArgs) -> Result<Ending, RunError> {
-    if args.stochastic || args.best || args.checkpoint.is_some() {
-        let message = "an ONNX file has one policy, which takes its best actions: expected neither --stochastic, --best nor \
-                       --checkpoint";
-        return Err(RunError::Config(message.to_owned()));
-    }
+    check_choices(args, "an ONNX file")?;
     let model = OnnxModel::open_with(setup, &args.run)?;
     let env = changed(&model.environment_or(args.env.as_deref())?, &args.set, &args.arg)?;
     let found = model.evaluate(setup, &env, &options(args))?;

@@ -8,6 +8,7 @@ mod args;
 mod bench;
 mod card;
 mod compare;
+mod compress;
 mod docs;
 mod engine;
 mod envs;
@@ -115,6 +116,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Explain(args) => explain::explain(setup, &args),
         Command::Export(args) => export::export(setup, &args),
+        Command::Compress(args) => compress::compress(setup, &args),
         Command::Provenance(args) => provenance::provenance(&args),
         Command::Card(args) => card::card(setup, &args),
         Command::Sign(args) => sign::sign(&args),

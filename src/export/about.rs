@@ -59,7 +59,7 @@ fn json(value: &impl serde::Serialize) -> String {
 }
 
 /// SHA-256 of all parameters in the order of their names: name, sizes, values.
-fn hash(parameters: &Parameters) -> String {
+pub(crate) fn hash(parameters: &Parameters) -> String {
     let mut hasher = Sha256::new();
     for (name, parameter) in parameters {
         hasher.update(name.as_bytes());

@@ -13,6 +13,7 @@
 //! ```
 
 mod about;
+mod evaluate;
 mod file;
 pub mod onnx;
 mod recording;
@@ -25,6 +26,9 @@ use agon_policy::{Parameters, PolicyProgram, PortablePolicy};
 use crate::RunError;
 use crate::policy::TrainedPolicy;
 
+pub(crate) use about::hash;
+#[cfg(feature = "onnx")]
+pub(crate) use evaluate::environment;
 pub use file::{Format, Written};
 pub use onnx::Answer;
 pub use recording::Recording;

@@ -1,12 +1,13 @@
 //! Recordings: what a policy saw, remembered and did over a few steps, so that anybody can check another runtime by them.
 
-use agon_envs::{Action as EnvAction, MakeOptions, ObsBuffer, StepBatch};
+use agon_envs::{Action as EnvAction, ActionBatch, MakeOptions, ObsBuffer, StepBatch};
 use agon_policy::{Action, ActionSpace, Episode, InputKind, Observation, PortablePolicy};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{Answer, Export};
 use crate::RunError;
+use crate::config::EnvConfig;
 use crate::policy::{Observed, TrainedPolicy};
 use crate::setup::Setup;
 
@@ -49,40 +50,70 @@ impl Export {
     /// # Errors
     /// If the environment cannot be made, or an action differs, naming the step.
     pub fn record(&self, setup: &Setup, trained: &TrainedPolicy, seed: u64) -> Result<Recording, RunError> {
-        let (portable, mut trained) = (self.policy()?, trained.anew());
-        let card = trained.card().clone();
-        let options = MakeOptions { wrappers: Vec::new(), ..card.env.options(1) };
-        let mut simulator = setup.registry.make(&card.env.id, &options)?;
+        self.recorded(setup, &trained.card().env, Some(trained.anew()), seed)
+    }
+
+    /// As [`Self::record`], of a policy that does what no trained one does, such as a compressed one: it acts by itself.
+    ///
+    /// # Errors
+    /// If the environment is not told or cannot be made, or several agents act in it.
+    pub fn record_itself(&self, setup: &Setup, seed: u64) -> Result<Recording, RunError> {
+        match self.environment()? {
+            Some(env) => self.recorded(setup, &env, None, seed),
+            None => {
+                Err(RunError::Policy("expected a policy that names its environment, found none".to_owned()))
+            }
+        }
+    }
+
+    fn recorded(
+        &self,
+        setup: &Setup,
+        env: &EnvConfig,
+        mut trained: Option<TrainedPolicy>,
+        seed: u64,
+    ) -> Result<Recording, RunError> {
+        let portable = self.policy()?;
+        let options = MakeOptions { wrappers: Vec::new(), ..env.options(1) };
+        let mut simulator = setup.registry.make(&env.id, &options)?;
         let mut now = simulator.new_batch();
         simulator.reset(seed, &mut now)?;
         let agents = simulator.num_agents();
+        if trained.is_none() && agents > 1 {
+            let message = format!("expected an environment of one agent, found {agents} in {}", env.id);
+            return Err(RunError::Policy(message));
+        }
         let mut recording = Recording::new(self, portable.logits_len());
         let mut episode = portable.begin();
         let (mut starts, mut begun) = (true, 1);
         let is_enough = |recording: &Recording, begun| begun > EPISODES && recording.steps >= FEWEST_STEPS;
         while !is_enough(&recording, begun) && recording.steps < MOST_STEPS && recording.bytes() < MOST_BYTES
         {
-            let observed = Observed {
-                observations: (&now.observations).into(),
-                action_masks: &now.action_masks,
-                episode_starts: &[starts],
-            };
-            let actions = trained.act_in(&observed)?;
             if starts {
                 episode.begin_again();
             }
-            let seen = Seen { now: &now, mask_len: card.env_spaces.mask_len, starts };
+            let seen = Seen { now: &now, mask_len: self.program.mask_len, starts };
             let step = recording.step(self, &portable, &mut episode, &seen)?;
-            let width = actions.len() / agents;
-            if !step.agrees(&actions.row(0, width), &self.program.action) {
-                let message = format!(
-                    "the exported policy differs from the trained one at step {}: expected {:?}, found {step:?}",
-                    recording.steps,
-                    actions.row(0, width)
-                );
-                return Err(RunError::Policy(message));
+            match &mut trained {
+                None => simulator.step(&step.batch(&self.program.action), &mut now)?,
+                Some(trained) => {
+                    let observed = Observed {
+                        observations: (&now.observations).into(),
+                        action_masks: &now.action_masks,
+                        episode_starts: &[starts],
+                    };
+                    let actions = trained.act_in(&observed)?;
+                    let expected = actions.row(0, actions.len() / agents);
+                    if !step.agrees(&expected, &self.program.action) {
+                        let message = format!(
+                            "the exported policy differs from the trained one at step {}: expected {expected:?}, found {step:?}",
+                            recording.steps
+                        );
+                        return Err(RunError::Policy(message));
+                    }
+                    simulator.step(actions, &mut now)?;
+                }
             }
-            simulator.step(actions, &mut now)?;
             starts = (0..agents).all(|row| now.terminated[row] || now.truncated[row] || !now.active[row]);
             begun += usize::from(starts);
         }
@@ -105,6 +136,17 @@ enum Done {
 }
 
 impl Done {
+    /// As environments take it.
+    fn batch(&self, space: &ActionSpace) -> ActionBatch {
+        let start = if let ActionSpace::Discrete { start, .. } = space { *start } else { 0 };
+        match self {
+            Self::Indices(indices) => {
+                ActionBatch::Discrete(indices.iter().map(|index| (index - start) as u32).collect())
+            }
+            Self::Numbers(numbers) => ActionBatch::Continuous(numbers.clone()),
+        }
+    }
+
     /// Whether it is the trained policy's action.
     fn agrees(&self, expected: &EnvAction<'_>, space: &ActionSpace) -> bool {
         let start = if let ActionSpace::Discrete { start, .. } = space { *start } else { 0 };

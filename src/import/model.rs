@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agon_envs::{VectorInfo, WrapperConfig};
+use agon_envs::VectorInfo;
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto};
 use tract_onnx::prelude::*;
@@ -123,26 +123,7 @@ impl OnnxModel {
     /// # Errors
     /// If it is written down and cannot be read.
     pub fn environment(&self) -> Result<Option<EnvConfig>, RunError> {
-        let Some(id) = self.metadata.get("environment") else { return Ok(None) };
-        let mut env = EnvConfig { id: id.clone(), ..EnvConfig::default() };
-        if let Some(args) = self.metadata.get("environment_arguments") {
-            env.args = serde_json::from_str(args).map_err(|error| {
-                self.wrong(format!("expected arguments of the environment, got {args} ({error})"))
-            })?;
-        }
-        if let Some(steps) = self.metadata.get("environment_max_episode_steps") {
-            let steps = steps.parse().map_err(|_| {
-                self.wrong(format!("expected a time limit of the environment in steps, got {steps}"))
-            })?;
-            env.max_episode_steps = Some(steps);
-        }
-        if let Some(wrappers) = self.metadata.get("environment_wrappers") {
-            let all: Vec<WrapperConfig> = serde_json::from_str(wrappers).map_err(|error| {
-                self.wrong(format!("expected wrappers of the environment, got {wrappers} ({error})"))
-            })?;
-            env.wrappers = all.into_iter().filter(is_of_the_world).collect();
-        }
-        Ok(Some(env))
+        crate::export::environment(&self.metadata).map_err(|message| self.wrong(message))
     }
 
     /// The environment that is asked for, else the one that is written down; if that has the same id, with the arguments and
@@ -195,17 +176,6 @@ impl OnnxModel {
     pub(super) fn wrong(&self, message: String) -> RunError {
         RunError::Weights { path: self.path.clone(), message }
     }
-}
-
-/// Whether a wrapper changes the world, and neither what a policy sees of it nor the scale of its actions and rewards.
-fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
-    matches!(
-        wrapper,
-        WrapperConfig::TimeLimit { .. }
-            | WrapperConfig::StickyAction { .. }
-            | WrapperConfig::ActionRepeat { .. }
-            | WrapperConfig::ObservationNoise { .. }
-    )
 }
 
 fn port_of(value: &ValueInfoProto) -> Result<Port, String> {

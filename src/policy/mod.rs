@@ -18,6 +18,7 @@
 mod feed;
 mod file;
 mod portable;
+mod told;
 
 use std::path::Path;
 
@@ -39,6 +40,8 @@ pub use file::{Card, EnvSpaces, FORMAT, read};
 pub(crate) use file::{content, parse};
 #[cfg(any(feature = "onnx", test))]
 pub(crate) use portable::parts_of;
+pub use told::ToldPolicy;
+pub(crate) use told::{row_of, write_action};
 
 /// Which of a run's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

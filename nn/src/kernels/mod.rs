@@ -15,6 +15,7 @@ mod elementwise;
 mod gates;
 mod gemm;
 mod highway;
+mod int8;
 mod math;
 mod nonzero;
 mod norm;
@@ -27,6 +28,7 @@ mod scatter;
 mod simd;
 mod softmax;
 mod sparse;
+mod sparse_map;
 mod sparse_rows;
 
 pub(crate) use activation::{activate, differentiate};
@@ -44,6 +46,7 @@ pub(crate) use gemm::{Gathered, Left, PANEL, Right, Start, gemm, gemm_gathered, 
 pub(crate) use highway::{
     HighwayGradient, highway, highway_gradient, highway_reset_gradient, highway_resets,
 };
+pub(crate) use int8::{IntegerWeight, Target, padded, to_bytes};
 pub(crate) use nonzero::{Bits, Bytes, Floats, unpack_bits};
 pub(crate) use norm::{NormKind, normalize_rows, normalize_rows_backward};
 pub(crate) use optimizer::{
@@ -56,6 +59,7 @@ pub use registers::clear_upper_halves;
 pub(crate) use scatter::{Run, scatter_add};
 pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, softmax_rows};
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
+pub(crate) use sparse_map::{SparseScratch, SparseWeight};
 pub(crate) use sparse_rows::Sparse;
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.

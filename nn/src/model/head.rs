@@ -277,9 +277,9 @@ impl Layer for FreeLogStd {
 
 /// Joins the streams of a dueling head, see [`crate::losses::dueling`].
 #[derive(Debug)]
-struct Dueling {
-    actions: usize,
-    atoms: usize,
+pub(crate) struct Dueling {
+    pub(crate) actions: usize,
+    pub(crate) atoms: usize,
 }
 
 impl Layer for Dueling {

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::arithmetic;
 
-use super::layers::{Layer, Linear, Pool, run};
+use super::layers::{Layer, Pool, run};
+use super::maps::Linear;
 
 /// The base of the wavelengths of positions.
 const BASE: f64 = 10_000.0;
@@ -167,13 +168,13 @@ fn join(gate: Option<&GateLayer>, x: &mut [f32], y: &[f32], pool: &mut Pool) {
     };
     let width = x.len();
     let (mut of_y, mut of_x) = (pool.take(3 * width), pool.take(2 * width));
-    gate.of_y.run(y, &mut of_y);
-    gate.of_x.run(x, &mut of_x);
+    gate.of_y.run(y, &mut of_y, pool);
+    gate.of_x.run(x, &mut of_x, pool);
     let (mut kept, mut candidate) = (pool.take(width), pool.take(width));
     for (j, kept) in kept.iter_mut().enumerate() {
         *kept = arithmetic::sigmoid(of_y[j] + of_x[j]) * x[j];
     }
-    gate.of_kept.run(&kept, &mut candidate);
+    gate.of_kept.run(&kept, &mut candidate, pool);
     for (j, x) in x.iter_mut().enumerate() {
         let update = arithmetic::sigmoid(of_y[width + j] + of_x[width + j]);
         let candidate = arithmetic::tanh(of_y[2 * width + j] + candidate[j]);

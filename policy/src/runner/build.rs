@@ -1,11 +1,13 @@
 //! Layers of operations: parameters are taken from where their names say, and every size is checked before it is believed.
 
+use crate::compressed::{self, StoredMap};
 use crate::error::PolicyError;
 use crate::operation::{Attention, AttentionBlock, AttentionPosition, Gate, Operation, RecurrentKind};
 use crate::program::Parameters;
 
 use super::attention::{AttentionLayer, Block, GateLayer, Place};
-use super::layers::{Layer, Linear, Windows};
+use super::layers::{Layer, Windows};
+use super::maps::Linear;
 
 /// Values that a row may have, and an episode's memory: what no parameter has to justify.
 const MOST_VALUES: usize = 1 << 26;
@@ -55,11 +57,14 @@ impl Builder<'_> {
     }
 
     fn layer(&mut self, operation: &Operation, width: usize) -> Result<(Layer, usize), PolicyError> {
+        if let Some(stored) = StoredMap::of(operation)? {
+            return self.map(&stored, width);
+        }
         Ok(match operation {
-            Operation::Linear { weight, bias, inputs, outputs } => {
-                same("a linear layer's input", *inputs, width)?;
-                (Layer::Linear(self.linear(weight, Some(bias), *inputs, *outputs)?), *outputs)
-            }
+            Operation::Linear { .. }
+            | Operation::Conv2d { .. }
+            | Operation::Quantized { .. }
+            | Operation::Sparse { .. } => return Err(PolicyError::Opaque(operation.name().to_owned())),
             Operation::Activation { function } => (Layer::Activation(*function), width),
             Operation::LayerNorm { weight, bias, width: own, eps } => {
                 same("a norm's input", *own, width)?;
@@ -69,22 +74,6 @@ impl Builder<'_> {
             Operation::RmsNorm { weight, width: own, eps } => {
                 same("a norm's input", *own, width)?;
                 (Layer::RmsNorm { weight: self.values(weight, &[width])?.to_vec(), eps: *eps }, width)
-            }
-            Operation::Conv2d { weight, bias, input, output, kernel, stride, padding, dilation, groups } => {
-                let (input, output) = (*input, *output);
-                let windows = Windows {
-                    input,
-                    output,
-                    kernel: *kernel,
-                    stride: *stride,
-                    padding: *padding,
-                    dilation: *dilation,
-                };
-                check_windows(&windows, width)?;
-                (
-                    Layer::Conv { groups: self.filters(&windows, weight, bias, *groups)?, windows },
-                    output.iter().product(),
-                )
             }
             Operation::Pool2d { average, input, output, kernel, stride, padding } => {
                 let (input, output) = (*input, *output);
@@ -179,21 +168,8 @@ impl Builder<'_> {
 
     /// The values of a parameter of a shape.
     fn values(&self, name: &str, shape: &[usize]) -> Result<&[f32], PolicyError> {
-        let Some(parameter) = self.parameters.get(name) else {
-            return Err(PolicyError::Parameter(name.to_owned()));
-        };
-        if parameter.shape != shape || parameter.values.len() != product(name, shape)? {
-            let (expected, found) = (format!("{shape:?}"), format!("{:?}", parameter.shape));
-            return Err(PolicyError::Size { what: name.to_owned(), expected, found });
-        }
-        if let Some(index) = parameter.values.iter().position(|value| !value.is_finite()) {
-            return Err(PolicyError::NotFinite {
-                what: "a parameter",
-                index,
-                value: parameter.values[index],
-            });
-        }
-        Ok(&parameter.values)
+        product(name, shape)?;
+        compressed::values(self.parameters, name, shape)
     }
 
     /// A table of rows of `width` values.
@@ -214,31 +190,31 @@ impl Builder<'_> {
             Some(bias) => self.values(bias, &[outputs])?.to_vec(),
             None => vec![0.0; outputs],
         };
-        Ok(Linear { weight, bias })
+        Ok(Linear::Dense { weight, bias })
     }
 
-    /// The filters of a convolution, group by group.
-    fn filters(
-        &self,
-        windows: &Windows,
-        weight: &str,
-        bias: &str,
-        groups: usize,
-    ) -> Result<Vec<Linear>, PolicyError> {
+    /// A linear map or convolution, however its weight is stored.
+    fn map(&self, stored: &StoredMap<'_>, width: usize) -> Result<(Layer, usize), PolicyError> {
+        let StoredMap { rows, columns, .. } = *stored;
+        let Operation::Conv2d { input, output, kernel, stride, padding, dilation, groups, .. } = stored.map
+        else {
+            same("a linear layer's input", columns, width)?;
+            return Ok((Layer::Linear(Linear::of(stored, 0..rows, self.parameters)?), rows));
+        };
+        let (input, output, groups) = (*input, *output, *groups);
+        let (kernel, stride, padding, dilation) = (*kernel, *stride, *padding, *dilation);
+        let windows = Windows { input, output, kernel, stride, padding, dilation };
+        check_windows(&windows, width)?;
         let ([channels, ..], [filters, ..]) = (windows.input, windows.output);
         if groups == 0 || !channels.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
             let (what, found) = ("groups".to_owned(), groups.to_string());
             let expected = format!("a divisor of {channels} and {filters}");
             return Err(PolicyError::Size { what, expected, found });
         }
-        let [height, width] = windows.kernel;
-        let weight = self.values(weight, &[filters, channels / groups, height, width])?;
-        let bias = self.values(bias, &[filters])?;
-        let (patch, of_group) = (channels / groups * height * width, filters / groups);
-        let parts = weight.chunks_exact(of_group * patch).zip(bias.chunks_exact(of_group));
-        Ok(parts
-            .map(|(weight, bias)| Linear { weight: transposed(weight, patch), bias: bias.to_vec() })
-            .collect())
+        let of_group = filters / groups;
+        let parts = (0..groups).map(|group| group * of_group..(group + 1) * of_group);
+        let groups = parts.map(|rows| Linear::of(stored, rows, self.parameters)).collect::<Result<_, _>>()?;
+        Ok((Layer::Conv { groups, windows }, output.iter().product()))
     }
 
     fn attention(&mut self, told: &Attention, inputs: usize) -> Result<(AttentionLayer, usize), PolicyError> {
@@ -291,14 +267,14 @@ impl Builder<'_> {
         let bias = std::iter::repeat_n(0.0, width).chain(bias.iter().map(|bias| -bias));
         Ok(GateLayer {
             of_y,
-            of_x: Linear { weight: transposed(of_gates, width), bias: bias.collect() },
-            of_kept: Linear { weight: transposed(of_kept, width), bias: vec![0.0; width] },
+            of_x: Linear::Dense { weight: transposed(of_gates, width), bias: bias.collect() },
+            of_kept: Linear::Dense { weight: transposed(of_kept, width), bias: vec![0.0; width] },
         })
     }
 }
 
 /// Columns as rows.
-fn transposed(weight: &[f32], inputs: usize) -> Vec<f32> {
+pub(super) fn transposed(weight: &[f32], inputs: usize) -> Vec<f32> {
     let outputs = weight.len() / inputs;
     (0..weight.len()).map(|at| weight[at % outputs * inputs + at / outputs]).collect()
 }

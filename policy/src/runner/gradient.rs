@@ -5,7 +5,8 @@ use crate::arithmetic;
 use crate::error::PolicyError;
 use crate::operation::RecurrentKind;
 
-use super::layers::{Layer, Linear, Pool, Windows};
+use super::layers::{Layer, Pool, Windows};
+use super::maps::Linear;
 use super::trace::Kept;
 
 /// Runs layers one after the other as [`super::layers::run`] does, and keeps what each was given and gave.
@@ -93,7 +94,7 @@ impl Reverse {
     fn layer(&mut self, layer: &Layer, kept: &Kept, grad: &[f32]) -> Result<Vec<f32>, PolicyError> {
         let Kept { input, output, memory, parts } = kept;
         Ok(match layer {
-            Layer::Linear(linear) => linear_input(linear, grad),
+            Layer::Linear(linear) => linear.gradient(grad)?,
             Layer::Activation(function) => {
                 let slopes = input.iter().zip(output).map(|(&x, &y)| slope(*function, x, y));
                 slopes.zip(grad).map(|(slope, grad)| slope * grad).collect()
@@ -112,7 +113,7 @@ impl Reverse {
                 let back = scale * scale * scale * along / count;
                 weighted().zip(input).map(|(grad, x)| scale * grad - back * x).collect()
             }
-            Layer::Conv { windows, groups } => convolution_input(windows, groups, grad),
+            Layer::Conv { windows, groups } => convolution_input(windows, groups, grad)?,
             Layer::Pool { windows, average } => pool_input(windows, *average, input, grad),
             Layer::ChannelsFirst([channels, height, width]) => {
                 let pixels = height * width;
@@ -153,7 +154,7 @@ impl Reverse {
             Layer::Append(_) => grad[..input.len()].to_vec(),
             Layer::Recurrent { cell, of_x, of_h, hidden, .. } => {
                 let gates = recurrent_gates(*cell, [of_x, of_h], *hidden, memory, kept, grad);
-                linear_input(of_x, &gates)
+                of_x.gradient(&gates)?
             }
             Layer::Implicit { places, head, .. } => {
                 let mut sums = vec![0.0; input.len()];
@@ -169,12 +170,6 @@ impl Reverse {
             Layer::Attention(_) => return Err(PolicyError::NoGradient(layer.name())),
         })
     }
-}
-
-/// `Wᵀ g`.
-fn linear_input(linear: &Linear, grad: &[f32]) -> Vec<f32> {
-    let rows = linear.weight.chunks_exact(linear.outputs());
-    rows.map(|row| row.iter().zip(grad).map(|(weight, grad)| weight * grad).sum()).collect()
 }
 
 /// The derivative of a function at `x`, where it is `y`.
@@ -210,7 +205,7 @@ fn norm_input(x: &[f32], grad: &[f32], eps: f32) -> Vec<f32> {
     grad.iter().zip(x).map(|(grad, x)| scale * (grad - of_mean - (x - mean) * scale * along)).collect()
 }
 
-fn convolution_input(windows: &Windows, groups: &[Linear], grad: &[f32]) -> Vec<f32> {
+fn convolution_input(windows: &Windows, groups: &[Linear], grad: &[f32]) -> Result<Vec<f32>, PolicyError> {
     let [channels, height, width] = windows.input;
     let [filters, out_height, out_width] = windows.output;
     let (of_group, area) = (channels / groups.len(), windows.kernel[0] * windows.kernel[1]);
@@ -224,7 +219,7 @@ fn convolution_input(windows: &Windows, groups: &[Linear], grad: &[f32]) -> Vec<
                     grad[((group * filters_of_group + filter) * out_height + y) * out_width + column]
                 };
                 let own: Vec<f32> = (0..filters_of_group).map(of_filter).collect();
-                let patch = linear_input(linear, &own);
+                let patch = linear.gradient(&own)?;
                 windows.each(y, column, |place, at| {
                     let Some(at) = at else { return };
                     for (channel, plane) in planes.chunks_exact_mut(height * width).enumerate() {
@@ -234,7 +229,7 @@ fn convolution_input(windows: &Windows, groups: &[Linear], grad: &[f32]) -> Vec<
             }
         }
     }
-    sums
+    Ok(sums)
 }
 
 fn pool_input(windows: &Windows, average: bool, input: &[f32], grad: &[f32]) -> Vec<f32> {
@@ -275,8 +270,9 @@ fn recurrent_gates(
 ) -> Vec<f32> {
     let (h, cells) = memory.split_at(hidden);
     let (mut a, mut b) = (vec![0.0; of_x.outputs()], vec![0.0; of_h.outputs()]);
-    of_x.run(&kept.input, &mut a);
-    of_h.run(h, &mut b);
+    let mut pool = Pool::default();
+    of_x.run(&kept.input, &mut a, &mut pool);
+    of_h.run(h, &mut b, &mut pool);
     let mut gates = vec![0.0; a.len()];
     for (j, &grad) in grad.iter().enumerate() {
         match cell {

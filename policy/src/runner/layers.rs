@@ -5,6 +5,7 @@ use crate::arithmetic;
 use crate::operation::RecurrentKind;
 
 use super::attention::{AttentionLayer, AttentionMap};
+use super::maps::Linear;
 
 /// Rows that are not in use, so that no step allocates after the first.
 #[derive(Clone, Debug, Default)]
@@ -12,12 +13,14 @@ pub(super) struct Pool {
     rows: Vec<Vec<f32>>,
     /// What blocks of attention looked at, of a step that is looked at itself.
     pub(super) attention: Option<Vec<AttentionMap>>,
+    /// Of integers.
+    integers: Vec<i16>,
 }
 
 impl Pool {
     /// One that keeps what is attended to.
     pub(super) fn watching() -> Self {
-        Self { rows: Vec::new(), attention: Some(Vec::new()) }
+        Self { attention: Some(Vec::new()), ..Self::default() }
     }
 
     /// A row of this many values, which are anything.
@@ -31,23 +34,11 @@ impl Pool {
     pub(super) fn put(&mut self, row: Vec<f32>) {
         self.rows.push(row);
     }
-}
 
-/// A linear map, its weight transposed.
-#[derive(Debug)]
-pub(super) struct Linear {
-    /// `[inputs, outputs]`.
-    pub(super) weight: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-}
-
-impl Linear {
-    pub(super) fn outputs(&self) -> usize {
-        self.bias.len()
-    }
-
-    pub(super) fn run(&self, x: &[f32], out: &mut [f32]) {
-        arithmetic::linear(&self.weight, &self.bias, x, out);
+    /// Memory for a row of integers, for one map after the other.
+    pub(super) fn integers(&mut self, len: usize) -> &mut [i16] {
+        self.integers.resize(self.integers.len().max(len), 0);
+        &mut self.integers[..len]
     }
 }
 
@@ -195,7 +186,7 @@ impl Layer {
         match self {
             Self::Linear(linear) => {
                 let mut out = pool.take(linear.outputs());
-                linear.run(x, &mut out);
+                linear.run(x, &mut out, pool);
                 pool.put(std::mem::replace(x, out));
             }
             Self::Activation(function) => arithmetic::activate(*function, x),
@@ -308,7 +299,7 @@ fn convolve(windows: &Windows, groups: &[Linear], x: &mut Vec<f32>, pool: &mut P
                         patch[channel * area + place] = at.map_or(0.0, |at| plane[at]);
                     }
                 });
-                linear.run(&patch, &mut sums);
+                linear.run(&patch, &mut sums, pool);
                 for (filter, &sum) in sums.iter().enumerate() {
                     out[((group * filters_of_group + filter) * out_height + y) * out_width + column] = sum;
                 }
@@ -354,8 +345,8 @@ fn recur(
 ) {
     let (h, rest) = memory.split_at_mut(hidden);
     let (mut a, mut b) = (pool.take(of_x.outputs()), pool.take(of_h.outputs()));
-    of_x.run(x, &mut a);
-    of_h.run(h, &mut b);
+    of_x.run(x, &mut a, pool);
+    of_h.run(h, &mut b, pool);
     match cell {
         RecurrentKind::Rnn => {
             for (h, (a, b)) in h.iter_mut().zip(a.iter().zip(&b)) {

@@ -5,6 +5,7 @@ mod build;
 mod ends;
 mod gradient;
 mod layers;
+mod maps;
 mod trace;
 
 use crate::error::PolicyError;
@@ -39,6 +40,7 @@ pub struct PortablePolicy {
     layers: Vec<Layer>,
     /// Values of an observation, and of the network's outputs.
     observation_len: usize,
+    network_inputs: usize,
     outputs: usize,
     state_len: usize,
 }
@@ -94,13 +96,14 @@ impl PortablePolicy {
         let (preparers, width) = ends::preparers(&program, observation_len)?;
         let offset = preparers.iter().map(Preparer::state_len).sum();
         let mut builder = build::Builder { parameters, offset };
+        let network_inputs = width;
         let (layers, outputs) = builder.chain(&program.operations, width)?;
         ends::check(&program, outputs)?;
         // Only now: its sizes have been checked.
         let states = program.states();
         let state_len = states.iter().map(StateTensor::len).sum();
         build::same("what is remembered outside of branches", state_len, builder.offset)?;
-        Ok(Self { program, states, preparers, layers, observation_len, outputs, state_len })
+        Ok(Self { program, states, preparers, layers, observation_len, network_inputs, outputs, state_len })
     }
 
     /// What it computes.
@@ -132,12 +135,7 @@ impl PortablePolicy {
     ) -> Result<Action<'a>, PolicyError> {
         self.check_mask(action_mask)?;
         self.run(episode, observation.into())?;
-        let Episode { outputs, indices, numbers, .. } = episode;
-        ends::decide(&self.program, outputs, action_mask, indices, numbers);
-        Ok(match self.program.action {
-            ActionSpace::Box { .. } => Action::Continuous(numbers),
-            _ => Action::Discrete(indices),
-        })
+        Ok(self.decided(episode, action_mask))
     }
 
     /// As [`Self::act`], with what the action is chosen by instead: logits of options or values of actions, those of illegal
@@ -168,6 +166,61 @@ impl PortablePolicy {
         }
     }
 
+    /// What stands before the network, for whoever runs that on many rows at once: appends what it reads of an observation,
+    /// [`Self::network_inputs`] values, to `rows`.
+    ///
+    /// # Errors
+    /// As [`Self::act`], but for the mask.
+    pub fn prepare<'b>(
+        &self,
+        episode: &mut Episode,
+        observation: impl Into<Observation<'b>>,
+        rows: &mut Vec<f32>,
+    ) -> Result<(), PolicyError> {
+        let x = self.prepared(episode, observation.into())?;
+        rows.extend_from_slice(&x);
+        episode.pool.put(x);
+        Ok(())
+    }
+
+    /// What stands after the network: the best action of a row of its outputs.
+    ///
+    /// # Errors
+    /// If there are not as many outputs, or the mask is wrong, as in [`Self::act`].
+    pub fn decide<'a>(
+        &self,
+        episode: &'a mut Episode,
+        network_outputs: &[f32],
+        action_mask: &[bool],
+    ) -> Result<Action<'a>, PolicyError> {
+        self.check_mask(action_mask)?;
+        let (expected, found) = (self.outputs, network_outputs.len());
+        if expected != found {
+            return Err(PolicyError::Length { what: "outputs of the network", expected, found });
+        }
+        episode.outputs.clear();
+        episode.outputs.extend_from_slice(network_outputs);
+        Ok(self.decided(episode, action_mask))
+    }
+
+    /// Values that the network reads of a row.
+    #[must_use]
+    pub fn network_inputs(&self) -> usize {
+        self.network_inputs
+    }
+
+    /// Values that the network gives of a row.
+    #[must_use]
+    pub fn network_outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Values that an episode remembers.
+    #[must_use]
+    pub fn memory_len(&self) -> usize {
+        self.state_len
+    }
+
     /// What an episode remembers, a slice for each of [`PolicyProgram::states`].
     #[must_use]
     pub fn memory<'a>(&self, episode: &'a Episode) -> Vec<&'a [f32]> {
@@ -181,8 +234,29 @@ impl PortablePolicy {
         slices
     }
 
+    /// The best action of the outputs that an episode has.
+    fn decided<'a>(&self, episode: &'a mut Episode, action_mask: &[bool]) -> Action<'a> {
+        let Episode { outputs, indices, numbers, .. } = episode;
+        ends::decide(&self.program, outputs, action_mask, indices, numbers);
+        match self.program.action {
+            ActionSpace::Box { .. } => Action::Continuous(numbers),
+            _ => Action::Discrete(indices),
+        }
+    }
+
     fn run(&self, episode: &mut Episode, observation: Observation<'_>) -> Result<(), PolicyError> {
-        let Episode { memory, is_fresh, pool, outputs, .. } = episode;
+        let mut x = self.prepared(episode, observation)?;
+        let Episode { memory, pool, outputs, .. } = episode;
+        layers::run(&self.layers, &mut x, memory, pool);
+        outputs.clear();
+        outputs.extend_from_slice(&x[..self.outputs]);
+        pool.put(x);
+        Ok(())
+    }
+
+    /// What the network reads of an observation, in a row of the pool; the episode has begun then.
+    fn prepared(&self, episode: &mut Episode, observation: Observation<'_>) -> Result<Vec<f32>, PolicyError> {
+        let Episode { memory, is_fresh, pool, .. } = episode;
         let mut x = pool.take(0);
         if let Err(error) = self.read(observation, &mut x) {
             pool.put(x);
@@ -194,12 +268,8 @@ impl PortablePolicy {
         for preparer in &self.preparers {
             preparer.apply(&mut x, memory, *is_fresh, pool);
         }
-        layers::run(&self.layers, &mut x, memory, pool);
         *is_fresh = false;
-        outputs.clear();
-        outputs.extend_from_slice(&x[..self.outputs]);
-        pool.put(x);
-        Ok(())
+        Ok(x)
     }
 
     fn read(&self, observation: Observation<'_>, x: &mut Vec<f32>) -> Result<(), PolicyError> {
@@ -250,5 +320,25 @@ impl Episode {
     /// Forgets everything: the next observation is the first of another episode.
     pub fn begin_again(&mut self) {
         self.is_fresh = true;
+    }
+
+    /// Everything that it remembers, [`PortablePolicy::memory_len`] values.
+    #[must_use]
+    pub fn remembered(&self) -> &[f32] {
+        &self.memory
+    }
+
+    /// Goes on with what another one remembered.
+    ///
+    /// # Errors
+    /// If that has other values.
+    pub fn go_on_with(&mut self, remembered: &[f32]) -> Result<(), PolicyError> {
+        let (expected, found) = (self.memory.len(), remembered.len());
+        if expected != found {
+            return Err(PolicyError::Length { what: "what is remembered", expected, found });
+        }
+        self.memory.copy_from_slice(remembered);
+        self.is_fresh = false;
+        Ok(())
     }
 }

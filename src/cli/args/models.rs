@@ -128,3 +128,82 @@ pub(in crate::cli) enum ExportFormat {
     /// Tensors and a program, for the crate agon-policy.
     Safetensors,
 }
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Steps are taken in this order: a student, pruning, shrinking, integers. After each, the policy plays the same episodes and decides on the same states; times are of this machine, and of the network alone.\n\nExamples:\n  agon compress results/dqn_CartPole-v1_1 --quantize int8\n  agon compress results/ppo_CartPole-v1_1 --prune gradual --sparsity 0.9 --quantize int8 --out small.safetensors\n  agon compress results/ppo_CartPole-v1_1 --distill --set network.encoder.hidden=[16,16] --set distillation.updates=20000\n  agon compress results/dqn_CartPole-v1_1 --quantize int8 --aware --out policy.onnx"
+)]
+pub(in crate::cli) struct CompressArgs {
+    /// The directory of a run, a weight file, or a file of `agon export`.
+    #[arg(value_name = "RUN|FILE", value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) source: PathBuf,
+    /// The file, whose ending says what is written: .safetensors or .onnx. By default compressed.safetensors beside the source.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// Teach a student whose network `--set network.…` describes, by default one like the run's.
+    #[arg(long)]
+    pub(in crate::cli) distill: bool,
+    /// Set the weights to zero that matter least: at once, or gradually while the policy learns from what it was.
+    #[arg(long, value_name = "HOW")]
+    pub(in crate::cli) prune: Option<PruneArg>,
+    /// The share of weights that is pruned.
+    #[arg(long, default_value_t = 0.9)]
+    pub(in crate::cli) sparsity: f64,
+    /// Take out units that give nothing on any state.
+    #[arg(long)]
+    pub(in crate::cli) shrink: bool,
+    /// Make weights integers of a byte, and the inputs of layers as well.
+    #[arg(long, value_name = "TO")]
+    pub(in crate::cli) quantize: Option<QuantizeArg>,
+    /// Before that, let the policy learn with rounded weights.
+    #[arg(long)]
+    pub(in crate::cli) aware: bool,
+    /// By what the range of a layer's inputs is chosen.
+    #[arg(long, value_name = "HOW", default_value = "mse")]
+    pub(in crate::cli) calibration: CalibrationArg,
+    /// A setting of the student's network or of how it learns, such as `distillation.updates=20000`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(in crate::cli) set: Vec<String>,
+    /// Episodes that are played after each step.
+    #[arg(long, default_value_t = 100)]
+    pub(in crate::cli) episodes: usize,
+    /// Of the states that are learned from, and of students; by default the run's.
+    #[arg(long)]
+    pub(in crate::cli) seed: Option<u64>,
+    /// Of a run, the best weights instead of the newest.
+    #[arg(long, conflicts_with = "checkpoint")]
+    pub(in crate::cli) best: bool,
+    /// Of a run, the weights of the checkpoint after this many environment steps.
+    #[arg(long, value_name = "STEP", value_parser = crate::text::steps)]
+    pub(in crate::cli) checkpoint: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// When `compress` prunes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PruneArg {
+    /// All at once.
+    Magnitude,
+    /// Little by little, while the policy learns.
+    Gradual,
+}
+
+/// What `compress` makes weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum QuantizeArg {
+    /// Integers of one byte.
+    Int8,
+}
+
+/// How `compress` chooses ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum CalibrationArg {
+    /// The least and the greatest value.
+    Minmax,
+    /// All but one value in ten thousand.
+    Percentile,
+    /// The range of the least squared error.
+    Mse,
+}

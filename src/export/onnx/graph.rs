@@ -15,6 +15,7 @@ const BATCH: &str = "batch";
 pub(super) enum Element {
     Float = 1,
     Byte = 2,
+    SignedByte = 3,
     Integer = 7,
     Bool = 9,
     Double = 11,
@@ -92,6 +93,15 @@ impl Graph {
     pub(super) fn parameter(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
         if self.names.insert(name.to_owned()) {
             self.message.initializer.push(tensor(name, Element::Float, shape, float_bytes(values)));
+        }
+        name.to_owned()
+    }
+
+    /// A parameter of integers of a byte, under its own name.
+    pub(super) fn signed_bytes(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
+        if self.names.insert(name.to_owned()) {
+            let bytes = values.iter().map(|&value| (value as i8).cast_unsigned()).collect();
+            self.message.initializer.push(tensor(name, Element::SignedByte, shape, bytes));
         }
         name.to_owned()
     }

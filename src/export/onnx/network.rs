@@ -3,7 +3,9 @@
 //! Everything is written in the simplest operators, one step of an episode at a time: recurrent layers as products and gates
 //! rather than as ONNX's sequence operators, whose order of gates, layouts and initial states runtimes treat differently.
 
-use agon_policy::{Activation, LEAKY_RELU_SLOPE, Operation, Parameters, RecurrentKind};
+use agon_policy::{
+    Activation, LEAKY_RELU_SLOPE, Operation, Parameters, Quantization, RecurrentKind, StoredMap,
+};
 
 use super::graph::{Element, Graph, float, int, ints};
 use super::states::States;
@@ -55,6 +57,11 @@ impl Network<'_> {
     }
 
     fn apply(&mut self, operation: &Operation, value: Value) -> Result<Value, RunError> {
+        if let (Operation::Quantized { .. } | Operation::Sparse { .. }, Some(stored)) =
+            (operation, StoredMap::of(operation)?)
+        {
+            return self.compressed(&stored, value);
+        }
         if let Some(image) = self.spatial(operation, &value)? {
             return Ok(image);
         }
@@ -115,6 +122,8 @@ impl Network<'_> {
             | Operation::Conv2d { .. }
             | Operation::Pool2d { .. }
             | Operation::ChannelsFirst { .. }
+            | Operation::Quantized { .. }
+            | Operation::Sparse { .. }
             | Operation::Residual { .. } => return Err(unknown("a layer of images")),
         };
         Ok(Value { name, image: None })
@@ -130,15 +139,8 @@ impl Network<'_> {
             Operation::Conv2d { weight, bias, input, output, kernel, stride, padding, dilation, groups } => {
                 let x = self.images(value, *input);
                 let (weight, bias) = (self.parameter(weight)?, self.parameter(bias)?);
-                let [height, width] = *padding;
-                let attributes = vec![
-                    ints("kernel_shape", kernel),
-                    ints("strides", stride),
-                    ints("pads", &[height, width, height, width]),
-                    ints("dilations", dilation),
-                    int("group", *groups as i64),
-                ];
-                let name = self.graph.op_with("Conv", &[&x, &weight, &bias], attributes);
+                let sizes = [kernel, stride, padding, dilation];
+                let name = self.convolution([&x, &weight, &bias], sizes, *groups);
                 Value { name, image: Some(*output) }
             }
             Operation::Pool2d { average, input, output, kernel, stride, padding } => {
@@ -172,6 +174,63 @@ impl Network<'_> {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// A map whose weight is stored otherwise: integers and bytes are dequantised before the map of numbers, which runtimes run
+    /// as one of integers; zeros are written out.
+    fn compressed(&mut self, stored: &StoredMap<'_>, value: Value) -> Result<Value, RunError> {
+        let weight = match stored.scales(self.parameters)? {
+            Some(scales) => {
+                let integers = stored.stored(self.parameters)?;
+                let weight = self.graph.signed_bytes(stored.weight, &stored.shape(), &integers);
+                let scales = self.graph.floats(&[scales.len()], &scales);
+                let zeros = self.graph.bytes(Element::SignedByte, &[stored.rows], vec![0; stored.rows]);
+                let inputs = [weight.as_str(), &scales, &zeros];
+                self.graph.op_with("DequantizeLinear", &inputs, vec![int("axis", 0)])
+            }
+            None => {
+                let weights = stored.weights(self.parameters)?;
+                self.graph.parameter(stored.weight, &stored.shape(), &weights)
+            }
+        };
+        let bias = self.parameter(stored.bias)?;
+        let value = match stored.input {
+            Some(Quantization { scale, zero_point }) => {
+                let scale = self.graph.number(scale);
+                let zero = self.graph.bytes(Element::Byte, &[], vec![zero_point]);
+                let bytes = self.graph.op("QuantizeLinear", &[&value.name, &scale, &zero]);
+                Value {
+                    name: self.graph.op("DequantizeLinear", &[&bytes, &scale, &zero]),
+                    image: value.image,
+                }
+            }
+            None => value,
+        };
+        match stored.map {
+            Operation::Conv2d { input, output, kernel, stride, padding, dilation, groups, .. } => {
+                let x = self.images(value, *input);
+                let name =
+                    self.convolution([&x, &weight, &bias], [kernel, stride, padding, dilation], *groups);
+                Ok(Value { name, image: Some(*output) })
+            }
+            _ => {
+                let x = self.rows(value);
+                let name = self.graph.op_with("Gemm", &[&x, &weight, &bias], vec![int("transB", 1)]);
+                Ok(Value { name, image: None })
+            }
+        }
+    }
+
+    fn convolution(&mut self, inputs: [&str; 3], sizes: [&[usize; 2]; 4], groups: usize) -> String {
+        let [kernel, stride, &[height, width], dilation] = sizes;
+        let attributes = vec![
+            ints("kernel_shape", kernel),
+            ints("strides", stride),
+            ints("pads", &[height, width, height, width]),
+            ints("dilations", dilation),
+            int("group", groups as i64),
+        ];
+        self.graph.op_with("Conv", &inputs, attributes)
     }
 
     pub(super) fn parameter(&mut self, name: &str) -> Result<String, RunError> {
