@@ -252,6 +252,35 @@ fn categories_have_no_slope() {
 }
 
 #[test]
+fn maps_of_what_is_not_zero_have_the_slope_of_differences() {
+    let mut built = Built::new();
+    // Five of twelve values: bits 0, 4, 5 and 7, and bit 1 of the second byte.
+    let (weight, bias) = (built.parameter(&[5]), built.parameter(&[3]));
+    built.parameters.insert("places".to_owned(), Parameter { shape: vec![2], values: vec![177.0, 2.0] });
+    let map = Box::new(Operation::Linear { weight, bias, inputs: 4, outputs: 3 });
+    built.operations = vec![Operation::Sparse { map, places: "places".to_owned() }, built.linear(3, 2)];
+    check(&built.policy(4, values(2), vec![]), 4, 0);
+}
+
+#[test]
+fn maps_of_integers_have_no_slope_and_say_so() {
+    let mut built = Built::new();
+    let (weight, bias, scale) = ("whole".to_owned(), built.parameter(&[2]), built.parameter(&[2]));
+    built.parameters.insert(
+        weight.clone(),
+        Parameter { shape: vec![2, 3], values: vec![1.0, -2.0, 3.0, 0.0, 5.0, -6.0] },
+    );
+    built.parameters.insert(scale.clone(), Parameter { shape: vec![2], values: vec![0.1, 0.2] });
+    let map = Box::new(Operation::Linear { weight, bias, inputs: 3, outputs: 2 });
+    let input = Some(crate::Quantization { scale: 0.01, zero_point: 128 });
+    built.operations = vec![Operation::Quantized { map, scale, input }];
+    let policy = built.policy(3, values(2), vec![]);
+    let trace = policy.trace(&policy.begin(), &[0.5; 3]).unwrap();
+    let error = policy.gradient(&trace, &[1.0, 0.0]).unwrap_err();
+    assert!(matches!(error, PolicyError::NoGradient("integer")), "{error}");
+}
+
+#[test]
 fn sizes_that_do_not_fit_are_refused() {
     let mut built = Built::new();
     built.operations = vec![built.linear(2, 2)];
