@@ -246,7 +246,7 @@ fn pool_input(windows: &Windows, average: bool, input: &[f32], grad: &[f32]) -> 
                 windows.each(y, column, |_, at| match at {
                     Some(at) if average => sums[at] += grad / area,
                     Some(at) if largest.is_none_or(|best: usize| plane[at] > plane[best]) => {
-                        largest = Some(at)
+                        largest = Some(at);
                     }
                     _ => {}
                 });
