@@ -154,7 +154,7 @@ fn portable(weight: &IntegerWeight, bytes: &[u8], rows: usize, rectify: bool, mu
                 match &mut target {
                     Target::Numbers(out) => out[row * weight.outputs + first + lane] = y,
                     Target::Bytes(out, next) => {
-                        out[row * padded(weight.outputs) + first + lane] = next.byte(y)
+                        out[row * padded(weight.outputs) + first + lane] = next.byte(y);
                     }
                 }
             }
@@ -223,6 +223,7 @@ mod vnni {
 
     /// Where sums go.
     #[derive(Clone, Copy)]
+    #[expect(clippy::large_enum_variant, reason = "one for each call, in registers")]
     enum Place {
         Numbers(*mut f32),
         Bytes(*mut u8, Steps),
