@@ -285,7 +285,7 @@ impl ToldNetwork {
     /// If there are no rows, or not whole ones.
     pub fn run(&self, x: &[f32], scratch: &mut ToldScratch, out: &mut Vec<f32>) -> Result<(), NnError> {
         let rows = x.len() / self.inputs;
-        if rows == 0 || x.len() % self.inputs != 0 {
+        if rows == 0 || !x.len().is_multiple_of(self.inputs) {
             let expected = rows.max(1) * self.inputs;
             return Err(NnError::Length { name: "rows of a network", expected, got: x.len() });
         }

@@ -36,7 +36,8 @@ pub(super) fn quantization(values: &[f32], calibration: Calibration) -> Quantiza
             of_range(at(TAIL).min(0.0), at(1.0 - TAIL).max(0.0))
         }
         Calibration::Mse => {
-            let step = (values.len() / SAMPLE).max(1);
+            // Odd, so that it does not fall on the same column of every row.
+            let step = (values.len() / SAMPLE).max(1) | 1;
             let error = |quantization: &Quantization| -> f64 {
                 let errors = values.iter().step_by(step).map(|&x| {
                     let steps = i32::from(quantization.byte(x)) - i32::from(quantization.zero_point);

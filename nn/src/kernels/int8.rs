@@ -154,7 +154,7 @@ fn portable(weight: &IntegerWeight, bytes: &[u8], rows: usize, rectify: bool, mu
                 match &mut target {
                     Target::Numbers(out) => out[row * weight.outputs + first + lane] = y,
                     Target::Bytes(out, next) => {
-                        out[row * padded(weight.outputs) + first + lane] = next.byte(y)
+                        out[row * padded(weight.outputs) + first + lane] = next.byte(y);
                     }
                 }
             }
@@ -223,6 +223,7 @@ mod vnni {
 
     /// Where sums go.
     #[derive(Clone, Copy)]
+    #[expect(clippy::large_enum_variant, reason = "one for each call, in registers")]
     enum Place {
         Numbers(*mut f32),
         Bytes(*mut u8, Steps),
@@ -283,9 +284,18 @@ mod vnni {
         // SAFETY: the caller vouches for rows and blocks; a block has whole groups, and so has a row.
         unsafe {
             let packed = weight.packed.as_ptr().add(block * groups * LANES * GROUP);
-            let rows: [*const u8; MR] = std::array::from_fn(|i| bytes.as_ptr().add((row + i) * stride));
-            let start = |j: usize| _mm512_loadu_si512(weight.start.as_ptr().add((block + j) * LANES).cast());
-            let mut sums: [[__m512i; NR]; MR] = [std::array::from_fn(start); MR];
+            let mut rows = [bytes.as_ptr(); MR];
+            for (i, start) in rows.iter_mut().enumerate() {
+                *start = start.add((row + i) * stride);
+            }
+            // Plain loops: closures do not become a part of a function of other instructions, and sums must stay in registers.
+            let mut sums = [[_mm512_setzero_si512(); NR]; MR];
+            for j in 0..NR {
+                let start = _mm512_loadu_si512(weight.start.as_ptr().add((block + j) * LANES).cast());
+                for sums in &mut sums {
+                    sums[j] = start;
+                }
+            }
             // The last groups of a row may be beyond its inputs: their weights are zeros.
             for group in 0..weight.inputs.div_ceil(GROUP) {
                 let mut weights = [_mm512_setzero_si512(); NR];
@@ -300,7 +310,8 @@ mod vnni {
                     }
                 }
             }
-            for (j, first) in (0..NR).map(|j| (j, (block + j) * LANES)) {
+            for j in 0..NR {
+                let first = (block + j) * LANES;
                 let scale = _mm512_loadu_ps(weight.scale.as_ptr().add(first));
                 let bias = _mm512_loadu_ps(weight.bias.as_ptr().add(first));
                 for (i, sums) in sums.iter().enumerate() {
