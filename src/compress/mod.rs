@@ -30,7 +30,7 @@ use agon_agents::pruning::Mask;
 use agon_nn::{
     Head, HeadSpec, ImageShape, Init, LayoutBuilder, Model, ModelConfig, Observation, ToldChain, ToldNetwork,
 };
-use agon_policy::{Operation, Parameter, Parameters, PolicyProgram};
+use agon_policy::{Decision, Operation, Parameter, Parameters, PolicyProgram};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -137,6 +137,12 @@ pub fn compress(setup: &Setup, mut export: Export, options: &Compression) -> Res
         return Err(RunError::Config(format!("sparsity must be at least 0 and below 1, got {sparsity}")));
     }
     options.distillation.validate()?;
+    // Deviations of a normal distribution follow its means; a best action has none.
+    if let (Decision::Gaussian { .. }, Some(Operation::Append { .. })) =
+        (&export.program.decision, export.program.operations.last())
+    {
+        export.program.operations.pop();
+    }
     let Some(env) = export.environment()? else {
         return Err(RunError::Config(
             "expected a policy that names its environment, found one that does not".to_owned(),
