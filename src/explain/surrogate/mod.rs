@@ -323,7 +323,8 @@ fn agreement(continuous: bool, pairs: &[(Vec<f32>, Vec<f32>)], weights: &[f32]) 
     if total <= 0.0 {
         return f64::NAN;
     }
-    let weighted = |value: &dyn Fn(&(Vec<f32>, Vec<f32>)) -> f64| {
+    type Pair = (Vec<f32>, Vec<f32>);
+    let weighted = |value: &dyn Fn(&Pair) -> f64| {
         pairs.iter().zip(weights).map(|(pair, &weight)| f64::from(weight) * value(pair)).sum::<f64>() / total
     };
     if !continuous {
