@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use agon::agents::Weights;
+use agon::envs::mixture::TaskSampling;
 use agon::envs::{ActionBatch, MakeOptions, ObsRow, StepBatch};
 use agon::evaluate::{EvalOptions, evaluate};
 use agon::policy::{self, Observed, TrainedPolicy};
@@ -18,7 +19,9 @@ const SEED: u64 = 3;
 /// Returns of episodes that a user's own loop plays, in the way in which an evaluation divides them among environments.
 fn played(setup: &Setup, mut policy: TrainedPolicy) -> Vec<f64> {
     let card = policy.card().clone();
-    let options = MakeOptions { wrappers: Vec::new(), ..card.env.options(EPISODES) };
+    let mut options = MakeOptions { wrappers: Vec::new(), ..card.env.options(EPISODES) };
+    // Evaluations play tasks in turn, whatever training does.
+    options.mixture.sampling = TaskSampling::RoundRobin;
     let mut simulator = setup.registry.make(&card.env.id, &options).unwrap();
     let mut now = simulator.new_batch();
     simulator.reset(SEED, &mut now).unwrap();
