@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn unknown_arguments_are_refused() {
         let mut options = MakeOptions::default();
-        options.args.insert("gravity".into(), toml::Value::Float(1.0));
+        options.args.insert("wind".into(), toml::Value::Float(1.0));
         let error = Registry::builtin().make("CartPole-v1", &options).unwrap_err().to_string();
-        assert!(error.contains("gravity") && error.contains("sutton_barto_reward"), "{error}");
+        assert!(error.contains("wind") && error.contains("sutton_barto_reward"), "{error}");
     }
 }
