@@ -160,7 +160,7 @@ def test_settings_out_of_range_are_value_errors() -> None:
         ("CartPool-v1", {}, "unknown environment `CartPool-v1`.*CartPole-v1"),
         ("CartPole-v1", {"num_envs": 0}, "num_envs must be at least 1, got 0"),
         ("CartPole-v1", {"num_threads": 0}, "num_threads must be at least 1, got 0"),
-        ("CartPole-v1", {"gravity": 3}, "gravity"),
+        ("CartPole-v1", {"wind": 3}, "wind"),
         ("CartPole-v1", {"wrappers": ["frame_stock"]}, "frame_stock"),
         ("CartPole-v1", {"wrappers": [{"kind": "frame_stack", "depth": 2}]}, "depth"),
         ("CartPole-v1", {"max_episode_steps": 0}, "max_episode_steps"),
