@@ -21,7 +21,7 @@ const MAX_GRAD_NORM: f32 = 10.0;
 pub struct DistillationConfig {
     /// Gradient steps.
     pub updates: u64,
-    /// Rows of a step.
+    /// Rows of a step, at most 10,000.
     pub batch_size: usize,
     /// Adam's step size at first; it falls linearly to zero.
     pub learning_rate: f64,
@@ -41,12 +41,9 @@ impl DistillationConfig {
     /// # Errors
     /// [`AgentError::Setting`] names the first field that breaks its bound.
     pub fn validate(&self) -> Result<(), AgentError> {
-        settings::above_zero(&[
-            ("learning_rate", self.learning_rate),
-            ("temperature", self.temperature),
-            ("updates", self.updates as f64),
-            ("batch_size", self.batch_size as f64),
-        ])
+        settings::above_zero(&[("learning_rate", self.learning_rate), ("temperature", self.temperature)])?;
+        settings::at_least_one(&[("updates", self.updates)])?;
+        settings::samples(&[("batch_size", self.batch_size as u64)])
     }
 }
 

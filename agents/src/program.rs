@@ -23,8 +23,9 @@ impl Program {
     }
 }
 
-/// What is learned of these parameters, under names that begin with `prefix`.
-pub(crate) fn told(params: &Params, prefix: &str) -> Parameters {
+/// What is learned of these parameters, in their shapes, under names that begin with `prefix`.
+#[must_use]
+pub fn told(params: &Params, prefix: &str) -> Parameters {
     let learned = params.layout().specs().iter().filter(|spec| spec.learned);
     let parameter = |spec: &agon_nn::ParamSpec| {
         let (shape, values) = (spec.range.shape().to_vec(), spec.range.read(params.as_slice()));

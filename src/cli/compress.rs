@@ -84,6 +84,20 @@ fn options(args: &CompressArgs, network: Option<ModelConfig>, seed: u64) -> Resu
         CalibrationArg::Percentile => Calibration::Percentile,
         CalibrationArg::Mse => Calibration::Mse,
     };
+    let is_asked = |start: &str| args.set.iter().any(|setting| setting.trim_start().starts_with(start));
+    let learns = args.distill || args.aware || matches!(args.prune, Some(PruneArg::Gradual));
+    for (start, is_of_use, way) in [
+        ("network", args.distill, "--distill"),
+        ("distillation", learns, "--distill, --prune gradual or --aware"),
+    ] {
+        if is_asked(start) && !is_of_use {
+            return Err(RunError::Config(format!("--set {start}… is for {way}: expected both")));
+        }
+    }
+    if !(args.distill || args.prune.is_some() || args.shrink || args.quantize.is_some()) {
+        let message = "expected something to be done: --distill, --prune, --shrink or --quantize";
+        return Err(RunError::Config(message.to_owned()));
+    }
     if args.aware && args.quantize.is_none() {
         return Err(RunError::Config("--aware is for --quantize int8: expected both".to_owned()));
     }

@@ -26,11 +26,12 @@ mod speed;
 mod states;
 
 use agon_agents::distillation::DistillationConfig;
+use agon_agents::program;
 use agon_agents::pruning::Mask;
 use agon_nn::{
     Head, HeadSpec, ImageShape, Init, LayoutBuilder, Model, ModelConfig, Observation, ToldChain, ToldNetwork,
 };
-use agon_policy::{Decision, Operation, Parameter, Parameters, PolicyProgram};
+use agon_policy::{Decision, Operation, Parameters, PolicyProgram};
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
@@ -244,13 +245,7 @@ impl Work<'_> {
             return Err(RunError::Config(message.to_owned()));
         }
         let params = builder.build(streams::student(self.options.seed));
-        let specs = params.layout().specs().iter();
-        export.parameters = specs
-            .map(|spec| {
-                let (shape, values) = (spec.range.shape().to_vec(), spec.range.read(params.as_slice()));
-                (spec.name.clone(), Parameter { shape, values })
-            })
-            .collect();
+        export.parameters = program::told(&params, "");
         export.program.operations = model.operations(0, params.layout());
         self.taught(export, Course::default())
     }
@@ -310,7 +305,7 @@ fn sparsity(program: &PolicyProgram, parameters: &Parameters) -> Result<f64, Run
         zeros += weight.iter().filter(|value| **value == 0.0).count();
         all += weight.len();
     }
-    Ok(zeros as f64 / f64::from(all.max(1) as u32))
+    Ok(zeros as f64 / all.max(1) as f64)
 }
 
 /// Bytes of the header of a safetensors file.

@@ -56,6 +56,11 @@ pub struct EnvConfig {
 }
 
 impl EnvConfig {
+    /// The ids of the environment and of its tasks.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.id.as_str()).chain(self.tasks.iter().map(|task| task.id.as_str()))
+    }
+
     /// How to make `num_envs` of it for an evaluation, and whether its episodes have no other limit than the evaluation's.
     pub(crate) fn options_with_limit(
         &self,

@@ -6,7 +6,7 @@ use std::path::Path;
 use agon_envs::mixture;
 use serde::de::DeserializeOwned;
 
-use super::{ALGORITHM, KIND};
+use super::{ALGORITHM, CALLABLE, KIND};
 use crate::RunError;
 use crate::error::AtPath;
 use crate::text;
@@ -31,9 +31,10 @@ pub(crate) fn set_subject(table: &mut toml::Table, algorithm: &str, env: &str) -
     }
 }
 
-/// The ids of a mixture that is named by them; none if it is one.
+/// The ids of a mixture that is named by them; none if it is one. The path of a Python file may have a `+` of its own: callables
+/// are tasks in `env.tasks` only.
 pub(crate) fn several(env: &str) -> Option<Vec<&str>> {
-    env.contains('+').then(|| env.split('+').collect())
+    (env.contains('+') && !env.contains(CALLABLE)).then(|| env.split('+').collect())
 }
 
 /// Reads a value from a table; an error names the key.

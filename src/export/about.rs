@@ -29,6 +29,10 @@ pub(super) fn about(
         ("license", "not stated".to_owned()),
         ("parameters_sha256", hash(parameters)),
     ]);
+    if !card.env.tasks.is_empty() {
+        about.insert("environment_tasks", json(&card.env.tasks));
+        about.insert("environment_mixture", json(&card.env.mixture));
+    }
     if let Some(steps) = card.env.max_episode_steps {
         about.insert("environment_max_episode_steps", steps.to_string());
     }

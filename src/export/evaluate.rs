@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_envs::WrapperConfig;
+use serde::de::DeserializeOwned;
 
 use super::Export;
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::evaluate::{self, EvalOptions, Evaluation};
-use crate::policy::ToldPolicy;
+use crate::policy::{ToldPolicy, is_of_the_world};
 use crate::setup::Setup;
 use crate::streams;
 
@@ -53,32 +54,32 @@ impl Export {
 /// The environment of what a file tells; the error says what was expected and found.
 pub(crate) fn environment(about: &BTreeMap<String, String>) -> Result<Option<EnvConfig>, String> {
     let Some(id) = about.get("environment") else { return Ok(None) };
-    let mut env = EnvConfig { id: id.clone(), ..EnvConfig::default() };
-    if let Some(args) = about.get("environment_arguments") {
-        env.args = serde_json::from_str(args)
-            .map_err(|error| format!("expected arguments of the environment, got {args} ({error})"))?;
-    }
-    if let Some(steps) = about.get("environment_max_episode_steps") {
-        let steps = steps
-            .parse()
-            .map_err(|_| format!("expected a time limit of the environment in steps, got {steps}"))?;
-        env.max_episode_steps = Some(steps);
-    }
-    if let Some(wrappers) = about.get("environment_wrappers") {
-        let all: Vec<WrapperConfig> = serde_json::from_str(wrappers)
-            .map_err(|error| format!("expected wrappers of the environment, got {wrappers} ({error})"))?;
-        env.wrappers = all.into_iter().filter(is_of_the_world).collect();
-    }
-    Ok(Some(env))
+    let all: Vec<WrapperConfig> = read(about, "environment_wrappers", "wrappers of the environment")?;
+    // A film of an evaluation is nobody's wish.
+    let is_kept = |wrapper: &WrapperConfig| {
+        is_of_the_world(wrapper) && !matches!(wrapper, WrapperConfig::RecordVideo { .. })
+    };
+    Ok(Some(EnvConfig {
+        id: id.clone(),
+        args: read(about, "environment_arguments", "arguments of the environment")?,
+        max_episode_steps: read(
+            about,
+            "environment_max_episode_steps",
+            "a time limit of the environment in steps",
+        )?,
+        tasks: read(about, "environment_tasks", "tasks of the environment")?,
+        mixture: read(about, "environment_mixture", "how the environment's tasks are mixed")?,
+        wrappers: all.into_iter().filter(is_kept).collect(),
+        ..EnvConfig::default()
+    }))
 }
 
-/// Whether a wrapper changes the world, and neither what a policy sees of it nor the scale of its actions and rewards.
-fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
-    matches!(
-        wrapper,
-        WrapperConfig::TimeLimit { .. }
-            | WrapperConfig::StickyAction { .. }
-            | WrapperConfig::ActionRepeat { .. }
-            | WrapperConfig::ObservationNoise { .. }
-    )
+/// What is told under a key, as JSON; the default where nothing is.
+fn read<T: DeserializeOwned + Default>(
+    about: &BTreeMap<String, String>,
+    key: &str,
+    what: &str,
+) -> Result<T, String> {
+    let Some(text) = about.get(key) else { return Ok(T::default()) };
+    serde_json::from_str(text).map_err(|error| format!("expected {what}, got {text} ({error})"))
 }

@@ -1,4 +1,4 @@
-//! Figures that are no curves: bars with intervals, heat maps of numbers, and trees.
+//! Figures that are no curves: bars with intervals, and trees.
 
 use super::font::{Anchor, Typeface};
 use super::style;
@@ -68,75 +68,6 @@ pub fn bars(title: &str, x_label: &str, bars: &[Bar]) -> Result<Picture, PlotErr
     svg.line([(x(0.0), top), (x(0.0), bottom)], &line(PALE_COLOR, 1.2));
     svg.text(x_label, (left + WIDTH / 2.0, bottom + GAP), TEXT_SIZE, Anchor::Top, TEXT_COLOR, 0);
     finish(svg, (width, height))
-}
-
-/// Numbers in rows and columns, as colours.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HeatMap {
-    /// Text above.
-    pub title: String,
-    /// Text below.
-    pub x_label: String,
-    /// A label for each row, the first at the top.
-    pub rows: Vec<String>,
-    /// A label below each column, or below some if others are empty.
-    pub columns: Vec<String>,
-    /// `[rows, columns]`.
-    pub values: Vec<f64>,
-    /// Whether each cell says its number.
-    pub numbers: bool,
-}
-
-/// Draws a heat map: white is zero, orange above, blue below, by the largest number of all.
-///
-/// # Errors
-/// If there is nothing to draw or the sizes do not fit.
-pub fn heat_map(map: &HeatMap) -> Result<Picture, PlotError> {
-    let (rows, columns) = (map.rows.len(), map.columns.len());
-    if rows * columns == 0 || map.values.len() != rows * columns {
-        return Err(PlotError::NoData { label: None });
-    }
-    let typeface = Typeface::new()?;
-    let mut svg = Svg::new(&typeface);
-    let cell_height = if map.numbers { 34.0 } else { 24.0 };
-    let cell_width = if map.numbers { 64.0 } else { (900.0 / columns as f64).clamp(2.0, 30.0) };
-    let widest = map.rows.iter().map(|label| typeface.width(label)).fold(0.0, f64::max) * TEXT_SIZE;
-    let (left, top) = (MARGIN + widest + GAP, MARGIN + TITLE_SIZE + 2.0 * GAP);
-    let (right, bottom) = (left + cell_width * columns as f64, top + cell_height * rows as f64);
-    let width = (right + MARGIN).max(typeface.width(&map.title) * TITLE_SIZE + 2.0 * MARGIN);
-    let height = bottom + 2.0 * GAP + SMALL_SIZE + TEXT_SIZE * 1.4 + MARGIN;
-    svg.rect((0.0, 0.0), (width, height), [255; 3], 1.0);
-    svg.text(&map.title, (width / 2.0, MARGIN), TITLE_SIZE, Anchor::Top, TEXT_COLOR, 0);
-    let finite = map.values.iter().filter(|value| value.is_finite());
-    let largest = finite.map(|value| value.abs()).fold(f64::MIN_POSITIVE, f64::max);
-    for (i, &value) in map.values.iter().enumerate() {
-        let at = (left + (i % columns) as f64 * cell_width, top + (i / columns) as f64 * cell_height);
-        let color = if value.is_finite() { shade(value / largest) } else { LINE_COLOR };
-        svg.rect(at, (cell_width, cell_height), color, 1.0);
-        if map.numbers {
-            let center = (at.0 + cell_width / 2.0, at.1 + cell_height / 2.0 - SMALL_SIZE * 0.4);
-            let text = if value.is_finite() { crate::text::significant(value, 2) } else { "–".to_owned() };
-            svg.text(&text, center, SMALL_SIZE, Anchor::Top, TEXT_COLOR, 0);
-        }
-    }
-    for (i, label) in map.rows.iter().enumerate() {
-        let y = top + (i as f64 + 0.5) * cell_height;
-        svg.text(label, (left - GAP, y), TEXT_SIZE, Anchor::Right, TEXT_COLOR, 0);
-    }
-    for (i, label) in map.columns.iter().enumerate() {
-        let x = left + (i as f64 + 0.5) * cell_width;
-        svg.text(label, (x, bottom + GAP * 0.5), SMALL_SIZE, Anchor::Top, PALE_COLOR, 0);
-    }
-    let below = (left + (right - left) / 2.0, bottom + GAP + SMALL_SIZE * 1.3);
-    svg.text(&map.x_label, below, TEXT_SIZE, Anchor::Top, TEXT_COLOR, 0);
-    finish(svg, (width, height))
-}
-
-/// White at zero, orange at one, blue at minus one.
-pub(crate) fn shade(value: f64) -> Color {
-    let end = style::color(if value < 0.0 { 0 } else { 1 });
-    let share = value.abs().min(1.0);
-    end.map(|part| (255.0 + (f64::from(part) - 255.0) * share).round() as u8)
 }
 
 /// A node of a tree that is drawn.
@@ -256,28 +187,6 @@ mod tests {
         }
         assert!(bars("", "", &[]).is_err());
         assert!(bars("", "", &[bar("a", f64::NAN)]).is_err());
-    }
-
-    #[test]
-    fn shades_go_from_blue_over_white_to_orange() {
-        assert_eq!(shade(0.0), [255; 3]);
-        assert_eq!(shade(1.0), style::color(1));
-        assert_eq!(shade(-7.0), style::color(0));
-    }
-
-    #[test]
-    fn heat_maps_of_other_sizes_are_refused() {
-        let mut map = HeatMap {
-            title: "t".to_owned(),
-            x_label: "x".to_owned(),
-            rows: vec!["a".to_owned(), "b".to_owned()],
-            columns: vec![String::new(); 3],
-            values: vec![0.5; 6],
-            numbers: true,
-        };
-        assert!(heat_map(&map).unwrap().svg.contains("aria-label=\"0.50\""));
-        map.values.pop();
-        assert!(heat_map(&map).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use resvg::{tiny_skia, usvg};
 
 pub use data::{XAxis, load_columns, load_curve, load_series, names, run_dirs};
 
-pub use figures::{Bar, HeatMap, TreeNode, bars, heat_map, tree};
+pub use figures::{Bar, TreeNode, bars, tree};
 pub(crate) use series::{band, trailing_mean};
 
 /// PNG files have this many pixels for each of [`PlotOptions::size`].

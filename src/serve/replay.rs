@@ -17,6 +17,7 @@ use super::places;
 use super::types::Replay;
 use crate::RunError;
 use crate::config::CALLABLE;
+use crate::foreign::PREFIX;
 use crate::jobs::lock;
 use crate::policy::{self, Which};
 use crate::record::{Player, Step};
@@ -147,10 +148,8 @@ fn which(run: &Path, name: &str) -> Result<Which, RunError> {
 fn play(setup: &Setup, run: &Path, wanted: &Wanted, id: u64) -> Result<(Replay, Vec<Vec<u8>>), RunError> {
     let which = which(run, &wanted.checkpoint)?;
     let (_, config) = RunDirectory::open(run)?;
-    if config.env.id.starts_with(CALLABLE)
-        || config.env.id.starts_with("gymnasium:")
-        || config.env.python.is_some()
-    {
+    let is_python = |id: &str| id.starts_with(CALLABLE) || id.starts_with(PREFIX);
+    if config.env.ids().any(is_python) || config.env.python.is_some() {
         let message =
             "its environment is a program in Python, which a page does not start: `agon record` does";
         return Err(RunError::Config(message.to_owned()));

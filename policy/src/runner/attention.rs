@@ -10,13 +10,6 @@ use super::maps::Linear;
 /// The base of the wavelengths of positions.
 const BASE: f64 = 10_000.0;
 
-/// What one block of a transformer attended to at a step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AttentionMap {
-    /// Of each head the shares of the last steps, the oldest first and this one last; they sum to one.
-    pub heads: Vec<Vec<f32>>,
-}
-
 /// How a step knows its place.
 #[derive(Debug)]
 pub(super) enum Place {
@@ -134,7 +127,6 @@ impl AttentionLayer {
         let head_width = self.width / self.heads;
         let scale = 1.0 / libm::sqrtf(head_width as f32);
         let mut weights = pool.take(self.window - oldest);
-        let mut map = AttentionMap::default();
         for head in 0..self.heads {
             let columns: Range<usize> = head * head_width..(head + 1) * head_width;
             let rows = |rows: &'_ [f32], place: usize| place * self.width + columns.start..rows.len();
@@ -143,9 +135,6 @@ impl AttentionLayer {
                 *weight = scale * query[columns.clone()].iter().zip(key).map(|(q, k)| q * k).sum::<f32>();
             }
             arithmetic::softmax(&mut weights);
-            if pool.attention.is_some() {
-                map.heads.push(weights.clone());
-            }
             let context = &mut context[columns.clone()];
             context.fill(0.0);
             for (place, weight) in weights.iter().enumerate() {
@@ -154,9 +143,6 @@ impl AttentionLayer {
             }
         }
         pool.put(weights);
-        if let Some(maps) = &mut pool.attention {
-            maps.push(map);
-        }
     }
 }
 

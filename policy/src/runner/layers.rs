@@ -4,25 +4,18 @@ use crate::activation::Activation;
 use crate::arithmetic;
 use crate::operation::RecurrentKind;
 
-use super::attention::{AttentionLayer, AttentionMap};
+use super::attention::AttentionLayer;
 use super::maps::Linear;
 
 /// Rows that are not in use, so that no step allocates after the first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pool {
     rows: Vec<Vec<f32>>,
-    /// What blocks of attention looked at, of a step that is looked at itself.
-    pub(super) attention: Option<Vec<AttentionMap>>,
     /// Of integers.
     integers: Vec<i16>,
 }
 
 impl Pool {
-    /// One that keeps what is attended to.
-    pub(super) fn watching() -> Self {
-        Self { attention: Some(Vec::new()), ..Self::default() }
-    }
-
     /// A row of this many values, which are anything.
     pub(super) fn take(&mut self, len: usize) -> Vec<f32> {
         let mut row = self.rows.pop().unwrap_or_default();

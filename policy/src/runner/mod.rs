@@ -15,7 +15,6 @@ use crate::state::StateTensor;
 use self::ends::Preparer;
 use self::layers::{Layer, Pool};
 
-pub use self::attention::AttentionMap;
 pub use self::trace::{Gradient, LayerTrace, Trace};
 
 /// A policy that acts: its network, ready to run, and what is before and after it.

@@ -5,7 +5,6 @@
 
 use crate::error::PolicyError;
 
-use super::attention::AttentionMap;
 use super::ends;
 use super::gradient::{Reverse, keep};
 use super::layers::{Layer, Pool};
@@ -33,8 +32,6 @@ pub struct Trace {
     /// Logits of options, values of actions, or the parameters of a distribution, see [`PortablePolicy::logits`]; without a
     /// mask.
     pub logits: Vec<f32>,
-    /// What each block of a transformer attended to, in the order of its blocks and heads.
-    pub attention: Vec<AttentionMap>,
 }
 
 /// What one layer gave at a step.
@@ -77,7 +74,7 @@ impl PortablePolicy {
         if is_fresh {
             memory.fill(0.0);
         }
-        let mut pool = Pool::watching();
+        let mut pool = Pool::default();
         let mut x = observation.to_vec();
         let mut prepared = Vec::with_capacity(self.preparers.len());
         for preparer in &self.preparers {
@@ -87,14 +84,7 @@ impl PortablePolicy {
         let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
         let outputs = x.clone();
         ends::mean_returns(&self.program.decision, &mut x);
-        Ok(Trace {
-            is_fresh,
-            prepared,
-            kept,
-            outputs,
-            logits: x,
-            attention: pool.attention.unwrap_or_default(),
-        })
+        Ok(Trace { is_fresh, prepared, kept, outputs, logits: x })
     }
 
     /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.
