@@ -100,6 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn ids_joined_by_plus_are_tasks_and_the_path_of_a_callable_is_one_environment() {
+        let setup = Setup::default();
+        let configured = |env| Request { env, ..REQUEST }.configure(&setup, |_| Ok(())).unwrap().env;
+        let several = configured("CartPole-v1+Acrobot-v1");
+        let ids: Vec<&str> = several.tasks.iter().map(|task| task.id.as_str()).collect();
+        assert_eq!((several.id.as_str(), ids), ("mixture", vec!["CartPole-v1", "Acrobot-v1"]));
+        let one = configured("python:c++/env.py:MyEnv");
+        assert_eq!((one.id.as_str(), one.tasks.len()), ("python:c++/env.py:MyEnv", 0));
+    }
+
+    #[test]
     fn runs_are_named_after_what_they_train() {
         let setup = Setup::default();
         let request = Request { env: "MinAtar/Breakout-v0", ..REQUEST };

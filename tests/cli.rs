@@ -418,3 +418,19 @@ fn an_engine_is_reached_through_python_or_what_is_missing_is_said() {
     assert!(text.contains("say --engine ray too"), "{text}");
     assert!(!directory.path().join("results").exists());
 }
+
+#[test]
+fn a_compression_that_nothing_would_come_of_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (&[][..], "expected something to be done"),
+        (&["--quantize", "int8", "--set", "network.encoder.hidden=[8]"], "is for --distill: expected both"),
+        (&["--shrink", "--set", "distillation.updates=5"], "--prune gradual or --aware: expected both"),
+        (&["--shrink", "--aware"], "--aware is for --quantize int8"),
+    ] {
+        let output =
+            common::agon(directory.path(), &[&["compress", "run"], arguments].concat()).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && message.contains(expected), "{arguments:?}: {message}");
+    }
+}

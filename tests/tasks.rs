@@ -58,6 +58,14 @@ fn ids_joined_by_plus_are_learned_together_and_told_apart() {
 
     let told = run(directory.path(), &["eval", RUN, "--episodes", "10"]);
     assert!(told.contains("CartPole-v1/return") && told.contains("Acrobot-v1/length"), "{told}");
+    // An exported policy knows its tasks, and a smaller one too.
+    run(directory.path(), &["export", RUN, "--format", "safetensors", "--out", "policy.safetensors"]);
+    let of_export = run(directory.path(), &["eval", "policy.safetensors", "--episodes", "10"]);
+    assert_eq!(of_export.lines().skip(1).collect::<Vec<_>>(), told.lines().skip(1).collect::<Vec<_>>());
+    let small = ["--quantize", "int8", "--episodes", "4", "--out", "small.safetensors"];
+    run(directory.path(), &[&["compress", RUN], &small[..]].concat());
+    let of_small = run(directory.path(), &["eval", "small.safetensors", "--episodes", "4"]);
+    assert!(of_small.contains("CartPole-v1/return"), "{of_small}");
 }
 
 #[test]

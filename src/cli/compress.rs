@@ -32,6 +32,7 @@ pub(super) fn compress(setup: &Setup, args: &CompressArgs) -> Result<Ending, Run
         let message = format!("expected a file that ends in .onnx or .safetensors, got {}", out.display());
         return Err(RunError::Config(message));
     };
+    check(args)?;
     let (export, network, seed) = source(setup, args)?;
     let options = options(args, network, seed)?;
     let steps = run(setup, export, &options)?;
@@ -68,22 +69,8 @@ fn source(setup: &Setup, args: &CompressArgs) -> Result<(Export, Option<ModelCon
     Ok((Export::of(&trained)?, card.network.clone(), card.seed))
 }
 
-fn options(args: &CompressArgs, network: Option<ModelConfig>, seed: u64) -> Result<Compression, RunError> {
-    let settings = Settings { network, distillation: DistillationConfig::default() };
-    let mut table = toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
-    for setting in &args.set {
-        config::set(&mut table, setting)?;
-    }
-    let Settings { network, distillation } = config::from_table(table)?;
-    let prune = args.prune.map(|prune| match prune {
-        PruneArg::Magnitude => (Pruning::Magnitude, args.sparsity),
-        PruneArg::Gradual => (Pruning::Gradual, args.sparsity),
-    });
-    let calibration = match args.calibration {
-        CalibrationArg::Minmax => Calibration::MinMax,
-        CalibrationArg::Percentile => Calibration::Percentile,
-        CalibrationArg::Mse => Calibration::Mse,
-    };
+/// Refuses arguments that nothing would come of.
+fn check(args: &CompressArgs) -> Result<(), RunError> {
     let is_asked = |start: &str| args.set.iter().any(|setting| setting.trim_start().starts_with(start));
     let learns = args.distill || args.aware || matches!(args.prune, Some(PruneArg::Gradual));
     for (start, is_of_use, way) in [
@@ -101,8 +88,32 @@ fn options(args: &CompressArgs, network: Option<ModelConfig>, seed: u64) -> Resu
     if args.aware && args.quantize.is_none() {
         return Err(RunError::Config("--aware is for --quantize int8: expected both".to_owned()));
     }
+    Ok(())
+}
+
+fn options(args: &CompressArgs, network: Option<ModelConfig>, seed: u64) -> Result<Compression, RunError> {
+    let settings = Settings { network, distillation: DistillationConfig::default() };
+    let mut table = toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
+    for setting in &args.set {
+        config::set(&mut table, setting)?;
+    }
+    let Settings { network, distillation } = config::from_table(table)?;
+    let prune = args.prune.map(|prune| match prune {
+        PruneArg::Magnitude => (Pruning::Magnitude, args.sparsity),
+        PruneArg::Gradual => (Pruning::Gradual, args.sparsity),
+    });
+    let calibration = match args.calibration {
+        CalibrationArg::Minmax => Calibration::MinMax,
+        CalibrationArg::Percentile => Calibration::Percentile,
+        CalibrationArg::Mse => Calibration::Mse,
+    };
+    let untold = || {
+        let message =
+            "the file does not say what its network is made of: expected --set network.… for the student";
+        RunError::Config(message.to_owned())
+    };
     Ok(Compression {
-        student: args.distill.then(|| network.unwrap_or_default()),
+        student: args.distill.then(|| network.ok_or_else(untold)).transpose()?,
         prune,
         shrink: args.shrink,
         int8: matches!(args.quantize, Some(QuantizeArg::Int8)),
