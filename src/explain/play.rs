@@ -1,6 +1,6 @@
 //! Playing, with whoever decides, and looking at what was seen and done.
 
-use agon_envs::{ActionBatch, ObsBuffer, ObsRow};
+use agon_envs::{ActionBatch, ActionSpec, ObsBuffer, ObsRow};
 use agon_policy::{Action, Episode, Observation};
 
 use super::subject::Subject;
@@ -75,9 +75,13 @@ pub(super) fn play(
             return Ok(returns);
         }
         simulator.check_observations(&now)?;
-        for env in (0..num_envs).filter(|&env| quotas[env] > 0) {
-            row(&now.observations, env * len, &mut observation);
+        for env in 0..num_envs {
             let mask = &now.action_masks[env * mask_len..(env + 1) * mask_len];
+            if quotas[env] == 0 {
+                idle(&subject.action_spec, mask, env, &mut actions);
+                continue;
+            }
+            row(&now.observations, env * len, &mut observation);
             let seen = Seen { env, observation: &observation, mask, starts: starts[env] };
             let action = decide(&seen)?;
             match &mut actions {
@@ -102,6 +106,17 @@ pub(super) fn play(
                 returns.push(ended.episode_return);
             }
         }
+    }
+}
+
+/// Something legal, for an environment that has played its episodes: what it did last may not be.
+fn idle(spec: &ActionSpec, mask: &[bool], env: usize, actions: &mut ActionBatch) {
+    let (ActionSpec::Discrete { nvec }, ActionBatch::Discrete(indices)) = (spec, actions) else { return };
+    let mut rest = mask;
+    for (index, &n) in indices[env * nvec.len()..].iter_mut().zip(nvec) {
+        let (own, others) = rest.split_at(rest.len().min(n as usize));
+        *index = own.iter().position(|legal| *legal).unwrap_or(0) as u32;
+        rest = others;
     }
 }
 
