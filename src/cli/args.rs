@@ -40,7 +40,7 @@ pub(super) enum Command {
     Resume(ResumeArgs),
     /// Play episodes with a trained agent and print its returns.
     Eval(EvalArgs),
-    /// Say why a policy acts: by a tree that does the same, as a page with pictures.
+    /// Say why a policy acts: what it depends on, and a tree that does the same, as a page with pictures.
     Explain(ExplainArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),

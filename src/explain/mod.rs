@@ -1,8 +1,8 @@
-//! Explanations: why a trained policy does what it does, in four ways, as a page with pictures and numbers.
+//! Explanations: why a trained policy does what it does, as a page with pictures and numbers.
 //!
 //! Everything is asked of the policy as a program of its own ([`agon_policy`]) and of its environment without the wrappers that
 //! are part of the policy, so that words, pictures and surrogates are about what the environment shows, in its units. A weight
-//! file is enough; only what changes over training needs a run. One seed decides everything that is drawn.
+//! file is enough. One seed decides everything that is drawn.
 //!
 //! Of policies that remember, only the present step is explained: what they remember of earlier ones is taken as it is.
 
