@@ -20,7 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::error::AtPath;
+use crate::teacher::TeacherConfig;
 use crate::text;
+use crate::transfer::TransferConfig;
 pub(crate) use env::CALLABLE;
 pub use env::EnvConfig;
 pub use made_by::MadeBy;
@@ -58,6 +60,12 @@ pub struct RunConfig {
     /// the run's directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// What becomes of these weights, and which parameters learn how fast.
+    #[serde(skip_serializing_if = "TransferConfig::is_default")]
+    pub transfer: TransferConfig,
+    /// A trained policy to learn from, and how much that counts.
+    #[serde(skip_serializing_if = "TeacherConfig::is_default")]
+    pub teacher: TeacherConfig,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -183,6 +191,8 @@ impl Default for RunConfig {
             agent: toml::Table::new(),
             network: None,
             init_from: None,
+            transfer: TransferConfig::default(),
+            teacher: TeacherConfig::default(),
             made_by: None,
             fit_encoder: false,
         }
@@ -277,6 +287,8 @@ impl RunConfig {
             check_sizes(NETWORK, &toml::Value::try_from(&*network).unwrap_or(toml::Value::Boolean(false)))?;
             network.bind(algorithms.parts())?;
         }
+        self.transfer.validate(self.init_from.is_some())?;
+        self.teacher.validate()?;
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -379,6 +391,9 @@ impl RunConfig {
         table.remove("made_by");
         // Runs keep a copy of the weights that they begin with; where the original was says nothing.
         table.remove("init_from");
+        if let Some(toml::Value::Table(teacher)) = table.get_mut("teacher") {
+            teacher.remove("policy");
+        }
         if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
             for key in ["threads", "checkpoint_every", "log_every", "histograms", "instruction_set"] {
                 runtime.remove(key);

@@ -13,7 +13,7 @@ use crate::error::AtPath;
 use crate::jobs::{self, Ended, Job};
 use crate::plot::{self, PlotError, PlotOptions, XAxis};
 use crate::policy;
-use crate::run::directory::{CONFIG, INIT, RunLock, write_atomically};
+use crate::run::directory::{CONFIG, INIT, RunLock, TEACHER, write_atomically};
 use crate::run::{Failure, RunDirectory};
 use crate::runtime;
 use crate::setup::Setup;
@@ -102,7 +102,9 @@ pub fn train<'a>(
     let mut config = config.clone();
     config.resolve(&setup.registry, &setup.algorithms)?;
     let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
-    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
+    let read =
+        |from: &Option<PathBuf>| from.as_deref().map(|from| policy::read_file(setup, from)).transpose();
+    let (init, teacher) = (read(&config.init_from)?, read(&config.teacher.policy)?);
     let taken = |path: &Path| match is_experiment(path) {
         true => refuse_other(setup, &config, path, &seeds),
         false => RunDirectory::refuse_existing(path),
@@ -111,8 +113,10 @@ pub fn train<'a>(
     for run in runs.iter().filter(|_| !is_experiment(path)) {
         RunDirectory::refuse_existing(&run.path)?;
     }
-    if let Some(init) = init {
-        write_atomically(&path.join(INIT), &init)?;
+    for (bytes, file) in [(init, INIT), (teacher, TEACHER)] {
+        if let Some(bytes) = bytes {
+            write_atomically(&path.join(file), &bytes)?;
+        }
     }
     write(path, &Experiment { seeds, config: config.clone() })?;
     begin_with_copy(&mut config, path);
@@ -147,8 +151,9 @@ fn refuse_other(setup: &Setup, config: &RunConfig, path: &Path, seeds: &[u64]) -
     if let Some(difference) = config.first_difference(&found) {
         return wrong(format!(" of other settings, wanted and found are {difference}"));
     }
-    if config.init_from.is_some() || found.init_from.is_some() {
-        return wrong(", and one that begins with given weights takes no more seeds".to_owned());
+    let given = |config: &RunConfig| config.init_from.is_some() || config.teacher.policy.is_some();
+    if given(config) || given(&found) {
+        return wrong(", and one with given weights takes no more seeds".to_owned());
     }
     match runs.iter().find(|run| !seeds.contains(&run.seed)) {
         Some(run) => wrong(format!(" with seed {}, which is not among those asked for", run.seed)),
@@ -194,22 +199,30 @@ pub fn hand_over(path: &Path, pickle: &str) -> Result<(), RunError> {
 
 fn rewrite(path: &Path, mut config: RunConfig, runs: &[SeedRun]) -> Result<(), RunError> {
     // Where the copy came from stays known.
-    config.init_from = read(path)?.config.init_from;
+    let before = read(path)?.config;
+    (config.init_from, config.teacher.policy) = (before.init_from, before.teacher.policy);
     write(path, &Experiment { seeds: runs.iter().map(|run| run.seed).collect(), config })
 }
 
 /// All seeds begin with the experiment's own copy of the weights that it was given, whenever they begin.
 fn begin_with_copy(config: &mut RunConfig, path: &Path) {
-    if config.init_from.is_some() {
-        config.init_from = Some(path.join(INIT));
+    for (given, file) in [(&mut config.init_from, INIT), (&mut config.teacher.policy, TEACHER)] {
+        if given.is_some() {
+            *given = Some(path.join(file));
+        }
     }
 }
 
 /// Where the weights came from of which a file is an experiment's copy; none if it is no such copy.
 pub(crate) fn origin(file: &Path) -> Result<Option<PathBuf>, RunError> {
     match file.parent() {
-        Some(directory) if file.file_name().is_some_and(|name| name == INIT) && is_experiment(directory) => {
-            Ok(read(directory)?.config.init_from)
+        Some(directory) if is_experiment(directory) => {
+            let config = || Ok::<_, RunError>(read(directory)?.config);
+            match file.file_name().and_then(|name| name.to_str()) {
+                Some(INIT) => Ok(config()?.init_from),
+                Some(TEACHER) => Ok(config()?.teacher.policy),
+                _ => Ok(None),
+            }
         }
         _ => Ok(None),
     }

@@ -64,8 +64,10 @@ pub mod stats;
 mod streams;
 pub mod suite;
 pub mod sweep;
+pub mod teacher;
 pub mod tensorboard;
 mod text;
+pub mod transfer;
 
 pub use error::RunError;
 

@@ -33,20 +33,32 @@ pub enum Table {
 type Types = BTreeMap<String, Table>;
 
 /// A table that a page shows, and where it stands among a run's settings.
-const RUN: [(&str, &str); 4] =
-    [("RunConfig", "Run"), ("EnvConfig", "`env`"), ("RuntimeConfig", "`runtime`"), ("EvalConfig", "`eval`")];
+const RUN: [(&str, &str); 6] = [
+    ("RunConfig", "Run"),
+    ("EnvConfig", "`env`"),
+    ("RuntimeConfig", "`runtime`"),
+    ("EvalConfig", "`eval`"),
+    ("TransferConfig", "`transfer`"),
+    ("TeacherConfig", "`teacher`"),
+];
 /// Types that a page shows in sections of their own, once.
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 5] = [
     ("ModelConfig", "`network`"),
     ("OptimizerConfig", "Optimizers"),
     ("WrapperConfig", "`env.wrappers`"),
     ("TaskConfig", "`env.tasks`"),
+    ("Transformation", "`agent.augmentation.transformations`"),
 ];
 
 /// The types of settings of all crates.
 fn types() -> Types {
-    const OWN: [&str; 3] =
-        [include_str!("config.rs"), include_str!("config/env.rs"), include_str!("config/made_by.rs")];
+    const OWN: [&str; 5] = [
+        include_str!("config.rs"),
+        include_str!("config/env.rs"),
+        include_str!("config/made_by.rs"),
+        include_str!("teacher.rs"),
+        include_str!("transfer/mod.rs"),
+    ];
     let crates = [
         &OWN,
         agon_agents::SETTINGS_SOURCES,

@@ -12,6 +12,7 @@
 //! 3. Values are computed by the learner in one batch over the fragment.
 //! 4. The gradient is summed over `gradient_slices` slices in a fixed order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
@@ -101,6 +102,7 @@ impl A2cConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: 1,
+            augmentation: None,
         }
     }
 }
@@ -205,6 +207,10 @@ impl Learner for A2c {
 
     fn weights(&self) -> Weights {
         self.core.weights()
+    }
+
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        self.core.set_learning_rates(rates)
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {

@@ -4,11 +4,11 @@
 //! meanwhile. Where the states come from and who the teachers are is the caller's: a row of inputs and a row of targets are all
 //! that is seen here.
 
-use agon_nn::losses::categorical::{add_kl_gradient_of_other, kl_rows, log_softmax_rows, softmax_rows};
 use agon_nn::{Adam, AdamConfig, Matrix, Tape, ToldChain, clip_grad_norm};
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
+use crate::divergence::{self, Pair};
 use crate::pruning::{self, Mask};
 use crate::settings;
 
@@ -103,30 +103,8 @@ impl DistillationLoss {
             }
             Self::Choices { nvec, divisor } => (nvec, *divisor),
         };
-        let width: usize = nvec.iter().sum();
-        let (mut sum, mut first) = (0.0, 0);
-        for &options in nvec {
-            let part = |values: &[f32]| -> Vec<f32> {
-                let rows = values.chunks_exact(width);
-                rows.flat_map(|row| &row[first..first + options]).map(|value| value / divisor).collect()
-            };
-            let (student, teacher) = (part(student), part(teacher));
-            let [mut of_student, mut of_teacher] = [vec![0.0; student.len()], vec![0.0; student.len()]];
-            log_softmax_rows(&student, options, &mut of_student)?;
-            log_softmax_rows(&teacher, options, &mut of_teacher)?;
-            let [mut p, mut q] = [vec![0.0; student.len()], vec![0.0; student.len()]];
-            softmax_rows(&teacher, options, &mut p)?;
-            softmax_rows(&student, options, &mut q)?;
-            let mut divergences = vec![0.0; rows];
-            kl_rows(&of_teacher, &p, &of_student, options, &mut divergences)?;
-            sum += divergences.iter().sum::<f32>() * weight;
-            let rows = p.chunks_exact(options).zip(q.chunks_exact(options));
-            for ((p, q), gradient) in rows.zip(gradient.chunks_exact_mut(width)) {
-                add_kl_gradient_of_other(p, q, weight, &mut gradient[first..first + options]);
-            }
-            first += options;
-        }
-        Ok(sum)
+        let pair = Pair { target: teacher, outputs: student, weights: &vec![weight; rows] };
+        Ok(divergence::add_of_choices(pair, &[], nvec, divisor, gradient)? as f32)
     }
 }
 

@@ -10,6 +10,7 @@ use agon_nn::losses::gaussian::{Gaussian, GaussianGradient};
 use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::AgentError;
+use crate::divergence::{self, Pair};
 use crate::policy::{ActMode, ActOutput};
 use crate::policy_data::PolicyData;
 use crate::program::Decision;
@@ -219,6 +220,24 @@ impl Distribution {
             _ => return Err(other_actions()),
         }
         Ok(())
+    }
+}
+
+impl Distribution {
+    /// How far its actions are from those of other outputs: the weighted sum of divergences of rows, whose gradient is added.
+    ///
+    /// # Shapes
+    /// `masks`: `[B, P]` or empty; `gradient`: `[B, P]`.
+    pub(crate) fn add_divergence(
+        &self,
+        pair: Pair<'_>,
+        masks: &[bool],
+        gradient: &mut [f32],
+    ) -> Result<f64, AgentError> {
+        match self {
+            Self::Categorical { nvec } => divergence::add_of_choices(pair, masks, nvec, 1.0, gradient),
+            Self::Gaussian { low, .. } => divergence::add_of_gaussians(pair, low.len(), gradient),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! # Source
 //! Mnih et al. (2015); van Hasselt et al. (2016) for `double`; Wang et al. (2016) for `dueling`; Schaul et al. (2016) for
 //! priorities; Fortunato et al. (2018) for noisy layers; Bellemare et al. (2017), Dabney et al. (2018a, 2018b) for
-//! distributions; Hessel et al. (2018) for all together. CleanRL 1.0 `dqn.py` for names and metrics, Stable-Baselines3 2.x
+//! distributions; Hessel et al. (2018) for all together; Kostrikov, Yarats and Fergus (2021) for `augmentation`. CleanRL 1.0 `dqn.py` for names and metrics, Stable-Baselines3 2.x
 //! `dqn.py` for `gradient_steps` and gradient clipping.
 //!
 //! # Deviations
@@ -30,7 +30,9 @@ use agon_nn::{Init, LayoutBuilder, ModelConfig, Schedule, Summary};
 
 pub use config::{DqnConfig, Loss};
 
+use crate::augmentation::ReplayViews;
 use crate::experience::Experience;
+use crate::guide::Guide;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{Part, TARGET, Target, is_due};
 use crate::policy::Policy;
@@ -56,6 +58,9 @@ pub struct QLearning {
     /// Places of quantiles, `[B, Z]`, and of those of targets, `[B, M]`; empty unless quantiles are implicit.
     taus: Vec<f32>,
     target_taus: Vec<f32>,
+    views: ReplayViews,
+    /// A teacher, and how much it counts.
+    teacher: Option<(Guide, f32)>,
 }
 
 impl QLearning {
@@ -100,8 +105,15 @@ impl ReplayAlgorithm for QLearning {
     type Work = SliceWork;
     type Sums = TdSums;
 
-    const METRICS: &'static [&'static str] =
-        &["charts/learning_rate", "charts/epsilon", "losses/td_loss", "losses/q_values", "charts/beta"];
+    const METRICS: &'static [&'static str] = &[
+        "charts/learning_rate",
+        "charts/epsilon",
+        "losses/td_loss",
+        "losses/q_values",
+        "charts/beta",
+        "losses/teacher_loss",
+        "charts/teacher_coef",
+    ];
 
     fn default_network() -> ModelConfig {
         DqnConfig::default_network()
@@ -120,6 +132,8 @@ impl ReplayAlgorithm for QLearning {
             learning_rate: rate.annealed(config.anneal_lr, total),
             taus: Vec::new(),
             target_taus: Vec::new(),
+            teacher: None,
+            views: ReplayViews::of(config.augmentation.as_ref(), &info.spaces)?,
             network: Arc::new(network),
             config,
         };
@@ -179,6 +193,7 @@ impl ReplayAlgorithm for QLearning {
         env_steps: u64,
     ) -> Result<TdSums, AgentError> {
         self.draw(experience)?;
+        let seed = self.views.seed(&mut experience.rng);
         let online = if self.config.double { Some(self.network.pack(&self.online.params)?) } else { None };
         let update = Update {
             config: &self.config,
@@ -187,6 +202,13 @@ impl ReplayAlgorithm for QLearning {
             online: online.as_ref(),
             target: &self.target.packed,
             replay: &experience.replay,
+            views: &self.views,
+            seed,
+            teacher: self
+                .teacher
+                .as_ref()
+                .filter(|(_, coef)| *coef > 0.0)
+                .map(|(guide, coef)| (guide, *coef)),
             updates: experience.updates,
         };
         let (rows, len) = (experience.slots.len(), self.online.params.len());
@@ -196,6 +218,7 @@ impl ReplayAlgorithm for QLearning {
                 range.start * width..range.end * width
             };
             let steps = Steps {
+                first: range.start,
                 weights: &experience.weights[part(&experience.weights)],
                 taus: &self.taus[part(&self.taus)],
                 target_taus: &self.target_taus[part(&self.target_taus)],
@@ -212,6 +235,19 @@ impl ReplayAlgorithm for QLearning {
         Ok(sums)
     }
 
+    fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        if !matches!(self.network.returns, Returns::Mean) || !guide.chooses() {
+            let (expected, found) = ("values without a distribution of returns", "others".to_owned());
+            return Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found });
+        }
+        self.teacher = Some((guide, 0.0));
+        Ok(())
+    }
+
+    fn set_guidance(&mut self, coef: f64) {
+        self.teacher.iter_mut().for_each(|(_, now)| *now = coef as f32);
+    }
+
     /// Draws the noise that the next fragment is acted with.
     fn after_round(&mut self, experience: &mut Experience) {
         if self.network.is_noisy() {
@@ -222,7 +258,13 @@ impl ReplayAlgorithm for QLearning {
     fn metrics(&self, sums: Option<&TdSums>, experience: &Experience, env_steps: u64) -> Vec<f64> {
         let [loss, q_values] = TdSums::means(sums);
         let rate = self.learning_rate.at(env_steps);
-        vec![rate, self.epsilon.at(env_steps), loss, q_values, experience.beta(env_steps)]
+        let coef = self.teacher.as_ref().map_or(f64::NAN, |(_, coef)| f64::from(*coef));
+        let teacher_loss = match sums {
+            Some(sums) if coef > 0.0 => sums.teacher_loss / sums.steps as f64,
+            _ => f64::NAN,
+        };
+        let beta = experience.beta(env_steps);
+        vec![rate, self.epsilon.at(env_steps), loss, q_values, beta, teacher_loss, coef]
     }
 }
 

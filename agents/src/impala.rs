@@ -17,6 +17,7 @@
 //! 2. Truncated steps bootstrap from their final observation.
 //! 3. A gradient is summed over `gradient_slices` slices in a fixed order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
@@ -144,6 +145,7 @@ impl ImpalaConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: 1,
+            augmentation: None,
         }
     }
 
@@ -275,6 +277,10 @@ impl Learner for Impala {
 
     fn weights(&self) -> Weights {
         self.core.weights()
+    }
+
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        self.core.set_learning_rates(rates)
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {

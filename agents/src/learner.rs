@@ -1,5 +1,6 @@
 //! What learns: consumes fragments, publishes policies, saves itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
@@ -9,6 +10,7 @@ use agon_nn::Summary;
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkStore;
+use crate::guide::Guide;
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// What is observed and done in an environment, a row an agent.
@@ -158,6 +160,32 @@ pub trait Learner: Send {
         let (expected, found) = ("networks to begin with given weights", "none".to_owned());
         Err(AgentError::Unsupported { algorithm: "the algorithm", expected, found })
     }
+
+    /// Multiplies the steps of all parameters whose names among the weights begin with a prefix by a factor, from now on: zero
+    /// leaves them as they are. The longest prefix of a name counts.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] if no name begins so or a factor is below zero, [`AgentError::Unsupported`] if the learner has no
+    /// networks.
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        if rates.is_empty() {
+            return Ok(());
+        }
+        let (expected, found) = ("networks whose parameters learn at other rates", "none".to_owned());
+        Err(AgentError::Unsupported { algorithm: "the algorithm", expected, found })
+    }
+
+    /// Learns from a teacher too, from now on, as much as [`Self::set_guidance`] says.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] if the learner cannot learn from this one, or from any.
+    fn follow(&mut self, _guide: Guide) -> Result<(), AgentError> {
+        let (expected, found) = ("ppo, dqn or another learner that can", "one that cannot".to_owned());
+        Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found })
+    }
+
+    /// How much the teacher counts: the weight of the divergence from what it would do.
+    fn set_guidance(&mut self, _coef: f64) {}
 
     /// The networks' layers, for a table; none if the learner has no network.
     fn summary(&self) -> Option<Summary> {

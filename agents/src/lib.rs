@@ -14,6 +14,7 @@ mod action_box;
 mod actor_critic;
 pub mod algorithm;
 pub mod algorithms;
+pub mod augmentation;
 mod bits;
 pub mod bootstrapped_dqn;
 pub mod chunks;
@@ -22,6 +23,7 @@ mod coefficient;
 mod critics;
 pub mod distillation;
 mod distribution;
+mod divergence;
 mod division;
 pub mod dqn;
 pub mod environment_loop;
@@ -30,6 +32,7 @@ mod estimator;
 mod experience;
 mod exploration;
 pub mod fragment;
+pub mod guide;
 pub mod impala;
 pub mod learner;
 mod minibatch;
@@ -60,7 +63,9 @@ pub mod td3;
 mod td_sums;
 #[cfg(test)]
 mod test_support;
+pub mod transfer;
 pub mod value_distribution;
+mod view_loss;
 pub mod weights;
 
 pub use algorithm::Algorithm;
@@ -76,6 +81,8 @@ pub use weights::Weights;
 /// The sources that define settings, whose doc comments are made into the page of all settings.
 pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("coefficient.rs"),
+    include_str!("augmentation/mod.rs"),
+    include_str!("augmentation/transformation.rs"),
     include_str!("ppo.rs"),
     include_str!("a2c.rs"),
     include_str!("impala.rs"),

@@ -1,10 +1,13 @@
 //! One of a learner's networks: its parameters, what they are called among the weights, and what trains them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
 use agon_nn::{Optimizer, OptimizerConfig, OptimizerState, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::slices::{self, Slice};
-use crate::{AgentError, Weights};
+use crate::{AgentError, Weights, settings};
 
 /// What a target network's tensors are called, before their own names.
 pub(crate) const TARGET: &str = "target.";
@@ -17,6 +20,8 @@ pub struct Part {
     pub(crate) params: Params,
     /// None for a network that does not learn by gradients.
     optimizer: Option<Optimizer>,
+    /// Parameters whose steps are multiplied by another factor than one; zero for those that stay as they are.
+    rates: Vec<(Range<usize>, f32)>,
 }
 
 /// What is saved of one.
@@ -34,12 +39,12 @@ impl Part {
         optimizer: OptimizerConfig,
     ) -> Result<Self, AgentError> {
         let optimizer = Some(Optimizer::new(optimizer, params.len())?);
-        Ok(Self { prefix, params, optimizer })
+        Ok(Self { prefix, params, optimizer, rates: Vec::new() })
     }
 
     /// A network that follows another one, or never changes.
     pub(crate) fn fixed(prefix: &'static str, params: Params) -> Self {
-        Self { prefix, params, optimizer: None }
+        Self { prefix, params, optimizer: None, rates: Vec::new() }
     }
 
     /// Takes a step against the gradient that is summed over slices; a network without an optimizer takes none.
@@ -53,7 +58,13 @@ impl Part {
         learning_rate: f64,
     ) -> Result<(), AgentError> {
         let Some(optimizer) = &mut self.optimizer else { return Ok(()) };
-        slices::descend(&mut self.params, optimizer, slices, max_grad_norm, learning_rate)
+        // What stays as it is has no say in how large the gradient is.
+        let frozen = self.rates.iter().filter(|(_, rate)| *rate == 0.0);
+        slices::forget(slices, frozen.map(|(range, _)| range.clone()));
+        let before = Before::of(&self.params, &self.rates);
+        slices::descend(&mut self.params, optimizer, slices, max_grad_norm, learning_rate)?;
+        before.scale_steps(&mut self.params, &self.rates);
+        Ok(())
     }
 
     /// Takes a step against a gradient.
@@ -62,13 +73,69 @@ impl Part {
     /// If the gradient is of another length.
     pub(crate) fn step(&mut self, gradient: &[f32], learning_rate: f64) -> Result<(), AgentError> {
         let Some(optimizer) = &mut self.optimizer else { return Ok(()) };
-        Ok(optimizer.step(&mut self.params, gradient, learning_rate as f32)?)
+        let before = Before::of(&self.params, &self.rates);
+        optimizer.step(&mut self.params, gradient, learning_rate as f32)?;
+        before.scale_steps(&mut self.params, &self.rates);
+        Ok(())
     }
 
     /// Moves a part of the way to another network: 1 is a copy.
     pub(crate) fn follow(&mut self, other: &Self, tau: f64) -> Result<(), AgentError> {
         Ok(self.params.lerp_from(&other.params, tau as f32)?)
     }
+}
+
+/// Parameters before a step, of those whose steps are scaled.
+struct Before(Vec<Vec<f32>>);
+
+impl Before {
+    fn of(params: &Params, rates: &[(Range<usize>, f32)]) -> Self {
+        Self(rates.iter().map(|(range, _)| params.as_slice()[range.clone()].to_vec()).collect())
+    }
+
+    fn scale_steps(self, params: &mut Params, rates: &[(Range<usize>, f32)]) {
+        if rates.is_empty() {
+            return;
+        }
+        let values = params.as_mut_slice();
+        for (before, (range, rate)) in self.0.iter().zip(rates) {
+            let pairs = values[range.clone()].iter_mut().zip(before);
+            pairs.for_each(|(now, &before)| {
+                *now = if *rate == 0.0 { before } else { before + rate * (*now - before) };
+            });
+        }
+    }
+}
+
+/// Sets factors of the step sizes of all parameters whose names begin with a prefix; the longest prefix of a name counts.
+///
+/// # Errors
+/// [`AgentError::Setting`] if no parameter's name begins so, or a factor is below zero or no number.
+pub(crate) fn set_rates(parts: &mut [&mut Part], rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+    settings::at_least_zero(&rates.values().map(|&rate| ("learning_rates", rate)).collect::<Vec<_>>())?;
+    let mut used = BTreeSet::new();
+    for part in parts.iter_mut() {
+        part.rates.clear();
+        for spec in part.params.layout().specs() {
+            let name = format!("{}{}", part.prefix, spec.name);
+            let found = rates.iter().filter(|(prefix, _)| name.starts_with(&***prefix));
+            if let Some((prefix, &rate)) = found.max_by_key(|(prefix, _)| prefix.len()) {
+                used.insert(prefix);
+                if rate != 1.0 {
+                    part.rates.push((spec.range.range(), rate as f32));
+                }
+            }
+        }
+    }
+    let unused = rates.keys().find(|prefix| !used.contains(prefix));
+    unused.map_or(Ok(()), |prefix| {
+        let names = parts.iter().flat_map(|part| {
+            part.params.layout().specs().iter().map(|spec| format!("{}{}", part.prefix, spec.name))
+        });
+        let names: Vec<String> = names.take(12).collect();
+        let expected = format!("a prefix of names such as {}", names.join(", "));
+        Err(AgentError::setting("learning_rates", expected, prefix))
+    })
 }
 
 /// A network that follows another one, and its form for computing without a tape.
@@ -171,5 +238,81 @@ fn expect_len(what: &str, expected: usize, found: usize) -> Result<(), AgentErro
         Ok(())
     } else {
         Err(AgentError::Restore(format!("expected {expected} {what}, got {found}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agon_nn::{AdamConfig, Init, LayoutBuilder};
+
+    use super::*;
+
+    fn part() -> Part {
+        let mut builder = LayoutBuilder::new();
+        for name in ["encoder.weight", "encoder.bias", "head.weight"] {
+            builder.add(name, &[2], Init::Constant(1.0));
+        }
+        let optimizer = OptimizerConfig::Adam(AdamConfig { weight_decay: 0.5, ..AdamConfig::default() });
+        Part::trained("net.", builder.build(0), optimizer).unwrap()
+    }
+
+    fn rates(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
+        pairs.iter().map(|(prefix, rate)| ((*prefix).to_owned(), *rate)).collect()
+    }
+
+    /// The part after a step against a gradient for each of its three tensors.
+    fn stepped(rates_of: &[(&str, f64)], gradients: [f32; 3]) -> Part {
+        let mut part = part();
+        set_rates(&mut [&mut part], &rates(rates_of)).unwrap();
+        let mut slices = slices::slices::<(), f32>(1);
+        let layout = part.params.layout().clone();
+        slices::for_each_slice(&mut slices, 1, part.params.len(), |_, (), grads| {
+            for (spec, gradient) in layout.specs().iter().zip(gradients) {
+                grads[spec.range.range()].fill(gradient);
+            }
+            Ok::<_, AgentError>(0.0)
+        })
+        .unwrap();
+        part.descend(&mut slices, 1.0, 0.1).unwrap();
+        part
+    }
+
+    /// The first value of each tensor.
+    fn values(part: &Part) -> Vec<f32> {
+        part.params.layout().specs().iter().map(|spec| spec.range.read(part.params.as_slice())[0]).collect()
+    }
+
+    #[test]
+    fn frozen_parameters_stay_and_scaled_ones_take_shorter_steps() {
+        let all = values(&stepped(&[], [0.1; 3]));
+        assert!(all.iter().all(|&value| value < 1.0));
+        let some = values(&stepped(&[("net.encoder.", 0.0), ("net.encoder.bias", 0.25)], [0.1; 3]));
+        assert_eq!(some[0], 1.0, "neither gradient nor weight decay moves it");
+        assert!((some[1] - (1.0 + 0.25 * (all[1] - 1.0))).abs() < 1e-6, "the longer prefix counts");
+        assert_eq!(some[2], all[2]);
+    }
+
+    #[test]
+    fn the_gradient_of_what_is_frozen_clips_nothing() {
+        // Adam's first step hides the size of a gradient; its moments do not.
+        let moment = |of_frozen: f32| {
+            let part = stepped(&[("net.encoder.", 0.0)], [of_frozen, 0.0, 0.1]);
+            let head = part.params.layout().specs()[2].range.range().start;
+            match part.optimizer.map(|optimizer| optimizer.state()) {
+                Some(OptimizerState::Adam(adam)) => adam.exp_avg[head],
+                other => panic!("it is Adam, got {other:?}"),
+            }
+        };
+        assert_eq!(moment(1000.0), moment(0.0));
+        assert!(moment(0.0) > 0.0);
+    }
+
+    #[test]
+    fn prefixes_of_nothing_and_factors_below_zero_are_refused() {
+        let mut part = part();
+        let message = set_rates(&mut [&mut part], &rates(&[("heads.", 0.0)])).unwrap_err().to_string();
+        assert!(message.contains("net.encoder.weight") && message.contains("heads."), "{message}");
+        let message = set_rates(&mut [&mut part], &rates(&[("net.", -1.0)])).unwrap_err().to_string();
+        assert!(message.contains("at least 0, got -1"), "{message}");
     }
 }

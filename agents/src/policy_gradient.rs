@@ -2,6 +2,7 @@
 //!
 //! An algorithm brings the [`PolicyLoss`] of one transition and says which minibatches there are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_envs::Pcg64;
@@ -12,10 +13,13 @@ use agon_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::actor_critic::ActorCritic;
+use crate::augmentation::PolicyAugmentation;
 use crate::coefficient::Coefficient;
-use crate::distribution::Evaluated;
+use crate::distribution::{Distribution, Evaluated};
+use crate::divergence::Pair;
 use crate::division::{self, Minibatch};
 use crate::estimator::{Estimator, ShardWork, Targets};
+use crate::guide::Guide;
 use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
@@ -27,6 +31,7 @@ use crate::rnd::Bonus;
 use crate::rollout::Rollout;
 use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
 use crate::slices::{Slice, Sums, for_each, for_each_slice, slice_range, slices};
+use crate::view_loss::{Said, ViewLoss};
 use crate::{AgentError, Fragment, Policy, Weights, error};
 
 /// The settings that every policy-gradient algorithm has.
@@ -48,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) share_encoder: bool,
     /// Value functions: one, or another one for a bonus.
     pub(crate) values: usize,
+    pub(crate) augmentation: Option<PolicyAugmentation>,
 }
 
 impl Settings {
@@ -136,6 +142,8 @@ pub(crate) struct PolicyGradient {
     slices: Vec<Slice<SliceWork, LossSums>>,
     max_grad_norm: f64,
     minibatch: Minibatch,
+    view_loss: Option<ViewLoss>,
+    teacher: Option<(Guide, f32)>,
 }
 
 /// Passes whose orders are made at once.
@@ -163,7 +171,10 @@ impl PolicyGradient {
         let observations = Observations::new(network::dtype(space), space.packed_len());
         let minibatch = settings.minibatch(&networks, info);
         let count = settings.gradient_slices.unwrap_or_else(|| minibatch.slices());
+        let view_loss = |augmentation| ViewLoss::new(augmentation, &info.spaces);
         Ok(Self {
+            teacher: None,
+            view_loss: settings.augmentation.as_ref().map(view_loss).transpose()?,
             minibatch,
             rollout: Rollout::new(&networks, observations, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
@@ -200,7 +211,37 @@ impl PolicyGradient {
             }
             Ok::<_, AgentError>(())
         })?;
-        self.rollout.fill(fragments, &self.shards)
+        self.rollout.fill(fragments, &self.shards)?;
+        match &self.teacher {
+            Some((guide, coef)) if *coef > 0.0 => {
+                self.rollout.ask(guide, self.networks.distribution.outputs())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Learns from a teacher too.
+    ///
+    /// # Errors
+    /// If its outputs are not what the policy's are.
+    pub(crate) fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        let discrete = matches!(self.networks.distribution, Distribution::Categorical { .. });
+        if guide.chooses() != discrete {
+            let (expected, found) = ("a teacher of the student's kind of actions", "another".to_owned());
+            return Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found });
+        }
+        self.teacher = Some((guide, 0.0));
+        Ok(())
+    }
+
+    /// How much the teacher counts.
+    pub(crate) fn set_guidance(&mut self, coef: f64) {
+        self.teacher.iter_mut().for_each(|(_, now)| *now = coef as f32);
+    }
+
+    /// How much the teacher counts; NaN without one.
+    pub(crate) fn guidance(&self) -> f64 {
+        self.teacher.as_ref().map_or(f64::NAN, |(_, coef)| f64::from(*coef))
     }
 
     /// Threads beside one that have something to do in an iteration.
@@ -283,8 +324,9 @@ impl PolicyGradient {
         // Taken out, so that slices can be written while they all read the rest.
         let mut slices = std::mem::take(&mut self.slices);
         let len = self.part.params.len();
+        let seed = self.view_loss.as_ref().map_or(0, |_| self.rng.next_u64());
         let outcome = for_each_slice(&mut slices, units.len(), len, |range, work, grads| {
-            work.backward(self, &units[range], loss, scale, grads)
+            work.backward(self, &units[range], loss, (scale, seed), grads)
         });
         let outcome = outcome.and_then(|sums| self.step(sums, &mut slices, learning_rate));
         self.slices = slices;
@@ -327,6 +369,10 @@ impl PolicyGradient {
 
     pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         part::load_weights(&mut [&mut self.part], weights)
+    }
+
+    pub(crate) fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        part::set_rates(&mut [&mut self.part], rates)
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -376,10 +422,10 @@ impl SliceWork {
         learner: &PolicyGradient,
         units: &[u32],
         loss: &impl PolicyLoss,
-        scale: MinibatchScale,
+        (scale, seed): (MinibatchScale, u64),
         grads: &mut [f32],
     ) -> Result<LossSums, AgentError> {
-        let PolicyGradient { networks, part: Part { params, .. }, rollout, .. } = learner;
+        let PolicyGradient { networks, part: Part { params, .. }, rollout, view_loss, teacher, .. } = learner;
         let x = self.gathered.gather(rollout, units)?;
         let Self { gathered, evaluated, columns, output_grads } = self;
         let mut tape = Tape::new();
@@ -387,11 +433,37 @@ impl SliceWork {
         let [outputs, values] = networks.forward(params, &x, gathered.states.as_ref(), &unroll, &mut tape)?;
         let (distribution, actions) = (&networks.distribution, &gathered.actions);
         distribution.evaluate(outputs.as_slice(), &gathered.action_masks, actions, evaluated)?;
-        let sums = columns.losses(rollout, &gathered.rows, &values, evaluated, loss, scale);
+        let mut sums = columns.losses(rollout, &gathered.rows, &values, evaluated, loss, scale);
         output_grads.resize(outputs.as_slice().len(), 0.0);
+        let weight = 1.0 / scale.transitions as f32;
+        let weights = |weight: f32| -> Vec<f32> {
+            let active = gathered.rows.iter().map(|&row| rollout.active[row as usize]);
+            active.map(|active| if active { weight } else { 0.0 }).collect()
+        };
         let Columns { log_prob_grads, entropy_grads, value_grads, .. } = columns;
         distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;
-        let gradients = [(&outputs, output_grads.as_slice()), (&values, value_grads.as_slice())];
+        if let Some((guide, coef)) = teacher.as_ref().filter(|(_, coef)| *coef > 0.0) {
+            if !guide.rewards() {
+                output_grads.fill(0.0);
+            }
+            let of_rows =
+                |&row: &u32| &rollout.guidance[row as usize * outputs.columns()..][..outputs.columns()];
+            let target: Vec<f32> = gathered.rows.iter().flat_map(of_rows).copied().collect();
+            let pair =
+                Pair { target: &target, outputs: outputs.as_slice(), weights: &weights(coef * weight) };
+            let loss = distribution.add_divergence(pair, &gathered.action_masks, output_grads)?;
+            sums.teacher_loss = loss / f64::from(coef * weight);
+        }
+        let mut gradients = vec![(&outputs, output_grads.as_slice()), (&values, value_grads.as_slice())];
+        let of_view;
+        if let Some(view_loss) = view_loss {
+            let said = (&x, Said { outputs: &outputs, values: &values });
+            let weights = weights(weight);
+            of_view = view_loss.compare(networks, params, gathered, said, (&weights, seed), &mut tape)?;
+            sums.view_loss = of_view.loss / f64::from(weight);
+            gradients.push((&of_view.outputs, &of_view.output_grads));
+            gradients.push((&of_view.values, &of_view.value_grads));
+        }
         tape.backward(params, &gradients, grads)?;
         Ok(sums)
     }

@@ -59,6 +59,10 @@ pub(crate) struct LossSums {
     pub(crate) approx_kl: f64,
     /// Transitions whose ratio was clipped.
     pub(crate) clipfrac: f64,
+    /// What a view of an observation is seen differently by.
+    pub(crate) view_loss: f64,
+    /// How far the policy is from its teacher.
+    pub(crate) teacher_loss: f64,
 }
 
 impl Sums for LossSums {
@@ -69,6 +73,8 @@ impl Sums for LossSums {
         self.old_approx_kl += other.old_approx_kl;
         self.approx_kl += other.approx_kl;
         self.clipfrac += other.clipfrac;
+        self.view_loss += other.view_loss;
+        self.teacher_loss += other.teacher_loss;
     }
 }
 

@@ -4,7 +4,8 @@
 //! minibatch updates. Policy and value function are two separate networks, or two heads on one encoder.
 //!
 //! # Source
-//! Schulman et al. (2017); CleanRL 1.0 `ppo.py`, whose names, defaults and metrics it keeps.
+//! Schulman et al. (2017); CleanRL 1.0 `ppo.py`, whose names, defaults and metrics it keeps; Raileanu et al. (2021) for
+//! `augmentation`.
 //!
 //! # Deviations
 //! 1. Values are computed by the learner in one batch over the fragment, with the weights that acted, instead of tick by
@@ -14,15 +15,18 @@
 
 mod loss;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
+use crate::augmentation::PolicyAugmentation;
 use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
+use crate::guide::Guide;
 use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
@@ -82,6 +86,9 @@ pub struct PpoConfig {
     /// A bonus for what is new (random network distillation); none by default.
     #[serde(with = "none")]
     pub rnd: Option<RndConfig>,
+    /// What policy and values are to say the same of, though it is changed; nothing by default.
+    #[serde(with = "none")]
+    pub augmentation: Option<PolicyAugmentation>,
 }
 
 impl Default for PpoConfig {
@@ -107,6 +114,7 @@ impl Default for PpoConfig {
             share_encoder: false,
             sequence_length: None,
             rnd: None,
+            augmentation: None,
         }
     }
 }
@@ -136,6 +144,7 @@ impl PpoConfig {
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
             values: if self.rnd.is_some() { 2 } else { 1 },
+            augmentation: self.augmentation.clone(),
         }
     }
 
@@ -205,6 +214,9 @@ impl Ppo {
                 mean(sums.clipfrac),
                 self.core.rollout.explained_variance(),
                 rnd_loss,
+                if self.config.augmentation.is_some() { mean(sums.view_loss) } else { f64::NAN },
+                if self.core.guidance() > 0.0 { mean(sums.teacher_loss) } else { f64::NAN },
+                self.core.guidance(),
             ],
         })
     }
@@ -258,6 +270,9 @@ impl Learner for Ppo {
             "losses/clipfrac",
             "losses/explained_variance",
             "losses/rnd_loss",
+            "losses/view_loss",
+            "losses/teacher_loss",
+            "charts/teacher_coef",
         ]
     }
 
@@ -283,11 +298,24 @@ impl Learner for Ppo {
         part::weights(&std::iter::once(&self.core.part).chain(rnd).collect::<Vec<_>>())
     }
 
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
+        part::set_rates(&mut std::iter::once(&mut self.core.part).chain(rnd).collect::<Vec<_>>(), rates)
+    }
+
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
         let mut parts: Vec<&mut Part> = std::iter::once(&mut self.core.part).chain(rnd).collect();
         part::load_weights(&mut parts, weights)?;
         self.rnd.iter_mut().try_for_each(Rnd::refresh)
+    }
+
+    fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        self.core.follow(guide)
+    }
+
+    fn set_guidance(&mut self, coef: f64) {
+        self.core.set_guidance(coef);
     }
 
     fn summary(&self) -> Option<Summary> {

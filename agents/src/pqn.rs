@@ -17,6 +17,7 @@
 
 mod config;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_envs::{ObsBuffer, Pcg64};
@@ -380,6 +381,10 @@ impl Learner for Pqn {
 
     fn weights(&self) -> Weights {
         part::weights(&[&self.online])
+    }
+
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        part::set_rates(&mut [&mut self.online], rates)
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {

@@ -3,6 +3,7 @@
 //! An algorithm brings its networks and one update of them ([`ReplayAlgorithm`]); [`ReplayLearner`] is the learner. Each
 //! iteration adds its fragments to the buffer and then takes a round of `gradient_steps` updates.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_nn::{ModelConfig, Summary};
@@ -14,6 +15,7 @@ use crate::chunks::{ChunkStore, MemoryStore};
 use crate::codec::{decode, encode};
 use crate::division;
 use crate::experience::{Experience, SavedExperience, Unit};
+use crate::guide::Guide;
 use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, Sampling};
@@ -139,6 +141,18 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
     /// The metrics of an iteration, with the sums of its round if there was one.
     fn metrics(&self, sums: Option<&Self::Sums>, experience: &Experience, env_steps: u64) -> Vec<f64>;
 
+    /// As [`Learner::follow`].
+    ///
+    /// # Errors
+    /// If it cannot learn from this teacher, or from any.
+    fn follow(&mut self, _guide: Guide) -> Result<(), AgentError> {
+        let (expected, found) = ("ppo, dqn or another learner that can", "one that cannot".to_owned());
+        Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found })
+    }
+
+    /// As [`Learner::set_guidance`].
+    fn set_guidance(&mut self, _coef: f64) {}
+
     /// A seed that decides more than the networks and is saved; the others leave it at zero.
     fn own_seed(&self) -> u64 {
         0
@@ -250,9 +264,21 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
         part::weights(&self.algorithm.parts())
     }
 
+    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
+        part::set_rates(&mut self.algorithm.parts_mut(), rates)
+    }
+
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         part::load_weights(&mut self.algorithm.parts_mut(), weights)?;
         self.algorithm.refresh()
+    }
+
+    fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        self.algorithm.follow(guide)
+    }
+
+    fn set_guidance(&mut self, coef: f64) {
+        self.algorithm.set_guidance(coef);
     }
 
     fn summary(&self) -> Option<Summary> {

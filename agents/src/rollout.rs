@@ -8,6 +8,7 @@ use agon_envs::{ActionBatch, ActionSpec};
 use crate::actor_critic::ActorCritic;
 use crate::distribution::other_actions;
 use crate::estimator::{ShardWork, set_aside};
+use crate::guide::Guide;
 use crate::observations::Observations;
 use crate::policy_data::PolicyData;
 use crate::slices::for_each;
@@ -24,6 +25,8 @@ pub(crate) struct Rollout {
     pub(crate) values: Vec<f32>,
     pub(crate) advantages: Vec<f32>,
     pub(crate) returns: Vec<f32>,
+    /// What a teacher would do, `[B, P]`; empty without one.
+    pub(crate) guidance: Vec<f32>,
     /// Targets of the bonus's value function, if there is a bonus.
     pub(crate) bonus_returns: Vec<f32>,
     /// False where the row took no part in the tick, which so is no transition.
@@ -60,6 +63,7 @@ impl Rollout {
             values: Vec::new(),
             advantages: Vec::new(),
             returns: Vec::new(),
+            guidance: Vec::new(),
             bonus_returns: Vec::new(),
             active: Vec::new(),
             all_active: true,
@@ -102,6 +106,24 @@ impl Rollout {
         self.observations.fill(fragments)?;
         let mut parts = self.parts(count);
         for_each(&mut parts, |index, part| part.fill(&fragments[index], &shards[index], policy_data))
+    }
+
+    /// Asks a teacher what it would do in every row, on the threads of the team.
+    pub(crate) fn ask(&mut self, guide: &Guide, outputs: usize) -> Result<(), AgentError> {
+        /// Rows that are asked about at once.
+        const ROWS: usize = 1024;
+        let rows = self.active.len();
+        let mut guidance = std::mem::take(&mut self.guidance);
+        guidance.resize(rows * outputs, 0.0);
+        let mut parts: Vec<&mut [f32]> = guidance.chunks_mut(ROWS * outputs).collect();
+        let outcome = for_each(&mut parts, |index, part| {
+            let first = index * ROWS;
+            let rows: Vec<u32> = (first..first + part.len() / outputs).map(|row| row as u32).collect();
+            part.copy_from_slice(&guide.outputs(&self.observations.gather(&rows)?)?);
+            Ok::<_, AgentError>(())
+        });
+        self.guidance = guidance;
+        outcome
     }
 
     /// Where units begin.

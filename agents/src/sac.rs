@@ -5,7 +5,7 @@
 //!
 //! # Source
 //! Haarnoja et al. (2018), arXiv:1812.05905; Christodoulou (2019), arXiv:1910.07207, for discrete actions;
-//! Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
+//! Kostrikov, Yarats and Fergus (2021), arXiv:2004.13649, for `augmentation`; Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
 //!
 //! # Deviations
 //! 1. The critics are updated first, then the policy against the new critics, then the temperature (Stable-Baselines3
@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use agon_envs::ActionSpec;
 use agon_nn::{
-    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule, Sequential,
-    Summary,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule,
+    Sequential, Summary,
 };
 
 pub use config::SacConfig;
 
+use crate::augmentation::{ReplayViews, repeated};
 use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics};
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
@@ -92,11 +93,48 @@ struct Update<'a> {
     actor: &'a Sequential,
     actor_params: &'a Params,
     critics: &'a TwinCritics,
+    views: &'a ReplayViews,
+    /// Decides the views.
+    seed: u64,
     noise: &'a [f32],
     gamma: f32,
     alpha: f32,
     /// One over the transitions of the minibatch.
     scale: f32,
+}
+
+impl Update<'_> {
+    /// `r + γ (1 − terminated) V(s')`, where `V` is the mean over the views of what steps led to.
+    ///
+    /// # Shapes
+    /// `following`: the sums over the views, `[B]`.
+    fn targets(&self, slots: &[u32], following: &[f32]) -> Vec<f32> {
+        let views = self.views.of_targets as f32;
+        let target = |(&slot, sum): (&u32, &f32)| {
+            let following = if self.replay.terminated(slot) { 0.0 } else { sum / views };
+            self.replay.reward(slot) + self.gamma * following
+        };
+        slots.iter().zip(following).map(target).collect()
+    }
+
+    /// Critics' gradient: the mean over the views of where steps were taken, all of which have the same targets, `[B]`.
+    fn regress(
+        &self,
+        x: &Input,
+        chosen: &[usize],
+        targets: &[f32],
+        grads: &mut [f32],
+    ) -> Result<CriticSums, AgentError> {
+        let views = self.views.of_observations;
+        let scale = self.scale / views as f32;
+        let sums = self.critics.regress(x, chosen, &repeated(targets, views), scale, grads)?;
+        Ok(CriticSums { loss: sums.loss / views as f64, values: sums.values / views as f64 })
+    }
+
+    /// Where steps were taken, as the policy sees it: one view.
+    fn seen(&self, slots: &[u32], first: usize) -> Result<Input, AgentError> {
+        Ok(self.views.first_observations(self.seed, first, self.replay.observations(slots)?)?.input)
+    }
 }
 
 /// Sums over the rows of updates.
@@ -133,6 +171,7 @@ pub struct SoftActorCritic {
     learning_rate: Schedule,
     /// Standard normal numbers of an update.
     noise: Vec<f32>,
+    views: ReplayViews,
 }
 
 impl SoftActorCritic {
@@ -169,12 +208,14 @@ impl SoftActorCritic {
     }
 
     /// What a slice of an update reads, and the rows of its minibatch.
-    fn reads<'a>(&'a self, experience: &'a Experience) -> Update<'a> {
+    fn reads<'a>(&'a self, experience: &'a Experience, seed: u64) -> Update<'a> {
         Update {
             replay: &experience.replay,
             actor: &self.chain,
             actor_params: &self.actor.params,
             critics: &self.critics,
+            views: &self.views,
+            seed,
             noise: &self.noise,
             gamma: self.config.gamma as f32,
             alpha: self.alpha(),
@@ -222,6 +263,7 @@ impl ReplayAlgorithm for SoftActorCritic {
             target_entropy: config.target_entropy.unwrap_or_else(|| kind.default_target_entropy()),
             learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
+            views: ReplayViews::of(config.augmentation.as_ref(), &info.spaces)?,
             kind,
             config,
         };
@@ -264,28 +306,30 @@ impl ReplayAlgorithm for SoftActorCritic {
     ) -> Result<SacSums, AgentError> {
         let (rows, rate) = (experience.slots.len(), self.learning_rate.at(env_steps));
         if let Kind::Continuous(continuous) = &self.kind {
-            continuous.draw_noise(rows, &mut experience.rng, &mut self.noise);
+            let blocks = self.views.of_targets + 1;
+            continuous.draw_noise(blocks * rows, &mut experience.rng, &mut self.noise);
         }
+        let seed = self.views.seed(&mut experience.rng);
         let (slots, updates) = (&experience.slots, experience.updates);
-        let (alpha, reads) = (self.alpha(), self.reads(experience));
+        let (alpha, reads) = (self.alpha(), self.reads(experience, seed));
         let len = self.critics.online.params.len();
         let critic = for_each_slice(slices, rows, len, |range, (), grads| {
             let slots = &slots[range.clone()];
             let critic = match &self.kind {
                 Kind::Continuous(kind) => kind.critic_gradient(&reads, slots, range, grads)?,
-                Kind::Discrete(kind) => kind.critic_gradient(&reads, slots, grads)?,
+                Kind::Discrete(kind) => kind.critic_gradient(&reads, slots, range.start, grads)?,
             };
             Ok::<_, AgentError>(SacSums { critic, ..SacSums::default() })
         })?;
         error::ensure_finite("critic loss", critic.critic.loss, updates)?;
         self.critics.descend(slices, rate)?;
 
-        let reads = self.reads(experience);
+        let reads = self.reads(experience, seed);
         let actor = for_each_slice(slices, rows, self.actor.params.len(), |range, (), grads| {
             let slots = &slots[range.clone()];
             match &self.kind {
                 Kind::Continuous(kind) => kind.actor_gradient(&reads, slots, range, grads),
-                Kind::Discrete(kind) => kind.actor_gradient(&reads, slots, grads),
+                Kind::Discrete(kind) => kind.actor_gradient(&reads, slots, range.start, grads),
             }
         })?;
         error::ensure_finite("actor loss", actor.actor_loss, updates)?;

@@ -90,6 +90,13 @@ pub(crate) fn slice_range(rows: usize, slices: usize, slice: usize) -> Range<usi
     rows * slice / slices..rows * (slice + 1) / slices
 }
 
+/// Makes the gradients of some parameters zero in all slices.
+pub(crate) fn forget<W, S>(slices: &mut [Slice<W, S>], ranges: impl Iterator<Item = Range<usize>>) {
+    for range in ranges {
+        slices.iter_mut().for_each(|slice| slice.grads[range.clone()].fill(0.0));
+    }
+}
+
 /// Sums the slices' gradients, clips the sum and takes an optimizer step with it, by ranges of parameters.
 ///
 /// # Errors
@@ -110,6 +117,13 @@ pub(crate) fn descend<W, S>(
     }
     let factor = clip_coefficient(norm, max_grad_norm as f32);
     Ok(optimizer.step_shared(params, total, factor, learning_rate as f32)?)
+}
+
+#[cfg(test)]
+impl Sums for f32 {
+    fn add(&mut self, other: &Self) {
+        *self += other;
+    }
 }
 
 #[cfg(test)]

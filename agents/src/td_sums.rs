@@ -7,6 +7,8 @@ use crate::slices::Sums;
 pub struct TdSums {
     pub(crate) loss: f64,
     pub(crate) q_values: f64,
+    /// How far the preferences are from a teacher's.
+    pub(crate) teacher_loss: f64,
     /// How many steps they are over.
     pub(crate) steps: usize,
 }
@@ -15,6 +17,7 @@ impl Sums for TdSums {
     fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.q_values += other.q_values;
+        self.teacher_loss += other.teacher_loss;
         self.steps += other.steps;
     }
 }

@@ -2,6 +2,7 @@
 
 mod explain;
 mod models;
+mod transfer;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
 };
+pub(super) use transfer::{ReportArgs, TransferCommand};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -69,6 +71,9 @@ pub(super) enum Command {
     /// List, describe, check, verify and play environments.
     #[command(subcommand)]
     Envs(EnvsCommand),
+    /// What a run takes over from another one, and what that brought.
+    #[command(subcommand)]
+    Transfer(TransferCommand),
     /// Print the layers of the networks that `train` would train with the same arguments.
     Network(TrainArgs),
     /// List the presets and where their numbers come from.
@@ -92,7 +97,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --serve\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2"
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --serve\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2\n  agon train ppo MinAtar/Asterix-v0 --init-from results/breakout --matching --freeze encoder."
 )]
 pub(super) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.
@@ -111,6 +116,15 @@ pub(super) struct TrainArgs {
     /// Begin with the weights of a weight file, or of a run, instead of random ones.
     #[arg(long, value_name = "FILE|RUN")]
     pub(super) init_from: Option<PathBuf>,
+    /// Take over what fits of these weights, by name and shape, and begin anew with the rest: for another environment.
+    #[arg(long, requires = "init_from")]
+    pub(super) matching: bool,
+    /// Begin anew with the tensors whose names begin so, such as `q.`; may be repeated.
+    #[arg(long, value_name = "PREFIX", requires = "init_from")]
+    pub(super) reset: Vec<String>,
+    /// Leave the tensors whose names begin so as they are, such as `encoder.`; may be repeated.
+    #[arg(long, value_name = "PREFIX")]
+    pub(super) freeze: Vec<String>,
     /// The seed; the first one with --seeds.
     #[arg(long)]
     pub(super) seed: Option<u64>,

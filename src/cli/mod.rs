@@ -28,6 +28,7 @@ mod settings;
 mod sign;
 mod suite;
 mod sweep;
+mod transfer;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -133,6 +134,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Envs(EnvsCommand::Docs { out, check }) => docs::docs(setup, &out, check),
         Command::Serve(args) => serve::serve(setup, &args),
         Command::Record(args) => record::record(setup, &args),
+        Command::Transfer(command) => transfer::transfer(setup, &command),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets(args) => presets::presets(&args),
         Command::New(args) => new::new(&args),
@@ -160,7 +162,10 @@ fn completed(setup: &Setup) -> Result<clap::Command, RunError> {
             .mut_arg("env", |arg| arg.value_parser(one_of(&envs)))
             .mut_arg("preset", |arg| arg.value_parser(one_of(&presets)))
     };
-    Ok(Cli::command().mut_subcommand("train", of_training).mut_subcommand("network", of_training))
+    Ok(Cli::command()
+        .mut_subcommand("train", of_training)
+        .mut_subcommand("network", of_training)
+        .mut_subcommand("transfer", |command| command.mut_subcommand("show", of_training)))
 }
 
 /// Says on standard error what failed of several things, while the others did what they were asked to.

@@ -18,6 +18,7 @@ use crate::run::written::is_finished;
 use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
+use crate::transfer::TransferMode;
 
 /// Bytes of memory from which on a run's needs are printed.
 const WORTH_SAYING: u64 = 256 << 20;
@@ -120,6 +121,11 @@ pub(super) fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, Ru
     if let Some(from) = &args.init_from {
         config.init_from = Some(from.clone());
     }
+    if args.matching {
+        config.transfer.mode = TransferMode::Matching;
+    }
+    config.transfer.reset.extend(args.reset.iter().cloned());
+    config.transfer.freeze.extend(args.freeze.iter().cloned());
     let RunConfig { seed, total_timesteps, runtime, eval, .. } = &mut config;
     *seed = args.seed.unwrap_or(*seed);
     *total_timesteps = args.total_timesteps.unwrap_or(*total_timesteps);

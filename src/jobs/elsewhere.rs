@@ -51,6 +51,7 @@ impl Job {
         // Bits are promised for an instruction set, and machines differ.
         config.runtime.instruction_set = config.instruction_set()?.to_string();
         config.init_from = config.init_from.as_deref().map(absolute).transpose()?;
+        config.teacher.policy = config.teacher.policy.as_deref().map(absolute).transpose()?;
         let path = absolute(&self.path)?;
         // A machine that does not find it shares no files with this one.
         fs::create_dir_all(&path).at("cannot create", &path)?;

@@ -29,7 +29,13 @@ impl TrainedPolicy {
         }
         let mut statistics = card.statistics[card.env_spaces.statistics..].iter();
         let (mut preparation, mut adjustments) = (Vec::new(), Vec::new());
+        let mut inputs = parts_of(&card.env_spaces.observation);
         for (wrapper, inside, shown) in layers(card)? {
+            if let WrapperConfig::RenderObservation { .. } = wrapper {
+                // The picture is what is asked for; what was done to the numbers in its place has no use.
+                preparation.clear();
+                inputs = parts_of(&shown.observation_space);
+            }
             preparation.extend(prepare(wrapper, &inside, &shown, &mut statistics)?);
             // Actions go through the outermost wrapper first.
             adjustments.splice(0..0, adjust(wrapper, &inside));
@@ -37,7 +43,6 @@ impl TrainedPolicy {
         if matches!(&card.spaces.observation, Space::Box(bounds) if bounds.dtype() == Dtype::U8) {
             preparation.push(Preparation::Scale { by: 1.0 / 255.0 });
         }
-        let inputs = parts_of(&card.env_spaces.observation);
         let program = PolicyProgram {
             inputs,
             preparation,
@@ -100,6 +105,7 @@ fn prepare<'a>(
             return Err(RunError::Policy(message.to_owned()));
         }
         WrapperConfig::FrameStack { .. }
+        | WrapperConfig::RenderObservation { .. }
         | WrapperConfig::TimeLimit { .. }
         | WrapperConfig::StickyAction { .. }
         | WrapperConfig::ActionRepeat { .. }

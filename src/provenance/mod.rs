@@ -20,7 +20,7 @@ use crate::error::AtPath;
 use crate::experiment;
 use crate::hash;
 use crate::policy::{self, Which};
-use crate::run::directory::{CONFIG, INIT, write_atomically};
+use crate::run::directory::{CONFIG, INIT, RunInputs, TEACHER, write_atomically};
 use crate::run::{RunDirectory, identity};
 use crate::text;
 pub use chain::{Chain, Check, Found};
@@ -92,18 +92,23 @@ pub struct Maker {
     pub env_steps: u64,
 }
 
-/// Records that this process works on a run whose lock it has, from `env_steps` on; `init` is the content of the weight file
-/// that the run begins with.
+/// Records that this process works on a run whose lock it has, from `env_steps` on; `given` are the weight files that the run was
+/// given when it began.
 pub(crate) fn record(
     run: &RunDirectory,
     config: &RunConfig,
     env_steps: u64,
-    init: Option<&[u8]>,
+    given: &RunInputs,
 ) -> Result<(), RunError> {
-    let inputs = match (&config.init_from, init) {
-        (Some(from), Some(bytes)) => vec![input(run, from, bytes)?],
-        _ => Vec::new(),
-    };
+    let mut inputs = Vec::new();
+    for (setting, file, from, bytes) in [
+        ("init_from", INIT, &config.init_from, &given.init),
+        ("teacher.policy", TEACHER, &config.teacher.policy, &given.teacher),
+    ] {
+        if let (Some(from), Some(bytes)) = (from, bytes) {
+            inputs.push(input(run, (setting, file), from, bytes)?);
+        }
+    }
     let here = std::env::current_dir().unwrap_or_default();
     let record = Record {
         at: text::utc(SystemTime::now()),
@@ -166,15 +171,20 @@ pub fn settings_sha256(run: &Path) -> Result<String, RunError> {
     Ok(hash::hex(&hash::of_bytes(json.as_bytes())))
 }
 
-/// The weight file that a run begins with.
-fn input(run: &RunDirectory, from: &Path, bytes: &[u8]) -> Result<Input, RunError> {
+/// A weight file that a run was given by a setting and keeps a copy of.
+fn input(
+    run: &RunDirectory,
+    (setting, copy): (&str, &str),
+    from: &Path,
+    bytes: &[u8],
+) -> Result<Input, RunError> {
     // The run has begun with it already: what is no file of this program's is somebody else's.
     let card = policy::parse(from, bytes).ok().map(|(card, _)| card);
     let origin = experiment::origin(from)?.unwrap_or_else(|| from.to_owned());
     let origin = policy::weight_file(&origin, Which::Newest).unwrap_or(origin);
     Ok(Input {
-        setting: "init_from".to_owned(),
-        file: INIT.to_owned(),
+        setting: setting.to_owned(),
+        file: copy.to_owned(),
         origin: seen_from(run.path(), &origin),
         sha256: hash::hex(&hash::of_bytes(bytes)),
         made_by: card.map(|card| Maker {

@@ -14,6 +14,7 @@
 //! | `model.safetensors` | the newest checkpoint's weights under PyTorch's names, and all that acting needs |
 //! | `best.safetensors` | those of the best evaluation, or where there are none of the checkpoint with the highest mean return |
 //! | `init.safetensors` | the weights that the run began with, if `init_from` gave some |
+//! | `teacher.safetensors` | the policy that the run learns from, if `teacher.policy` named one |
 //! | `curve.svg`, `curve.png` | the learning curve |
 
 use std::ffi::OsString;
@@ -41,6 +42,8 @@ pub const MODEL: &str = "model.safetensors";
 
 /// The file name of the weights that a run, or the seeds of an experiment, began with.
 pub const INIT: &str = "init.safetensors";
+/// The teacher of a run.
+pub const TEACHER: &str = "teacher.safetensors";
 
 /// A directory that holds one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +137,15 @@ impl RunLock {
     }
 }
 
+/// The weight files that a run was given, of which it keeps copies.
+#[derive(Clone, Debug, Default)]
+pub struct RunInputs {
+    /// What it begins with.
+    pub init: Option<Vec<u8>>,
+    /// Its teacher.
+    pub teacher: Option<Vec<u8>>,
+}
+
 impl RunDirectory {
     /// Creates the directory of a new run, locks it and writes the configuration.
     ///
@@ -141,13 +153,17 @@ impl RunDirectory {
     ///
     /// # Errors
     /// If it holds a run already, another process has it, or it cannot be written.
-    pub fn create(path: &Path, config: &RunConfig, init: Option<&[u8]>) -> Result<(Self, RunLock), RunError> {
+    pub fn create(path: &Path, config: &RunConfig, inputs: &RunInputs) -> Result<(Self, RunLock), RunError> {
         let text = config.to_toml()?;
         let directory = Self { path: path.to_owned() };
         let lock = RunLock::claim(path, Self::refuse_existing)?;
         fs::create_dir_all(directory.checkpoints()).at("cannot create", &directory.checkpoints())?;
-        if let Some(init) = init {
-            write_atomically(&directory.init_model(), init)?;
+        for (bytes, file) in
+            [(&inputs.init, directory.init_model()), (&inputs.teacher, directory.teacher_model())]
+        {
+            if let Some(bytes) = bytes {
+                write_atomically(&file, bytes)?;
+            }
         }
         // Written last and atomically: where there is a configuration there is a run to resume.
         write_atomically(&directory.config_path(), text.as_bytes())?;
@@ -239,6 +255,11 @@ impl RunDirectory {
     /// The weights that the run began with, if they were not random.
     pub fn init_model(&self) -> PathBuf {
         self.path.join(INIT)
+    }
+
+    /// The weights of the run's teacher.
+    pub fn teacher_model(&self) -> PathBuf {
+        self.path.join(TEACHER)
     }
 
     /// The best weights so far.
@@ -355,18 +376,18 @@ mod tests {
         let path = directory.path().join("run");
         let mut config = RunConfig::default();
         assert!(!RunLock::is_held(&path));
-        let (run, lock) = RunDirectory::create(&path, &config, None).unwrap();
+        let (run, lock) = RunDirectory::create(&path, &config, &RunInputs::default()).unwrap();
         assert!(RunLock::is_held(&path));
         let written = fs::read(run.config_path()).unwrap();
         config.seed = 2;
         for _ in 0..2 {
-            assert!(RunDirectory::create(&path, &config, None).is_err());
+            assert!(RunDirectory::create(&path, &config, &RunInputs::default()).is_err());
             assert_eq!(fs::read(run.config_path()).unwrap(), written);
         }
         // A directory in which nothing was written yet is whose lock it is.
         let empty = directory.path().join("empty");
         let claimed = RunLock::claim(&empty, RunDirectory::refuse_existing).unwrap();
-        let message = RunDirectory::create(&empty, &config, None).unwrap_err().to_string();
+        let message = RunDirectory::create(&empty, &config, &RunInputs::default()).unwrap_err().to_string();
         assert!(message.contains("another process is running it"), "{message}");
         assert!(!RunDirectory::exists(&empty));
         let waited = RunLock::wait_until_free(&path, Duration::ZERO).unwrap_err().to_string();
@@ -374,7 +395,7 @@ mod tests {
         drop((lock, claimed));
         assert!(!RunLock::is_held(&path));
         RunLock::wait_until_free(&path, Duration::ZERO).unwrap();
-        assert!(RunDirectory::create(&empty, &config, None).is_ok());
+        assert!(RunDirectory::create(&empty, &config, &RunInputs::default()).is_ok());
     }
 
     #[test]

@@ -44,6 +44,9 @@ fn without_free(mut table: toml::Table, instruction_set: Option<String>) -> toml
     for key in ["made_by", "init_from", "total_timesteps"] {
         table.remove(key);
     }
+    if let Some(toml::Value::Table(teacher)) = table.get_mut("teacher") {
+        teacher.remove("policy");
+    }
     if let Some(toml::Value::Table(env)) = table.get_mut("env") {
         FREE_OF_ENV.iter().for_each(|key| drop(env.remove(*key)));
     }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agon_agents::{AgentError, Learner, RunInfo};
+use agon_agents::{AgentError, Learner, RunInfo, Weights};
 use agon_envs::EnvSpec;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
@@ -34,11 +34,13 @@ use crate::policy;
 use crate::provenance;
 use crate::run::checkpoint::{self, Newest, RunState};
 use crate::run::chunks::ChunkFiles;
+use crate::run::directory::RunInputs;
 use crate::run::window::MetricsWindow;
 use crate::run::{Failure, RunDirectory, identity};
 pub use crate::setup::Setup;
 use crate::sinks::{Beginning, CsvLog, Sink, Sinks, TensorBoard, watch};
 pub use crate::sinks::{Outcome, Progress, RECENT_EPISODES};
+use crate::transfer::TransferConfig;
 pub(crate) use at_checkpoint::acting_at;
 use in_process::InProcess;
 use probe::Probe;
@@ -92,8 +94,14 @@ pub fn train_from(
     let mut parts = Parts::new(setup, &config)?;
     let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
     if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
-        parts.begin_with(from, bytes)?;
+        parts.begin_with(&config.transfer, from, bytes)?;
     }
+    let teacher = config.teacher.policy.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
+    if let (Some(from), Some(bytes)) = (config.teacher.policy.clone(), &teacher) {
+        config.teacher.settle(&from, &policy::parse(&from, bytes)?.0)?;
+        parts.follow(setup, &config, &from, bytes)?;
+    }
+    let inputs = RunInputs { init, teacher };
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
@@ -105,8 +113,8 @@ pub fn train_from(
     };
     let env_versions = parts.probe.origin().versions;
     config.made_by = Some(MadeBy { inexact, env_versions, ..config.made_by.unwrap_or(made_by) });
-    let (run, _lock) = RunDirectory::create(path, &config, init.as_deref())?;
-    provenance::record(&run, &config, 0, init.as_deref())?;
+    let (run, _lock) = RunDirectory::create(path, &config, &inputs)?;
+    provenance::record(&run, &config, 0, &inputs)?;
     drive(Drive { setup, config: &config, run: &run, parts, from: None, sink, source })
 }
 
@@ -168,9 +176,16 @@ pub fn resume_from(
     }
     if config.init_from.is_some() && from.is_none() {
         let file = run.init_model();
-        parts.begin_with(&file, &std::fs::read(&file).at("cannot read", &file)?)?;
+        let bytes = std::fs::read(&file).at("cannot read", &file)?;
+        parts.begin_with(&config.transfer, &file, &bytes)?;
     }
-    provenance::record(&run, &config, from.as_ref().map_or(0, |newest| newest.state.env_steps), None)?;
+    if config.teacher.policy.is_some() {
+        let file = run.teacher_model();
+        let bytes = std::fs::read(&file).at("cannot read", &file)?;
+        parts.follow(setup, &config, &file, &bytes)?;
+    }
+    let env_steps = from.as_ref().map_or(0, |newest| newest.state.env_steps);
+    provenance::record(&run, &config, env_steps, &RunInputs::default())?;
     drive(Drive { setup, config: &config, run: &run, parts, from, sink, source })
 }
 
@@ -234,6 +249,14 @@ pub fn summary(setup: &Setup, config: &RunConfig) -> Result<Option<Summary>, Run
     Ok(Parts::new(setup, config)?.learner.summary())
 }
 
+/// The weights that a run of this configuration begins with where none are given.
+///
+/// # Errors
+/// As [`summary`].
+pub(crate) fn fresh_weights(setup: &Setup, config: &RunConfig) -> Result<Weights, RunError> {
+    Ok(Parts::new(setup, config)?.learner.weights())
+}
+
 /// What a run of this configuration needs of the machine's memory, at least.
 ///
 /// # Errors
@@ -268,7 +291,8 @@ impl<'a> Parts<'a> {
         let networks = algorithm.network_bytes(config.network.as_ref(), &info.spaces);
         needs.add("of networks and optimizers (network)", networks);
         memory::ensure_fits(&needs, 1)?;
-        let learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
+        let mut learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
+        learner.set_learning_rates(&config.transfer.rates())?;
         needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         // One is learned from while the next one is filled.
@@ -280,9 +304,9 @@ impl<'a> Parts<'a> {
 
     /// Takes on the weights of a file, and its statistics where they are of the same size: the policy was trained on
     /// observations that they had normalised.
-    fn begin_with(&mut self, file: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    fn begin_with(&mut self, transfer: &TransferConfig, file: &Path, bytes: &[u8]) -> Result<(), RunError> {
         let (card, weights) = policy::parse(file, bytes)?;
-        self.learner.load_weights(&weights).map_err(|error| {
+        transfer.begin(&mut *self.learner, &weights).map_err(|error| {
             let (algorithm, env) = (&card.algorithm, &card.env.id);
             let message = format!("cannot begin with weights of {algorithm} on {env}: {error}");
             RunError::Weights { path: file.to_owned(), message }
@@ -292,6 +316,19 @@ impl<'a> Parts<'a> {
             self.statistics = card.statistics;
         }
         Ok(())
+    }
+}
+
+impl Parts<'_> {
+    /// Has the learner follow the run's teacher.
+    fn follow(
+        &mut self,
+        setup: &Setup,
+        config: &RunConfig,
+        file: &Path,
+        bytes: &[u8],
+    ) -> Result<(), RunError> {
+        config.teacher.put(setup, (file, bytes), &config.env.wrappers, &self.info, &mut *self.learner)
     }
 }
 

@@ -138,6 +138,12 @@ impl Session<'_> {
         let learning = Instant::now();
         let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let env_steps = self.counters.env_steps + steps as u64;
+        let teacher = &self.config.teacher;
+        if teacher.policy.is_some() {
+            let mean_return = self.counters.recent.mean_return();
+            let total = self.config.total_timesteps;
+            self.learner.set_guidance(teacher.weight(self.counters.env_steps, total, mean_return));
+        }
         let gives_up = &mut || learning.elapsed() >= PATIENCE && self.sinks.is_stopped();
         let report = match self.learner.learn_unless(&fragments, env_steps, gives_up) {
             // The learner is of no use any more; the last checkpoint stands.

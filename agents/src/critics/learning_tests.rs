@@ -3,6 +3,7 @@
 use agon_envs::{ActionSpec, EnvSpec, Space};
 use agon_nn::{Activation, ModelConfig};
 
+use crate::augmentation::ReplayAugmentation;
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 use crate::test_support::{
@@ -163,6 +164,45 @@ fn threads_and_restores_change_nothing() {
     };
     assert_threads_do_not_matter(make);
     assert_continues_after_restore(make(1), |info| discrete.build(info));
+}
+
+fn augmented(transformation: &str, target_views: usize, views: usize) -> SacConfig {
+    let text = format!("transformations = [{{ {transformation} }}]");
+    let settings: ReplayAugmentation = toml::from_str(&text).unwrap();
+    let augmentation = Some(ReplayAugmentation { target_views, views, ..settings });
+    SacConfig { augmentation, gradient_slices: 3, learning_starts: 16, ..sac() }
+}
+
+#[test]
+fn threads_and_restores_change_nothing_with_views() {
+    let config = AnyConfig::Sac(augmented("kind = 'noise', std = 0.1", 2, 2));
+    for spec in [spec_of(Aim::default()), spec_of(Identity::default())] {
+        let spec = spec.max_episode_steps(5);
+        let started = |seed| {
+            let mut trial = trial(&spec, &config, 10, seed);
+            (0..5).for_each(|_| drop(trial.iterate().unwrap()));
+            trial
+        };
+        assert_threads_do_not_matter(started);
+        assert_continues_after_restore(started(1), |info| config.build(info));
+    }
+}
+
+#[test]
+fn sac_views_that_change_nothing_give_the_losses_of_none() {
+    let same = "kind = 'scale', low = 1.0, high = 1.0";
+    // Of discrete actions, for which no noise is drawn.
+    let spec = spec_of(Identity::default()).max_episode_steps(5);
+    let first_metrics = |config: SacConfig| {
+        let config = AnyConfig::Sac(SacConfig { gradient_steps: 1, batch_size: 2, ..config });
+        let mut trial = trial(&spec, &config, 3, 1);
+        (0..3).map(|_| trial.iterate().unwrap().metrics).find(|metrics| metrics[1].is_finite()).unwrap()
+    };
+    let (views, expected) =
+        (augmented(same, 3, 4), SacConfig { augmentation: None, ..augmented(same, 1, 1) });
+    let (views, expected) = (first_metrics(views), first_metrics(expected));
+    let near = views.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5);
+    assert!(near, "{views:?} {expected:?}");
 }
 
 #[test]

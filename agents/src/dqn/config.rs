@@ -3,7 +3,8 @@
 use agon_nn::{Activation, AdamConfig, EncoderConfig, HeadConfig, ModelConfig, OptimizerConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::coefficient::{Coefficient, auto};
+use crate::augmentation::ReplayAugmentation;
+use crate::coefficient::{Coefficient, auto, none};
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
 use crate::settings::{Replaying, above_zero, at_least_one, learning, replaying, shares_above_zero};
@@ -56,6 +57,9 @@ pub struct DqnConfig {
     pub distribution: Distribution,
     /// How minibatches are drawn.
     pub replay: Sampling,
+    /// How their observations are changed; as they are by default.
+    #[serde(with = "none")]
+    pub augmentation: Option<ReplayAugmentation>,
     /// What an error costs, without a distribution.
     pub loss: Loss,
     /// Where the Huber loss, of errors or of quantiles, turns from squared to linear; above 0.
@@ -94,6 +98,7 @@ impl Default for DqnConfig {
             dueling: false,
             distribution: Distribution::None,
             replay: Sampling::Uniform,
+            augmentation: None,
             loss: Loss::Huber,
             huber_delta: 1.0,
             max_grad_norm: 10.0,

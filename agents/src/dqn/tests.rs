@@ -1,5 +1,6 @@
 //! Tests of DQN by subject, and what they share.
 
+mod augmentation;
 mod exploration;
 mod learning;
 mod masks;
@@ -130,6 +131,11 @@ fn linear() -> DqnConfig {
         huber_delta: 100.0,
         ..small()
     }
+}
+
+/// A learner whose networks give the same action values everywhere.
+fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
+    with_values_in(config, online, target, &info())
 }
 
 fn with_values_in(config: DqnConfig, online: [f32; 2], target: [f32; 2], info: &RunInfo) -> Dqn {

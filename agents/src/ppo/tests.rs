@@ -1,5 +1,6 @@
 //! Tests of PPO by subject, and what they share.
 
+mod augmentation;
 mod bonus;
 mod learning;
 mod loss;

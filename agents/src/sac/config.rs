@@ -3,7 +3,8 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::coefficient::{Coefficient, auto};
+use crate::augmentation::ReplayAugmentation;
+use crate::coefficient::{Coefficient, auto, none};
 use crate::settings::{Replaying, at_least_zero, learning, replaying, shares_above_zero};
 use crate::{AgentError, RunInfo};
 
@@ -37,6 +38,9 @@ pub struct SacConfig {
     /// of the largest one there is: CleanRL's 0.89 of it cannot be reached where one action is clearly better.
     #[serde(with = "auto")]
     pub target_entropy: Option<f64>,
+    /// How the observations of minibatches are changed, the policy's too; as they are by default.
+    #[serde(with = "none")]
+    pub augmentation: Option<ReplayAugmentation>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
@@ -57,6 +61,7 @@ impl Default for SacConfig {
             tau: 0.005,
             ent_coef: None,
             target_entropy: None,
+            augmentation: None,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
         }

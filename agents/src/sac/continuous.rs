@@ -11,6 +11,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 use super::{SacSums, Update};
 use crate::action_box::ActionBox;
+use crate::augmentation::repeated;
 use crate::critics::{CriticSums, concatenated};
 use crate::learner::Spaces;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
@@ -65,16 +66,17 @@ impl Continuous {
         Head::SquashedGaussian { dimensions: self.dimensions() }
     }
 
-    /// Draws the noise of an update: of the next actions and then of the current ones, `[2, B, D]`.
+    /// Draws the noise of an update: of the next actions in each of `K` views, and then of the current ones, `[K + 1, B, D]`.
     pub(super) fn draw_noise(&self, rows: usize, rng: &mut Pcg64, noise: &mut Vec<f32>) {
         noise.clear();
-        noise.extend((0..2 * rows * self.dimensions()).map(|_| -> f32 { StandardNormal.sample(rng) }));
+        noise.extend((0..rows * self.dimensions()).map(|_| -> f32 { StandardNormal.sample(rng) }));
     }
 
-    /// The noise of some rows.
-    fn noise<'a>(&self, noise: &'a [f32], half: usize, rows: &Range<usize>) -> &'a [f32] {
-        let (dimensions, start) = (self.dimensions(), half * noise.len() / 2);
-        &noise[start + rows.start * dimensions..start + rows.end * dimensions]
+    /// The noise of some rows in some of the blocks, one after the other.
+    fn noise(&self, update: &Update<'_>, blocks: Range<usize>, rows: &Range<usize>) -> Vec<f32> {
+        let (dimensions, block) = (self.dimensions(), update.noise.len() / (update.views.of_targets + 1));
+        let of_rows = rows.start * dimensions..rows.end * dimensions;
+        blocks.flat_map(|index| &update.noise[index * block..][of_rows.clone()]).copied().collect()
     }
 
     /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`.
@@ -85,28 +87,30 @@ impl Continuous {
         range: Range<usize>,
         grads: &mut [f32],
     ) -> Result<CriticSums, AgentError> {
-        let (rows, dimensions) = (slots.len(), self.dimensions());
-        let next = update.replay.next_observations(slots)?;
+        let (dimensions, views, first) = (self.dimensions(), update.views, range.start);
+        let next = update.replay.next_observations(&repeated(slots, views.of_targets))?;
+        let next = views.targets(update.seed, first, next)?.input;
         let outputs = update.actor.forward_input(update.actor_params, &next, &mut Tape::inference())?;
         let parameters = Parameters::of(outputs.as_slice(), dimensions);
-        let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
-        let noise = self.noise(update.noise, 0, &range);
-        parameters.distribution(dimensions)?.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
+        let (mut actions, mut log_probs) = (vec![0.0; next.rows() * dimensions], vec![0.0; next.rows()]);
+        let noise = self.noise(update, 0..views.of_targets, &range);
+        parameters.distribution(dimensions)?.sample_with_log_prob(&noise, &mut actions, &mut log_probs)?;
         let next_values =
             update.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
-        let mut taken = vec![0.0; rows * dimensions];
-        let mut targets = Vec::with_capacity(rows);
-        for (row, &slot) in slots.iter().enumerate() {
-            let action = &mut taken[row * dimensions..(row + 1) * dimensions];
-            self.bounds.read(update.replay.action(slot).values(), action);
-            let following = match update.replay.terminated(slot) {
-                true => 0.0,
-                false => next_values[row] - update.alpha * log_probs[row],
-            };
-            targets.push(update.replay.reward(slot) + update.gamma * following);
+        let mut following = vec![0.0; slots.len()];
+        for (row, (value, log_prob)) in next_values.iter().zip(&log_probs).enumerate() {
+            following[row % slots.len()] += value - update.alpha * log_prob;
         }
-        let x = concatenated(&update.replay.observations(slots)?, &taken, dimensions)?;
-        update.critics.regress(&Input::Floats(x), &vec![0; rows], &targets, update.scale, grads)
+        let targets = update.targets(slots, &following);
+        let all = repeated(slots, views.of_observations);
+        let view = views.observations(update.seed, first, update.replay.observations(&all)?)?;
+        let mut taken = vec![0.0; all.len() * dimensions];
+        for (row, (&slot, action)) in all.iter().zip(taken.chunks_exact_mut(dimensions)).enumerate() {
+            self.bounds.read(update.replay.action(slot).values(), action);
+            view.actions.values(row, action);
+        }
+        let x = concatenated(&view.input, &taken, dimensions)?;
+        update.regress(&Input::Floats(x), &vec![0; all.len()], &targets, grads)
     }
 
     /// The policy's gradient of `α ln π(a|s) − min Q(s, a)`.
@@ -118,14 +122,15 @@ impl Continuous {
         grads: &mut [f32],
     ) -> Result<SacSums, AgentError> {
         let (rows, dimensions) = (slots.len(), self.dimensions());
-        let observations = update.replay.observations(slots)?;
+        let observations = update.seen(slots, range.start)?;
         let mut tape = Tape::new();
         let outputs = update.actor.forward_input(update.actor_params, &observations, &mut tape)?;
         let parameters = Parameters::of(outputs.as_slice(), dimensions);
         let (mut actions, mut log_probs) = (vec![0.0; rows * dimensions], vec![0.0; rows]);
+        let current = update.views.of_targets;
         let (noise, distribution) =
-            (self.noise(update.noise, 1, &range), parameters.distribution(dimensions)?);
-        distribution.sample_with_log_prob(noise, &mut actions, &mut log_probs)?;
+            (self.noise(update, current..current + 1, &range), parameters.distribution(dimensions)?);
+        distribution.sample_with_log_prob(&noise, &mut actions, &mut log_probs)?;
         let x = concatenated(&observations, &actions, dimensions)?;
         let width = x.columns();
         let (values, of_input) =
@@ -136,7 +141,7 @@ impl Continuous {
         let (mut mean, mut log_std) = (vec![0.0; rows * dimensions], vec![0.0; rows * dimensions]);
         let mut gradient = GaussianGradient { mean: &mut mean, log_std: &mut log_std };
         let of_actions = Some(of_actions.as_slice());
-        distribution.add_reparameterized_gradient(noise, &actions, &weights, of_actions, &mut gradient)?;
+        distribution.add_reparameterized_gradient(&noise, &actions, &weights, of_actions, &mut gradient)?;
         log_std.iter_mut().zip(&parameters.cut).filter(|(_, cut)| **cut).for_each(|(grad, _)| *grad = 0.0);
         let mut of_outputs = Vec::with_capacity(2 * mean.len());
         for (mean, log_std) in mean.chunks_exact(dimensions).zip(log_std.chunks_exact(dimensions)) {

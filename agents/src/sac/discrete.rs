@@ -7,6 +7,7 @@ use agon_nn::losses::categorical;
 use agon_nn::{Head, Packed, Params, Sequential, Tape};
 
 use super::{SacSums, Update};
+use crate::augmentation::repeated;
 use crate::critics::CriticSums;
 use crate::distribution::Distribution;
 use crate::learner::{Spaces, single_discrete};
@@ -61,29 +62,32 @@ impl Discrete {
         &self,
         update: &Update<'_>,
         slots: &[u32],
+        first: usize,
         grads: &mut [f32],
     ) -> Result<CriticSums, AgentError> {
-        let next = update.replay.next_observations(slots)?;
+        let views = update.views;
+        let next = update.replay.next_observations(&repeated(slots, views.of_targets))?;
+        let next = views.targets(update.seed, first, next)?.input;
         let logits = update.actor.forward_input(update.actor_params, &next, &mut Tape::inference())?;
         let (log_probs, probs) = self.probabilities(logits.as_slice())?;
         let values = update.critics.target_values(&next)?;
-        let (mut targets, mut chosen) = (Vec::new(), Vec::new());
-        for (row, &slot) in slots.iter().enumerate() {
+        let mut following = vec![0.0; slots.len()];
+        for (row, values) in values.chunks_exact(self.actions).enumerate() {
             let range = row * self.actions..(row + 1) * self.actions;
+            let distribution = log_probs[range.clone()].iter().zip(&probs[range]);
             let expected =
                 |(value, (log_prob, prob)): (&f32, (&f32, &f32))| prob * (value - update.alpha * log_prob);
-            let following: f32 = match update.replay.terminated(slot) {
-                true => 0.0,
-                false => {
-                    let distribution = log_probs[range.clone()].iter().zip(&probs[range.clone()]);
-                    values[range].iter().zip(distribution).map(expected).sum()
-                }
-            };
-            targets.push(update.replay.reward(slot) + update.gamma * following);
-            chosen.push(update.replay.action(slot).index());
+            following[row % slots.len()] += values.iter().zip(distribution).map(expected).sum::<f32>();
         }
-        let x = update.replay.observations(slots)?;
-        update.critics.regress(&x, &chosen, &targets, update.scale, grads)
+        let targets: Vec<f32> = update.targets(slots, &following);
+        let all = repeated(slots, views.of_observations);
+        let view = views.observations(update.seed, first, update.replay.observations(&all)?)?;
+        let chosen: Vec<usize> = all
+            .iter()
+            .enumerate()
+            .map(|(row, &slot)| view.actions.choice(row, update.replay.action(slot).index()))
+            .collect();
+        update.regress(&view.input, &chosen, &targets, grads)
     }
 
     /// The policy's gradient of `Σ_a π(a|s) (α ln π(a|s) − min Q(s, a))`.
@@ -93,9 +97,10 @@ impl Discrete {
         &self,
         update: &Update<'_>,
         slots: &[u32],
+        first: usize,
         grads: &mut [f32],
     ) -> Result<SacSums, AgentError> {
-        let observations = update.replay.observations(slots)?;
+        let observations = update.seen(slots, first)?;
         let values = update.critics.values(&observations)?;
         let mut tape = Tape::new();
         let logits = update.actor.forward_input(update.actor_params, &observations, &mut tape)?;

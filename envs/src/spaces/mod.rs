@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use boxes::{BoxSpace, Dtype};
 pub use error::SpaceError;
-pub(crate) use image::ImageLayout;
+pub use image::ImageLayout;
 pub use value::Value;
 
 use saved::SavedSpace;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActionRepeat, ClipAction, ClipReward, FlattenObservation, FrameStack, MaskObservation,
     NormalizeObservation, NormalizeReward, ObservationNoise, RandomCrop, RandomShift, RecordStatistics,
-    RecordVideo, RescaleAction, StickyAction, TimeLimit, Wrapped, Wrapper,
+    RecordVideo, RenderObservation, RescaleAction, StickyAction, TimeLimit, Wrapped, Wrapper,
 };
 use crate::EnvError;
 use crate::frames::Padding;
@@ -111,6 +111,18 @@ pub enum WrapperConfig {
         #[serde(default)]
         indices: Vec<usize>,
     },
+    /// [`RenderObservation`].
+    RenderObservation {
+        /// Rows of pixels, at most 512.
+        #[serde(default = "eighty_four")]
+        height: usize,
+        /// Pixels of a row, at most 512.
+        #[serde(default = "eighty_four")]
+        width: usize,
+        /// One channel of brightness in place of red, green and blue.
+        #[serde(default)]
+        grayscale: bool,
+    },
     /// [`RandomShift`].
     RandomShift {
         /// Most pixels of a shift; at least 1.
@@ -176,6 +188,9 @@ impl WrapperConfig {
             Self::ObservationNoise { std, indices } => {
                 boxed(env, ObservationNoise::new(*std as f32, indices, depth, &info)?)
             }
+            Self::RenderObservation { height, width, grayscale } => {
+                boxed(env, RenderObservation::new(*height, *width, *grayscale, &info)?)
+            }
             Self::RandomShift { pad } => boxed(env, RandomShift::new(*pad, depth, &info)?),
             Self::RandomCrop { height, width } => boxed(env, RandomCrop::new(*height, *width, depth, &info)?),
             Self::RecordStatistics {} => boxed(env, RecordStatistics::new(&info)),
@@ -192,6 +207,10 @@ fn boxed<W: Wrapper + 'static>(env: Box<dyn VectorEnv>, wrapper: W) -> Result<Bo
 
 fn four() -> usize {
     4
+}
+
+fn eighty_four() -> usize {
+    84
 }
 
 fn four_pixels() -> u32 {

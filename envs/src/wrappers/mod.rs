@@ -14,6 +14,7 @@ mod images;
 mod normalize;
 mod observations;
 mod outcomes;
+mod pictures;
 mod video;
 mod wrapped;
 
@@ -28,6 +29,7 @@ pub use images::{RandomCrop, RandomShift};
 pub use normalize::{NormalizeObservation, NormalizeReward};
 pub use observations::{FlattenObservation, MaskObservation, ObservationNoise};
 pub use outcomes::{ClipReward, RecordStatistics, TimeLimit};
+pub use pictures::RenderObservation;
 pub use video::RecordVideo;
 pub use wrapped::Wrapped;
 

@@ -2,11 +2,6 @@
 
 use super::*;
 
-/// A learner whose networks give the same action values everywhere.
-fn with_values(config: DqnConfig, online: [f32; 2], target: [f32; 2]) -> Dqn {
-    with_values_in(config, online, target, &info())
-}
-
 #[test]
 fn the_double_target_is_the_target_networks_value_of_the_online_choice() {
     // Online [1, 2] prefers action 1; the target network [5, 3] gives it 3, and 5 to its own choice.
