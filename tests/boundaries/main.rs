@@ -17,6 +17,7 @@ mod observers;
 mod parts;
 mod policies;
 mod sources;
+mod transfer;
 mod warm_starts;
 
 use std::fs;

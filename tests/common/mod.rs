@@ -96,6 +96,8 @@ pub(crate) fn cases() -> Vec<Case> {
     let gtrxl = ["network.memory={kind='gtrxl', layers=1, heads=2, width=16, feed_forward=32, window=8}"];
     let normalised = ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
     let shorter = ["total_timesteps=1200", "agent.gradient_steps=4", "runtime.checkpoint_every=200"];
+    let views =
+        ["agent.augmentation={transformations=[{kind='negate', actions=[1, 0]}], target_views=2, views=2}"];
     vec![
         case("ppo", &[&PPO]),
         case("ppo", &[&PPO, &normalised]),
@@ -106,6 +108,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("ppo", &[&REMEMBERING, &lstm]),
         case("ppo", &[&REMEMBERING, &gtrxl]),
         case("ppo", &[&PPO, &["agent.rnd={features=16}"]]),
+        case("ppo", &[&PPO, &["agent.augmentation={transformations=[{kind='noise', std=0.1}]}"]]),
         case("a2c", &[&PPO]),
         case("impala", &[&PPO]),
         case("appo", &[&REMEMBERING, &lstm]),
@@ -115,6 +118,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("pqn", &[&PQN]),
         case("dqn", &[&DQN]),
         case("dqn", &[&DQN, &["runtime.log_every=250"]]),
+        case("dqn", &[&DQN, &shorter, &views]),
         case("c51", &[&DQN, &shorter]),
         case("qr-dqn", &[&DQN, &shorter]),
         case("iqn", &[&DQN, &shorter]),

@@ -1,0 +1,149 @@
+//! What a run takes over from another one: tensors that fit, tensors that stay as they are, and what a teacher does.
+
+use std::fs;
+use std::path::Path;
+
+use agon::agents::Weights;
+use agon::config::RunConfig;
+use agon::runtime::{self, Setup};
+use agon::sinks::Progress;
+use agon::transfer::report;
+use agon::transfer::{TransferMode, taken_over};
+
+use crate::{assert_same, common, train};
+
+fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
+    let weights = Weights::from_safetensors(&fs::read(run.join("model.safetensors")).unwrap()).unwrap();
+    weights.iter().map(|(name, _, values)| (name.to_owned(), values.to_vec())).collect()
+}
+
+fn fits(name: &str) -> bool {
+    name.contains("encoder.2.")
+}
+
+fn run_to_end(config: RunConfig, run: &Path) {
+    assert!(runtime::train(&Setup::default(), config, run, &mut |_| true).unwrap().finished);
+}
+
+#[test]
+fn an_environment_of_another_shape_takes_over_what_fits() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let (cartpole, acrobot) = (directory.path().join("cartpole"), directory.path().join("acrobot"));
+    train(&setup, "ppo", &common::PPO, 1, &cartpole);
+    let settings = [&common::PPO[..], &["env.id=Acrobot-v1", "total_timesteps=2048"]].concat();
+    let mut config = common::config_of("ppo", &settings);
+    config.init_from = Some(cartpole.clone());
+    let message = runtime::train(&setup, config.clone(), &acrobot, &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains("encoder.0.weight"), "{message}");
+    assert!(!acrobot.exists());
+
+    config.transfer.mode = TransferMode::Matching;
+    let names: Vec<String> =
+        weights(&cartpole).into_iter().map(|(name, _)| name).filter(|name| fits(name)).collect();
+    assert!(!names.is_empty());
+    config.transfer.freeze.clone_from(&names);
+    let transfer = taken_over(&setup, &config).unwrap();
+    let (taken, all) = transfer.taken();
+    assert!(taken > 32 * 32 && taken < all, "{taken} of {all}");
+    run_to_end(config, &acrobot);
+    let (before, after) = (weights(&cartpole), weights(&acrobot));
+    for (name, values) in &before {
+        let found = after.iter().find(|(other, _)| other == name).map(|(_, values)| values);
+        // What is frozen is the first run's to the bit; what did not fit began anew.
+        assert_eq!(found == Some(values), fits(name), "{name}");
+    }
+}
+
+#[test]
+fn heads_that_are_reset_begin_anew_and_rules_without_weights_are_refused() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let first = directory.path().join("first");
+    train(&setup, "dqn", &common::DQN, 1, &first);
+    let mut config = common::config_of("dqn", &common::DQN);
+    config.transfer.reset = vec!["q.".to_owned()];
+    let message = config.clone().resolve(&setup.registry, &setup.algorithms).unwrap_err().to_string();
+    assert!(message.contains("init_from"), "{message}");
+    config.init_from = Some(first);
+    let transfer = taken_over(&setup, &config).unwrap();
+    let reset: Vec<&str> = transfer
+        .tensors
+        .iter()
+        .filter(|tensor| tensor.fate == agon::agents::transfer::Fate::Reset)
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    assert_eq!(reset, ["q.0.weight", "q.0.bias", "target.q.0.weight", "target.q.0.bias"]);
+    config.transfer.reset = vec!["value.".to_owned()];
+    let message = taken_over(&setup, &config).unwrap_err().to_string();
+    assert!(message.contains("encoder.0.weight") && message.contains("value."), "{message}");
+}
+
+/// A student's run that is stopped once, and goes on where its teacher is gone.
+fn in_two(config: &RunConfig, run: &Path, teacher: &Path) {
+    let setup = Setup::default();
+    let half = config.total_timesteps / 2;
+    let observer = &mut |progress: &Progress<'_>| progress.env_steps < half;
+    assert!(!runtime::train(&setup, config.clone(), run, observer).unwrap().finished);
+    let hidden = teacher.with_extension("hidden");
+    fs::rename(teacher, &hidden).unwrap();
+    assert!(runtime::resume(&setup, run, Some(1), &mut |_| true).unwrap().finished);
+    fs::rename(hidden, teacher).unwrap();
+}
+
+#[test]
+fn a_student_goes_on_with_the_same_bits_where_its_teacher_is_gone() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let teacher = path("teacher");
+    train(&setup, "ppo", &common::PPO, 2, &teacher);
+    for (algorithm, settings) in [("ppo", &common::PPO[..]), ("dqn", &common::DQN[..])] {
+        let mut config = common::config_of(algorithm, settings);
+        (config.seed, config.runtime.threads) = (5, 2);
+        config.teacher.policy = Some(teacher.clone());
+        let (whole, in_parts) = (path(algorithm), path(&format!("{algorithm}_in_two")));
+        run_to_end(config.clone(), &whole);
+        in_two(&config, &in_parts, &teacher);
+        assert_same(&whole, &in_parts, algorithm);
+        // The weight is whole at first and falls with the score that the teacher's file says.
+        let kept = RunConfig::load(&whole.join("config.toml")).unwrap();
+        assert!(kept.teacher.score.unwrap() > 20.0);
+        let metrics = fs::read_to_string(whole.join("metrics.csv")).unwrap();
+        let mut rows = csv::Reader::from_reader(metrics.as_bytes());
+        let at = rows.headers().unwrap().iter().position(|name| name == "charts/teacher_coef").unwrap();
+        let coefs: Vec<f64> = rows.records().map(|row| row.unwrap()[at].parse().unwrap()).collect();
+        assert!(coefs[0] > 0.5 && coefs[coefs.len() - 1] < coefs[0], "{algorithm}: {coefs:?}");
+    }
+    let found = report::compare(&teacher, &path("ppo"), None, None).unwrap();
+    assert_eq!((found.scratch.len(), found.differences.len()), (1, 3));
+    assert!(found.differences[1].difference.value > 0.0, "a student of a teacher is ahead of it: {found:?}");
+}
+
+#[test]
+fn teachers_that_do_not_suit_are_refused_before_anything_begins() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (teacher, run) = (path("teacher"), path("run"));
+    let short = ["total_timesteps=2048"];
+    train(&setup, "ppo", &[&common::PPO[..], &short].concat(), 1, &teacher);
+    let refused = |algorithm: &str, settings: &[&str]| {
+        let mut config = common::config_of(algorithm, settings);
+        config.teacher.policy = Some(teacher.clone());
+        let message = runtime::train(&setup, config, &run, &mut |_| true).unwrap_err().to_string();
+        assert!(!run.exists());
+        message
+    };
+    let message = refused("ppo", &[&common::PPO[..], &["env.id=Acrobot-v1"]].concat());
+    assert!(message.contains("observes"), "{message}");
+    let message =
+        refused("ppo", &[&common::PPO[..], &["env.wrappers=[{kind='normalize_observation'}]"]].concat());
+    assert!(message.contains("normalised"), "{message}");
+    let message = refused("sac", &["num_envs=2"]);
+    assert!(message.contains("learning from a teacher"), "{message}");
+    let message = refused("c51", &common::DQN);
+    assert!(message.contains("learning from a teacher"), "{message}");
+    let message = refused("ppo", &[&common::PPO[..], &["teacher={coef=-1.0}"]].concat());
+    assert!(message.contains("teacher.coef must be above 0, got -1"), "{message}");
+}
