@@ -1,6 +1,7 @@
 //! What the command line accepts.
 
 mod explain;
+mod fairness;
 mod models;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
 pub(super) use explain::ExplainArgs;
+pub(super) use fairness::FairnessArgs;
 pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
@@ -42,6 +44,8 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Say why a policy acts: what it depends on, and a tree that does the same, as a page with pictures.
     Explain(ExplainArgs),
+    /// Say how a policy treats groups: rates, their differences with intervals, and how both go over an episode.
+    Fairness(FairnessArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.

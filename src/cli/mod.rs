@@ -15,6 +15,7 @@ mod envs;
 mod eval;
 mod explain;
 mod export;
+mod fairness;
 mod new;
 mod play;
 mod plot;
@@ -115,6 +116,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Explain(args) => explain::explain(setup, &args),
+        Command::Fairness(args) => fairness::fairness(setup, &args),
         Command::Export(args) => export::export(setup, &args),
         Command::Compress(args) => compress::compress(setup, &args),
         Command::Provenance(args) => provenance::provenance(&args),

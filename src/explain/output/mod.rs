@@ -15,7 +15,7 @@ pub(super) use importance::spaced;
 pub use importance::{Importance, ImportanceOptions};
 pub(super) use readout::{Probe, scores_words};
 
-use super::page::Page;
+use crate::page::Page;
 use super::play::{Step, episodes};
 use super::subject::{Subject, probabilities};
 use crate::plot::{self, Bar, Line, PlotOptions};

@@ -6,7 +6,7 @@ use super::{
     Language, Surrogate, SurrogateKind, SurrogateOptions, SurrogateReport, rules, source, surrogate,
 };
 use crate::RunError;
-use crate::explain::page::Page;
+use crate::page::Page;
 use crate::explain::subject::Subject;
 use crate::plot::{self, Line, PlotOptions, TreeNode};
 use crate::setup::Setup;
