@@ -3,6 +3,8 @@
 mod explain;
 mod fairness;
 mod models;
+mod privacy;
+mod robustness;
 
 use std::path::PathBuf;
 
@@ -17,6 +19,8 @@ pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
 };
+pub(super) use privacy::{AccountArgs, PrivacyArgs, PrivacyCommand};
+pub(super) use robustness::RobustnessArgs;
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
 #[derive(Debug, Parser)]
@@ -46,6 +50,10 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Say how a policy treats groups: rates, their differences with intervals, and how both go over an episode.
     Fairness(FairnessArgs),
+    /// Say what students of a policy's trajectories give away, with and without protection; or what steps with noise do.
+    Privacy(PrivacyArgs),
+    /// Say what a policy withstands: noise, deceptions within a radius, late actions, other dynamics.
+    Robustness(RobustnessArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.

@@ -8,7 +8,7 @@
 
 mod features;
 pub mod output;
-mod play;
+pub(crate) mod play;
 mod subject;
 pub mod surrogate;
 

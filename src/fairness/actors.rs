@@ -46,9 +46,7 @@ pub(super) fn of<'a>(
         name: "policy",
         env: card.env.clone(),
         statistics: acting.statistics.clone(),
-        tick: Box::new(move |environments| {
-            Ok(environments.tick(&*acting.policy, acting.env_steps, mode)?)
-        }),
+        tick: Box::new(move |environments| Ok(environments.tick(&*acting.policy, acting.env_steps, mode)?)),
     }];
     if !options.baselines {
         return Ok(actors);
@@ -57,7 +55,8 @@ pub(super) fn of<'a>(
     env.wrappers.retain(is_of_the_world);
     let mut rule = |name, tick| {
         // Statistics of a registered environment's own wrappers stay as they are.
-        let statistics = acting.statistics[..card.env_spaces.statistics.min(acting.statistics.len())].to_vec();
+        let statistics =
+            acting.statistics[..card.env_spaces.statistics.min(acting.statistics.len())].to_vec();
         actors.push(Actor { name, env: env.clone(), statistics, tick });
     };
     let rng = |key| Pcg64::from_sequence(&SeedSequence::with_spawn_key(options.seed, &[4, key]));

@@ -149,11 +149,7 @@ pub(super) fn over_time(
 }
 
 /// `[groups]`: counts of some episodes together.
-fn pooled(
-    by_episode: &[Vec<Counts>],
-    drawn: impl Iterator<Item = usize>,
-    num_groups: usize,
-) -> Vec<Counts> {
+fn pooled(by_episode: &[Vec<Counts>], drawn: impl Iterator<Item = usize>, num_groups: usize) -> Vec<Counts> {
     let mut sums = vec![Counts::default(); num_groups];
     for episode in drawn {
         sums.iter_mut().zip(&by_episode[episode]).for_each(|(sum, counts)| sum.merge(counts));

@@ -124,7 +124,9 @@ fn findings(page: &mut Page, policy: &ActorReport) {
             _ => "not clearly on one side of four fifths",
         };
         let value = told(value);
-        page.finding(format!("For one decision in favour of {highest} there are {value} of {lowest}: {verdict}."));
+        page.finding(format!(
+            "For one decision in favour of {highest} there are {value} of {lowest}: {verdict}."
+        ));
     }
 }
 
@@ -187,8 +189,7 @@ fn courses(
             joined: true,
         }
     };
-    let lines: Vec<Line> =
-        report.over_time.iter().map(line).filter(|line| !line.points.is_empty()).collect();
+    let lines: Vec<Line> = report.over_time.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     if lines.is_empty() {
         return Ok(());
     }
@@ -208,7 +209,11 @@ fn differences(page: &mut Page, reports: &[ActorReport]) -> Result<(), RunError>
         let value = gap.as_ref().map(|gap| gap.value).filter(|value| value.value.is_finite())?;
         let half_width = ((value.high - value.low) / 2.0).max(0.0);
         let label = format!("{}: {what}", report.actor);
-        Some(Bar { label, value: value.value, half_width: if half_width.is_finite() { half_width } else { 0.0 } })
+        Some(Bar {
+            label,
+            value: value.value,
+            half_width: if half_width.is_finite() { half_width } else { 0.0 },
+        })
     };
     let all: Vec<Bar> = reports
         .iter()

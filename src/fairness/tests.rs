@@ -56,7 +56,8 @@ fn intervals_are_over_episodes_and_reach_zero_where_groups_do_not_differ() {
     // In half of the episodes one group is favoured, in the other half the other: 1000 members say no more than 10 episodes.
     let one = episode(&[decision(0, true, true, 100), decision(1, false, true, 100)]);
     let other = episode(&[decision(1, true, true, 100), decision(0, false, true, 100)]);
-    let episodes: Vec<Tally> = (0..10).map(|i| if i % 2 == 0 { one.clone() } else { other.clone() }).collect();
+    let episodes: Vec<Tally> =
+        (0..10).map(|i| if i % 2 == 0 { one.clone() } else { other.clone() }).collect();
     let measured = measure(&names(), &episodes, RESAMPLING);
     let gap = measured.demographic_parity.unwrap().value;
     assert!(gap.value.abs() < 1e-12 && gap.low < -0.3 && gap.high > 0.3, "{gap:?}");

@@ -108,7 +108,9 @@ pub fn noise_for(sample_rate: f64, steps: u64, epsilon: f64, delta: f64) -> Resu
         low = high;
         high *= 2.0;
         if high > 1e6 {
-            return Err(RunError::Config(format!("no noise is enough for an epsilon of {epsilon} at this delta")));
+            return Err(RunError::Config(format!(
+                "no noise is enough for an epsilon of {epsilon} at this delta"
+            )));
         }
     }
     while high - low > 1e-4 * high {

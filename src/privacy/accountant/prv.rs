@@ -148,7 +148,11 @@ fn mean_loss(mechanism: &Mechanism, low: f64, high: f64) -> f64 {
         let exponent = (2.0 * x - 1.0) / (2.0 * sigma * sigma);
         // Written so that a small loss keeps its digits and a large one does not overflow.
         let loss = if exponent > 50.0 { exponent + q.ln() } else { (q * exponent.exp_m1()).ln_1p() };
-        if (low..=high).contains(&loss) { loss * (q * density(x, 1.0) + (1.0 - q) * density(x, 0.0)) } else { 0.0 }
+        if (low..=high).contains(&loss) {
+            loss * (q * density(x, 1.0) + (1.0 - q) * density(x, 0.0))
+        } else {
+            0.0
+        }
     };
     (0..=INTERVALS).map(integrand).sum::<f64>() * width
 }

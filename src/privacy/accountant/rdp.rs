@@ -52,8 +52,11 @@ pub fn divergence(mechanism: &Mechanism, order: f64) -> f64 {
     if q == 1.0 {
         return order / (2.0 * sigma * sigma);
     }
-    let ln_a =
-        if order.fract() == 0.0 { ln_a_whole(q, sigma, order as u32) } else { ln_a_fractional(q, sigma, order) };
+    let ln_a = if order.fract() == 0.0 {
+        ln_a_whole(q, sigma, order as u32)
+    } else {
+        ln_a_fractional(q, sigma, order)
+    };
     ln_a / (order - 1.0)
 }
 
@@ -79,10 +82,16 @@ fn ln_a_fractional(q: f64, sigma: f64, alpha: f64) -> f64 {
         let i = i as f64;
         let j = alpha - i;
         let half = 0.5_f64.ln();
-        let ln_left = ln_coefficient + i * q.ln() + j * (-q).ln_1p() + (i * i - i) / (2.0 * sigma * sigma)
+        let ln_left = ln_coefficient
+            + i * q.ln()
+            + j * (-q).ln_1p()
+            + (i * i - i) / (2.0 * sigma * sigma)
             + half
             + ln_erfc((i - z0) / scale);
-        let ln_right = ln_coefficient + j * q.ln() + i * (-q).ln_1p() + (j * j - j) / (2.0 * sigma * sigma)
+        let ln_right = ln_coefficient
+            + j * q.ln()
+            + i * (-q).ln_1p()
+            + (j * j - j) / (2.0 * sigma * sigma)
             + half
             + ln_erfc((z0 - j) / scale);
         (left, right) = if is_positive {

@@ -12,7 +12,8 @@ pub(super) fn ln_erfc(x: f64) -> f64 {
     }
     let square = 1.0 / (2.0 * x * x);
     // The terms fall until far beyond what is summed here.
-    let series = 1.0 + square * (-1.0 + square * (3.0 + square * (-15.0 + square * (105.0 - 945.0 * square))));
+    let series =
+        1.0 + square * (-1.0 + square * (3.0 + square * (-15.0 + square * (105.0 - 945.0 * square))));
     -x * x - (x * std::f64::consts::PI.sqrt()).ln() + series.ln()
 }
 
