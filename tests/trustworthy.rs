@@ -31,8 +31,7 @@ fn check_page(directory: &Path, [a, b]: [&str; 2], name: &str) -> String {
         assert!(read(a, &file) == read(b, &file), "{file} differs");
     }
     let page = String::from_utf8(read(a, &format!("{name}.md"))).unwrap();
-    let pictures: Vec<&str> =
-        page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let pictures: Vec<&str> = page.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
     assert!(!pictures.is_empty(), "{page}");
     for file in pictures {
         assert!(!read(a, file).is_empty(), "{file}");

@@ -151,7 +151,12 @@ pub fn measure(
     }
     for &delay in &options.delays {
         let played = play::delayed(setup, subject, options, delay)?;
-        all.push(measured("delay", &format!("{delay} steps"), Some(delay as f64), &played));
+        all.push(measured(
+            "delay",
+            &if delay == 1 { "1 step".to_owned() } else { format!("{delay} steps") },
+            Some(delay as f64),
+            &played,
+        ));
     }
     for argument in &options.shifts {
         let args = subject.env.args.clone();
