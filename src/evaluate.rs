@@ -18,6 +18,7 @@ use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
 pub use crate::sinks::Evaluation;
 use crate::{RunError, stats, streams};
+pub(crate) use noise::normal;
 pub use noise::{Spread, evaluate_with_noise, spread};
 
 /// Environments that episodes are spread over.

@@ -37,6 +37,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod explain;
 pub mod export;
+pub mod fairness;
 #[cfg(unix)]
 mod foreign;
 mod hash;
@@ -45,13 +46,15 @@ pub mod import;
 pub mod jobs;
 pub mod memory;
 pub mod model_card;
-
+pub mod page;
 pub mod plot;
 pub mod policy;
 pub mod presets;
+pub mod privacy;
 pub mod provenance;
 pub mod record;
 pub mod request;
+pub mod robustness;
 pub mod run;
 pub mod runtime;
 pub mod score;

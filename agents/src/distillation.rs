@@ -83,7 +83,7 @@ impl DistillationLoss {
     ///
     /// # Shapes
     /// All `[B, P]`.
-    fn of(
+    pub(crate) fn of(
         &self,
         student: &[f32],
         teacher: &[f32],

@@ -46,6 +46,7 @@ mod policy_gradient;
 mod policy_loss;
 pub mod ppo;
 pub mod pqn;
+pub mod private;
 pub mod program;
 pub mod pruning;
 mod q_network;

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::groups::RowDecision;
 use crate::spaces::{Dtype, saved};
 use crate::vector::RowSet;
 use crate::{EnvError, Space};
@@ -512,6 +513,9 @@ pub struct StepBatch {
     pub episode_metrics: Vec<f64>,
     /// `[episodes.len(), O]`: the last observation of each of them.
     pub final_observations: ObsBuffer,
+    /// What the active rows decided about members of groups in this tick, in row order; empty where the environment has no
+    /// groups ([`VectorInfo::groups`](crate::VectorInfo::groups)).
+    pub decisions: Vec<RowDecision>,
 }
 
 impl PartialEq for StepBatch {
@@ -526,6 +530,7 @@ impl PartialEq for StepBatch {
             && self.active == other.active
             && self.episodes == other.episodes
             && self.final_observations == other.final_observations
+            && self.decisions == other.decisions
             && bits(self) == bits(other)
     }
 }

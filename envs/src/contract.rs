@@ -12,6 +12,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::batch::{Action, ObsElement};
+use crate::groups::Decision;
 use crate::{Frame, Pcg64, Space};
 
 /// One environment as a plain struct: all of its state is in its (serialisable) fields.
@@ -85,6 +86,15 @@ pub trait Env: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
     /// # Shapes
     /// `out`: `[M]`, as [`Env::metric_names`] names them; zeros.
     fn metrics(&self, _out: &mut [f64]) {}
+
+    /// Names of the groups whose members are decided about; constant over its life. See [`crate::groups`].
+    fn groups(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Appends what the last step decided about members of groups. Called after a step and before the reset, and only if
+    /// there are groups.
+    fn decisions(&self, _out: &mut Vec<Decision>) {}
 
     /// A picture of the current state.
     fn render(&self) -> Option<Frame> {

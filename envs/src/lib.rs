@@ -20,7 +20,9 @@ pub mod columns;
 pub mod context;
 pub mod contract;
 pub mod error;
+pub mod fairness;
 pub mod frames;
+pub mod groups;
 mod math;
 pub mod memory;
 pub mod minatar;
@@ -44,6 +46,7 @@ pub use batch::{Action, ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, ObsRow
 pub use check::check_env;
 pub use contract::{Env, Outcome, Step};
 pub use error::EnvError;
+pub use groups::{Decision, RowDecision};
 pub use mixture::{MixtureConfig, TaskConfig};
 pub use monitor::Monitor;
 pub use random::{Pcg64, Seed};
@@ -55,5 +58,9 @@ pub use vector::{Origin, RowSet, VectorEnv, VectorInfo};
 pub use wrappers::WrapperConfig;
 
 /// The sources that define settings of wrappers, whose doc comments are made into a page of all settings.
-pub const SETTINGS_SOURCES: &[&str] =
-    &[include_str!("wrappers/config.rs"), include_str!("frames.rs"), include_str!("mixture/config.rs")];
+pub const SETTINGS_SOURCES: &[&str] = &[
+    include_str!("wrappers/config.rs"),
+    include_str!("wrappers/fairness.rs"),
+    include_str!("frames.rs"),
+    include_str!("mixture/config.rs"),
+];

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::EpisodeStats;
 use crate::columns::{Column, from_bytes, to_bytes};
+use crate::groups::Decision;
 use crate::statistics::RunningStatistics;
 use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, Seed, StepBatch};
@@ -132,6 +133,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
 
     fn episode_metrics(&self, row: usize, out: &mut [f64]) {
         self.env.episode_metrics(row, out);
+    }
+
+    fn decisions(&self, row: usize, out: &mut Vec<Decision>) {
+        self.env.decisions(row, out);
     }
 
     fn reads_back(&self) -> bool {

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use crate::batch::{ActionSpec, EpisodeStats, ObsBuffer, row_dtype};
 use crate::frames::Frames;
+use crate::groups::Decision;
 use crate::random::Seed;
 use crate::spaces::Dtype;
 use crate::statistics::RunningStatistics;
@@ -45,6 +46,8 @@ pub struct VectorInfo {
     pub frames: Option<Frames>,
     /// Names of the environment's own metrics of an episode, `M` of them, such as `success`.
     pub metrics: Vec<String>,
+    /// Names of the groups whose members are decided about ([`crate::groups`]); empty where there are none.
+    pub groups: Vec<String>,
 }
 
 /// What an environment of another program is made of.
@@ -85,6 +88,7 @@ impl VectorInfo {
             episodes: Vec::with_capacity(rows),
             episode_metrics: Vec::new(),
             final_observations: ObsBuffer::zeros(self.dtype(), 0),
+            decisions: Vec::new(),
         }
     }
 
@@ -278,6 +282,10 @@ pub trait VectorEnv: Send {
     /// # Shapes
     /// `out`: `[M]`, zeros.
     fn episode_metrics(&self, _row: usize, _out: &mut [f64]) {}
+
+    /// Appends what a row decided about members of groups in its last step, also if that ended its episode; called before the
+    /// reset, and only if there are groups ([`VectorInfo::groups`]).
+    fn decisions(&self, _row: usize, _out: &mut Vec<Decision>) {}
 
     /// Whether it goes on from the observations that the caller's buffer holds from the last call, as a frame stack does.
     /// Whoever changes observations around such an environment must do so in a copy.

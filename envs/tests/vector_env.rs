@@ -36,6 +36,7 @@ impl Walkers {
             teams: Vec::new(),
             frames: None,
             metrics: vec!["reached".to_owned()],
+            groups: Vec::new(),
         };
         let rows = info.num_rows();
         Ok(Self {

@@ -1,7 +1,10 @@
 //! What the command line accepts.
 
 mod explain;
+mod fairness;
 mod models;
+mod privacy;
+mod robustness;
 mod transfer;
 
 use std::path::PathBuf;
@@ -12,10 +15,13 @@ use clap_complete::Shell;
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
 pub(super) use explain::ExplainArgs;
+pub(super) use fairness::FairnessArgs;
 pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
 };
+pub(super) use privacy::{AccountArgs, PrivacyArgs, PrivacyCommand};
+pub(super) use robustness::RobustnessArgs;
 pub(super) use transfer::{ReportArgs, TransferCommand};
 
 /// Train, resume, evaluate and plot reinforcement learning agents.
@@ -44,6 +50,12 @@ pub(super) enum Command {
     Eval(EvalArgs),
     /// Say why a policy acts: what it depends on, and a tree that does the same, as a page with pictures.
     Explain(ExplainArgs),
+    /// Say how a policy treats groups: rates, their differences with intervals, and how both go over an episode.
+    Fairness(FairnessArgs),
+    /// Say what students of a policy's trajectories give away, with and without protection; or what steps with noise do.
+    Privacy(PrivacyArgs),
+    /// Say what a policy withstands: noise, deceptions within a radius, late actions, other dynamics.
+    Robustness(RobustnessArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.

@@ -15,13 +15,16 @@ mod envs;
 mod eval;
 mod explain;
 mod export;
+mod fairness;
 mod new;
 mod play;
 mod plot;
 mod presets;
+mod privacy;
 mod progress;
 mod provenance;
 mod record;
+mod robustness;
 mod runs;
 mod serve;
 mod settings;
@@ -116,6 +119,9 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Resume(args) => runs::resume(setup, &args),
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Explain(args) => explain::explain(setup, &args),
+        Command::Privacy(args) => privacy::privacy(setup, &args),
+        Command::Robustness(args) => robustness::robustness(setup, &args),
+        Command::Fairness(args) => fairness::fairness(setup, &args),
         Command::Export(args) => export::export(setup, &args),
         Command::Compress(args) => compress::compress(setup, &args),
         Command::Provenance(args) => provenance::provenance(&args),

@@ -45,7 +45,7 @@ pub(super) fn loss_of(decision: &Decision, temperature: f64, answers: &[f32]) ->
 }
 
 /// Parameters under the names that a chain's operations have for them.
-pub(super) fn parameters_of(chain: &ToldChain) -> Parameters {
+pub(crate) fn parameters_of(chain: &ToldChain) -> Parameters {
     let layout = chain.params.layout();
     let found = chain.names.iter().filter_map(|(own, theirs)| {
         let spec = layout.find(own)?;

@@ -43,6 +43,7 @@ use crate::stats::{Estimate, Resamples, Resampling};
 use crate::streams;
 
 pub use calibrate::Calibration;
+pub(crate) use learn::parameters_of;
 pub use speed::Speed;
 
 use learn::{Course, Lesson};
@@ -234,19 +235,9 @@ impl Work<'_> {
 
     /// A student of another network in the place of a policy.
     fn student(&mut self, mut export: Export, network: &ModelConfig) -> Result<Export, RunError> {
-        let observation = observation(&export.program, self.width);
-        let mut builder = LayoutBuilder::new();
-        let actions = self.teacher.outputs();
-        let init = Init::PYTORCH_LINEAR;
-        let head = HeadSpec { name: "head".to_owned(), head: Head::Q { actions }, init };
-        let model = Model::new(&mut builder, "", &observation, network, &[head], init)?;
-        if model.state_len() > 0 {
-            let message = "a student remembers nothing: expected network.memory.kind = \"none\"";
-            return Err(RunError::Config(message.to_owned()));
-        }
-        let params = builder.build(streams::student(self.options.seed));
-        export.parameters = program::told(&params, "");
-        export.program.operations = model.operations(0, params.layout());
+        let sizes = (self.width, self.teacher.outputs());
+        let seed = streams::student(self.options.seed);
+        (export.program.operations, export.parameters) = student(&export.program, sizes, network, seed)?;
         self.taught(export, Course::default())
     }
 
@@ -277,6 +268,26 @@ impl Work<'_> {
         export.parameters = lesson.teach(operations, chain, course)?;
         Ok(export)
     }
+}
+
+/// Operations and first parameters of a student in the place of a program, which reads and gives so many values.
+pub(crate) fn student(
+    program: &PolicyProgram,
+    (width, outputs): (usize, usize),
+    network: &ModelConfig,
+    seed: u64,
+) -> Result<(Vec<Operation>, Parameters), RunError> {
+    let observation = observation(program, width);
+    let mut builder = LayoutBuilder::new();
+    let init = Init::PYTORCH_LINEAR;
+    let head = HeadSpec { name: "head".to_owned(), head: Head::Q { actions: outputs }, init };
+    let model = Model::new(&mut builder, "", &observation, network, &[head], init)?;
+    if model.state_len() > 0 {
+        let message = "a student remembers nothing: expected network.memory.kind = \"none\"";
+        return Err(RunError::Config(message.to_owned()));
+    }
+    let params = builder.build(seed);
+    Ok((model.operations(0, params.layout()), program::told(&params, "")))
 }
 
 /// What a student's network sees: an image where the program shows one as it is, else a vector.

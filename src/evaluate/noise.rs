@@ -97,7 +97,7 @@ fn disturb(environments: &mut EnvironmentLoop, Spread(deviations): &Spread, scal
 }
 
 /// A number of the standard normal distribution (Box and Muller).
-fn normal(rng: &mut Pcg64) -> f64 {
+pub(crate) fn normal(rng: &mut Pcg64) -> f64 {
     // Never zero.
     let radius = (-2.0 * (1.0 - rng.random()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random()).cos()

@@ -8,8 +8,7 @@
 
 mod features;
 pub mod output;
-mod page;
-mod play;
+pub(crate) mod play;
 mod subject;
 pub mod surrogate;
 
@@ -17,11 +16,11 @@ use std::path::{Path, PathBuf};
 
 pub use features::{Feature, FeatureKind, Features, Group, action_names};
 pub use output::ImportanceOptions;
-pub use page::Page;
 pub use subject::Subject;
 pub use surrogate::{SurrogateKind, SurrogateOptions};
 
 use crate::RunError;
+use crate::page::Page;
 use crate::policy::Which;
 use crate::setup::Setup;
 
@@ -60,7 +59,7 @@ pub fn explain(
     options: &ExplainOptions,
 ) -> Result<Vec<String>, RunError> {
     let subject = Subject::load(setup, path, which)?;
-    let mut page = Page::new(&options.out, &subject)?;
+    let mut page = Page::new(&options.out, "explain", "why it acts", subject.trained.card())?;
     for by in &options.by {
         match by {
             By::Output => {

@@ -13,20 +13,20 @@ use crate::setup::Setup;
 const MOST_ENVS: usize = 16;
 
 /// What whoever decides is told of one environment.
-pub(super) struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     /// Which of the environments.
-    pub(super) env: usize,
+    pub(crate) env: usize,
     /// `[O]`, as the environment shows it, bytes as numbers.
-    pub(super) observation: &'a [f32],
+    pub(crate) observation: &'a [f32],
     /// Which options are legal; empty where all are.
-    pub(super) mask: &'a [bool],
+    pub(crate) mask: &'a [bool],
     /// Whether an episode begins here.
-    pub(super) starts: bool,
+    pub(crate) starts: bool,
 }
 
 /// Until when is played.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Until {
+pub(crate) enum Until {
     /// So many episodes have ended.
     Episodes(usize),
     /// So many steps have been taken.
@@ -38,7 +38,7 @@ pub(super) enum Until {
 ///
 /// # Errors
 /// If the environment or whoever decides fails.
-pub(super) fn play(
+pub(crate) fn play(
     setup: &Setup,
     subject: &Subject,
     seed: u64,
@@ -131,7 +131,7 @@ fn row(observations: &ObsBuffer, from: usize, to: &mut [f32]) {
 }
 
 /// The explained policy in several environments: what it remembers of each.
-pub(super) struct Teacher<'a> {
+pub(crate) struct Teacher<'a> {
     subject: &'a Subject,
     episodes: Vec<Episode>,
     bytes: Vec<u8>,
@@ -139,21 +139,21 @@ pub(super) struct Teacher<'a> {
 
 /// What a policy makes of what it sees.
 #[derive(Clone, Debug)]
-pub(super) struct Opinion {
+pub(crate) struct Opinion {
     /// What it would do, in the environment's terms: an index for each choice, or numbers.
-    pub(super) action: Vec<f32>,
+    pub(crate) action: Vec<f32>,
     /// What it chooses by, see [`agon_policy::PortablePolicy::logits`].
-    pub(super) logits: Vec<f32>,
+    pub(crate) logits: Vec<f32>,
 }
 
 impl<'a> Teacher<'a> {
-    pub(super) fn new(subject: &'a Subject) -> Self {
+    pub(crate) fn new(subject: &'a Subject) -> Self {
         let episodes = (0..MOST_ENVS).map(|_| subject.policy.begin()).collect();
         Self { subject, episodes, bytes: Vec::new() }
     }
 
     /// What it makes of what is seen, which it then remembers.
-    pub(super) fn opinion(&mut self, seen: &Seen<'_>) -> Result<Opinion, RunError> {
+    pub(crate) fn opinion(&mut self, seen: &Seen<'_>) -> Result<Opinion, RunError> {
         let Self { subject, episodes, bytes } = self;
         let episode = &mut episodes[seen.env];
         if seen.starts {
@@ -164,7 +164,7 @@ impl<'a> Teacher<'a> {
 }
 
 /// What a policy makes of an observation, after what an episode remembers, which moves on.
-pub(super) fn opinion(
+pub(crate) fn opinion(
     subject: &Subject,
     episode: &mut Episode,
     values: &[f32],
@@ -195,23 +195,23 @@ pub(super) fn opinion(
 
 /// One step of the explained policy's own episode.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// `[O]`.
-    pub(super) observation: Vec<f32>,
+    pub(crate) observation: Vec<f32>,
     /// Which options were legal; empty where all are.
-    pub(super) mask: Vec<bool>,
+    pub(crate) mask: Vec<bool>,
     /// What the policy remembered before it.
-    pub(super) episode: Episode,
+    pub(crate) episode: Episode,
     /// What it made of it.
-    pub(super) opinion: Opinion,
+    pub(crate) opinion: Opinion,
     /// What it expected of the rest of the episode.
-    pub(super) value: Option<f32>,
+    pub(crate) value: Option<f32>,
     /// Which episode this is, from zero.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// Which step of it, from zero.
-    pub(super) step: usize,
+    pub(crate) step: usize,
     /// What the action brought.
-    pub(super) reward: f64,
+    pub(crate) reward: f64,
 }
 
 /// The policy's own episodes, one after the other, up to `most` steps of all; with a picture of each step if asked for, none
@@ -219,7 +219,7 @@ pub(super) struct Step {
 ///
 /// # Errors
 /// If the environment fails.
-pub(super) fn episodes(
+pub(crate) fn episodes(
     setup: &Setup,
     subject: &Subject,
     seed: u64,

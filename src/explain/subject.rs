@@ -95,6 +95,11 @@ impl Subject {
         )
     }
 
+    /// Whether what it sees are numbers, neither bytes nor categories.
+    pub fn features_are_numbers(&self) -> bool {
+        self.program().inputs.iter().all(|input| input.kind == agon_policy::InputKind::Float)
+    }
+
     /// Options of each choice; none where actions are numbers.
     pub fn choices(&self) -> Vec<usize> {
         match &self.action_spec {

@@ -105,6 +105,7 @@ impl GymnasiumEnv {
             teams: Vec::new(),
             frames: None,
             metrics,
+            groups: Vec::new(),
         };
         let shared = Shared::new(&info).map_err(|error| failed(cannot_share(&error)))?;
         process.ask(Request::Map, &to_json(&shared.address())?)?;

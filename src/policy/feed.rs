@@ -180,6 +180,7 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
         teams: Vec::new(),
         frames: None,
         metrics: Vec::new(),
+        groups: spaces.groups.clone(),
     };
     let border = Arc::new(Mutex::new(Border {
         observations: ObsBuffer::zeros(info.dtype(), 0),

@@ -79,6 +79,9 @@ pub struct EnvSpaces {
     pub wrappers: usize,
     /// How many of the card's statistics are theirs.
     pub statistics: usize,
+    /// Names of the groups whose members are decided about; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 impl Card {

@@ -81,7 +81,7 @@ fn prepare<'a>(
             let scale = (0..moments.mean.len()).map(scale).collect();
             Some(Preparation::Normalize { mean: moments.mean.clone(), scale, clip: *clip as f32 })
         }
-        WrapperConfig::NormalizeReward { .. } => {
+        WrapperConfig::NormalizeReward { .. } | WrapperConfig::FairnessPenalty { .. } => {
             statistics.next();
             None
         }

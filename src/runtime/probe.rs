@@ -33,6 +33,7 @@ impl Probe {
             num_agents: bare.num_agents(),
             wrappers: spec.own_wrappers(),
             statistics,
+            groups: bare.info().groups.clone(),
         };
         Ok(Self { simulator: if is_wrapped { spec.make(&options)? } else { bare }, env_spaces })
     }

@@ -95,12 +95,17 @@ pub(crate) fn cases() -> Vec<Case> {
     let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
     let gtrxl = ["network.memory={kind='gtrxl', layers=1, heads=2, width=16, feed_forward=32, window=8}"];
     let normalised = ["env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward', gamma=0.98}]"];
+    let constrained = [
+        "env.id=Fairness/Lending-v0",
+        "env.wrappers=[{kind='fairness_penalty', parity='opportunity', learning_rate=0.01}]",
+    ];
     let shorter = ["total_timesteps=1200", "agent.gradient_steps=4", "runtime.checkpoint_every=200"];
     let views =
         ["agent.augmentation={transformations=[{kind='negate', actions=[1, 0]}], target_views=2, views=2}"];
     vec![
         case("ppo", &[&PPO]),
         case("ppo", &[&PPO, &normalised]),
+        case("ppo", &[&PPO, &constrained]),
         case("ppo", &[&PPO, &["env.id=Foraging-8x8-2p-2f-v3"]]),
         case("ppo", &[&PPO, &["env.id=Pendulum-v1"]]),
         case("ppo", &[&PPO, &TASKS, &["env.mixture={sampling='learning_progress', normalize_rewards=true}"]]),

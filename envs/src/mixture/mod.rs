@@ -137,6 +137,7 @@ impl MixtureEnv {
             teams: Vec::new(),
             frames: None,
             metrics,
+            groups: Vec::new(),
         };
         let sampler = Sampler::new(config.sampling, configs, options.num_envs);
         let origin = origin_of(&tasks);

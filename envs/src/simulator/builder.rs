@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::schedule::{Agent, Arena, EnvRng, MemberOf, Phase, Row};
 use super::snapshot::ComponentIo;
+use crate::groups::Decision;
 use crate::random::{Generator, Seed};
 use crate::{EnvError, Frame, Pcg64, Space};
 
@@ -18,6 +19,9 @@ pub(super) type Write = dyn Fn(&mut World, Entity) -> Option<String> + Send + Sy
 
 /// Writes the metrics of an acting entity's episode, given its arena and itself.
 pub(super) type Metrics = dyn Fn(&World, Entity, Entity, &mut [f64]) + Send + Sync;
+
+/// Appends what an acting entity decided in its last step, given its arena and itself.
+pub(super) type Decide = dyn Fn(&World, Entity, Entity, &mut Vec<Decision>) + Send + Sync;
 
 /// Sets an arena's state from an observation.
 pub(super) type Assume = dyn Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync;
@@ -104,6 +108,8 @@ pub struct SimulatorBuilder {
     pub(super) assume: Option<Box<Assume>>,
     pub(super) metric_names: &'static [&'static str],
     pub(super) metrics: Option<Box<Metrics>>,
+    pub(super) groups: Vec<String>,
+    pub(super) decisions: Option<Box<Decide>>,
 }
 
 impl SimulatorBuilder {
@@ -149,6 +155,8 @@ impl SimulatorBuilder {
             assume: None,
             metric_names: &[],
             metrics: None,
+            groups: Vec::new(),
+            decisions: None,
         }
     }
 
@@ -272,6 +280,19 @@ impl SimulatorBuilder {
     ) -> &mut Self {
         self.metric_names = names;
         self.metrics = Some(Box::new(metrics));
+        self
+    }
+
+    /// Names the groups whose members are decided about, and says how a step's decisions are read ([`crate::groups`]).
+    ///
+    /// `decisions` gets an arena and the entity that acts in the row, and appends. It is called after a step, before the reset.
+    pub fn groups(
+        &mut self,
+        names: Vec<String>,
+        decisions: impl Fn(&World, Entity, Entity, &mut Vec<Decision>) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.groups = names;
+        self.decisions = Some(Box::new(decisions));
         self
     }
 

@@ -29,6 +29,7 @@ pub use single::SingleEnv;
 pub use world::WorldEnv;
 
 use crate::batch::{ActionBatch, ActionSpec, EpisodeStats, ObsBuffer, StepBatch};
+use crate::groups::{self, Decision, RowDecision};
 use crate::random::Seed;
 use crate::statistics::RunningStatistics;
 use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
@@ -65,6 +66,8 @@ pub struct Simulator {
     active: RowSet,
     /// The environments to be reset.
     ended: RowSet,
+    /// What one row decided.
+    decided: Vec<Decision>,
 }
 
 impl std::fmt::Debug for Simulator {
@@ -108,6 +111,7 @@ impl Simulator {
             num_waiting: 0,
             active: RowSet::all(info.num_rows()),
             ended: RowSet::none(info.num_envs),
+            decided: Vec::new(),
             env,
             info,
         }
@@ -203,6 +207,7 @@ impl Simulator {
         self.num_waiting = 0;
         out.active.fill(true);
         clear_ended(out);
+        out.decisions.clear();
         self.settle_masks(out)
     }
 
@@ -386,6 +391,7 @@ impl Simulator {
         if !self.ended.is_empty() {
             self.reset_ended(out)?;
         }
+        self.collect_decisions(out)?;
         self.collect_ended(out)?;
         self.settle_masks(out)?;
         if out.rewards.iter().fold(true, |ok, reward| ok & reward.is_finite()) {
@@ -439,6 +445,22 @@ impl Simulator {
         self.env.reset_envs(&self.ended, out).map_err(|error| error.named(&self.id))?;
         self.ended.clear();
         Ok(())
+    }
+
+    /// Asks the active rows what they decided, before those that ended are reset.
+    #[inline]
+    fn collect_decisions(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
+        out.decisions.clear();
+        if self.info.groups.is_empty() {
+            return Ok(());
+        }
+        for row in (0..self.num_rows()).filter(|&row| out.active[row]) {
+            self.decided.clear();
+            self.env.decisions(row, &mut self.decided);
+            let decided = self.decided.iter().map(|&decision| RowDecision { row: row as u32, decision });
+            out.decisions.extend(decided);
+        }
+        groups::check(&self.id, &self.info.groups, &out.decisions)
     }
 
     /// Reports the episodes that ended and, under same-step autoreset, starts the next ones.

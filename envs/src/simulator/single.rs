@@ -41,6 +41,11 @@ impl<E: Env> EcsEnv for SingleEnv<E> {
                 instance.0.metrics(out);
             }
         });
+        simulator.groups(self.0.groups(), |world, arena, _, out| {
+            if let Some(instance) = world.get::<Instance<E>>(arena) {
+                instance.0.decisions(out);
+            }
+        });
     }
 }
 

@@ -3,11 +3,12 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::builder::{Assume, Draw, EcsEnv, Metrics, RngIo, SimulatorBuilder, Write};
+use super::builder::{Assume, Decide, Draw, EcsEnv, Metrics, RngIo, SimulatorBuilder, Write};
 use super::schedule::{ActionMasks, Actions, Arena, Observations, Outcomes, Scope};
 use super::snapshot;
 use crate::batch::{ActionBatch, ActionSpec, ObsBuffer, StepBatch};
 use crate::columns::{from_bytes, to_bytes};
+use crate::groups::Decision;
 use crate::random::Seed;
 use crate::vector::{RowSet, VectorEnv, VectorInfo};
 use crate::{EnvError, Frame};
@@ -29,6 +30,7 @@ pub struct WorldEnv {
     write: Option<Box<Write>>,
     assume: Option<Box<Assume>>,
     metrics: Option<Box<Metrics>>,
+    decisions: Option<Box<Decide>>,
     members: snapshot::Members,
     /// The rows of a step that was sent.
     sent: RowSet,
@@ -105,6 +107,7 @@ impl WorldEnv {
             teams: env.teams(),
             frames: None,
             metrics: Vec::new(),
+            groups: Vec::new(),
         };
 
         let mut builder = SimulatorBuilder::new(num_envs, env.num_agents());
@@ -116,6 +119,7 @@ impl WorldEnv {
             .constant(Scope::new(num_envs));
         env.build(&mut builder);
         builder.finish()?;
+        info.groups.clone_from(&builder.groups);
         info.metrics = builder.metric_names.iter().map(|&name| name.to_owned()).collect();
         Ok(Self {
             members: snapshot::Members::new(&mut builder.world),
@@ -134,6 +138,7 @@ impl WorldEnv {
             write: builder.write,
             assume: builder.assume,
             metrics: builder.metrics,
+            decisions: builder.decisions,
         })
     }
 
@@ -294,6 +299,13 @@ impl VectorEnv for WorldEnv {
         if let Some(metrics) = &self.metrics {
             let arena = self.arenas[row / self.info.num_agents];
             metrics(&self.world, arena, self.agents.get(row).copied().unwrap_or(arena), out);
+        }
+    }
+
+    fn decisions(&self, row: usize, out: &mut Vec<Decision>) {
+        if let Some(decisions) = &self.decisions {
+            let arena = self.arenas[row / self.info.num_agents];
+            decisions(&self.world, arena, self.agents.get(row).copied().unwrap_or(arena), out);
         }
     }
 

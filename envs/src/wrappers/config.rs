@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionRepeat, ClipAction, ClipReward, FlattenObservation, FrameStack, MaskObservation,
-    NormalizeObservation, NormalizeReward, ObservationNoise, RandomCrop, RandomShift, RecordStatistics,
-    RecordVideo, RenderObservation, RescaleAction, StickyAction, TimeLimit, Wrapped, Wrapper,
+    ActionRepeat, ClipAction, ClipReward, FairnessPenalty, FlattenObservation, FrameStack, MaskObservation,
+    NormalizeObservation, NormalizeReward, ObservationNoise, Parity, RandomCrop, RandomShift,
+    RecordStatistics, RecordVideo, RenderObservation, RescaleAction, StickyAction, TimeLimit, Wrapped,
+    Wrapper,
 };
 use crate::EnvError;
 use crate::frames::Padding;
@@ -77,6 +78,21 @@ pub enum WrapperConfig {
         /// Greatest reward.
         #[serde(default = "one")]
         max: f64,
+    },
+    /// [`FairnessPenalty`], of environments that decide about groups.
+    FairnessPenalty {
+        /// Which rates of the groups must be alike.
+        #[serde(default)]
+        parity: Parity,
+        /// By how much a group's rate may differ from the overall one, 0 to 1.
+        #[serde(default = "twentieth")]
+        limit: f64,
+        /// By how much a multiplier rises with each decision for each unit that the limit is exceeded by.
+        #[serde(default = "slow")]
+        learning_rate: f64,
+        /// The largest multiplier.
+        #[serde(default = "ten")]
+        max_multiplier: f64,
     },
     /// [`ClipAction`].
     ClipAction {},
@@ -175,6 +191,9 @@ impl WrapperConfig {
                 boxed(env, NormalizeReward::new(*gamma, *epsilon, *clip, &info)?)
             }
             Self::ClipReward { min, max } => boxed(env, ClipReward::new(*min, *max)?),
+            Self::FairnessPenalty { parity, limit, learning_rate, max_multiplier } => {
+                boxed(env, FairnessPenalty::new(*parity, *limit, *learning_rate, *max_multiplier, &info)?)
+            }
             Self::ClipAction {} => boxed(env, ClipAction::new(&info)?),
             Self::RescaleAction { min, max } => {
                 boxed(env, RescaleAction::new(*min as f32, *max as f32, &info)?)
@@ -215,6 +234,14 @@ fn eighty_four() -> usize {
 
 fn four_pixels() -> u32 {
     4
+}
+
+fn twentieth() -> f64 {
+    0.05
+}
+
+fn slow() -> f64 {
+    1e-4
 }
 
 fn quarter() -> f64 {

@@ -9,6 +9,7 @@
 
 mod actions;
 mod config;
+mod fairness;
 mod frame_stack;
 mod images;
 mod normalize;
@@ -24,6 +25,7 @@ use crate::{ActionBatch, EnvError, ObsBuffer, Seed, StepBatch};
 
 pub use actions::{ActionRepeat, ClipAction, RescaleAction, StickyAction};
 pub use config::WrapperConfig;
+pub use fairness::{FairnessPenalty, Parity};
 pub use frame_stack::FrameStack;
 pub use images::{RandomCrop, RandomShift};
 pub use normalize::{NormalizeObservation, NormalizeReward};

@@ -183,7 +183,8 @@ impl Wrapper for NormalizeReward {
     }
 }
 
-fn load_statistics(statistics: &mut RunningStatistics, bytes: &[u8]) -> Result<(), EnvError> {
+/// Takes on statistics that were saved, if they are whole and of as many numbers.
+pub(super) fn load_statistics(statistics: &mut RunningStatistics, bytes: &[u8]) -> Result<(), EnvError> {
     let saved: RunningStatistics = from_bytes(bytes)?;
     let (expected, found) = (statistics.moments().mean.len(), saved.moments().mean.len());
     if !saved.is_whole(expected) {

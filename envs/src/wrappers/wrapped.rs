@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Moment, Wrapper};
 use crate::batch::EpisodeStats;
 use crate::columns::{from_bytes, to_bytes};
+use crate::groups::Decision;
 use crate::statistics::RunningStatistics;
 use crate::vector::{Origin, RowSet, VectorEnv, VectorInfo};
 use crate::{ActionBatch, EnvError, Frame, ObsBuffer, Seed, StepBatch};
@@ -50,6 +51,10 @@ impl<W: Wrapper> Wrapped<W> {
     pub fn new(env: Box<dyn VectorEnv>, wrapper: W) -> Result<Self, EnvError> {
         let mut info = wrapper.info(env.info())?;
         info.frames = wrapper.frames(env.info().frames);
+        if wrapper.repeats() > 1 {
+            // Only the last of several steps could be told of.
+            info.groups.clear();
+        }
         let converts = info.observation_space != env.info().observation_space;
         let copies = !converts && env.reads_back() && wrapper.changes_observations();
         let inner = (converts || copies).then(|| env.info().new_batch());
@@ -255,6 +260,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
 
     fn episode_metrics(&self, row: usize, out: &mut [f64]) {
         self.env.episode_metrics(row, out);
+    }
+
+    fn decisions(&self, row: usize, out: &mut Vec<Decision>) {
+        self.env.decisions(row, out);
     }
 
     fn reads_back(&self) -> bool {

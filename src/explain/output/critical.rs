@@ -5,10 +5,10 @@ use agon_envs::{Frame, Pcg64};
 use serde::Serialize;
 
 use super::{ImportanceOptions, SHEET, sheet};
-use crate::explain::page::Page;
 use crate::explain::play::{Step, Teacher, Until, play};
 use crate::explain::subject::Subject;
 use crate::explain::surrogate::spread;
+use crate::page::Page;
 use crate::plot::{self, Line, PlotOptions};
 use crate::setup::Setup;
 use crate::text::significant;

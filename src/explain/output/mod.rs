@@ -15,9 +15,9 @@ pub(super) use importance::spaced;
 pub use importance::{Importance, ImportanceOptions};
 pub(super) use readout::{Probe, scores_words};
 
-use super::page::Page;
 use super::play::{Step, episodes};
 use super::subject::{Subject, probabilities};
+use crate::page::Page;
 use crate::plot::{self, Bar, Line, PlotOptions};
 use crate::setup::Setup;
 use crate::text::{significant, table};

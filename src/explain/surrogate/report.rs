@@ -6,8 +6,8 @@ use super::{
     Language, Surrogate, SurrogateKind, SurrogateOptions, SurrogateReport, rules, source, surrogate,
 };
 use crate::RunError;
-use crate::explain::page::Page;
 use crate::explain::subject::Subject;
+use crate::page::Page;
 use crate::plot::{self, Line, PlotOptions, TreeNode};
 use crate::setup::Setup;
 use crate::text::{significant, table};

@@ -1,4 +1,4 @@
-//! The page of an explanation: Markdown with pictures beside it, and all numbers as JSON.
+//! Pages about a policy: Markdown with pictures beside it, and all numbers as JSON.
 
 use std::path::{Path, PathBuf};
 
@@ -6,33 +6,33 @@ use agon_envs::{Frame, render};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::subject::Subject;
 use crate::RunError;
 use crate::error::AtPath;
 use crate::plot::Picture;
+use crate::policy::Card;
 
 /// A page under construction.
 #[derive(Debug)]
 pub struct Page {
     folder: PathBuf,
+    name: &'static str,
     text: String,
     numbers: Map<String, Value>,
     findings: Vec<String>,
 }
 
 impl Page {
-    /// An empty page about a policy, in a folder that is created.
+    /// An empty page about a policy, in a folder that is created. Its files have a name, and its title says what it is about.
     ///
     /// # Errors
     /// If the folder cannot be created.
-    pub fn new(folder: &Path, subject: &Subject) -> Result<Self, RunError> {
+    pub fn new(folder: &Path, name: &'static str, about: &str, card: &Card) -> Result<Self, RunError> {
         std::fs::create_dir_all(folder).at("cannot create", folder)?;
-        let card = subject.trained.card();
         let text = format!(
-            "# {} in {}: why it acts\n\nA policy of {} in {}, trained for {} steps with seed {}.\n",
+            "# {} in {}: {about}\n\nA policy of {} in {}, trained for {} steps with seed {}.\n",
             card.algorithm, card.env.id, card.algorithm, card.env.id, card.env_steps, card.seed
         );
-        Ok(Self { folder: folder.to_owned(), text, numbers: Map::new(), findings: Vec::new() })
+        Ok(Self { folder: folder.to_owned(), name, text, numbers: Map::new(), findings: Vec::new() })
     }
 
     /// A heading: 2 for a section, 3 for a part of one.
@@ -102,17 +102,17 @@ impl Page {
         Ok(())
     }
 
-    /// Writes `explain.md` and `explain.json`, and gives what was found.
+    /// Writes the page and its JSON, and gives what was found.
     ///
     /// # Errors
     /// If they cannot be written.
     pub fn finish(mut self) -> Result<Vec<String>, RunError> {
         let text = self.text.trim_end().to_owned() + "\n";
-        self.file("explain.md", &text)?;
+        self.file(&format!("{}.md", self.name), &text)?;
         self.numbers("findings", &self.findings.clone())?;
         let json = serde_json::to_string_pretty(&self.numbers);
         let json = json.map_err(|error| RunError::Config(error.to_string()))?;
-        self.file("explain.json", &(json + "\n"))?;
+        self.file(&format!("{}.json", self.name), &(json + "\n"))?;
         Ok(self.findings)
     }
 }
