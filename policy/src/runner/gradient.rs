@@ -16,7 +16,7 @@ pub(super) fn keep(layers: &[Layer], x: &mut Vec<f32>, memory: &mut [f32], pool:
 
 fn keep_layer(layer: &Layer, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) -> Kept {
     let input = x.clone();
-    let mut before = Vec::new();
+    let (mut before, mut attended) = (Vec::new(), None);
     let parts = match layer {
         Layer::Residual(layers) => {
             let mut inner = x.clone();
@@ -55,12 +55,17 @@ fn keep_layer(layer: &Layer, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Po
             layer.run(x, memory, pool);
             Vec::new()
         }
+        Layer::Attention(attention) => {
+            let (own, chains) = attention.keep(x, memory, pool);
+            attended = Some(Box::new(own));
+            chains
+        }
         _ => {
             layer.run(x, memory, pool);
             Vec::new()
         }
     };
-    Kept { input, output: x.clone(), memory: before, parts }
+    Kept { input, output: x.clone(), memory: before, attended, parts }
 }
 
 /// Gradients on the way back, with those of what each layer gave.
@@ -92,7 +97,7 @@ impl Reverse {
     }
 
     fn layer(&mut self, layer: &Layer, kept: &Kept, grad: &[f32]) -> Result<Vec<f32>, PolicyError> {
-        let Kept { input, output, memory, parts } = kept;
+        let Kept { input, output, memory, attended, parts } = kept;
         Ok(match layer {
             Layer::Linear(linear) => linear.gradient(grad)?,
             Layer::Activation(function) => {
@@ -167,7 +172,10 @@ impl Reverse {
                 }
                 sums
             }
-            Layer::Attention(_) => return Err(PolicyError::NoGradient(layer.name())),
+            Layer::Attention(attention) => match attended {
+                Some(attended) => attention.reverse(attended, parts, grad, self)?,
+                None => return Err(PolicyError::NoGradient(layer.name())),
+            },
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::state::StateTensor;
 use self::ends::Preparer;
 use self::layers::{Layer, Pool};
 
-pub use self::trace::{Gradient, LayerTrace, Trace};
+pub use self::trace::{AttentionTrace, Gradient, LayerTrace, Origin, Trace};
 
 /// A policy that acts: its network, ready to run, and what is before and after it.
 ///

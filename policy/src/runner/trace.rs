@@ -5,6 +5,7 @@
 
 use crate::error::PolicyError;
 
+use super::attention::Attended;
 use super::ends;
 use super::gradient::{Reverse, keep};
 use super::layers::{Layer, Pool};
@@ -17,6 +18,8 @@ pub(super) struct Kept {
     pub(super) output: Vec<f32>,
     /// What it remembered before: a recurrent layer's state.
     pub(super) memory: Vec<f32>,
+    /// What an attention's blocks computed on the way.
+    pub(super) attended: Option<Box<Attended>>,
     /// Of a layer of several chains of layers, what those were given and gave.
     pub(super) parts: Vec<Vec<Kept>>,
 }
@@ -45,6 +48,26 @@ pub struct LayerTrace<'a> {
     pub values: &'a [f32],
     /// Whether it is a function of each value.
     pub is_activation: bool,
+}
+
+/// What a block of an attention layer attended to at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionTrace<'a> {
+    /// The layer's place and the block's: `1 attention, block 0`.
+    pub name: String,
+    /// Heads.
+    pub heads: usize,
+    /// `[heads, steps]`, the oldest step first, the step itself last; of each head they sum to one.
+    pub weights: &'a [f32],
+}
+
+/// Where an input of a network comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which value of an observation.
+    pub value: usize,
+    /// Of how many steps before.
+    pub age: usize,
 }
 
 /// The derivatives of a sum of logits.
@@ -81,10 +104,41 @@ impl PortablePolicy {
             prepared.push(x.clone());
             preparer.apply(&mut x, &mut memory, is_fresh, &mut pool);
         }
-        let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
+        Ok(self.traced(x, &mut memory, is_fresh, prepared))
+    }
+
+    /// As [`Self::trace`], from what stands before the network: a row of [`Self::prepare`], by the episode after that. Gradients
+    /// are with respect to the row.
+    ///
+    /// # Errors
+    /// If the row is of another size or has a number that is none.
+    pub fn trace_network(&self, episode: &Episode, inputs: &[f32]) -> Result<Trace, PolicyError> {
+        if inputs.len() != self.network_inputs {
+            let (expected, found) = (self.network_inputs, inputs.len());
+            return Err(PolicyError::Length { what: "inputs of the network", expected, found });
+        }
+        if let Some((index, &value)) = inputs.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(PolicyError::NotFinite { what: "inputs of the network", index, value });
+        }
+        let mut memory = episode.memory.clone();
+        if episode.is_fresh {
+            memory.fill(0.0);
+        }
+        Ok(self.traced(inputs.to_vec(), &mut memory, false, Vec::new()))
+    }
+
+    fn traced(&self, mut x: Vec<f32>, memory: &mut [f32], is_fresh: bool, prepared: Vec<Vec<f32>>) -> Trace {
+        let kept = keep(&self.layers, &mut x, memory, &mut Pool::default());
         let outputs = x.clone();
         ends::mean_returns(&self.program.decision, &mut x);
-        Ok(Trace { is_fresh, prepared, kept, outputs, logits: x })
+        Trace { is_fresh, prepared, kept, outputs, logits: x }
+    }
+
+    /// Where each of the network's inputs comes from; none of those that are always zero.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Option<Origin>> {
+        let origins = (0..self.observation_len).map(|value| Some(Origin { value, age: 0 })).collect();
+        self.preparers.iter().fold(origins, |origins, preparer| preparer.origins(&origins))
     }
 
     /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.
@@ -92,6 +146,14 @@ impl PortablePolicy {
     pub fn layers_of<'a>(&self, trace: &'a Trace) -> Vec<LayerTrace<'a>> {
         let mut found = Vec::new();
         collect(&self.layers, &trace.kept, "", &mut found);
+        found
+    }
+
+    /// What the attention layers of a policy attended to at a step, from the first to the last.
+    #[must_use]
+    pub fn attention_of<'a>(&self, trace: &'a Trace) -> Vec<AttentionTrace<'a>> {
+        let mut found = Vec::new();
+        collect_attention(&self.layers, &trace.kept, "", &mut found);
         found
     }
 
@@ -107,6 +169,7 @@ impl PortablePolicy {
         let mut grad = ends::mean_returns_gradient(&self.program.decision, &trace.outputs, weights);
         let mut reverse = Reverse::default();
         reverse.chain(&self.layers, &trace.kept, &mut grad)?;
+        // Of a trace of the network alone there is nothing before it.
         for (preparer, input) in self.preparers.iter().zip(&trace.prepared).rev() {
             preparer.reverse(input, trace.is_fresh, &mut grad);
         }
@@ -126,5 +189,24 @@ fn collect<'a>(layers: &[Layer], kept: &'a [Kept], place: &str, found: &mut Vec<
             values: &kept.output,
             is_activation: matches!(layer, Layer::Activation(_)),
         });
+    }
+}
+
+fn collect_attention<'a>(
+    layers: &[Layer],
+    kept: &'a [Kept],
+    place: &str,
+    found: &mut Vec<AttentionTrace<'a>>,
+) {
+    for (i, (layer, kept)) in layers.iter().zip(kept).enumerate() {
+        for (part, (layers, kept)) in layer.chains().into_iter().zip(&kept.parts).enumerate() {
+            collect_attention(layers, kept, &format!("{place}{i}.{part}."), found);
+        }
+        let (Layer::Attention(attention), Some(attended)) = (layer, &kept.attended) else { continue };
+        found.extend(attended.blocks.iter().enumerate().map(|(block, own)| AttentionTrace {
+            name: format!("{place}{i} {}, block {block}", layer.name()),
+            heads: attention.heads,
+            weights: &own.weights,
+        }));
     }
 }
