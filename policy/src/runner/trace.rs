@@ -79,6 +79,14 @@ pub struct Gradient {
     pub layers: Vec<Vec<f32>>,
 }
 
+impl Trace {
+    /// What the network read.
+    #[must_use]
+    pub fn network_inputs(&self) -> &[f32] {
+        self.kept.first().map_or(&[], |first| &first.input)
+    }
+}
+
 impl PortablePolicy {
     /// Takes a step without moving the episode on, and keeps what every layer gave. Values may lie between those that bytes
     /// can have.

@@ -271,6 +271,16 @@ fn attention_too_within_a_step() {
 }
 
 #[test]
+fn operations_name_every_parameter_once() {
+    let built = attention(AttentionPosition::Learned { table: "places".to_owned(), positions: 5 }, true);
+    let operations = built.operations.iter().flat_map(Operation::flat);
+    let mut named: Vec<&str> = operations.flat_map(Operation::parameters).collect();
+    named.sort_unstable();
+    let all: Vec<&str> = built.parameters.keys().map(String::as_str).collect();
+    assert_eq!(named, all);
+}
+
+#[test]
 fn attention_tells_what_it_attends_to() {
     let policy = attention(AttentionPosition::Rotary, false).policy(3, values(2), vec![]);
     let mut episode = policy.begin();
