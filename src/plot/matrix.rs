@@ -63,7 +63,7 @@ pub fn matrix(told: &Matrix) -> Result<Picture, PlotError> {
     let has_numbers = *shades == Shades::Shares;
     let widest_column = columns.iter().map(|column| text_width(column, SMALL_SIZE)).fold(0.0, f64::max);
     // Whole sizes: cells leave no seams.
-    let least = if has_numbers { (widest_column + GAP).max(40.0) } else { 2.0 };
+    let least = if has_numbers { (widest_column + GAP).ceil().max(40.0) } else { 2.0 };
     let across = (WIDTH / columns.len() as f64).clamp(least, 48.0_f64.max(least)).floor();
     let down = if has_numbers { 30.0 } else { (360.0 / rows.len() as f64).clamp(6.0, 28.0).floor() };
     let widest = rows.iter().map(|row| text_width(row, TEXT_SIZE)).fold(0.0, f64::max);
@@ -93,7 +93,8 @@ pub fn matrix(told: &Matrix) -> Result<Picture, PlotError> {
             svg.text(name, (left - GAP, y + down / 2.0), size, Anchor::Right, TEXT_COLOR, 0);
         }
     }
-    let every = ((widest_column + 2.0 * GAP) / across).ceil().max(1.0) as usize;
+    let room = widest_column + if has_numbers { GAP } else { 2.0 * GAP };
+    let every = (room / across).ceil().max(1.0) as usize;
     for (column, name) in columns.iter().enumerate().step_by(every) {
         let at = (left + across * (column as f64 + 0.5), bottom + GAP * 0.5);
         svg.text(name, at, SMALL_SIZE, Anchor::Top, PALE_COLOR, 0);

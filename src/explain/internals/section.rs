@@ -276,7 +276,7 @@ fn norms(path: &Path, page: &mut Page) -> Result<(), RunError> {
         return Ok(());
     }
     let columns = plot::load_columns(&metrics)?;
-    let Some((_, steps)) = columns.iter().find(|(name, _)| name == "env_steps") else { return Ok(()) };
+    let Some((_, steps)) = columns.iter().find(|(name, _)| name == "global_step") else { return Ok(()) };
     let is_norm = |name: &str| name.contains("norm") || name.contains("dormant") || name.contains("rank");
     let lines: Vec<Line> = columns
         .iter()

@@ -27,7 +27,7 @@ pub struct UnitCounts {
 }
 
 /// Counts a layer's units.
-pub fn count(site: &Site) -> UnitCounts {
+pub(super) fn count(site: &Site) -> UnitCounts {
     let (states, units) = (site.states(), site.units());
     let sizes: Vec<f64> = (0..units).map(|unit| mean_size(site, unit)).collect();
     let mean = sizes.iter().sum::<f64>() / units.max(1) as f64;
@@ -61,7 +61,7 @@ fn mean_size(site: &Site, unit: usize) -> f64 {
 }
 
 /// A unit's response at each state: of a channel its largest value.
-pub fn responses(site: &Site, unit: usize) -> Vec<f64> {
+pub(super) fn responses(site: &Site, unit: usize) -> Vec<f64> {
     let largest = |values: &[f32]| values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     (0..site.states()).map(|state| f64::from(largest(site.unit(state, unit)))).collect()
 }
@@ -72,7 +72,7 @@ pub fn responses(site: &Site, unit: usize) -> Vec<f64> {
 ///
 /// # Source
 /// Vinje and Gallant 2000, *Sparse coding and decorrelation in primary visual cortex during natural vision*.
-pub fn selectivity(responses: &[f64]) -> f64 {
+pub(super) fn selectivity(responses: &[f64]) -> f64 {
     let low = responses.iter().copied().fold(f64::INFINITY, f64::min);
     let count = responses.len() as f64;
     let mean = responses.iter().map(|value| value - low).sum::<f64>() / count;
@@ -81,7 +81,7 @@ pub fn selectivity(responses: &[f64]) -> f64 {
 }
 
 /// The most selective units of those that respond at some states, the most selective first.
-pub fn most_selective(site: &Site, count: usize) -> Vec<(usize, f64)> {
+pub(super) fn most_selective(site: &Site, count: usize) -> Vec<(usize, f64)> {
     let mut found: Vec<(usize, f64)> = (0..site.units())
         .filter_map(|unit| {
             let responses = responses(site, unit);
@@ -99,7 +99,12 @@ pub fn most_selective(site: &Site, count: usize) -> Vec<(usize, f64)> {
 }
 
 /// States of the largest responses, none within `apart` of another in the same episode.
-pub fn top_states(responses: &[f64], places: &[(usize, usize)], count: usize, apart: usize) -> Vec<usize> {
+pub(super) fn top_states(
+    responses: &[f64],
+    places: &[(usize, usize)],
+    count: usize,
+    apart: usize,
+) -> Vec<usize> {
     let mut order: Vec<usize> = (0..responses.len()).collect();
     order.sort_by(|&a, &b| responses[b].total_cmp(&responses[a]).then(a.cmp(&b)));
     let mut found: Vec<usize> = Vec::new();

@@ -17,7 +17,7 @@ const CELLS: usize = 32;
 
 /// A frame in grey with colours over it: orange for, blue against; yellow where only the size is known. Full colour is the
 /// largest of the map.
-pub fn overlay(frame: &Frame, grid: Grid, of_cells: &[f64], is_signed: bool) -> Frame {
+pub(in crate::explain) fn overlay(frame: &Frame, grid: Grid, of_cells: &[f64], is_signed: bool) -> Frame {
     let mut sizes: Vec<f64> = of_cells.iter().map(|value| value.abs()).collect();
     sizes.sort_by(f64::total_cmp);
     let full = crate::stats::quantile(&sizes, FULL).max(f64::MIN_POSITIVE);
@@ -47,7 +47,7 @@ pub fn overlay(frame: &Frame, grid: Grid, of_cells: &[f64], is_signed: bool) -> 
 
 /// An image of an observation as a picture whose cells are those of the grid: red, green and blue where it is one, else how much
 /// there is in each cell.
-pub fn drawn(grid: Grid, observation: &[f32]) -> Frame {
+pub(in crate::explain) fn drawn(grid: Grid, observation: &[f32]) -> Frame {
     let own = &observation[grid.first..grid.first + grid.cells() * grid.channels];
     let mut largest = vec![f32::MIN_POSITIVE; grid.channels];
     for (i, value) in own.iter().enumerate() {
@@ -68,13 +68,13 @@ pub fn drawn(grid: Grid, observation: &[f32]) -> Frame {
 }
 
 /// A frame of about this side.
-pub fn sized(frame: &Frame, side: u32) -> Frame {
+pub(in crate::explain) fn sized(frame: &Frame, side: u32) -> Frame {
     let factor = side / frame.width.max(frame.height).max(1);
     frame.enlarged(factor).shrunk(side)
 }
 
 /// Frames beside each other with a line of text below each.
-pub fn beside(frames: &[(String, Frame)], columns: usize, side: u32) -> Frame {
+pub(in crate::explain) fn beside(frames: &[(String, Frame)], columns: usize, side: u32) -> Frame {
     let frames: Vec<(String, Frame)> =
         frames.iter().map(|(text, frame)| (text.clone(), sized(frame, side))).collect();
     render::contact_sheet(&frames, columns)

@@ -26,7 +26,8 @@ pub use attribution::{Attribution, Method, Reference, attribute};
 pub(super) use heat::{beside, drawn, overlay};
 pub use integrated::{Integrated, TOLERANCE, integrated};
 pub use point::{Point, Target};
-pub use sanity::{Sanity, randomized};
+pub use sanity::Sanity;
+use sanity::randomized;
 pub(super) use view::Grid;
 pub use view::View;
 
@@ -40,8 +41,9 @@ use crate::{RunError, stats};
 /// Steps that ranges and means come from, and those that are attributed for bars.
 const MOST_STEPS: usize = 2000;
 const ATTRIBUTED: usize = 100;
-/// Steps of the check with weights that are drawn anew.
-const CHECKED: usize = 12;
+/// Steps of the check with weights that are drawn anew, and how often they are.
+const CHECKED: usize = 16;
+const DRAWS: u32 = 4;
 /// Numbers of an action that are looked at, at most.
 const MOST_NUMBERS: usize = 6;
 
@@ -272,13 +274,13 @@ fn of_method(number: usize, method: Method, of_groups: &[Vec<f64>], ages: &[Vec<
 
 /// The check with weights that are drawn anew.
 fn check(subject: &Subject, scene: &Scene, seed: u64) -> Result<(Vec<String>, Vec<Sanity>), RunError> {
-    let policies = randomized(subject, seed)?;
+    let draws = (0..DRAWS).map(|draw| randomized(subject, seed, draw)).collect::<Result<Vec<_>, _>>()?;
     let indices = spaced(scene.steps.len(), CHECKED).into_iter();
     let points = indices.map(|index| scene.point(subject, &scene.steps[index], 0));
     let points = points.collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     for method in Method::ALL {
-        found.extend(sanity::check(method, &points, &policies, &scene.reference, &scene.view)?);
+        found.extend(sanity::check(method, &points, &draws, &scene.reference, &scene.view)?);
     }
     Ok((sanity::layers(subject), found))
 }

@@ -25,7 +25,7 @@ pub struct Sanity {
 }
 
 /// The layers whose weights are drawn anew, the last first: what they are called.
-pub fn layers(subject: &Subject) -> Vec<String> {
+pub(super) fn layers(subject: &Subject) -> Vec<String> {
     let names = |(index, (name, _)): (usize, (String, Vec<String>))| format!("{index} {name}");
     let mut names: Vec<String> = weighted(subject).into_iter().enumerate().map(names).collect();
     names.reverse();
@@ -46,8 +46,8 @@ fn weighted(subject: &Subject) -> Vec<(String, Vec<String>)> {
 ///
 /// # Errors
 /// If a policy cannot be made.
-pub fn randomized(subject: &Subject, seed: u64) -> Result<Vec<PortablePolicy>, RunError> {
-    let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[20]));
+pub(super) fn randomized(subject: &Subject, seed: u64, draw: u32) -> Result<Vec<PortablePolicy>, RunError> {
+    let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(seed, &[20, draw]));
     let mut parameters: Parameters = subject.export.parameters.clone();
     let mut policies = Vec::new();
     for (_, names) in weighted(subject).into_iter().rev() {
@@ -66,22 +66,27 @@ pub fn randomized(subject: &Subject, seed: u64) -> Result<Vec<PortablePolicy>, R
 ///
 /// # Errors
 /// If a layer has no gradient that the method needs.
-pub fn check(
+pub(super) fn check(
     method: Method,
     points: &[Point<'_>],
-    policies: &[PortablePolicy],
+    draws: &[Vec<PortablePolicy>],
     reference: &Reference,
     view: &View,
 ) -> Result<Option<Sanity>, RunError> {
-    let mut sums = vec![Vec::new(); policies.len()];
+    let mut sums = vec![Vec::new(); draws.first().map_or(0, Vec::len)];
+    let ranges = view.of_values(&reference.ranges.iter().map(|&range| f64::from(range)).collect::<Vec<_>>());
     for point in points {
         let Some(real) = attribute(method, point, reference, view)? else { return Ok(None) };
         let changes = changes(point, reference, view);
-        for (policy, found) in policies.iter().zip(&mut sums) {
-            let other = attribute(method, &point.with_policy(policy), reference, view)?;
-            let other = other.as_ref().map(|other| shown(method, other, &changes)).unwrap_or_default();
-            // What is the same everywhere is like nothing.
-            found.push(stats::rank_correlation(&shown(method, &real, &changes), &other).unwrap_or(0.0));
+        let compared = |found: &Attribution| compared(method, found, &changes, &ranges);
+        let real = compared(&real);
+        for policies in draws {
+            for (policy, found) in policies.iter().zip(&mut sums) {
+                let other = attribute(method, &point.with_policy(policy), reference, view)?;
+                let other = other.as_ref().map(compared).unwrap_or_default();
+                // What is the same everywhere is like nothing.
+                found.push(stats::rank_correlation(&real, &other).unwrap_or(0.0));
+            }
         }
     }
     let correlations = sums.iter().map(|found| stats::mean(found)).collect();
@@ -95,14 +100,18 @@ fn changes(point: &Point<'_>, reference: &Reference, view: &View) -> Vec<bool> {
     view.of_values(&differs).iter().map(|&count| count > 0.0).collect()
 }
 
-/// What of an explanation is compared: cells of maps that have no values, else values; of methods that give nothing where the
-/// observation is as in the baseline, whatever the weights are, only the others.
-fn shown(method: Method, attribution: &Attribution, changes: &[bool]) -> Vec<f64> {
+/// What of an explanation is compared: cells of maps that have no values, else values. What does not depend on weights would look
+/// alike: slopes are compared without how far an input ranges, and of methods that give nothing where the observation is as in
+/// the baseline only the other values.
+fn compared(method: Method, attribution: &Attribution, changes: &[bool], ranges: &[f64]) -> Vec<f64> {
     match (&attribution.of_values, &attribution.of_cells) {
         (Some(values), _) if method.is_signed() => {
             values.iter().zip(changes).filter(|(_, changes)| **changes).map(|(value, _)| *value).collect()
         }
-        (Some(values), _) => values.clone(),
+        (Some(values), _) => {
+            let slope = |(value, range): (&f64, &f64)| if *range > 0.0 { value / range } else { 0.0 };
+            values.iter().zip(ranges).map(slope).collect()
+        }
         (None, Some(cells)) => cells.clone(),
         (None, None) => Vec::new(),
     }

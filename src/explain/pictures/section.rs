@@ -262,7 +262,7 @@ pub(super) fn sanity(layers: &[String], found: &[Sanity], page: &mut Page) -> Re
     let header: Vec<&str> =
         std::iter::once("weights anew up to").chain(layers.iter().map(String::as_str)).collect();
     page.paragraph(
-        "Rank correlations with explanations of the same steps when weights are drawn anew, from the last layer to the first. \
+        "Mean rank correlations with explanations of the same steps when weights are drawn anew, from the last layer to the first. \
          Explanations of a network that has learned nothing must not look like those of the policy.",
     );
     page.paragraph(&table(&header, &rows));

@@ -228,13 +228,11 @@ fn attributions_are_complete_and_change_with_the_weights_whatever_the_encoder() 
 }
 
 #[test]
-fn an_explanation_without_weights_would_be_found_out() {
-    // What the check is for: a map that is the observation itself has the same ranks whatever is forgotten.
+fn each_network_with_drawn_weights_has_forgotten_one_layer_more() {
     let subject = trained("dqn", "CartPole-v1");
-    let policies = randomized(&subject, 4).unwrap();
-    let real = &subject.export.parameters;
+    let policies = randomized(&subject, 4, 0).unwrap();
     assert_eq!(policies.len(), sanity::layers(&subject).len());
-    // Each has forgotten one layer more: what they choose by differs from the policy's, and from each other's.
+    // What they choose by differs from the policy's, and from each other's.
     let seen = [0.1, 0.2, -0.05, 0.3];
     let logits = |policy: &PortablePolicy| policy.trace(&policy.begin(), &seen).unwrap().logits;
     let mut all: Vec<Vec<f32>> = policies.iter().map(logits).collect();
@@ -242,7 +240,6 @@ fn an_explanation_without_weights_would_be_found_out() {
     for (i, own) in all.iter().enumerate() {
         assert!(all[..i].iter().all(|other| other != own));
     }
-    assert!(!real.is_empty());
 }
 
 #[test]
