@@ -22,13 +22,13 @@ pub(super) fn trained_with(algorithm: &str, env: &str, settings: &[&str]) -> Sub
 /// A run of a few steps.
 pub(super) fn train(algorithm: &str, env: &str, settings: &[&str], directory: &Path) {
     let small = match algorithm {
-        "dqn" | "c51" | "qr-dqn" | "iqn" | "sac" | "r2d2" => "agent.learning_starts=200",
-        _ => "agent.num_steps=64",
+        "ppo" => &["agent.num_steps=64", "agent.num_minibatches=2"][..],
+        _ => &["agent.learning_starts=200"],
     };
     let mut table = toml::Table::new();
     let own = [format!("algorithm={algorithm}"), format!("env.id={env}")];
-    let fixed = ["total_timesteps=600", "num_envs=2", small];
-    for setting in own.iter().map(String::as_str).chain(fixed).chain(settings.iter().copied()) {
+    let fixed = own.iter().map(String::as_str).chain(["total_timesteps=600", "num_envs=2"]);
+    for setting in fixed.chain(small.iter().copied()).chain(settings.iter().copied()) {
         config::set(&mut table, setting).unwrap();
     }
     let config = RunConfig::from_table(&setup().algorithms, table).unwrap();

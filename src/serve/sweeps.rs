@@ -237,6 +237,6 @@ mod tests {
         assert_eq!(rank_correlation(&numbers, &[1.0, 2.0, 3.0, 4.0, 5.0, 60.0]), Some(1.0));
         assert_eq!(rank_correlation(&numbers, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]), Some(-1.0));
         assert_eq!(rank_correlation(&[1.0; 6], &numbers), None);
-        assert_eq!(ranks(&[3.0, 1.0, 3.0]), [1.5, 0.0, 1.5]);
+        assert_eq!(stats::ranks(&[3.0, 1.0, 3.0]), [1.5, 0.0, 1.5]);
     }
 }

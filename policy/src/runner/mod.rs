@@ -6,6 +6,7 @@ mod ends;
 mod gradient;
 mod layers;
 mod maps;
+mod smooth;
 mod trace;
 
 use crate::error::PolicyError;

@@ -9,7 +9,7 @@ use super::attention::Attended;
 use super::ends;
 use super::gradient::{Reverse, keep};
 use super::layers::{Layer, Pool};
-use super::{Episode, PortablePolicy};
+use super::{Episode, PortablePolicy, smooth};
 
 /// What a layer was given and gave.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Kept {
     pub(super) memory: Vec<f32>,
     /// What an attention's blocks computed on the way.
     pub(super) attended: Option<Box<Attended>>,
+    /// Whether categories were vectors already, see [`smooth`].
+    pub(super) is_smooth: bool,
     /// Of a layer of several chains of layers, what those were given and gave.
     pub(super) parts: Vec<Vec<Kept>>,
 }
@@ -112,17 +114,31 @@ impl PortablePolicy {
             prepared.push(x.clone());
             preparer.apply(&mut x, &mut memory, is_fresh, &mut pool);
         }
-        Ok(self.traced(x, &mut memory, is_fresh, prepared))
+        let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
+        Ok(self.traced(kept, x, is_fresh, prepared))
     }
 
-    /// As [`Self::trace`], from what stands before the network: a row of [`Self::prepare`], by the episode after that. Gradients
-    /// are with respect to the row.
+    /// What the network has slopes of, by what it reads, a row of [`Self::prepare`]: the same, with categories that its first
+    /// layers make vectors of as these vectors.
+    ///
+    /// # Errors
+    /// If the row is of another size.
+    pub fn smooth_inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, PolicyError> {
+        let (expected, found) = (self.network_inputs, inputs.len());
+        if expected != found {
+            return Err(PolicyError::Length { what: "inputs of the network", expected, found });
+        }
+        Ok(smooth::inputs(&self.layers, inputs))
+    }
+
+    /// As [`Self::trace`], from a row of [`Self::smooth_inputs`] on, by the episode after [`Self::prepare`]. Gradients are with
+    /// respect to the row.
     ///
     /// # Errors
     /// If the row is of another size or has a number that is none.
     pub fn trace_network(&self, episode: &Episode, inputs: &[f32]) -> Result<Trace, PolicyError> {
-        if inputs.len() != self.network_inputs {
-            let (expected, found) = (self.network_inputs, inputs.len());
+        let (expected, found) = (smooth::width(&self.layers, self.network_inputs), inputs.len());
+        if expected != found {
             return Err(PolicyError::Length { what: "inputs of the network", expected, found });
         }
         if let Some((index, &value)) = inputs.iter().enumerate().find(|(_, value)| !value.is_finite()) {
@@ -132,21 +148,23 @@ impl PortablePolicy {
         if episode.is_fresh {
             memory.fill(0.0);
         }
-        Ok(self.traced(inputs.to_vec(), &mut memory, false, Vec::new()))
+        let mut x = inputs.to_vec();
+        let kept = smooth::keep_smooth(&self.layers, &mut x, &mut memory, &mut Pool::default());
+        Ok(self.traced(kept, x, false, Vec::new()))
     }
 
-    fn traced(&self, mut x: Vec<f32>, memory: &mut [f32], is_fresh: bool, prepared: Vec<Vec<f32>>) -> Trace {
-        let kept = keep(&self.layers, &mut x, memory, &mut Pool::default());
+    fn traced(&self, kept: Vec<Kept>, mut x: Vec<f32>, is_fresh: bool, prepared: Vec<Vec<f32>>) -> Trace {
         let outputs = x.clone();
         ends::mean_returns(&self.program.decision, &mut x);
         Trace { is_fresh, prepared, kept, outputs, logits: x }
     }
 
-    /// Where each of the network's inputs comes from; none of those that are always zero.
+    /// Where each of [`Self::smooth_inputs`] comes from; none of those that are always zero.
     #[must_use]
     pub fn origins(&self) -> Vec<Option<Origin>> {
-        let origins = (0..self.observation_len).map(|value| Some(Origin { value, age: 0 })).collect();
-        self.preparers.iter().fold(origins, |origins, preparer| preparer.origins(&origins))
+        let origins: Vec<_> = (0..self.observation_len).map(|value| Some(Origin { value, age: 0 })).collect();
+        let origins = self.preparers.iter().fold(origins, |origins, preparer| preparer.origins(&origins));
+        smooth::origins(&self.layers, &origins)
     }
 
     /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.

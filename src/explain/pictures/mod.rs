@@ -143,7 +143,7 @@ impl Scene {
         options: &PictureOptions,
     ) -> Result<Self, RunError> {
         let view = View::of(subject);
-        let width = subject.policy.network_inputs();
+        let width = subject.policy.origins().len();
         let (mut low, mut high) = (vec![f32::INFINITY; width], vec![f32::NEG_INFINITY; width]);
         let mut sums = vec![0.0_f64; width];
         for step in &steps {

@@ -98,7 +98,7 @@ pub struct Point<'a> {
     policy: &'a PortablePolicy,
     /// After what stands before the network.
     episode: Episode,
-    /// What the network reads.
+    /// What the network reads, with categories as vectors.
     pub inputs: Vec<f32>,
     /// What is attributed.
     pub target: Target,
@@ -122,10 +122,11 @@ impl<'a> Point<'a> {
         } else {
             policy.prepare(&mut episode, observation, &mut inputs)?;
         }
+        let inputs = policy.smooth_inputs(&inputs)?;
         Ok(Self { policy, episode, inputs, target })
     }
 
-    /// The same step of the same network with other weights.
+    /// The same step of the same network with other weights; vectors of categories stay as they are.
     #[must_use]
     pub fn with_policy(&self, policy: &'a PortablePolicy) -> Self {
         Self { policy, ..self.clone() }

@@ -107,7 +107,7 @@ impl View {
     pub fn of_values(&self, of_inputs: &[f64]) -> Vec<f64> {
         let mut sums = vec![0.0; self.values];
         for (origin, share) in self.origins.iter().zip(of_inputs) {
-            origin.into_iter().for_each(|origin| sums[origin.value] += share);
+            origin.iter().for_each(|origin| sums[origin.value] += share);
         }
         sums
     }
@@ -132,7 +132,7 @@ impl View {
         }
         let mut sums = vec![0.0; oldest + 1];
         for (origin, share) in self.origins.iter().zip(of_inputs) {
-            origin.into_iter().for_each(|origin| sums[origin.age] += share.abs());
+            origin.iter().for_each(|origin| sums[origin.age] += share.abs());
         }
         let total: f64 = sums.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         sums.iter().map(|sum| sum / total).collect()

@@ -332,6 +332,44 @@ fn a_network_alone_is_traced_from_what_it_reads_and_knows_where_that_comes_from(
 }
 
 #[test]
+fn categories_have_slopes_as_vectors() {
+    // A number beside a category of three, with unit vectors, and one of two with a table.
+    let mut built = Built::new();
+    let table = built.parameter(&[2, 2]);
+    let one_hot = vec![Operation::OneHot { categories: vec![3] }, built.linear(3, 2)];
+    let embedding = vec![Operation::Embedding { weight: table, width: 2, first: vec![0] }];
+    let branch = |columns, operations| OperationBranch { columns, operations };
+    let branches = vec![branch([0, 1], vec![]), branch([1, 2], one_hot), branch([2, 3], embedding)];
+    built.operations = vec![
+        Operation::Parallel { branches },
+        Operation::Activation { function: Activation::Tanh },
+        built.linear(5, 2),
+    ];
+    let policy = built.policy(3, values(2), vec![]);
+    let row = policy.smooth_inputs(&[0.25, 2.0, 1.0]).unwrap();
+    assert_eq!(row[..4], [0.25, 0.0, 0.0, 1.0]);
+    let values: Vec<usize> = policy.origins().iter().map(|origin| origin.unwrap().value).collect();
+    assert_eq!(values, [0, 1, 1, 1, 2, 2]);
+    let mut episode = policy.begin();
+    policy.prepare(&mut episode, &[0.25, 2.0, 1.0][..], &mut Vec::new()).unwrap();
+    let trace = policy.trace_network(&episode, &row).unwrap();
+    assert_eq!(trace.logits, policy.trace(&policy.begin(), &[0.25, 2.0, 1.0]).unwrap().logits);
+    let gradient = policy.gradient(&trace, &[1.0, -0.5]).unwrap();
+    assert_eq!(policy.layers_of(&trace).len(), gradient.layers.len());
+    for i in 0..row.len() {
+        let moved = |by: f32| {
+            let mut row = row.clone();
+            row[i] += by;
+            let logits = policy.trace_network(&episode, &row).unwrap().logits;
+            logits[0] - 0.5 * logits[1]
+        };
+        let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+        let found = gradient.observation[i];
+        assert!((slope - found).abs() < 4e-3 * slope.abs().max(1.0), "{i}: {slope} and {found}");
+    }
+}
+
+#[test]
 fn what_stands_before_the_network_too() {
     let preparation = vec![
         Preparation::Normalize { mean: vec![0.1; 6], scale: vec![2.0, 0.5, 3.0, 1.0, 1.0, 1.0], clip: 1.5 },
