@@ -5,12 +5,15 @@
 
 mod aggregate;
 mod bootstrap;
+mod rank;
 
 pub use aggregate::{
     aggregate_iqm, aggregate_mean, aggregate_median, interquartile_mean, median, optimality_gap,
     performance_profile, probability_of_improvement,
 };
 pub use bootstrap::{Estimate, Resamples, Resampling, stratified_bootstrap};
+pub use rank::rank_correlation;
+pub(crate) use rank::ranks;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

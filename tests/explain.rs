@@ -67,3 +67,39 @@ fn a_policy_of_masked_actions_is_explained_and_the_same_again() {
         std::process::Command::new("python3").args(["-c", checked]).current_dir(path.join("a")).output();
     assert!(python.as_ref().is_ok_and(|output| output.status.success()), "{python:?}");
 }
+
+#[test]
+fn pictures_and_internals_of_a_run_are_written_with_what_was_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let short = ["--set", "agent.learning_starts=200", "--set", "runtime.checkpoint_every=300"];
+    let train = ["train", "dqn", "MinAtar/Breakout-v0", "--total-timesteps", "900", "--name", "run"];
+    run(path, &[&train[..], &short].concat());
+    let ways = ["explain", "results/run", "--by", "pictures,internals", "--film", "4", "--states", "60"];
+    let told = run(path, &[&ways[..], &["--probe", "ball", "--baseline", "mean", "--out", "why"]].concat());
+    for finding in [
+        "speaks most",
+        "sum to the output's difference within 1 % at 100 of 100 steps",
+        "With all weights drawn anew",
+        "are dead",
+        "A weighted sum of the last layer reads",
+        "the weights' norm goes from",
+    ] {
+        assert!(told.contains(finding), "{told}\nlacks {finding}");
+    }
+    let page = fs::read_to_string(path.join("why/explain.md")).unwrap();
+    let mut seen = Vec::new();
+    for file in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(fs::metadata(path.join("why").join(file)).unwrap().len() > 500, "{file}");
+        seen.push(file);
+    }
+    for name in ["heat.png", "heat.gif", "sanity.svg", "probes.svg", "units.png", "cka_checkpoints.svg"] {
+        assert!(seen.contains(&name), "{seen:?} lacks {name}");
+    }
+    let numbers: serde_json::Value =
+        serde_json::from_slice(&fs::read(path.join("why/explain.json")).unwrap()).unwrap();
+    assert_eq!(numbers["pictures"]["baseline"], "mean");
+    assert_eq!(numbers["pictures"]["sanity"].as_array().unwrap().len(), 5);
+    let quantities = numbers["internals"]["quantities"].as_array().unwrap();
+    assert!(quantities.iter().all(|name| name.as_str().unwrap().contains("ball")), "{quantities:?}");
+}

@@ -27,7 +27,9 @@ pub use program::{
     ActionSpace, Adjustment, Decision, InputKind, InputPart, Padding, Parameter, Parameters, PolicyProgram,
     Preparation,
 };
-pub use runner::{Action, Episode, Gradient, LayerTrace, Observation, PortablePolicy, Trace};
+pub use runner::{
+    Action, AttentionTrace, Episode, Gradient, LayerTrace, Observation, Origin, PortablePolicy, Trace,
+};
 pub use state::StateTensor;
 
 /// The sources that define settings, whose doc comments are made into a page of all settings.

@@ -323,6 +323,41 @@ impl Operation {
         [self].into_iter().chain(within).collect()
     }
 
+    /// The names of its own parameters; not of operations within it, see [`Self::flat`].
+    #[must_use]
+    pub fn parameters(&self) -> Vec<&str> {
+        match self {
+            Self::Linear { weight, bias, .. }
+            | Self::LayerNorm { weight, bias, .. }
+            | Self::Conv2d { weight, bias, .. } => vec![weight, bias],
+            Self::RmsNorm { weight, .. } | Self::Embedding { weight, .. } => vec![weight],
+            Self::Append { parameter, .. } => vec![parameter],
+            Self::Recurrent { weight_ih, weight_hh, bias_ih, bias_hh, .. } => {
+                vec![weight_ih, weight_hh, bias_ih, bias_hh]
+            }
+            Self::Attention(attention) => {
+                let table = match &attention.position {
+                    AttentionPosition::Learned { table, .. } => Some(table.as_str()),
+                    _ => None,
+                };
+                let gates = attention.blocks.iter().flat_map(|block| block.gates.iter().flatten());
+                let gates = gates.flat_map(|gate| [&gate.weight_y[..], &gate.weight_x, &gate.bias]);
+                table.into_iter().chain(gates).collect()
+            }
+            Self::Quantized { map, scale, .. } => [map.parameters(), vec![scale]].concat(),
+            Self::Sparse { map, places } => [map.parameters(), vec![places]].concat(),
+            Self::Activation { .. }
+            | Self::Pool2d { .. }
+            | Self::ChannelsFirst { .. }
+            | Self::OneHot { .. }
+            | Self::Residual { .. }
+            | Self::Parallel { .. }
+            | Self::Dueling { .. }
+            | Self::ImplicitQuantiles { .. }
+            | Self::Opaque { .. } => Vec::new(),
+        }
+    }
+
     /// What it is called in messages.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -3,7 +3,9 @@
 use super::args::ExplainArgs;
 use super::{Ending, say, say_sentence};
 use crate::RunError;
-use crate::explain::{self, ExplainOptions, ImportanceOptions, SurrogateOptions};
+use crate::explain::{
+    self, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SurrogateOptions,
+};
 use crate::policy::Which;
 use crate::runtime::Setup;
 
@@ -13,6 +15,16 @@ pub(super) fn explain(setup: &Setup, args: &ExplainArgs) -> Result<Ending, RunEr
         out: args.out.clone(),
         seed: args.seed,
         importance: ImportanceOptions::default(),
+        internals: InternalsOptions {
+            states: args.states as usize,
+            probes: args.probe.clone(),
+            ..InternalsOptions::default()
+        },
+        pictures: PictureOptions {
+            baseline: args.baseline.into(),
+            film: args.film as usize,
+            ..PictureOptions::default()
+        },
         surrogate: SurrogateOptions {
             kind: args.surrogate.map(Into::into),
             leaves: args.leaves as usize,

@@ -7,7 +7,9 @@
 //! Of policies that remember, only the present step is explained: what they remember of earlier ones is taken as it is.
 
 mod features;
+pub mod internals;
 pub mod output;
+pub mod pictures;
 pub(crate) mod play;
 mod subject;
 pub mod surrogate;
@@ -15,7 +17,9 @@ pub mod surrogate;
 use std::path::{Path, PathBuf};
 
 pub use features::{Feature, FeatureKind, Features, Group, action_names};
+pub use internals::InternalsOptions;
 pub use output::ImportanceOptions;
+pub use pictures::{Baseline, PictureOptions};
 pub use subject::Subject;
 pub use surrogate::{SurrogateKind, SurrogateOptions};
 
@@ -29,6 +33,10 @@ use crate::setup::Setup;
 pub enum By {
     /// By what it gives out: along an episode, by what it depends on, by what would have changed it, by where it matters.
     Output,
+    /// By what happens inside of its network.
+    Internals,
+    /// By how much each part of what it saw speaks for what it did, as pictures.
+    Pictures,
     /// By a policy that can be read: a decision tree, or weighted sums.
     Surrogate,
 }
@@ -44,6 +52,10 @@ pub struct ExplainOptions {
     pub seed: u64,
     /// How importance is measured; the seed is the one above.
     pub importance: ImportanceOptions,
+    /// How a network is looked into; the seed is the one above.
+    pub internals: InternalsOptions,
+    /// How pictures are made; the seed is the one above.
+    pub pictures: PictureOptions,
     /// How surrogates are made; the seed is the one above.
     pub surrogate: SurrogateOptions,
 }
@@ -65,6 +77,14 @@ pub fn explain(
             By::Output => {
                 let own = ImportanceOptions { seed: options.seed, ..options.importance };
                 output::explain(setup, &subject, &own, &mut page)?;
+            }
+            By::Internals => {
+                let own = InternalsOptions { seed: options.seed, ..options.internals.clone() };
+                internals::explain(setup, path, &subject, &own, &mut page)?;
+            }
+            By::Pictures => {
+                let own = PictureOptions { seed: options.seed, ..options.pictures };
+                pictures::explain(setup, &subject, &own, &mut page)?;
             }
             By::Surrogate => {
                 let own = SurrogateOptions { seed: options.seed, ..options.surrogate.clone() };

@@ -214,7 +214,7 @@ pub(crate) struct Step {
     pub(crate) reward: f64,
 }
 
-/// The policy's own episodes, one after the other, up to `most` steps of all; with a picture of each step if asked for, none
+/// The policy's own episodes, one after the other, up to `most` steps of all; who asks for frames gets one of each step, none
 /// where the environment cannot be drawn.
 ///
 /// # Errors
@@ -225,7 +225,7 @@ pub(crate) fn episodes(
     seed: u64,
     count: usize,
     most: usize,
-    frames: Option<&mut Vec<agon_envs::Frame>>,
+    frames: Option<&mut dyn FnMut(agon_envs::Frame)>,
 ) -> Result<Vec<Step>, RunError> {
     let mut frames = frames;
     let spec = setup.registry.get(&subject.env.id)?;
@@ -259,7 +259,7 @@ pub(crate) fn episodes(
             ActionBatch::Continuous(numbers) => numbers.copy_from_slice(&opinion.action),
         }
         if let Some(frames) = &mut frames {
-            frames.extend(simulator.render(0));
+            simulator.render(0).into_iter().for_each(&mut **frames);
         }
         let mask = now.action_masks.clone();
         simulator.step(&actions, &mut now)?;

@@ -164,7 +164,7 @@ fn place(
 }
 
 /// Pictures are shown at the size of their units, or smaller if they would be too large.
-fn finish(svg: Svg<'_>, size: (f64, f64)) -> Result<Picture, PlotError> {
+pub(super) fn finish(svg: Svg<'_>, size: (f64, f64)) -> Result<Picture, PlotError> {
     const LARGEST: f64 = 4000.0;
     let fit = (LARGEST / size.0.max(size.1)).min(1.0);
     let shown = ((size.0 * fit).round().max(1.0) as u32, (size.1 * fit).round().max(1.0) as u32);

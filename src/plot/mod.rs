@@ -10,6 +10,7 @@ mod draw;
 mod figures;
 mod font;
 mod legend;
+mod matrix;
 mod series;
 mod style;
 mod svg;
@@ -23,6 +24,7 @@ use resvg::{tiny_skia, usvg};
 pub use data::{XAxis, load_columns, load_curve, load_series, names, run_dirs};
 
 pub use figures::{Bar, TreeNode, bars, tree};
+pub use matrix::{Matrix, Shades, matrix};
 pub(crate) use series::{band, trailing_mean};
 
 /// PNG files have this many pixels for each of [`PlotOptions::size`].

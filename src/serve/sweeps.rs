@@ -100,7 +100,7 @@ fn groups(values: &[&(String, Option<f64>)], numbers: Option<&[f64]>) -> Vec<usi
     texts.sort_unstable();
     texts.dedup();
     if let Some(numbers) = numbers.filter(|_| texts.len() > GROUPS) {
-        let ranks = ranks(numbers);
+        let ranks = stats::ranks(numbers);
         return ranks.iter().map(|rank| (rank * GROUPS as f64 / ranks.len() as f64) as usize).collect();
     }
     values.iter().map(|(text, _)| texts.partition_point(|other| *other < text.as_str())).collect()
@@ -128,20 +128,9 @@ fn share(groups: &[usize], scores: &[f64]) -> Option<f64> {
     Some(if total > 0.0 { (1.0 - within / total).max(0.0) } else { 0.0 })
 }
 
-/// Ranks from 0 on; equal numbers share the mean of theirs.
-fn ranks(numbers: &[f64]) -> Vec<f64> {
-    let below = |number: f64| numbers.iter().filter(|other| **other < number).count() as f64;
-    let equal = |number: f64| numbers.iter().filter(|other| **other == number).count() as f64;
-    numbers.iter().map(|&number| below(number) + (equal(number) - 1.0) / 2.0).collect()
-}
-
-/// Spearman's rank correlation; none where one of both is always the same.
+/// Spearman's rank correlation; none of few numbers, or where one of both is always the same.
 fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
-    let (a, b) = (ranks(a), ranks(b));
-    let (mean_a, mean_b) = (stats::mean(&a), stats::mean(&b));
-    let sum = |f: fn(f64, f64) -> f64| a.iter().zip(&b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum::<f64>();
-    let correlation = sum(|a, b| a * b) / (sum(|a, _| a * a) * sum(|_, b| b * b)).sqrt();
-    (a.len() >= FEWEST && correlation.is_finite()).then_some(correlation)
+    stats::rank_correlation(a, b).filter(|_| a.len() >= FEWEST)
 }
 
 /// Compares what was chosen, each under its own name.
@@ -248,6 +237,6 @@ mod tests {
         assert_eq!(rank_correlation(&numbers, &[1.0, 2.0, 3.0, 4.0, 5.0, 60.0]), Some(1.0));
         assert_eq!(rank_correlation(&numbers, &[6.0, 5.0, 4.0, 3.0, 2.0, 1.0]), Some(-1.0));
         assert_eq!(rank_correlation(&[1.0; 6], &numbers), None);
-        assert_eq!(ranks(&[3.0, 1.0, 3.0]), [1.5, 0.0, 1.5]);
+        assert_eq!(stats::ranks(&[3.0, 1.0, 3.0]), [1.5, 0.0, 1.5]);
     }
 }

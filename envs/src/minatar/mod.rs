@@ -71,7 +71,8 @@ fn game<G: Game<C>, const C: usize>(
     for (version, set) in [("v0", ActionSet::All), ("v1", ActionSet::Minimal)] {
         let id = format!("MinAtar/{name}-{version}");
         let spec = EnvSpec::ecs(&id, move |args: Arguments| MinAtar::<G, C>::new(args, set));
-        registry.register(spec.summary(summary).page(page).keys(keys(set.actions::<G, C>())))?;
+        let spec = spec.summary(summary).page(page).keys(keys(set.actions::<G, C>()));
+        registry.register(spec.draws_observation())?;
     }
     Ok(())
 }

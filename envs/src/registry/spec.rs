@@ -26,6 +26,7 @@ pub struct EnvSpec {
     max_episode_steps: Option<u32>,
     reward_threshold: Option<f64>,
     keys: Option<Keys>,
+    draws_observation: bool,
     score: Option<Arc<Score>>,
     is_mixture: bool,
     make: Arc<Make>,
@@ -108,6 +109,7 @@ impl EnvSpec {
             max_episode_steps: None,
             reward_threshold: None,
             keys: None,
+            draws_observation: false,
             score: None,
             is_mixture: false,
             make: Arc::new(make),
@@ -224,6 +226,18 @@ impl EnvSpec {
     /// The argument of [`EnvSpec::keys`].
     pub fn player_keys(&self) -> Option<Keys> {
         self.keys
+    }
+
+    /// Frames show the image of an observation and nothing else, each of its cells where it lies.
+    #[must_use]
+    pub fn draws_observation(mut self) -> Self {
+        self.draws_observation = true;
+        self
+    }
+
+    /// Whether [`EnvSpec::draws_observation`] was said.
+    pub fn frames_are_observations(&self) -> bool {
+        self.draws_observation
     }
 
     /// How an experiment is scored: a function of its arguments and the returns of its episodes in order.

@@ -1,11 +1,15 @@
 //! A transformer that attends to the last steps of an episode.
 
+mod gradient;
+
 use std::ops::Range;
 
 use crate::arithmetic;
 
+use super::gradient::keep;
 use super::layers::{Layer, Pool, run};
 use super::maps::Linear;
+use super::trace::Kept;
 
 /// The base of the wavelengths of positions.
 const BASE: f64 = 10_000.0;
@@ -53,10 +57,64 @@ pub(super) struct AttentionLayer {
     pub(super) state: usize,
 }
 
+/// What a step's blocks were given and computed on the way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attended {
+    pub(super) position: usize,
+    pub(super) blocks: Vec<AttendedBlock>,
+    /// Of the chains of layers, in the order of [`AttentionLayer::chains`].
+    chains: Vec<Vec<Kept>>,
+}
+
+/// A block of them. Steps that were attended to are the oldest first, the step's own last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AttendedBlock {
+    x: Vec<f32>,
+    query: Vec<f32>,
+    /// `[steps, width]`.
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    /// `[heads, steps]`.
+    pub(super) weights: Vec<f32>,
+    attended: Vec<f32>,
+    /// Between attention and the feed-forward network.
+    middle: Vec<f32>,
+    fed: Vec<f32>,
+}
+
 impl AttentionLayer {
     pub(super) fn run(&self, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) {
+        self.step(x, memory, pool, &mut None);
+    }
+
+    /// As [`Self::run`], with what was computed on the way, and what its chains of layers were given and gave.
+    pub(super) fn keep(
+        &self,
+        x: &mut Vec<f32>,
+        memory: &mut [f32],
+        pool: &mut Pool,
+    ) -> (Attended, Vec<Vec<Kept>>) {
+        let mut attended = Some(Attended::default());
+        self.step(x, memory, pool, &mut attended);
+        let mut attended = attended.unwrap_or_default();
+        let chains = std::mem::take(&mut attended.chains);
+        (attended, chains)
+    }
+
+    /// The chains of layers inside of it, in the order in which they run.
+    pub(super) fn chains(&self) -> Vec<&[Layer]> {
+        let blocks = self.blocks.iter();
+        let blocks =
+            blocks.flat_map(|block| [&block.project[..], &block.attended[..], &block.feed_forward[..]]);
+        [&self.input[..]].into_iter().chain(blocks).chain([&self.output[..]]).collect()
+    }
+
+    fn step(&self, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool, attended: &mut Option<Attended>) {
         let position = memory[self.state] as usize;
-        run(&self.input, x, memory, pool);
+        if let Some(attended) = attended {
+            attended.position = position;
+        }
+        chain(&self.input, x, memory, pool, attended);
         match &self.place {
             Place::None | Place::Rotary => {}
             Place::Learned(table) => {
@@ -72,12 +130,13 @@ impl AttentionLayer {
             }
         }
         for (index, block) in self.blocks.iter().enumerate() {
-            self.block(block, index, position, x, memory, pool);
+            self.block(block, index, position, x, memory, pool, attended);
         }
         memory[self.state] += 1.0;
-        run(&self.output, x, memory, pool);
+        chain(&self.output, x, memory, pool, attended);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a block, where it stands, and what a step has")]
     fn block(
         &self,
         block: &Block,
@@ -86,11 +145,13 @@ impl AttentionLayer {
         x: &mut [f32],
         memory: &mut [f32],
         pool: &mut Pool,
+        attended: &mut Option<Attended>,
     ) {
         let width = self.width;
+        let mut own = attended.is_some().then(|| AttendedBlock { x: x.to_vec(), ..AttendedBlock::default() });
         let mut qkv = pool.take(width);
         qkv.copy_from_slice(x);
-        run(&block.project, &mut qkv, memory, pool);
+        chain(&block.project, &mut qkv, memory, pool, attended);
         if matches!(self.place, Place::Rotary) {
             rotate(&mut qkv[..2 * width], width / self.heads, position);
         }
@@ -105,16 +166,31 @@ impl AttentionLayer {
         let mut context = pool.take(width);
         let oldest = self.window - self.window.min(position + 1);
         let (keys, values) = (&memory[keys..keys + ring], &memory[values..values + ring]);
-        self.attend(&qkv[..width], keys, values, oldest, &mut context, pool);
+        let weights = own.as_mut().map(|own| &mut own.weights);
+        self.attend(&qkv[..width], keys, values, oldest, &mut context, pool, weights);
+        if let Some(own) = &mut own {
+            own.query.extend_from_slice(&qkv[..width]);
+            own.keys.extend_from_slice(&keys[oldest * width..]);
+            own.values.extend_from_slice(&values[oldest * width..]);
+        }
         pool.put(qkv);
-        run(&block.attended, &mut context, memory, pool);
+        chain(&block.attended, &mut context, memory, pool, attended);
+        if let Some(own) = &mut own {
+            own.attended.extend_from_slice(&context);
+        }
         join(block.gates.as_ref().map(|gates| &gates[0]), x, &context, pool);
         context.copy_from_slice(x);
-        run(&block.feed_forward, &mut context, memory, pool);
+        chain(&block.feed_forward, &mut context, memory, pool, attended);
+        if let Some(mut own) = own {
+            own.middle.extend_from_slice(x);
+            own.fed.extend_from_slice(&context);
+            attended.iter_mut().for_each(|attended| attended.blocks.push(std::mem::take(&mut own)));
+        }
         join(block.gates.as_ref().map(|gates| &gates[1]), x, &context, pool);
         pool.put(context);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what attention reads and writes")]
     fn attend(
         &self,
         query: &[f32],
@@ -123,6 +199,7 @@ impl AttentionLayer {
         oldest: usize,
         context: &mut [f32],
         pool: &mut Pool,
+        mut kept: Option<&mut Vec<f32>>,
     ) {
         let head_width = self.width / self.heads;
         let scale = 1.0 / libm::sqrtf(head_width as f32);
@@ -135,6 +212,9 @@ impl AttentionLayer {
                 *weight = scale * query[columns.clone()].iter().zip(key).map(|(q, k)| q * k).sum::<f32>();
             }
             arithmetic::softmax(&mut weights);
+            if let Some(kept) = &mut kept {
+                kept.extend_from_slice(&weights);
+            }
             let context = &mut context[columns.clone()];
             context.fill(0.0);
             for (place, weight) in weights.iter().enumerate() {
@@ -143,6 +223,20 @@ impl AttentionLayer {
             }
         }
         pool.put(weights);
+    }
+}
+
+/// Runs a chain of layers, and keeps what they were given and gave if anything is kept.
+fn chain(
+    layers: &[Layer],
+    x: &mut Vec<f32>,
+    memory: &mut [f32],
+    pool: &mut Pool,
+    attended: &mut Option<Attended>,
+) {
+    match attended {
+        Some(attended) => attended.chains.push(keep(layers, x, memory, pool)),
+        None => run(layers, x, memory, pool),
     }
 }
 

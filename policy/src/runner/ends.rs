@@ -6,6 +6,7 @@ use crate::program::{ActionSpace, Adjustment, Decision, Padding, PolicyProgram, 
 
 use super::build::{product, same};
 use super::layers::Pool;
+use super::trace::Origin;
 
 /// A step between an observation and the network, and where what it remembers lies.
 #[derive(Debug)]
@@ -170,6 +171,31 @@ impl Preparer {
                 hidden.for_each(|(grad, _)| *grad = 0.0);
             }
             Preparation::Scale { by } => grad.iter_mut().for_each(|grad| *grad *= by),
+        }
+    }
+
+    /// Where each value that it gives comes from, by where each that it is given does.
+    pub(super) fn origins(&self, given: &[Option<Origin>]) -> Vec<Option<Origin>> {
+        match &self.step {
+            Preparation::Stack { frames, group_len, .. } => {
+                let frame = |group: &[Option<Origin>], older: usize| -> Vec<Option<Origin>> {
+                    let aged = |origin: Origin| Origin { age: origin.age + older, ..origin };
+                    group.iter().map(|origin| origin.map(aged)).collect()
+                };
+                let of_group = |group: &'_ [Option<Origin>]| -> Vec<Option<Origin>> {
+                    (0..*frames).rev().flat_map(|older| frame(group, older)).collect()
+                };
+                given.chunks_exact(*group_len).flat_map(of_group).collect()
+            }
+            Preparation::OneHot { categories, .. } => {
+                let sizes = categories.iter().map(|&n| n.max(1));
+                given.iter().zip(sizes).flat_map(|(&origin, n)| std::iter::repeat_n(origin, n)).collect()
+            }
+            Preparation::Select { indices } => indices.iter().map(|&index| given[index]).collect(),
+            Preparation::Hide { shown } => {
+                given.iter().zip(shown).map(|(origin, shown)| origin.filter(|_| *shown)).collect()
+            }
+            Preparation::Normalize { .. } | Preparation::Scale { .. } => given.to_vec(),
         }
     }
 }

@@ -14,9 +14,9 @@ pub(super) fn keep(layers: &[Layer], x: &mut Vec<f32>, memory: &mut [f32], pool:
     layers.iter().map(|layer| keep_layer(layer, x, memory, pool)).collect()
 }
 
-fn keep_layer(layer: &Layer, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) -> Kept {
+pub(super) fn keep_layer(layer: &Layer, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Pool) -> Kept {
     let input = x.clone();
-    let mut before = Vec::new();
+    let (mut before, mut attended) = (Vec::new(), None);
     let parts = match layer {
         Layer::Residual(layers) => {
             let mut inner = x.clone();
@@ -55,12 +55,17 @@ fn keep_layer(layer: &Layer, x: &mut Vec<f32>, memory: &mut [f32], pool: &mut Po
             layer.run(x, memory, pool);
             Vec::new()
         }
+        Layer::Attention(attention) => {
+            let (own, chains) = attention.keep(x, memory, pool);
+            attended = Some(Box::new(own));
+            chains
+        }
         _ => {
             layer.run(x, memory, pool);
             Vec::new()
         }
     };
-    Kept { input, output: x.clone(), memory: before, parts }
+    Kept { input, output: x.clone(), memory: before, attended, is_smooth: false, parts }
 }
 
 /// Gradients on the way back, with those of what each layer gave.
@@ -92,7 +97,7 @@ impl Reverse {
     }
 
     fn layer(&mut self, layer: &Layer, kept: &Kept, grad: &[f32]) -> Result<Vec<f32>, PolicyError> {
-        let Kept { input, output, memory, parts } = kept;
+        let Kept { input, output, memory, attended, is_smooth, parts } = kept;
         Ok(match layer {
             Layer::Linear(linear) => linear.gradient(grad)?,
             Layer::Activation(function) => {
@@ -120,6 +125,7 @@ impl Reverse {
                 let at = |i: usize| grad[i % channels * pixels + i / channels];
                 (0..grad.len()).map(at).collect()
             }
+            Layer::OneHot(_) | Layer::Embedding { .. } if *is_smooth => grad.to_vec(),
             // Categories have no neighbours.
             Layer::OneHot(_) | Layer::Embedding { .. } => vec![0.0; input.len()],
             Layer::Residual(layers) => {
@@ -129,14 +135,17 @@ impl Reverse {
             }
             Layer::Parallel(branches) => {
                 let mut sums = vec![0.0; input.len()];
-                let mut end = grad.len();
+                let (mut end, mut start) = (grad.len(), input.len());
                 // Backwards, as everything here.
                 for ((columns, layers), kept) in branches.iter().zip(parts).rev() {
                     let width = kept.last().map_or(columns.len(), |last| last.output.len());
                     let mut own = grad[end - width..end].to_vec();
                     end -= width;
                     self.chain(layers, kept, &mut own)?;
-                    sums[columns.clone()].iter_mut().zip(&own).for_each(|(sum, grad)| *sum += grad);
+                    // Branches have columns of their own where categories are vectors.
+                    start = start.saturating_sub(own.len());
+                    let columns = if *is_smooth { start..start + own.len() } else { columns.clone() };
+                    sums[columns].iter_mut().zip(&own).for_each(|(sum, grad)| *sum += grad);
                 }
                 sums
             }
@@ -167,7 +176,10 @@ impl Reverse {
                 }
                 sums
             }
-            Layer::Attention(_) => return Err(PolicyError::NoGradient(layer.name())),
+            Layer::Attention(attention) => match attended {
+                Some(attended) => attention.reverse(attended, parts, grad, self)?,
+                None => return Err(PolicyError::NoGradient(layer.name())),
+            },
         })
     }
 }

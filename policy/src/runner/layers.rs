@@ -171,6 +171,7 @@ impl Layer {
             Self::Residual(layers) => vec![layers],
             Self::Parallel(branches) => branches.iter().map(|(_, layers)| layers.as_slice()).collect(),
             Self::Implicit { places, head, .. } => vec![head; places.len()],
+            Self::Attention(attention) => attention.chains(),
             _ => Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ mod ends;
 mod gradient;
 mod layers;
 mod maps;
+mod smooth;
 mod trace;
 
 use crate::error::PolicyError;
@@ -15,7 +16,7 @@ use crate::state::StateTensor;
 use self::ends::Preparer;
 use self::layers::{Layer, Pool};
 
-pub use self::trace::{Gradient, LayerTrace, Trace};
+pub use self::trace::{AttentionTrace, Gradient, LayerTrace, Origin, Trace};
 
 /// A policy that acts: its network, ready to run, and what is before and after it.
 ///

@@ -5,10 +5,11 @@
 
 use crate::error::PolicyError;
 
+use super::attention::Attended;
 use super::ends;
 use super::gradient::{Reverse, keep};
 use super::layers::{Layer, Pool};
-use super::{Episode, PortablePolicy};
+use super::{Episode, PortablePolicy, smooth};
 
 /// What a layer was given and gave.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,10 @@ pub(super) struct Kept {
     pub(super) output: Vec<f32>,
     /// What it remembered before: a recurrent layer's state.
     pub(super) memory: Vec<f32>,
+    /// What an attention's blocks computed on the way.
+    pub(super) attended: Option<Box<Attended>>,
+    /// Whether categories were vectors already, see [`smooth`].
+    pub(super) is_smooth: bool,
     /// Of a layer of several chains of layers, what those were given and gave.
     pub(super) parts: Vec<Vec<Kept>>,
 }
@@ -47,6 +52,26 @@ pub struct LayerTrace<'a> {
     pub is_activation: bool,
 }
 
+/// What a block of an attention layer attended to at a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionTrace<'a> {
+    /// The layer's place and the block's: `1 attention, block 0`.
+    pub name: String,
+    /// Heads.
+    pub heads: usize,
+    /// `[heads, steps]`, the oldest step first, the step itself last; of each head they sum to one.
+    pub weights: &'a [f32],
+}
+
+/// Where an input of a network comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Which value of an observation.
+    pub value: usize,
+    /// Of how many steps before.
+    pub age: usize,
+}
+
 /// The derivatives of a sum of logits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gradient {
@@ -54,6 +79,14 @@ pub struct Gradient {
     pub observation: Vec<f32>,
     /// With respect to what each layer gave, in the order of [`PortablePolicy::layers_of`].
     pub layers: Vec<Vec<f32>>,
+}
+
+impl Trace {
+    /// What the network read.
+    #[must_use]
+    pub fn network_inputs(&self) -> &[f32] {
+        self.kept.first().map_or(&[], |first| &first.input)
+    }
 }
 
 impl PortablePolicy {
@@ -82,9 +115,56 @@ impl PortablePolicy {
             preparer.apply(&mut x, &mut memory, is_fresh, &mut pool);
         }
         let kept = keep(&self.layers, &mut x, &mut memory, &mut pool);
+        Ok(self.traced(kept, x, is_fresh, prepared))
+    }
+
+    /// What the network has slopes of, by what it reads, a row of [`Self::prepare`]: the same, with categories that its first
+    /// layers make vectors of as these vectors.
+    ///
+    /// # Errors
+    /// If the row is of another size.
+    pub fn smooth_inputs(&self, inputs: &[f32]) -> Result<Vec<f32>, PolicyError> {
+        let (expected, found) = (self.network_inputs, inputs.len());
+        if expected != found {
+            return Err(PolicyError::Length { what: "inputs of the network", expected, found });
+        }
+        Ok(smooth::inputs(&self.layers, inputs))
+    }
+
+    /// As [`Self::trace`], from a row of [`Self::smooth_inputs`] on, by the episode after [`Self::prepare`]. Gradients are with
+    /// respect to the row.
+    ///
+    /// # Errors
+    /// If the row is of another size or has a number that is none.
+    pub fn trace_network(&self, episode: &Episode, inputs: &[f32]) -> Result<Trace, PolicyError> {
+        let (expected, found) = (smooth::width(&self.layers, self.network_inputs), inputs.len());
+        if expected != found {
+            return Err(PolicyError::Length { what: "inputs of the network", expected, found });
+        }
+        if let Some((index, &value)) = inputs.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(PolicyError::NotFinite { what: "inputs of the network", index, value });
+        }
+        let mut memory = episode.memory.clone();
+        if episode.is_fresh {
+            memory.fill(0.0);
+        }
+        let mut x = inputs.to_vec();
+        let kept = smooth::keep_smooth(&self.layers, &mut x, &mut memory, &mut Pool::default());
+        Ok(self.traced(kept, x, false, Vec::new()))
+    }
+
+    fn traced(&self, kept: Vec<Kept>, mut x: Vec<f32>, is_fresh: bool, prepared: Vec<Vec<f32>>) -> Trace {
         let outputs = x.clone();
         ends::mean_returns(&self.program.decision, &mut x);
-        Ok(Trace { is_fresh, prepared, kept, outputs, logits: x })
+        Trace { is_fresh, prepared, kept, outputs, logits: x }
+    }
+
+    /// Where each of [`Self::smooth_inputs`] comes from; none of those that are always zero.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Option<Origin>> {
+        let origins: Vec<_> = (0..self.observation_len).map(|value| Some(Origin { value, age: 0 })).collect();
+        let origins = self.preparers.iter().fold(origins, |origins, preparer| preparer.origins(&origins));
+        smooth::origins(&self.layers, &origins)
     }
 
     /// What each layer gave at a step, from the first to the last; what lies inside of a layer comes before it.
@@ -92,6 +172,14 @@ impl PortablePolicy {
     pub fn layers_of<'a>(&self, trace: &'a Trace) -> Vec<LayerTrace<'a>> {
         let mut found = Vec::new();
         collect(&self.layers, &trace.kept, "", &mut found);
+        found
+    }
+
+    /// What the attention layers of a policy attended to at a step, from the first to the last.
+    #[must_use]
+    pub fn attention_of<'a>(&self, trace: &'a Trace) -> Vec<AttentionTrace<'a>> {
+        let mut found = Vec::new();
+        collect_attention(&self.layers, &trace.kept, "", &mut found);
         found
     }
 
@@ -107,6 +195,7 @@ impl PortablePolicy {
         let mut grad = ends::mean_returns_gradient(&self.program.decision, &trace.outputs, weights);
         let mut reverse = Reverse::default();
         reverse.chain(&self.layers, &trace.kept, &mut grad)?;
+        // Of a trace of the network alone there is nothing before it.
         for (preparer, input) in self.preparers.iter().zip(&trace.prepared).rev() {
             preparer.reverse(input, trace.is_fresh, &mut grad);
         }
@@ -126,5 +215,24 @@ fn collect<'a>(layers: &[Layer], kept: &'a [Kept], place: &str, found: &mut Vec<
             values: &kept.output,
             is_activation: matches!(layer, Layer::Activation(_)),
         });
+    }
+}
+
+fn collect_attention<'a>(
+    layers: &[Layer],
+    kept: &'a [Kept],
+    place: &str,
+    found: &mut Vec<AttentionTrace<'a>>,
+) {
+    for (i, (layer, kept)) in layers.iter().zip(kept).enumerate() {
+        for (part, (layers, kept)) in layer.chains().into_iter().zip(&kept.parts).enumerate() {
+            collect_attention(layers, kept, &format!("{place}{i}.{part}."), found);
+        }
+        let (Layer::Attention(attention), Some(attended)) = (layer, &kept.attended) else { continue };
+        found.extend(attended.blocks.iter().enumerate().map(|(block, own)| AttentionTrace {
+            name: format!("{place}{i} {}, block {block}", layer.name()),
+            heads: attention.heads,
+            weights: &own.weights,
+        }));
     }
 }

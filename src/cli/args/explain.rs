@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use crate::explain::{By, SurrogateKind};
+use crate::explain::{Baseline, By, SurrogateKind};
 
 /// A way to explain.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::cli) enum ByArg {
     /// What it gives out: along an episode, what it depends on, what would have changed it, where it matters.
     Output,
+    /// What happens inside of its network: dead units, ranks, what units respond to, probes, similarity, checkpoints.
+    Internals,
+    /// How much each part of what it saw speaks for what it did: heat maps over frames, bars over named values.
+    Pictures,
     /// A policy that can be read: a decision tree (VIPER), or weighted sums where actions are numbers.
     Surrogate,
 }
@@ -19,7 +23,27 @@ impl From<ByArg> for By {
     fn from(by: ByArg) -> Self {
         match by {
             ByArg::Output => Self::Output,
+            ByArg::Internals => Self::Internals,
+            ByArg::Pictures => Self::Pictures,
             ByArg::Surrogate => Self::Surrogate,
+        }
+    }
+}
+
+/// What stands for nothing.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(in crate::cli) enum BaselineArg {
+    /// Zeros of what the network reads: an empty image; with normalised observations the mean.
+    Zeros,
+    /// The mean of what the network reads in episodes.
+    Mean,
+}
+
+impl From<BaselineArg> for Baseline {
+    fn from(baseline: BaselineArg) -> Self {
+        match baseline {
+            BaselineArg::Zeros => Self::Zeros,
+            BaselineArg::Mean => Self::Mean,
         }
     }
 }
@@ -44,7 +68,7 @@ impl From<KindArg> for SurrogateKind {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes explain.md with its pictures, and explain.json.\n\nExamples:\n  agon explain results/dqn_CartPole-v1_1 --by surrogate --leaves 15 --out why"
+    after_help = "Writes explain.md with its pictures, and explain.json.\n\nExamples:\n  agon explain results/dqn_CartPole-v1_1 --by surrogate --leaves 15 --out why\n  agon explain results/dqn_MinAtar_Breakout-v0_1 --by pictures --baseline mean --out why"
 )]
 pub(in crate::cli) struct ExplainArgs {
     /// A run's directory or a weight file.
@@ -65,6 +89,18 @@ pub(in crate::cli) struct ExplainArgs {
     /// Of a run, take the checkpoint after so many environment steps.
     #[arg(long, value_name = "STEP", conflicts_with = "best")]
     pub(in crate::cli) checkpoint: Option<u64>,
+    /// States that activations are measured at.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(10..=2000), help_heading = "Internals")]
+    pub(in crate::cli) states: u64,
+    /// A part of the name of a quantity that layers are probed for, such as `velocity` or `return to come`; may be repeated.
+    #[arg(long, value_name = "NAME", help_heading = "Internals")]
+    pub(in crate::cli) probe: Vec<String>,
+    /// What integrated gradients and occlusion compare with.
+    #[arg(long, value_enum, default_value = "zeros", help_heading = "Pictures")]
+    pub(in crate::cli) baseline: BaselineArg,
+    /// Steps of the film, at most; 0 for none.
+    #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(0..=2000), help_heading = "Pictures")]
+    pub(in crate::cli) film: u64,
     /// Which surrogate; by default a tree where actions are choices, else weighted sums.
     #[arg(long, value_name = "KIND", help_heading = "Surrogate")]
     pub(in crate::cli) surrogate: Option<KindArg>,

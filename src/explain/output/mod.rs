@@ -63,7 +63,7 @@ pub fn explain(
     page: &mut Page,
 ) -> Result<OutputReport, RunError> {
     let mut frames = Vec::new();
-    let first = episodes(setup, subject, options.seed, 1, MOST_STEPS, Some(&mut frames))?;
+    let first = episodes(setup, subject, options.seed, 1, MOST_STEPS, Some(&mut |frame| frames.push(frame)))?;
     let others = agon_envs::random::SeedSequence::with_spawn_key(options.seed, &[13]).seed();
     let steps = episodes(setup, subject, others, options.episodes, MOST_STEPS, None)?;
     page.heading(2, "Output");

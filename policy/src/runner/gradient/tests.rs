@@ -1,9 +1,11 @@
 use crate::activation::Activation;
-use crate::operation::{Operation, OperationBranch, RecurrentKind};
+use crate::operation::{
+    Attention, AttentionBlock, AttentionPosition, Gate, Operation, OperationBranch, RecurrentKind,
+};
 use crate::program::{
     ActionSpace, Decision, InputKind, InputPart, Padding, Parameter, Parameters, PolicyProgram, Preparation,
 };
-use crate::{PolicyError, PortablePolicy};
+use crate::{Origin, PolicyError, PortablePolicy};
 
 /// Numbers that look random, between −1 and 1.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -219,6 +221,151 @@ fn recurrent_layers_too_within_a_step() {
             built.operations = vec![recurrent, last];
             check(&built.policy(4, values(2), vec![]), 4, steps);
         }
+    }
+}
+
+/// Two blocks of two heads over the last four steps, between linear layers.
+fn attention(position: AttentionPosition, gated: bool) -> Built {
+    const WIDTH: usize = 4;
+    let mut built = Built::new();
+    if let AttentionPosition::Learned { table, positions } = &position {
+        let values = numbers(positions * WIDTH, 77);
+        built.parameters.insert(table.clone(), Parameter { shape: vec![*positions, WIDTH], values });
+    }
+    let input = vec![built.linear(3, WIDTH)];
+    let mut blocks = Vec::new();
+    for _ in 0..2 {
+        let (weight, bias) = (built.parameter(&[WIDTH]), built.parameter(&[WIDTH]));
+        let norm = Operation::LayerNorm { weight, bias, width: WIDTH, eps: 1e-5 };
+        let project = vec![norm, built.linear(WIDTH, 3 * WIDTH)];
+        let attended = vec![built.linear(WIDTH, WIDTH)];
+        let (wide, narrow) = (built.linear(WIDTH, 6), built.linear(6, WIDTH));
+        let feed_forward = vec![wide, Operation::Activation { function: Activation::Gelu }, narrow];
+        let mut gate = || Gate {
+            weight_y: built.parameter(&[3 * WIDTH, WIDTH]),
+            weight_x: built.parameter(&[3 * WIDTH, WIDTH]),
+            bias: built.parameter(&[WIDTH]),
+            width: WIDTH,
+        };
+        let gates = gated.then(|| [gate(), gate()]);
+        blocks.push(AttentionBlock { project, attended, feed_forward, gates });
+    }
+    let output = vec![Operation::Activation { function: Activation::Tanh }];
+    let layer = Attention { input, position, width: WIDTH, heads: 2, window: 4, blocks, output };
+    built.operations = vec![Operation::Attention(Box::new(layer)), built.linear(WIDTH, 2)];
+    built
+}
+
+#[test]
+fn attention_too_within_a_step() {
+    let learned = || AttentionPosition::Learned { table: "places".to_owned(), positions: 5 };
+    for gated in [false, true] {
+        for steps in [0, 2, 7] {
+            for position in
+                [AttentionPosition::None, learned(), AttentionPosition::Sinusoidal, AttentionPosition::Rotary]
+            {
+                check(&attention(position, gated).policy(3, values(2), vec![]), 3, steps);
+            }
+        }
+    }
+}
+
+#[test]
+fn operations_name_every_parameter_once() {
+    let built = attention(AttentionPosition::Learned { table: "places".to_owned(), positions: 5 }, true);
+    let operations = built.operations.iter().flat_map(Operation::flat);
+    let mut named: Vec<&str> = operations.flat_map(Operation::parameters).collect();
+    named.sort_unstable();
+    let all: Vec<&str> = built.parameters.keys().map(String::as_str).collect();
+    assert_eq!(named, all);
+}
+
+#[test]
+fn attention_tells_what_it_attends_to() {
+    let policy = attention(AttentionPosition::Rotary, false).policy(3, values(2), vec![]);
+    let mut episode = policy.begin();
+    for step in 0..6 {
+        let seen = numbers(3, 40 + step);
+        let trace = policy.trace(&episode, &seen).unwrap();
+        let attended = policy.attention_of(&trace);
+        assert_eq!(attended.len(), 2);
+        assert_eq!(attended[1].name, "0 attention, block 1");
+        let count = 4.min(step as usize + 1);
+        for own in &attended {
+            assert_eq!((own.heads, own.weights.len()), (2, 2 * count), "step {step}");
+            for head in own.weights.chunks(count) {
+                assert!((head.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            }
+        }
+        policy.act(&mut episode, &seen[..], &[]).unwrap();
+    }
+    // An only step is all that there is to attend to.
+    let trace = policy.trace(&policy.begin(), &[0.1, 0.2, 0.3]).unwrap();
+    assert_eq!(policy.attention_of(&trace)[0].weights, [1.0, 1.0]);
+}
+
+#[test]
+fn a_network_alone_is_traced_from_what_it_reads_and_knows_where_that_comes_from() {
+    let preparation = vec![
+        Preparation::Hide { shown: vec![true, false, true] },
+        Preparation::OneHot { categories: vec![0, 0, 2], first: vec![0, 0, 0] },
+        Preparation::Stack { frames: 2, groups: 1, group_len: 4, padding: Padding::Zero },
+    ];
+    let mut built = Built::new();
+    built.operations = vec![built.linear(8, 2)];
+    let policy = built.policy(3, values(2), preparation);
+    let origin = |value, age| Some(Origin { value, age });
+    let frame = |age| [origin(0, age), None, origin(2, age), origin(2, age)];
+    assert_eq!(policy.origins(), [frame(1), frame(0)].concat());
+    let mut episode = policy.begin();
+    policy.act(&mut episode, &[0.5, 0.0, 1.0][..], &[]).unwrap();
+    let whole = policy.trace(&episode, &[0.25, 0.0, 0.0]).unwrap();
+    let mut row = Vec::new();
+    policy.prepare(&mut episode, &[0.25, 0.0, 0.0][..], &mut row).unwrap();
+    assert_eq!(row, [0.5, 0.0, 0.0, 1.0, 0.25, 0.0, 1.0, 0.0]);
+    let trace = policy.trace_network(&episode, &row).unwrap();
+    assert_eq!(trace.logits, whole.logits);
+    // A linear policy's slopes are its weights, of categories too.
+    let gradient = policy.gradient(&trace, &[0.0, 1.0]).unwrap();
+    assert_eq!(gradient.observation, numbers(16, 1)[8..]);
+    assert!(matches!(policy.trace_network(&episode, &[0.0]), Err(PolicyError::Length { .. })));
+}
+
+#[test]
+fn categories_have_slopes_as_vectors() {
+    // A number beside a category of three, with unit vectors, and one of two with a table.
+    let mut built = Built::new();
+    let table = built.parameter(&[2, 2]);
+    let one_hot = vec![Operation::OneHot { categories: vec![3] }, built.linear(3, 2)];
+    let embedding = vec![Operation::Embedding { weight: table, width: 2, first: vec![0] }];
+    let branch = |columns, operations| OperationBranch { columns, operations };
+    let branches = vec![branch([0, 1], vec![]), branch([1, 2], one_hot), branch([2, 3], embedding)];
+    built.operations = vec![
+        Operation::Parallel { branches },
+        Operation::Activation { function: Activation::Tanh },
+        built.linear(5, 2),
+    ];
+    let policy = built.policy(3, values(2), vec![]);
+    let row = policy.smooth_inputs(&[0.25, 2.0, 1.0]).unwrap();
+    assert_eq!(row[..4], [0.25, 0.0, 0.0, 1.0]);
+    let values: Vec<usize> = policy.origins().iter().map(|origin| origin.unwrap().value).collect();
+    assert_eq!(values, [0, 1, 1, 1, 2, 2]);
+    let mut episode = policy.begin();
+    policy.prepare(&mut episode, &[0.25, 2.0, 1.0][..], &mut Vec::new()).unwrap();
+    let trace = policy.trace_network(&episode, &row).unwrap();
+    assert_eq!(trace.logits, policy.trace(&policy.begin(), &[0.25, 2.0, 1.0]).unwrap().logits);
+    let gradient = policy.gradient(&trace, &[1.0, -0.5]).unwrap();
+    assert_eq!(policy.layers_of(&trace).len(), gradient.layers.len());
+    for i in 0..row.len() {
+        let moved = |by: f32| {
+            let mut row = row.clone();
+            row[i] += by;
+            let logits = policy.trace_network(&episode, &row).unwrap().logits;
+            logits[0] - 0.5 * logits[1]
+        };
+        let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+        let found = gradient.observation[i];
+        assert!((slope - found).abs() < 4e-3 * slope.abs().max(1.0), "{i}: {slope} and {found}");
     }
 }
 
