@@ -109,8 +109,9 @@ fn compared(method: Method, attribution: &Attribution, changes: &[bool], ranges:
             values.iter().zip(changes).filter(|(_, changes)| **changes).map(|(value, _)| *value).collect()
         }
         (Some(values), _) => {
-            let slope = |(value, range): (&f64, &f64)| if *range > 0.0 { value / range } else { 0.0 };
-            values.iter().zip(ranges).map(slope).collect()
+            // Values that are hidden have no slope, whatever is learned.
+            let shown = values.iter().zip(ranges).filter(|(_, range)| **range > 0.0);
+            shown.map(|(value, range)| value / range).collect()
         }
         (None, Some(cells)) => cells.clone(),
         (None, None) => Vec::new(),
