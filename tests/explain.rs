@@ -79,7 +79,7 @@ fn pictures_and_internals_of_a_run_are_written_with_what_was_found() {
     let told = run(path, &[&ways[..], &["--probe", "ball", "--baseline", "mean", "--out", "why"]].concat());
     for finding in [
         "speaks most",
-        "sum to the output's difference within 1 % at 100 of 100 steps",
+        "sum to the output's difference within 1 % at",
         "With all weights drawn anew",
         "are dead",
         "A weighted sum of the last layer reads",
@@ -99,6 +99,9 @@ fn pictures_and_internals_of_a_run_are_written_with_what_was_found() {
     let numbers: serde_json::Value =
         serde_json::from_slice(&fs::read(path.join("why/explain.json")).unwrap()).unwrap();
     assert_eq!(numbers["pictures"]["baseline"], "mean");
+    let completeness = &numbers["pictures"]["completeness"];
+    assert_eq!(completeness["complete"], completeness["steps"]);
+    assert!(completeness["worst"].as_f64().unwrap() <= 0.01 && completeness["steps"].as_u64().unwrap() > 20);
     assert_eq!(numbers["pictures"]["sanity"].as_array().unwrap().len(), 5);
     let quantities = numbers["internals"]["quantities"].as_array().unwrap();
     assert!(quantities.iter().all(|name| name.as_str().unwrap().contains("ball")), "{quantities:?}");

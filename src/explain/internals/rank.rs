@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::activations::Site;
 
+/// Columns below this size are zero: their squares are.
+const TINY: f64 = 1e-140;
 /// The share of singular values that [`Ranks::srank`] leaves out.
 const LEFT_OUT: f64 = 0.01;
 
@@ -112,14 +114,15 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     for k in 0..n.saturating_sub(2) {
         let first = k + 1;
         let norm = (first..n).map(|i| a[i * n + k].powi(2)).sum::<f64>().sqrt();
-        let alpha = if a[first * n + k] > 0.0 { -norm } else { norm };
-        beside[k] = alpha;
-        (first..n).for_each(|i| v[i] = a[i * n + k]);
-        v[first] -= alpha;
-        let length: f64 = v[first..].iter().map(|value| value * value).sum();
-        if length <= 0.0 {
+        if norm < TINY {
             continue;
         }
+        let alpha = if a[first * n + k] > 0.0 { -norm } else { norm };
+        beside[k] = alpha;
+        // Of length one before it is turned: squares of tiny numbers would be lost.
+        (first..n).for_each(|i| v[i] = a[i * n + k] / norm);
+        v[first] -= alpha / norm;
+        let length: f64 = v[first..].iter().map(|value| value * value).sum();
         // A ← A − v wᵀ − w vᵀ with p = 2 A v / vᵀv and w = p − (pᵀv / vᵀv) v.
         for i in first..n {
             let row = &a[i * n + first..(i + 1) * n];
@@ -220,6 +223,16 @@ mod tests {
         let found = ranks(&site(&[1.0, 2.0, -2.0, -4.0, 0.5, 1.0], 2));
         assert_eq!(found.srank, 1);
         assert!((found.stable - 1.0).abs() < 1e-9);
+        // Many columns that are zero, or a multiple of another one.
+        let width = 60;
+        let number = |i: usize| match (i / width % 7, i % width) {
+            (row, column) if column % 3 == 0 => (row as f32 - 3.0) * (column as f32 + 1.0),
+            (row, 1) => (row * row) as f32 * 1e-3,
+            _ => 0.0,
+        };
+        let values: Vec<f32> = (0..width * 70).map(number).collect();
+        let found = ranks(&site(&values, width));
+        assert!(found.srank <= 2 && found.srank > 0 && found.stable >= 1.0, "{found:?}");
         assert_eq!(ranks(&site(&[0.0; 6], 2)), Ranks { srank: 0, stable: 0.0, effective: 0.0 });
     }
 }

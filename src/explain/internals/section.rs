@@ -18,6 +18,8 @@ use crate::text::{human, significant, table};
 
 const SIDE: u32 = 130;
 const MOST_NORMS: usize = 6;
+/// From how much more of the variance on a layer is said to have made something.
+const GAIN: f64 = 0.05;
 
 /// What pictures are made of.
 pub(super) struct Looks<'a> {
@@ -117,8 +119,10 @@ fn probes(report: &InternalsReport, page: &mut Page) -> Result<(), RunError> {
     // What the last layer has made of what it was shown.
     let last = report.layers.len().saturating_sub(2);
     let gain = |row: &Vec<f64>| row[last].max(0.0) - row[0].max(0.0);
-    let best = (0..values.len()).filter(|&i| values[i][last].is_finite() && values[i][0].is_finite());
-    if let Some(most) = best.max_by(|&a, &b| gain(&values[a]).total_cmp(&gain(&values[b]))) {
+    let known = || (0..values.len()).filter(|&i| values[i][last].is_finite() && values[i][0].is_finite());
+    let gained = known().max_by(|&a, &b| gain(&values[a]).total_cmp(&gain(&values[b])));
+    let kept = known().max_by(|&a, &b| values[a][last].total_cmp(&values[b][last]));
+    if let Some(most) = gained.filter(|&most| gain(&values[most]) > GAIN).or(kept) {
         page.finding(format!(
             "A weighted sum of the last layer reads {} with R² {:.2}; of what the network is shown, with {:.2}.",
             report.quantities[most], values[most][last], values[most][0]

@@ -42,8 +42,8 @@ use crate::{RunError, stats};
 const MOST_STEPS: usize = 2000;
 const ATTRIBUTED: usize = 100;
 /// Steps of the check with weights that are drawn anew, and how often they are.
-const CHECKED: usize = 16;
-const DRAWS: u32 = 4;
+const CHECKED: usize = 10;
+const DRAWS: u32 = 8;
 /// Numbers of an action that are looked at, at most.
 const MOST_NUMBERS: usize = 6;
 

@@ -62,7 +62,7 @@ pub(super) fn randomized(subject: &Subject, seed: u64, draw: u32) -> Result<Vec<
     Ok(policies)
 }
 
-/// Runs the check for a method at some steps; none if it does not suit the network.
+/// Runs the check for a method at some steps; none if it does not suit the network, or an observation has a single value.
 ///
 /// # Errors
 /// If a layer has no gradient that the method needs.
@@ -80,6 +80,9 @@ pub(super) fn check(
         let changes = changes(point, reference, view);
         let compared = |found: &Attribution| compared(method, found, &changes, &ranges);
         let real = compared(&real);
+        if real.len() < 2 {
+            continue;
+        }
         for policies in draws {
             for (policy, found) in policies.iter().zip(&mut sums) {
                 let other = attribute(method, &point.with_policy(policy), reference, view)?;
@@ -88,6 +91,10 @@ pub(super) fn check(
                 found.push(stats::rank_correlation(&real, &other).unwrap_or(0.0));
             }
         }
+    }
+    // A single value has no order.
+    if sums.iter().any(Vec::is_empty) {
+        return Ok(None);
     }
     let correlations = sums.iter().map(|found| stats::mean(found)).collect();
     Ok(Some(Sanity { method, correlations }))
@@ -109,8 +116,9 @@ fn compared(method: Method, attribution: &Attribution, changes: &[bool], ranges:
             values.iter().zip(changes).filter(|(_, changes)| **changes).map(|(value, _)| *value).collect()
         }
         (Some(values), _) => {
-            let slope = |(value, range): (&f64, &f64)| if *range > 0.0 { value / range } else { 0.0 };
-            values.iter().zip(ranges).map(slope).collect()
+            // Values that are hidden have no slope, whatever is learned.
+            let shown = values.iter().zip(ranges).filter(|(_, range)| **range > 0.0);
+            shown.map(|(value, range)| value / range).collect()
         }
         (None, Some(cells)) => cells.clone(),
         (None, None) => Vec::new(),

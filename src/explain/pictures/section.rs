@@ -251,6 +251,9 @@ fn valued(feature: &Feature, value: f32) -> String {
 
 /// Whether explanations depend on what was learned.
 pub(super) fn sanity(layers: &[String], found: &[Sanity], page: &mut Page) -> Result<(), RunError> {
+    if found.is_empty() {
+        return Ok(());
+    }
     page.heading(3, "Do they depend on what was learned?");
     let rows: Vec<Vec<String>> = found
         .iter()

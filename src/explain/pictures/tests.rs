@@ -221,7 +221,6 @@ fn attributions_are_complete_and_change_with_the_weights_whatever_the_encoder() 
         for found in &sanity {
             assert_eq!(found.correlations.len(), layers.len());
             let last = *found.correlations.last().unwrap();
-            println!("{name}: {:?} {:?}", found.method, found.correlations);
             assert!(last.abs() < 0.6, "{name}: {found:?} goes on as if nothing had been forgotten");
         }
     }
