@@ -34,7 +34,7 @@ fn what_is_shown_is_read_and_layers_are_like_themselves() {
     let subject = Subject::of(&setup(), policy::load(directory.path()).unwrap()).unwrap();
     let write = || {
         let folder = tempfile::tempdir().unwrap();
-        let mut page = Page::new(folder.path(), &subject).unwrap();
+        let mut page = Page::new(folder.path(), "explain", "why it acts", subject.trained.card()).unwrap();
         let options = InternalsOptions { states: 120, episodes: 20, ..InternalsOptions::default() };
         let report = explain(&setup(), directory.path(), &subject, &options, &mut page).unwrap();
         page.finish().unwrap();
@@ -86,7 +86,7 @@ fn quantities_of_images_are_counted_and_located_and_can_be_chosen() {
 fn a_quantity_that_there_is_not_is_named_with_those_that_there_are() {
     let subject = trained("dqn", "CartPole-v1");
     let folder = tempfile::tempdir().unwrap();
-    let mut page = Page::new(folder.path(), &subject).unwrap();
+    let mut page = Page::new(folder.path(), "explain", "why it acts", subject.trained.card()).unwrap();
     let options =
         InternalsOptions { probes: vec!["colour".to_owned()], episodes: 2, ..InternalsOptions::default() };
     let error = explain(&setup(), folder.path(), &subject, &options, &mut page).unwrap_err().to_string();

@@ -250,7 +250,8 @@ fn pages_of_pictures_are_written_and_the_same_again() {
     ] {
         let write = || {
             let folder = tempfile::tempdir().unwrap();
-            let mut page = Page::new(folder.path(), &subject).unwrap();
+            let mut page =
+                Page::new(folder.path(), "explain", "why it acts", subject.trained.card()).unwrap();
             let options = PictureOptions { episodes: 2, film: 5, seed: 7, ..PictureOptions::default() };
             let report = explain(&setup(), &subject, &options, &mut page).unwrap();
             assert_eq!(report.completeness.complete, report.completeness.steps, "{report:?}");
