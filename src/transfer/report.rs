@@ -119,7 +119,7 @@ pub fn compare(
     ]
     .map(|(figure, of)| difference(figure, &scratch, &transferred, of));
     let median_steps = [&scratch, &transferred].map(|runs| median_steps(runs));
-    let measure = measure.label();
+    let measure = measure.axis().to_owned();
     Ok(Report { measure, threshold, scratch, transferred, differences: differences.to_vec(), median_steps })
 }
 
