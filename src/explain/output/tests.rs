@@ -64,7 +64,7 @@ fn a_page_of_outputs_is_written_and_the_same_again() {
     let subject = trained("ppo", "CartPole-v1");
     let write = || {
         let folder = tempfile::tempdir().unwrap();
-        let mut page = Page::new(folder.path(), &subject).unwrap();
+        let mut page = Page::new(folder.path(), "explain", "why it acts", subject.trained.card()).unwrap();
         let options = ImportanceOptions { episodes: 2, steps: 2, orders: 3, seed: 7 };
         let report = explain(&setup(), &subject, &options, &mut page).unwrap();
         page.finish().unwrap();
