@@ -325,7 +325,8 @@ impl Env for InfectiousDisease {
                 Health::Infected => [200, 70, 60],
                 Health::Immune => [90, 150, 90],
             };
-            let border = if self.communities[person] % 2 == 0 { [30, 30, 30] } else { [160, 160, 160] };
+            let border =
+                if self.communities[person].is_multiple_of(2) { [30, 30, 30] } else { [160, 160, 160] };
             canvas.circle(place, 9.0, border);
             canvas.circle(place, 7.0, color);
         }
