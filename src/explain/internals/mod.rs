@@ -63,6 +63,8 @@ impl Default for InternalsOptions {
 pub struct LayerReport {
     /// Its place and kind.
     pub name: String,
+    /// Values of a state: of an image those of all pixels.
+    pub values: usize,
     /// Its units.
     pub units: UnitCounts,
     /// Directions that it uses.
@@ -148,6 +150,7 @@ pub fn explain(
         .iter()
         .map(|site| LayerReport {
             name: site.name.clone(),
+            values: site.width,
             units: units::count(site),
             ranks: ranks(site),
             probes: probe(site, &values, &split),

@@ -61,13 +61,24 @@ fn layers(report: &InternalsReport, page: &mut Page) {
         .iter()
         .map(|layer| {
             let units = layer.units;
-            let numbers = [units.units, units.dead, units.dormant, units.saturated, layer.ranks.srank];
+            let numbers =
+                [layer.values, units.units, units.dead, units.dormant, units.saturated, layer.ranks.srank];
             let numbers = numbers.iter().map(ToString::to_string);
             let others = [layer.ranks.stable, layer.ranks.effective].map(|rank| significant(rank, 3));
             std::iter::once(layer.name.clone()).chain(numbers).chain(others).collect()
         })
         .collect();
-    let header = ["layer", "units", "dead", "dormant", "saturated", "srank", "stable rank", "effective rank"];
+    let header = [
+        "layer",
+        "values",
+        "units",
+        "dead",
+        "dormant",
+        "saturated",
+        "srank",
+        "stable rank",
+        "effective rank",
+    ];
     page.paragraph(&table(&header, &rows));
     page.paragraph(
         "Dead: zero at every state, of rectifiers. Dormant: a mean size of at most 0.025 of the layer's mean. Saturated: within \
@@ -87,7 +98,7 @@ fn layers(report: &InternalsReport, page: &mut Page) {
             sum(|units| units.saturated),
             last.name,
             last.ranks.srank,
-            last.units.units
+            last.values
         ));
     }
 }

@@ -56,7 +56,7 @@ fn what_is_shown_is_read_and_layers_are_like_themselves() {
         }
     }
     assert_eq!(report.layers[0].units.units, 4);
-    assert!(report.layers.iter().all(|layer| layer.ranks.srank <= layer.units.units));
+    assert!(report.layers.iter().all(|layer| layer.ranks.srank <= layer.values));
     let checkpoints = report.checkpoints.unwrap().checkpoints;
     assert!(checkpoints.len() >= 2, "{checkpoints:?}");
     let newest = checkpoints.last().unwrap();
