@@ -98,7 +98,7 @@ impl TeacherConfig {
             return wrong("fraction", "above 0 and at most 1", &self.fraction);
         }
         match self.score {
-            Some(score) if !(score > self.floor) => {
+            Some(score) if score.is_nan() || score <= self.floor => {
                 wrong("score", &format!("above teacher.floor = {}", self.floor), &score)
             }
             _ => Ok(()),

@@ -71,6 +71,9 @@ impl Report {
     }
 }
 
+/// The points of a run's curve: environment steps and scores.
+type RunCurve = Vec<(f64, f64)>;
+
 /// Compares runs, or experiments of several seeds. Scores are those of evaluations where all runs have some, else of the last 100
 /// training episodes; the threshold is by default nine tenths of the way from the first to the last mean score from scratch.
 ///
@@ -82,11 +85,11 @@ pub fn compare(
     measure: Option<Measure>,
     threshold: Option<f64>,
 ) -> Result<Report, RunError> {
-    let curves = |measure: &Measure| -> Result<[Vec<Vec<(f64, f64)>>; 2], RunError> {
+    let curves = |measure: &Measure| -> Result<[Vec<RunCurve>; 2], RunError> {
         let of = |path| Ok::<_, RunError>(plot::load_curve(path, XAxis::Steps, measure.metric(), None)?.runs);
         let sides = [of(scratch)?, of(transferred)?];
-        let sides = sides.map(|runs| -> Vec<Vec<(f64, f64)>> {
-            let finite = |run: Vec<(f64, f64)>| run.into_iter().filter(|(_, y)| y.is_finite()).collect();
+        let sides = sides.map(|runs| -> Vec<RunCurve> {
+            let finite = |run: RunCurve| run.into_iter().filter(|(_, y)| y.is_finite()).collect();
             runs.into_iter().map(finite).collect()
         });
         match sides.iter().flatten().any(Vec::is_empty) {
@@ -104,7 +107,7 @@ pub fn compare(
             Err(_) => (Measure::Last100, curves(&Measure::Last100)?),
         },
     };
-    let ends = |run: &Vec<(f64, f64)>| (run[0].1, run[run.len() - 1].1);
+    let ends = |run: &RunCurve| (run[0].1, run[run.len() - 1].1);
     let (starts, finals): (Vec<f64>, Vec<f64>) = sides[0].iter().map(ends).unzip();
     let threshold = threshold.unwrap_or_else(|| {
         let (start, end) = (stats::mean(&starts), stats::mean(&finals));

@@ -12,7 +12,7 @@ pub(in crate::cli) enum TransferCommand {
     #[command(
         after_help = "Examples:\n  agon transfer show ppo MinAtar/Asterix-v0 --init-from results/breakout --matching\n  agon transfer show dqn Acrobot-v1 --init-from results/dqn_CartPole-v1_1 --matching --reset q.0"
     )]
-    Show(TrainArgs),
+    Show(Box<TrainArgs>),
     /// Compare runs that began with weights with runs that began anew: jump start, time to a threshold, mean and final score.
     #[command(
         after_help = "Examples:\n  agon transfer report results/scratch results/fine_tuned --threshold 475"
