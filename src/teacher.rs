@@ -157,18 +157,18 @@ impl TeacherConfig {
                 file.display()
             ))
         };
-        if card.spaces != info.spaces {
-            return Err(unsuited(format!(
-                "expected one that observes {} and does {:?}, found {} and {:?}",
-                info.spaces.observation, info.spaces.action, card.spaces.observation, card.spaces.action
-            )));
-        }
         let normalises =
             |wrapper: &WrapperConfig| matches!(wrapper, WrapperConfig::NormalizeObservation { .. });
         if wrappers.iter().chain(&card.env.wrappers).any(normalises) {
             let message =
                 "observations are normalised, by statistics that differ between teacher and student";
             return Err(unsuited(message.to_owned()));
+        }
+        if card.spaces != info.spaces {
+            return Err(unsuited(format!(
+                "expected one that observes {} and does {:?}, found {} and {:?}",
+                info.spaces.observation, info.spaces.action, card.spaces.observation, card.spaces.action
+            )));
         }
         let policy = setup.algorithms.get(&card.algorithm)?.policy(
             &card.agent,

@@ -191,7 +191,7 @@ pub struct WrapperRow {
 }
 
 /// A wrapper of every kind but films, and an environment that it fits.
-const WRAPPER_CASES: [(&str, &str); 16] = [
+const WRAPPER_CASES: [(&str, &str); 18] = [
     ("CartPole-v1", "kind = 'time_limit'\nmax_episode_steps = 400"),
     ("CartPole-v1", "kind = 'record_statistics'"),
     ("CartPole-v1", "kind = 'clip_reward'"),
@@ -208,6 +208,8 @@ const WRAPPER_CASES: [(&str, &str); 16] = [
     ("MinAtar/Breakout-v0", "kind = 'random_shift'\npad = 1"),
     ("CartPole-v1", "kind = 'action_repeat'\nrepeats = 2"),
     ("MinAtar/Breakout-v0", "kind = 'random_crop'\nheight = 8\nwidth = 8"),
+    ("CartPole-v1", "kind = 'render_observation'"),
+    ("Fairness/Lending-v0", "kind = 'fairness_penalty'"),
 ];
 
 /// Measures a step with and without each wrapper, in turn.

@@ -38,8 +38,12 @@ fn contract_cases() -> Vec<(WrapperConfig, EnvSpec)> {
     let clocks =
         clock_wrappers.map(|text| (config(text), clock().wrapper(config(text)).wrapper(counted.clone())));
     let pictures = picture_wrappers.map(|text| (config(text), picture().wrapper(config(text))));
-    let videos = [(video.clone(), drawn.wrapper(video))];
-    clocks.into_iter().chain(pictures).chain(videos).collect()
+    let shown = config("kind = 'render_observation'\nheight = 6\nwidth = 8\ngrayscale = true");
+    let of_pictures = [(video.clone(), drawn.clone().wrapper(video)), (shown.clone(), drawn.wrapper(shown))];
+    let grouped = Registry::builtin().get("Fairness/Lending-v0").unwrap().into_owned();
+    let fair = config("kind = 'fairness_penalty'");
+    let of_groups = [(fair.clone(), grouped.wrapper(fair))];
+    clocks.into_iter().chain(pictures).chain(of_pictures).chain(of_groups).collect()
 }
 
 fn video_directory() -> PathBuf {
