@@ -180,7 +180,14 @@ fn inner<'a>(kind: &'a str, types: &Types) -> Option<&'a str> {
 pub fn page(setup: &Setup, word: Option<&str>) -> Result<String, RunError> {
     let types = types();
     let mut sections: Vec<(String, String)> = Vec::new();
-    let base = toml::Table::try_from(crate::config::RunConfig::default()).unwrap_or_default();
+    let mut base = toml::Table::try_from(crate::config::RunConfig::default()).unwrap_or_default();
+    // A configuration does not write these where nothing is said.
+    for (key, defaults) in [
+        ("transfer", toml::Value::try_from(crate::transfer::TransferConfig::default())),
+        ("teacher", toml::Value::try_from(crate::teacher::TeacherConfig::default())),
+    ] {
+        base.extend(defaults.ok().map(|defaults| (key.to_owned(), defaults)));
+    }
     for (name, title) in RUN {
         let defaults = match title.trim_matches('`') {
             "Run" => base.clone(),
