@@ -11,6 +11,7 @@ use agon_envs::WrapperConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::config::EnvConfig;
 use crate::policy::{self, Card};
 use crate::setup::Setup;
 
@@ -105,23 +106,21 @@ impl TeacherConfig {
         }
     }
 
-    /// Fills in what the teacher's file says.
-    ///
-    /// # Errors
-    /// If it says nothing that is needed.
-    pub(crate) fn settle(&mut self, file: &Path, card: &Card) -> Result<(), RunError> {
-        if self.decay != Decay::Score || self.score.is_some() {
-            return Ok(());
+    /// The same with the teacher's score, if the weight goes by it.
+    fn with_score(&self, file: &Path, card: &Card) -> Result<Self, RunError> {
+        let mut settled = self.clone();
+        if self.decay == Decay::Score && self.score.is_none() {
+            let Some(score) = card.mean_return else {
+                let message = format!(
+                    "teacher.score must be the teacher's mean return, which {} does not say",
+                    file.display()
+                );
+                return Err(RunError::Config(message));
+            };
+            settled.score = Some(score);
         }
-        let Some(score) = card.mean_return else {
-            let message = format!(
-                "teacher.score must be the teacher's mean return, which {} does not say",
-                file.display()
-            );
-            return Err(RunError::Config(message));
-        };
-        self.score = Some(score);
-        self.validate()
+        settled.validate()?;
+        Ok(settled)
     }
 
     /// How much the teacher counts: after so many environment steps of the run, with the student's mean return, which is not
@@ -138,18 +137,18 @@ impl TeacherConfig {
         self.coef * left.clamp(0.0, 1.0)
     }
 
-    /// Has a learner follow the teacher.
+    /// Has a learner follow the teacher; gives the settings with what the teacher's file says.
     ///
     /// # Errors
-    /// If the file is no policy's, or the teacher sees or does other things than the student.
-    pub(crate) fn put(
+    /// If the file is no policy's or does not say what is needed, or the teacher sees or does other things than the student.
+    pub(crate) fn begin(
         &self,
         setup: &Setup,
         (file, bytes): (&Path, &[u8]),
-        wrappers: &[WrapperConfig],
+        env: &EnvConfig,
         info: &RunInfo,
         learner: &mut dyn Learner,
-    ) -> Result<(), RunError> {
+    ) -> Result<Self, RunError> {
         let (card, weights) = policy::parse(file, bytes)?;
         let unsuited = |message: String| {
             RunError::Config(format!(
@@ -157,9 +156,7 @@ impl TeacherConfig {
                 file.display()
             ))
         };
-        let normalises =
-            |wrapper: &WrapperConfig| matches!(wrapper, WrapperConfig::NormalizeObservation { .. });
-        if wrappers.iter().chain(&card.env.wrappers).any(normalises) {
+        if normalises(env) || normalises(&card.env) {
             let message =
                 "observations are normalised, by statistics that differ between teacher and student";
             return Err(unsuited(message.to_owned()));
@@ -177,8 +174,15 @@ impl TeacherConfig {
             &weights,
         )?;
         learner.follow(Guide::new(&*policy, &info.spaces, self.temperature, self.rewards)?)?;
-        Ok(())
+        self.with_score(file, &card)
     }
+}
+
+/// Whether a wrapper of an environment, or of one of its tasks, normalises observations.
+fn normalises(env: &EnvConfig) -> bool {
+    let of_tasks = env.tasks.iter().flat_map(|task| &task.wrappers);
+    let mut all = env.wrappers.iter().chain(of_tasks);
+    all.any(|wrapper| matches!(wrapper, WrapperConfig::NormalizeObservation { .. }))
 }
 
 #[cfg(test)]

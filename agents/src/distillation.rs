@@ -4,7 +4,7 @@
 //! meanwhile. Where the states come from and who the teachers are is the caller's: a row of inputs and a row of targets are all
 //! that is seen here.
 
-use agon_nn::{Adam, AdamConfig, Matrix, Tape, ToldChain, clip_grad_norm};
+use agon_nn::{Adam, AdamConfig, Matrix, Params, Sequential, Tape, ToldChain, clip_grad_norm};
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
@@ -79,11 +79,44 @@ impl DistillationLoss {
         Self::Choices { nvec: nvec.to_vec(), divisor: (temperature * spread) as f32 }
     }
 
+    /// The loss of a chain's answers to a batch, and its gradient with respect to the parameters if that is wanted.
+    ///
+    /// # Shapes
+    /// `x`: `[B, inputs]`, `targets`: `[B, P]`.
+    pub(crate) fn of_chain(
+        &self,
+        chain: &Sequential,
+        params: &Params,
+        (x, targets): (&[f32], &[f32]),
+        gradient: Option<&mut [f32]>,
+    ) -> Result<f32, AgentError> {
+        let wrong = |field: &str, expected: String, found: usize| {
+            Err(AgentError::Setting { field: field.to_owned(), expected, found: found.to_string() })
+        };
+        let (inputs, rows) = (chain.inputs(), x.len() / chain.inputs());
+        if rows == 0 {
+            return wrong("inputs", format!("rows of {inputs} values"), x.len());
+        }
+        let x = Matrix::from_slice(rows, inputs, x)?;
+        let mut tape = if gradient.is_some() { Tape::new() } else { Tape::inference() };
+        let out = chain.forward(params, &x, &mut tape)?;
+        let expected = out.as_slice().len();
+        if targets.len() != expected {
+            return wrong("targets", format!("{expected} values"), targets.len());
+        }
+        let mut of_outputs = vec![0.0; expected];
+        let loss = self.of(out.as_slice(), targets, rows, &mut of_outputs)?;
+        if let Some(gradient) = gradient {
+            tape.backward(params, &[(&out, &of_outputs)], gradient)?;
+        }
+        Ok(loss)
+    }
+
     /// The loss of a batch, and its gradient in `gradient`.
     ///
     /// # Shapes
     /// All `[B, P]`.
-    pub(crate) fn of(
+    fn of(
         &self,
         student: &[f32],
         teacher: &[f32],
@@ -200,21 +233,9 @@ impl Distiller {
     /// # Errors
     /// If sizes do not fit, or the loss or the gradient is not finite.
     pub fn update(&mut self, x: &[f32], targets: &[f32]) -> Result<f32, AgentError> {
-        let (inputs, rows) = (self.student.chain.inputs(), x.len() / self.student.chain.inputs());
-        let x = Matrix::from_slice(rows, inputs, x)?;
         let rounded = self.rounds.then(|| pruning::rounded(&self.student));
         let params = rounded.as_ref().unwrap_or(&self.student.params);
-        let mut tape = Tape::new();
-        let out = self.student.chain.forward(params, &x, &mut tape)?;
-        let expected = out.as_slice().len();
-        if targets.len() != expected {
-            let (field, expected, found) =
-                ("targets", format!("{expected} values"), targets.len().to_string());
-            return Err(AgentError::Setting { field: field.to_owned(), expected, found });
-        }
-        let mut of_outputs = vec![0.0; targets.len()];
-        let loss = self.loss.of(out.as_slice(), targets, rows, &mut of_outputs)?;
-        tape.backward(params, &[(&out, &of_outputs)], &mut self.gradient)?;
+        let loss = self.loss.of_chain(&self.student.chain, params, (x, targets), Some(&mut self.gradient))?;
         self.mask.apply(&mut self.gradient);
         let norm = clip_grad_norm(&mut self.gradient, MAX_GRAD_NORM);
         if !(loss.is_finite() && norm.is_finite()) {

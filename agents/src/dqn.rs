@@ -204,11 +204,7 @@ impl ReplayAlgorithm for QLearning {
             replay: &experience.replay,
             views: &self.views,
             seed,
-            teacher: self
-                .teacher
-                .as_ref()
-                .filter(|(_, coef)| *coef > 0.0)
-                .map(|(guide, coef)| (guide, *coef)),
+            teacher: self.teacher.as_ref().map(|(guide, coef)| (guide, *coef)),
             updates: experience.updates,
         };
         let (rows, len) = (experience.slots.len(), self.online.params.len());

@@ -442,15 +442,13 @@ impl SliceWork {
         };
         let Columns { log_prob_grads, entropy_grads, value_grads, .. } = columns;
         distribution.gradient(evaluated, actions, log_prob_grads, entropy_grads, output_grads)?;
-        if let Some((guide, coef)) = teacher.as_ref().filter(|(_, coef)| *coef > 0.0) {
-            if !guide.rewards() {
-                output_grads.fill(0.0);
-            }
-            let of_rows =
-                |&row: &u32| &rollout.guidance[row as usize * outputs.columns()..][..outputs.columns()];
-            let target: Vec<f32> = gathered.rows.iter().flat_map(of_rows).copied().collect();
-            let pair =
-                Pair { target: &target, outputs: outputs.as_slice(), weights: &weights(coef * weight) };
+        if teacher.as_ref().is_some_and(|(guide, _)| !guide.rewards()) {
+            output_grads.fill(0.0);
+        }
+        if let Some((_, coef)) = teacher.as_ref().filter(|(_, coef)| *coef > 0.0) {
+            let target = rollout.guidance_of(&gathered.rows);
+            let weights = weights(coef * weight);
+            let pair = Pair { target: &target, outputs: outputs.as_slice(), weights: &weights };
             let loss = distribution.add_divergence(pair, &gathered.action_masks, output_grads)?;
             sums.teacher_loss = loss / f64::from(coef * weight);
         }

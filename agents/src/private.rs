@@ -11,7 +11,7 @@
 //! Abadi et al. 2016, arXiv:1607.00133, algorithm 1; its lots are of a random size, and the sum is divided by the expected one.
 
 use agon_envs::Pcg64;
-use agon_nn::{Adam, AdamConfig, Matrix, Tape, ToldChain};
+use agon_nn::{Adam, AdamConfig, ToldChain};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
@@ -183,47 +183,20 @@ impl PrivateLearner {
     /// # Errors
     /// If sizes do not fit.
     pub fn loss_of(&self, example: &Example) -> Result<f32, AgentError> {
-        let mut unused = vec![0.0; example.targets.len()];
-        let (x, rows) = self.matrix(example)?;
-        let out = self.student.chain.forward(&self.student.params, &x, &mut Tape::inference())?;
-        self.fit(out.as_slice(), example)?;
-        self.loss.of(out.as_slice(), &example.targets, rows, &mut unused)
+        let ToldChain { chain, params, .. } = &self.student;
+        self.loss.of_chain(chain, params, (&example.inputs, &example.targets), None)
     }
 
     /// The loss of an example, and its gradient.
     fn gradient_of(&mut self, example: &Example) -> Result<f32, AgentError> {
-        let (x, rows) = self.matrix(example)?;
-        let params = &self.student.params;
-        let mut tape = Tape::new();
-        let out = self.student.chain.forward(params, &x, &mut tape)?;
-        self.fit(out.as_slice(), example)?;
-        let mut of_outputs = vec![0.0; example.targets.len()];
-        let loss = self.loss.of(out.as_slice(), &example.targets, rows, &mut of_outputs)?;
-        self.gradient.fill(0.0);
-        tape.backward(params, &[(&out, &of_outputs)], &mut self.gradient)?;
+        let ToldChain { chain, params, .. } = &self.student;
+        let pair = (example.inputs.as_slice(), example.targets.as_slice());
+        let loss = self.loss.of_chain(chain, params, pair, Some(&mut self.gradient))?;
         if !loss.is_finite() {
             let (what, update) = ("loss of an example", self.updates);
             return Err(AgentError::NotFinite { what, value: f64::from(loss), update });
         }
         Ok(loss)
-    }
-
-    fn matrix(&self, example: &Example) -> Result<(Matrix, usize), AgentError> {
-        let inputs = self.student.chain.inputs();
-        let rows = example.inputs.len() / inputs;
-        if rows == 0 {
-            let (field, expected) = ("inputs of an example".to_owned(), format!("rows of {inputs} values"));
-            return Err(AgentError::Setting { field, expected, found: example.inputs.len().to_string() });
-        }
-        Ok((Matrix::from_slice(rows, inputs, &example.inputs)?, rows))
-    }
-
-    fn fit(&self, outputs: &[f32], example: &Example) -> Result<(), AgentError> {
-        if outputs.len() == example.targets.len() {
-            return Ok(());
-        }
-        let (field, expected) = ("targets of an example".to_owned(), format!("{} values", outputs.len()));
-        Err(AgentError::Setting { field, expected, found: example.targets.len().to_string() })
     }
 }
 

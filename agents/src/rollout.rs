@@ -126,6 +126,13 @@ impl Rollout {
         outcome
     }
 
+    /// What the teacher would do in some rows, `[rows.len(), P]`.
+    pub(crate) fn guidance_of(&self, rows: &[u32]) -> Vec<f32> {
+        let width = self.guidance.len() / self.active.len();
+        let of_row = |&row: &u32| &self.guidance[row as usize * width..(row as usize + 1) * width];
+        rows.iter().flat_map(of_row).copied().collect()
+    }
+
     /// Where units begin.
     fn find_starts(&mut self, fragments: &[Fragment]) {
         self.starts.clear();

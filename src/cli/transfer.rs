@@ -20,8 +20,8 @@ pub(super) fn transfer(setup: &Setup, command: &TransferCommand) -> Result<Endin
 fn show(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
     let config = runs::configure(setup, args)?;
     let transfer = taken_over(setup, &config)?;
-    let frozen = |name: &str| {
-        let rates = config.transfer.rates();
+    let rates = config.transfer.rates();
+    let rate = |name: &str| {
         let found = rates.iter().filter(|(prefix, _)| name.starts_with(&***prefix));
         found.max_by_key(|(prefix, _)| prefix.len()).map_or(1.0, |(_, rate)| *rate)
     };
@@ -36,7 +36,7 @@ fn show(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError> {
                 Fate::Missing => "anew: not in the file".to_owned(),
                 Fate::OtherShape(shape) => format!("anew: {shape:?} in the file"),
             };
-            let learns = match frozen(&tensor.name) {
+            let learns = match rate(&tensor.name) {
                 0.0 => "frozen".to_owned(),
                 1.0 => "as all".to_owned(),
                 rate => format!("× {rate}"),
@@ -69,7 +69,10 @@ fn report(args: &ReportArgs) -> Result<Ending, RunError> {
                 found.figure.to_owned(),
                 format!("{:.2}", found.scratch),
                 format!("{:.2}", found.transferred),
-                format!("{:+.2} [{:+.2}, {:+.2}]", interval.value, interval.low, interval.high),
+                match interval.low.is_nan() {
+                    true => format!("{:+.2}, of single runs", interval.value),
+                    false => format!("{:+.2} [{:+.2}, {:+.2}]", interval.value, interval.low, interval.high),
+                },
             ]
         })
         .collect();

@@ -232,9 +232,11 @@ fn origin(card: &ModelCard) -> String {
     let (algorithm, env) = (&card.config.algorithm, &card.config.env.id);
     let instruction_set = &card.policy.instruction_set;
     let init = if card.config.init_from.is_some() { " --init-from init.safetensors" } else { "" };
+    let has_teacher = card.config.teacher.policy.is_some();
+    let teacher = if has_teacher { " --set teacher.policy=teacher.safetensors" } else { "" };
     let _ = writeln!(
         text,
-        "agon train {algorithm} {env} --preset none --config config.toml{init} --set runtime.instruction_set={instruction_set} \
+        "agon train {algorithm} {env} --preset none --config config.toml{init}{teacher} --set runtime.instruction_set={instruction_set} \
          --name again\n```\n"
     );
     match inexact(card) {

@@ -40,6 +40,7 @@ use crate::run::{Failure, RunDirectory, identity};
 pub use crate::setup::Setup;
 use crate::sinks::{Beginning, CsvLog, Sink, Sinks, TensorBoard, watch};
 pub use crate::sinks::{Outcome, Progress, RECENT_EPISODES};
+use crate::teacher::TeacherConfig;
 use crate::transfer::TransferConfig;
 pub(crate) use at_checkpoint::acting_at;
 use in_process::InProcess;
@@ -97,9 +98,8 @@ pub fn train_from(
         parts.begin_with(&config.transfer, from, bytes)?;
     }
     let teacher = config.teacher.policy.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
-    if let (Some(from), Some(bytes)) = (config.teacher.policy.clone(), &teacher) {
-        config.teacher.settle(&from, &policy::parse(&from, bytes)?.0)?;
-        parts.follow(setup, &config, &from, bytes)?;
+    if let (Some(from), Some(bytes)) = (&config.teacher.policy, &teacher) {
+        parts.follow(setup, &config, from, bytes)?;
     }
     let inputs = RunInputs { init, teacher };
     let made_by = MadeBy::this_program(&config)?;
@@ -273,6 +273,8 @@ struct Parts<'a> {
     /// Running statistics, as they begin.
     statistics: Vec<Moments>,
     learner: Box<dyn Learner>,
+    /// What its teacher has to say, if it has one.
+    teacher: Option<TeacherConfig>,
     /// What it will need of the memory.
     needs: Needs,
 }
@@ -292,14 +294,14 @@ impl<'a> Parts<'a> {
         needs.add("of networks and optimizers (network)", networks);
         memory::ensure_fits(&needs, 1)?;
         let mut learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
-        learner.set_learning_rates(&config.transfer.rates())?;
+        config.transfer.set_rates(&mut *learner)?;
         needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         // One is learned from while the next one is filled.
         let fragments = shape.bytes().saturating_mul(2 * config.runtime.num_shards as u64);
         needs.add("of fragments (agent.num_steps, num_envs)", fragments);
         memory::ensure_fits(&needs, 1)?;
-        Ok(Self { spec, probe, info, statistics, learner, needs })
+        Ok(Self { spec, probe, info, statistics, learner, teacher: None, needs })
     }
 
     /// Takes on the weights of a file, and its statistics where they are of the same size: the policy was trained on
@@ -317,9 +319,7 @@ impl<'a> Parts<'a> {
         }
         Ok(())
     }
-}
 
-impl Parts<'_> {
     /// Has the learner follow the run's teacher.
     fn follow(
         &mut self,
@@ -328,7 +328,10 @@ impl Parts<'_> {
         file: &Path,
         bytes: &[u8],
     ) -> Result<(), RunError> {
-        config.teacher.put(setup, (file, bytes), &config.env.wrappers, &self.info, &mut *self.learner)
+        let teacher = (file, bytes);
+        let begun = config.teacher.begin(setup, teacher, &config.env, &self.info, &mut *self.learner)?;
+        self.teacher = Some(begun);
+        Ok(())
     }
 }
 
@@ -345,7 +348,7 @@ struct Drive<'a> {
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, from, sink, source: make_source } = drive;
-    let Parts { spec, probe, info, mut statistics, mut learner, .. } = parts;
+    let Parts { spec, probe, info, mut statistics, mut learner, teacher, .. } = parts;
     let mut sinks = Sinks::default();
     sinks.push(Box::new(CsvLog::default()));
     sinks.push(Box::new(TensorBoard::default()));
@@ -425,6 +428,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         env_spaces,
         env_metrics,
         learner,
+        teacher,
         source,
         shape,
         acting,

@@ -21,6 +21,7 @@ use crate::run::recent::Recent;
 use crate::run::window::MetricsWindow;
 use crate::setup::Setup;
 use crate::sinks::{EpisodeRow, Evaluation, MetricsRow, Outcome, Progress, Signal, Sinks, TimingRow};
+use crate::teacher::TeacherConfig;
 
 /// Where a run stands.
 #[derive(Debug, Default)]
@@ -44,6 +45,7 @@ pub(super) struct Session<'a> {
     pub(super) env_spaces: EnvSpaces,
     pub(super) env_metrics: Vec<String>,
     pub(super) learner: Box<dyn Learner>,
+    pub(super) teacher: Option<TeacherConfig>,
     pub(super) source: Box<dyn FragmentSource>,
     /// The sizes that every fragment must have.
     pub(super) shape: FragmentShape,
@@ -138,8 +140,7 @@ impl Session<'_> {
         let learning = Instant::now();
         let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
         let env_steps = self.counters.env_steps + steps as u64;
-        let teacher = &self.config.teacher;
-        if teacher.policy.is_some() {
+        if let Some(teacher) = &self.teacher {
             let mean_return = self.counters.recent.mean_return();
             let total = self.config.total_timesteps;
             self.learner.set_guidance(teacher.weight(self.counters.env_steps, total, mean_return));

@@ -7,10 +7,9 @@
 pub mod report;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use agon_agents::Learner;
 use agon_agents::transfer::{Fate, Transfer, TransferRules};
+use agon_agents::{AgentError, Learner, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
@@ -69,6 +68,19 @@ impl TransferConfig {
         }
     }
 
+    /// Has parameters of a learner learn at their own rates.
+    ///
+    /// # Errors
+    /// If a prefix is that of no parameter, or a factor is below zero.
+    pub(crate) fn set_rates(&self, learner: &mut dyn Learner) -> Result<(), AgentError> {
+        learner.set_learning_rates(&self.rates()).map_err(|error| match error {
+            AgentError::Setting { expected, found, .. } if self.freeze.contains(&found) => {
+                AgentError::Setting { field: "transfer.freeze".to_owned(), expected, found }
+            }
+            other => within(other),
+        })
+    }
+
     /// Factors of step sizes: zero for what is frozen.
     pub fn rates(&self) -> BTreeMap<String, f64> {
         let frozen = self.freeze.iter().map(|prefix| (prefix.clone(), 0.0));
@@ -82,17 +94,13 @@ impl TransferConfig {
     /// Has a learner begin with weights.
     ///
     /// # Errors
-    /// [`agon_agents::AgentError::Weights`] if they do not fit and must, and if a rule names what is not there.
-    pub(crate) fn begin(
-        &self,
-        learner: &mut dyn Learner,
-        weights: &agon_agents::Weights,
-    ) -> Result<(), agon_agents::AgentError> {
+    /// [`AgentError::Weights`] if they do not fit and must, and if a rule names what is not there.
+    pub(crate) fn begin(&self, learner: &mut dyn Learner, weights: &Weights) -> Result<(), AgentError> {
         let rules = self.rules();
         if self.mode == TransferMode::Whole && rules == TransferRules::default() {
             return learner.load_weights(weights);
         }
-        let transfer = Transfer::new(&learner.weights(), weights, &rules)?;
+        let transfer = Transfer::new(&learner.weights(), weights, &rules).map_err(within)?;
         if self.mode == TransferMode::Whole
             && let Some(tensor) =
                 transfer.tensors.iter().find(|tensor| !matches!(tensor.fate, Fate::Taken(_) | Fate::Reset))
@@ -101,7 +109,7 @@ impl TransferConfig {
                 "{:?}, or \"matching\" to leave out what does not fit, of weights that have {} of shape {:?}",
                 "whole", tensor.name, tensor.shape
             );
-            return Err(agon_agents::AgentError::Setting {
+            return Err(AgentError::Setting {
                 field: "transfer.mode".to_owned(),
                 expected,
                 found: match &tensor.fate {
@@ -127,10 +135,16 @@ pub fn taken_over(setup: &Setup, config: &RunConfig) -> Result<Transfer, RunErro
     let bytes = policy::read_file(setup, from)?;
     let (_, weights) = policy::parse(from, &bytes)?;
     let own = runtime::fresh_weights(setup, &config)?;
-    let transfer = Transfer::new(&own, &weights, &config.transfer.rules());
-    transfer.map_err(|error| weights_error(from, &error))
+    let transfer = Transfer::new(&own, &weights, &config.transfer.rules()).map_err(within);
+    transfer.map_err(|error| RunError::Weights { path: from.clone(), message: error.to_string() })
 }
 
-fn weights_error(from: &Path, error: &agon_agents::AgentError) -> RunError {
-    RunError::Weights { path: from.to_owned(), message: error.to_string() }
+/// The error of a rule, with the table of settings that it stands in.
+fn within(error: AgentError) -> AgentError {
+    match error {
+        AgentError::Setting { field, expected, found } => {
+            AgentError::Setting { field: format!("transfer.{field}"), expected, found }
+        }
+        other => other,
+    }
 }

@@ -37,7 +37,7 @@ pub struct Difference {
     pub scratch: f64,
     /// The mean of runs that began with weights.
     pub transferred: f64,
-    /// The difference, with its 95 % interval.
+    /// The difference, with its 95 % interval; the interval has no ends where a side is a single run.
     pub difference: Estimate,
 }
 
@@ -151,7 +151,11 @@ fn difference(
 ) -> Difference {
     let strata = [scratch, transferred].map(|runs| runs.iter().map(&of).collect::<Vec<f64>>());
     let minus = |strata: &[Vec<f64>]| vec![stats::mean(&strata[1]) - stats::mean(&strata[0])];
-    let difference = stratified_bootstrap(&strata, Resampling::default(), minus)[0];
+    let mut difference = stratified_bootstrap(&strata, Resampling::default(), minus)[0];
+    if strata.iter().any(|runs| runs.len() < 2) {
+        // One run says nothing of how others would differ.
+        (difference.low, difference.high) = (f64::NAN, f64::NAN);
+    }
     Difference { figure, scratch: stats::mean(&strata[0]), transferred: stats::mean(&strata[1]), difference }
 }
 
@@ -211,5 +215,12 @@ mod tests {
         };
         assert!(report([1.0, 2.0, 3.0]).is_negative());
         assert!(!report([9.0, 10.0, 10.5]).is_negative());
+        let one = |end: f64| vec![figures(&[(0.0, 0.0), (1.0, end)], 5.0)];
+        let alone = difference("final score", &one(9.0), &one(1.0), |run| run.end);
+        assert!(alone.difference.value == -8.0 && alone.difference.high.is_nan());
+        let differences = vec![alone.clone(), alone.clone(), alone];
+        let single =
+            Report { scratch: one(9.0), transferred: one(1.0), differences, ..report([1.0, 2.0, 3.0]) };
+        assert!(!single.is_negative(), "a single run on each side proves no harm");
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use agon::agents::Weights;
 use agon::config::RunConfig;
+use agon::experiment;
 use agon::runtime::{self, Setup};
-use agon::sinks::Progress;
+use agon::sinks::{Progress, watch};
 use agon::transfer::report;
 use agon::transfer::{TransferMode, taken_over};
 
@@ -76,7 +77,12 @@ fn heads_that_are_reset_begin_anew_and_rules_without_weights_are_refused() {
     assert_eq!(reset, ["q.0.weight", "q.0.bias", "target.q.0.weight", "target.q.0.bias"]);
     config.transfer.reset = vec!["value.".to_owned()];
     let message = taken_over(&setup, &config).unwrap_err().to_string();
+    assert!(message.contains("transfer.reset must be"), "{message}");
     assert!(message.contains("encoder.0.weight") && message.contains("value."), "{message}");
+    config.transfer.reset.clear();
+    config.transfer.freeze = vec!["actor.".to_owned()];
+    let message = taken_over(&setup, &config).unwrap_err().to_string();
+    assert!(message.contains("transfer.freeze must be a prefix") && message.contains("actor."), "{message}");
 }
 
 /// A student's run that is stopped once, and goes on where its teacher is gone.
@@ -107,8 +113,6 @@ fn a_student_goes_on_with_the_same_bits_where_its_teacher_is_gone() {
         in_two(&config, &in_parts, &teacher);
         assert_same(&whole, &in_parts, algorithm);
         // The weight is whole at first and falls with the score that the teacher's file says.
-        let kept = RunConfig::load(&whole.join("config.toml")).unwrap();
-        assert!(kept.teacher.score.unwrap() > 20.0);
         let metrics = fs::read_to_string(whole.join("metrics.csv")).unwrap();
         let mut rows = csv::Reader::from_reader(metrics.as_bytes());
         let at = rows.headers().unwrap().iter().position(|name| name == "charts/teacher_coef").unwrap();
@@ -118,6 +122,33 @@ fn a_student_goes_on_with_the_same_bits_where_its_teacher_is_gone() {
     let found = report::compare(&teacher, &path("ppo"), None, None).unwrap();
     assert_eq!((found.scratch.len(), found.differences.len()), (1, 3));
     assert!(found.differences[1].difference.value > 0.0, "a student of a teacher is ahead of it: {found:?}");
+}
+
+#[test]
+fn seeds_of_an_experiment_have_one_copy_of_their_teacher_and_go_on_with_it() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (teacher, all, alone) = (path("teacher"), path("all"), path("alone"));
+    train(&setup, "ppo", &common::PPO, 2, &teacher);
+    let mut config = common::config_of("ppo", &common::PPO);
+    config.teacher.policy = Some(teacher.clone());
+    run_to_end(config.clone(), &alone);
+    let runs = experiment::seed_runs(&all, 1, 2);
+    config.runtime.threads = 1;
+    // Stopped while the first seed learns, so that the second one has not begun when the teacher goes.
+    let stopped = experiment::train(&setup, &config, &all, &runs, &|_| {
+        Box::new(watch(|progress| progress.env_steps < 8000))
+    });
+    assert!(stopped.unwrap()[1].outcome().is_none());
+    fs::remove_dir_all(&teacher).unwrap();
+    let outcomes = experiment::resume(&setup, &all, None, &|_| Box::new(watch(|_| true))).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.outcome().is_some_and(|outcome| outcome.finished)));
+    assert_same(&all.join("seed_1"), &alone, "the first seed");
+    // Asked for again, and further than they were to go, they are the same runs.
+    experiment::extend(&all, 20_480).unwrap();
+    let outcomes = experiment::resume(&setup, &all, None, &|_| Box::new(watch(|_| true))).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.outcome().is_some_and(|outcome| outcome.finished)));
 }
 
 #[test]

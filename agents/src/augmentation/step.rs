@@ -225,7 +225,9 @@ impl Step {
                     let source = element.sources[y * layout.width + x];
                     Some((source / layout.width, source % layout.width))
                 });
-                action.into_iter().for_each(|action| action.permute(&element.options));
+                // Without options it leaves actions as they are.
+                let moved = action.filter(|_| !element.options.is_empty());
+                moved.into_iter().for_each(|action| action.permute(&element.options));
             }
             Self::Negate { indices, action: change } => {
                 if rng.random() < 0.5 {

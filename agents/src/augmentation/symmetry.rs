@@ -9,7 +9,7 @@ use super::transformation::{Moves, Symmetries};
 pub(super) struct Element {
     /// The pixel that each pixel is read from, `[H · W]`.
     pub(super) sources: Vec<usize>,
-    /// The option that each option becomes, `[A]`.
+    /// The option that each option becomes, `[A]`; empty if actions stay as they are.
     pub(super) options: Vec<usize>,
 }
 

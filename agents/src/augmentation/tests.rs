@@ -174,6 +174,15 @@ fn cells_of_a_board_move_with_its_stones() {
 }
 
 #[test]
+fn a_symmetry_that_leaves_actions_alone_goes_with_parts_that_do_not() {
+    let spaces = spaces(&[1, 2, 2], Dtype::F32, choice(2));
+    let text = "{ kind = 'symmetry', group = 'mirror' }, { kind = 'parts', parts = [[0], [1]], actions = [[0], [1]] }";
+    let (_, actions) = views(text, &[1.0, 2.0, 3.0, 4.0], &spaces, 20);
+    let found: std::collections::BTreeSet<usize> = (0..20).map(|row| actions.choice(row, 0)).collect();
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
 fn bits_stay_bits_where_they_can() {
     let spaces = spaces(&[3, 3, 1], Dtype::U8, choice(2));
     let bits = BitMatrix::new(1, 9, vec![0b1010_0001, 1], network::BYTE_SCALE * 255.0).unwrap();

@@ -133,6 +133,9 @@ impl Update<'_> {
         if !guide.rewards() {
             work.output_grads.fill(0.0);
         }
+        if coef == 0.0 {
+            return Ok(0.0);
+        }
         let (actions, temperature) = (self.network.actions, guide.temperature());
         // Both are divided by the temperature, of which the gradient is a multiple.
         let target: Vec<f32> = guide.outputs(x)?.iter().map(|preference| preference * temperature).collect();

@@ -93,6 +93,24 @@ fn a_teacher_that_counts_nothing_changes_nothing() {
 }
 
 #[test]
+fn without_rewards_a_teacher_that_counts_nothing_teaches_nothing() {
+    let guide = teacher("ppo", false);
+    for name in ["ppo", "dqn"] {
+        let acting = |iterations: u64| {
+            let mut trial = trial(name, Some((&guide, 0.0)), 12, 1);
+            (0..iterations).for_each(|_| drop(trial.iterate().unwrap()));
+            let weights = trial.learner.weights();
+            let of_actions = weights
+                .iter()
+                .filter(|(name, ..)| !name.contains("critic"))
+                .map(|(_, _, values)| values.to_vec());
+            of_actions.collect::<Vec<_>>()
+        };
+        assert_eq!(acting(0), acting(12), "{name}");
+    }
+}
+
+#[test]
 fn threads_and_restoring_change_nothing() {
     let guide = teacher("ppo", true);
     for name in ["ppo", "dqn"] {
