@@ -356,6 +356,18 @@ impl ActionBatch {
         }
     }
 
+    /// Copies the actions of the given rows, `width` values each.
+    ///
+    /// # Panics
+    /// If the batches differ in size or kind, or have not these rows: both are bugs of the caller.
+    pub(crate) fn copy_rows(&mut self, source: &Self, rows: &RowSet, width: usize) {
+        match (self, source) {
+            (Self::Discrete(to), Self::Discrete(source)) => rows.copy_rows(to, source, width),
+            (Self::Continuous(to), Self::Continuous(source)) => rows.copy_rows(to, source, width),
+            _ => panic!("action batches are of different kinds"),
+        }
+    }
+
     /// The indices; empty for continuous actions.
     pub fn indices(&self) -> &[u32] {
         if let Self::Discrete(values) = self { values } else { &[] }

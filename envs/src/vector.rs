@@ -211,10 +211,39 @@ impl RowSet {
 
     /// Makes it hold the same rows as `other`.
     pub fn copy_from(&mut self, other: &Self) {
-        self.clear();
         self.all = other.all;
-        for &row in &other.rows {
-            self.insert(row as usize);
+        self.rows.clone_from(&other.rows);
+        self.contains.clone_from(&other.contains);
+    }
+
+    /// Makes it hold the rows whose flag is set, one flag a row.
+    pub fn copy_flags(&mut self, flags: impl Iterator<Item = bool>) {
+        self.all = false;
+        self.contains.clear();
+        self.contains.extend(flags);
+        // Every row is written down, and stays if it is held: there is no branch to guess.
+        self.rows.clear();
+        self.rows.resize(self.contains.len(), 0);
+        let mut held = 0;
+        for (row, &contains) in self.contains.iter().enumerate() {
+            self.rows[held] = row as u32;
+            held += usize::from(contains);
+        }
+        self.rows.truncate(held);
+    }
+
+    /// Copies `width` values of each held row.
+    pub(crate) fn copy_rows<T: Copy>(&self, to: &mut [T], from: &[T], width: usize) {
+        if self.all {
+            to.copy_from_slice(from);
+        } else if width == 1 {
+            for ((to, &from), &contains) in to.iter_mut().zip(from).zip(&self.contains) {
+                *to = if contains { from } else { *to };
+            }
+        } else {
+            for row in self.iter() {
+                to[row * width..(row + 1) * width].copy_from_slice(&from[row * width..(row + 1) * width]);
+            }
         }
     }
 }
@@ -369,4 +398,43 @@ pub trait VectorEnv: Send {
 /// Why a method of snapshots that an environment does not implement fails.
 fn unsupported(method: &str) -> EnvError {
     EnvError::NotSnapshotable { reason: format!("it does not implement {method}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_insertions_make_the_same_set() {
+        let flags = [true, false, false, true, true, false];
+        let mut inserted = RowSet::none(6);
+        (0..6).filter(|&row| flags[row]).for_each(|row| inserted.insert(row));
+        let mut of_flags = RowSet::all(6);
+        of_flags.copy_flags(flags.into_iter());
+        assert_eq!(of_flags, inserted);
+        assert_eq!(of_flags.iter().collect::<Vec<_>>(), [0, 3, 4]);
+        assert!(!of_flags.is_all() && !of_flags.is_empty());
+        let mut copy = RowSet::default();
+        copy.copy_from(&of_flags);
+        assert_eq!(copy, inserted);
+        copy.clear();
+        assert_eq!(copy, RowSet::none(6));
+        of_flags.copy_flags([false; 6].into_iter());
+        assert!(of_flags.is_empty());
+    }
+
+    #[test]
+    fn only_held_rows_are_copied() {
+        let mut rows = RowSet::none(3);
+        rows.insert(0);
+        rows.insert(2);
+        let mut single = [1, 2, 3];
+        rows.copy_rows(&mut single, &[7, 8, 9], 1);
+        assert_eq!(single, [7, 2, 9]);
+        let mut pairs = [0.0; 6];
+        rows.copy_rows(&mut pairs, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
+        assert_eq!(pairs, [1.0, 2.0, 0.0, 0.0, 5.0, 6.0]);
+        RowSet::all(3).copy_rows(&mut pairs, &[9.0; 6], 2);
+        assert_eq!(pairs, [9.0; 6]);
+    }
 }

@@ -1,4 +1,4 @@
-"""Atari's games as they are usually learned: every fourth frame, grey, 84 × 84 pixels.
+"""Atari's games as they are usually learned: every fourth frame, grey, 84 × 84 pixels; and Pong's court alone, 42 × 42.
 
     pip install gymnasium ale-py opencv-python-headless
     agon train ppo gymnasium:Preprocessed/Pong-v0 --set env.module=examples/foreign/atari.py \\
@@ -6,7 +6,9 @@
 """
 
 import ale_py  # registers the games
+import cv2
 import gymnasium
+import numpy as np
 
 
 def make(game: str, render_mode: str | None = None, **arguments) -> gymnasium.Env:
@@ -15,7 +17,27 @@ def make(game: str, render_mode: str | None = None, **arguments) -> gymnasium.En
     return gymnasium.wrappers.AtariPreprocessing(env, noop_max=30, frame_skip=4, grayscale_newaxis=True)
 
 
-make.metadata = {"render_modes": ["rgb_array"]}
+class Court(gymnasium.ObservationWrapper):
+    """What is between Pong's walls, `(42, 42, 1)` bytes: the score above and the border below say nothing of the game."""
+
+    def __init__(self, env: gymnasium.Env) -> None:
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (42, 42, 1), np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        return cv2.resize(observation[34:194], (42, 42), interpolation=cv2.INTER_AREA)[..., None]
+
+
+def make_court(render_mode: str | None = None, **arguments) -> gymnasium.Env:
+    """Pong, of which a quarter of the usual pixels is seen: a network for it is several times as fast."""
+    # Colours that nobody looks at would take an eighth of the time.
+    env = gymnasium.make("ALE/Pong-v5", frameskip=1, obs_type="grayscale", render_mode=render_mode, **arguments)
+    env = gymnasium.wrappers.AtariPreprocessing(env, noop_max=30, frame_skip=4, screen_size=(160, 210))
+    return Court(env)
+
+
+make.metadata = make_court.metadata = {"render_modes": ["rgb_array"]}
 
 for game in ("Breakout", "Pong", "SpaceInvaders"):
     gymnasium.register(f"Preprocessed/{game}-v0", entry_point=make, kwargs={"game": game})
+gymnasium.register("Court/Pong-v0", entry_point=make_court)

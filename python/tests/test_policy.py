@@ -7,6 +7,8 @@ import pytest
 
 import agon
 
+TRANSFORMER = {"kind": "transformer", "width": 8, "heads": 2, "layers": 2, "window": 6, "feed_forward": 16}
+
 #: Algorithm, environment, steps, settings.
 KINDS = {
     "mlp": ("ppo", "CartPole-v1", 512, {}),
@@ -20,6 +22,32 @@ KINDS = {
     "lstm": ("ppo", "CartPoleNoVel-v1", 2_048, {}),
     "gru": ("r2d2", "CartPoleNoVel-v1", 1_200, {"network.memory": {"kind": "gru", "hidden": 8}}),
     "rnn": ("ppo", "CartPoleNoVel-v1", 2_048, {"network.memory": {"kind": "rnn", "hidden": 8}}),
+    "transformer": ("ppo", "CartPoleNoVel-v1", 2_048, {"network.memory": TRANSFORMER | {"position": "sinusoidal"}}),
+    "learned places": ("ppo", "CartPoleNoVel-v1", 2_048, {"network.memory": TRANSFORMER | {"position": {"learned": {"positions": 16}}}}),
+    "rotary": ("ppo", "CartPoleNoVel-v1", 2_048, {"network.memory": TRANSFORMER | {"position": "rotary"}}),
+    "gtrxl": ("ppo", "CartPoleNoVel-v1", 2_048, {"network.memory": TRANSFORMER | {"kind": "gtrxl"}}),
+    "stacked": (
+        "ppo",
+        "CartPoleNoVel-v1",
+        2_048,
+        {"env.wrappers": [{"kind": "frame_stack", "num_stack": 3}, {"kind": "normalize_observation"}]},
+    ),
+    "stacked on zeros": (
+        "ppo",
+        "CartPoleNoVel-v1",
+        2_048,
+        {"env.wrappers": [{"kind": "frame_stack", "num_stack": 3, "padding": "zero"}]},
+    ),
+    "stacked planes": (
+        "ppo",
+        "MinAtar/Breakout-v0",
+        8_192,
+        {
+            "env.wrappers": [{"kind": "frame_stack", "num_stack": 2}],
+            "network.encoder": {"kind": "minatar_cnn", "hidden": 16},
+        },
+    ),
+    "ensemble": ("bootstrapped-dqn", "CartPole-v1", 1_200, {}),
     "masks": ("ppo", "TicTacToe-v0", 2_048, {}),
     "categories": ("ppo", "Taxi-v4", 1_024, {"network.encoder": {"kind": "embedding", "width": 4, "hidden": [8]}}),
     "parts": ("ppo", "Blackjack-v1", 1_024, {}),
@@ -109,11 +137,9 @@ def test_pytorch_has_the_same_actions(trained, kind: str) -> None:
     module = policy.to_torch()
     state = None
     for observation, mask, starts, actions in played(policy, 60):
-        if state is not None:
-            keep = torch.from_numpy(~starts).float()[None, :, None]
-            state = tuple(part * keep for part in state) if isinstance(state, tuple) else state * keep
         rows = torch.from_numpy(agon.policy.packed(policy.observation_space, observation))
-        found, state = module.act(rows, state, None if mask is None else torch.from_numpy(np.asarray(mask)))
+        allowed = None if mask is None else torch.from_numpy(np.asarray(mask))
+        found, state = module.act(rows, state, allowed, torch.from_numpy(starts))
         np.testing.assert_allclose(found.numpy(), actions, rtol=0, atol=2e-6)
 
 
@@ -128,20 +154,46 @@ def test_the_names_of_pytorch_are_those_of_the_weight_file(trained) -> None:
         np.testing.assert_array_equal(state[name].numpy(), tensors[name])
 
 
-def test_what_has_no_form_in_pytorch_is_named(trained, tmp_path: Path) -> None:
+def test_compressed_maps_are_unpacked() -> None:
+    torch = pytest.importorskip("torch")
+    from agon.torch.memory import Memory
+    from agon.torch.operations import Operations
+
+    linear = {"kind": "linear", "weight": "0.weight", "bias": "0.bias", "inputs": 3, "outputs": 2}
+    parameters = {
+        "0.weight": np.array([5.0, -127.0], dtype=np.float32),
+        "0.bias": np.array([1.0, 2.0], dtype=np.float32),
+        "0.places": np.array([0b010_100], dtype=np.float32),
+        "0.scale": np.array([0.5, 2.0], dtype=np.float32),
+    }
+    sparse = {"kind": "sparse", "map": linear, "places": "0.places"}
+    x = torch.tensor([[1.0, 0.26, 0.5]])
+
+    def result(operation: dict) -> list[float]:
+        module = torch.nn.Module()
+        y = Operations(module, parameters).chain([operation])(x, Memory(None, 1, x))
+        assert list(module.state_dict()) == ["0.weight", "0.bias"]
+        return y[0].tolist()
+
+    # Stored are the third value of the first row and the second of the second.
+    assert result(sparse) == pytest.approx([1 + 5 * 0.5, 2 - 127 * 0.26])
+    whole = {"kind": "quantized", "map": sparse, "scale": "0.scale", "input": None}
+    assert result(whole) == pytest.approx([1 + 2.5 * 0.5, 2 - 254 * 0.26])
+    parameters["0.weight"] = np.array([[1, 2, 3], [-127, 0, 127]], dtype=np.float32)
+    # Bytes of steps of a quarter, from −1 to 62.75: 4, 1 and 2 steps.
+    coded = {"kind": "quantized", "map": linear, "scale": "0.scale", "input": {"scale": 0.25, "zero_point": 4}}
+    assert result(coded) == pytest.approx([1 + 0.125 * (4 + 2 + 6), 2 + 0.5 * (-508 + 254)])
+    x = torch.tensor([[-5.0, 1000.0, 0.0]])
+    assert result(coded) == pytest.approx([1 + 0.125 * (-4 + 2 * 251), 2 + 0.5 * 508])
+
+
+def test_what_has_no_form_in_pytorch_is_named() -> None:
     pytest.importorskip("torch")
-    memory = {"kind": "transformer", "width": 8, "heads": 2, "layers": 1, "window": 4, "feed_forward": 8}
-    run = agon.train(
-        "ppo", "CartPoleNoVel-v1", total_timesteps=1_024, settings={"network.memory": memory}, out=tmp_path, progress=False
-    )
-    with pytest.raises(ValueError, match="PyTorch has no part for attention"):
-        run.policy().to_torch()
-    wrappers = [{"kind": "frame_stack", "num_stack": 2}]
-    run = agon.train(
-        "ppo", "CartPole-v1", total_timesteps=1_024, settings={"env.wrappers": wrappers}, out=tmp_path, progress=False
-    )
-    with pytest.raises(ValueError, match="PyTorch has no part for stack: .* earlier steps"):
-        run.policy().to_torch()
+    from agon.torch import TorchPolicy
+
+    program = {"preparation": [], "operations": [{"kind": "opaque", "layer": "my_layer"}]}
+    with pytest.raises(ValueError, match="PyTorch has no part for my_layer"):
+        TorchPolicy(program, {})
 
 
 def test_wrong_observations_are_refused(trained) -> None:

@@ -361,22 +361,25 @@ impl Simulator {
     /// Says which rows take part in the next tick and which environments are reset in it.
     #[inline]
     fn choose_active(&mut self) -> Result<(), EnvError> {
-        self.ended.clear();
         if self.num_waiting == 0 {
+            self.ended.clear();
             self.active.fill();
             return Ok(());
         }
         let agents = self.info.num_agents;
-        for (env, rows) in self.waiting.chunks(agents).enumerate() {
-            if rows.iter().all(|&waiting| waiting) {
-                if self.autoreset == Autoreset::Disabled {
-                    return Err(EnvError::StepAfterEnd { row: env * agents });
-                }
-                self.ended.insert(env);
+        if agents == 1 {
+            self.ended.copy_flags(self.waiting.iter().copied());
+        } else {
+            let is_over = |rows: &[bool]| rows.iter().all(|&waiting| waiting);
+            self.ended.copy_flags(self.waiting.chunks(agents).map(is_over));
+        }
+        if self.autoreset == Autoreset::Disabled {
+            let first = self.ended.iter().next();
+            if let Some(env) = first {
+                return Err(EnvError::StepAfterEnd { row: env * agents });
             }
         }
-        self.active.clear();
-        (0..self.waiting.len()).filter(|&row| !self.waiting[row]).for_each(|row| self.active.insert(row));
+        self.active.copy_flags(self.waiting.iter().map(|waiting| !waiting));
         Ok(())
     }
 

@@ -237,10 +237,12 @@ impl Scope {
         if envs.is_all() {
             return;
         }
+        self.arenas.extend(envs.iter().map(|env| arenas[env]));
         let per_arena = agents.len() / arenas.len();
-        for env in envs.iter() {
-            self.arenas.push(arenas[env]);
-            self.agents.extend_from_slice(&agents[env * per_arena..(env + 1) * per_arena]);
+        if per_arena > 0 {
+            envs.iter().for_each(|env| {
+                self.agents.extend_from_slice(&agents[env * per_arena..(env + 1) * per_arena]);
+            });
         }
     }
 }

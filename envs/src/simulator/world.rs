@@ -34,6 +34,8 @@ pub struct WorldEnv {
     members: snapshot::Members,
     /// The rows of a step that was sent.
     sent: RowSet,
+    /// The environments of a step that not all take part in.
+    stepped: RowSet,
 }
 
 /// What a snapshot holds.
@@ -124,6 +126,7 @@ impl WorldEnv {
         Ok(Self {
             members: snapshot::Members::new(&mut builder.world),
             sent: RowSet::none(info.num_rows()),
+            stepped: RowSet::none(num_envs),
             world: builder.world,
             step: builder.step,
             reset: builder.reset,
@@ -166,15 +169,14 @@ impl WorldEnv {
         self.swap_buffers(out);
     }
 
-    /// The environments that have an active row.
-    fn envs_with(&self, active: &RowSet) -> RowSet {
-        let mut envs = RowSet::none(self.info.num_envs);
-        for row in active.iter() {
-            if !envs.contains(row / self.info.num_agents) {
-                envs.insert(row / self.info.num_agents);
-            }
+    /// Makes `stepped` the environments that have an active row.
+    fn find_stepped(&mut self, active: &RowSet) {
+        let agents = self.info.num_agents;
+        if agents == 1 {
+            return self.stepped.copy_from(active);
         }
-        envs
+        let is_active = |env: usize| (env * agents..(env + 1) * agents).any(|row| active.contains(row));
+        self.stepped.copy_flags((0..self.info.num_envs).map(is_active));
     }
 
     /// What the caller holds of rows that are over while other agents of their arena go on: the systems observe these too.
@@ -203,11 +205,7 @@ impl WorldEnv {
     /// ones, so that a system that looks at every row finds legal ones only.
     fn act(&mut self, actions: &ActionBatch, active: &RowSet) {
         let batch = &mut self.world.resource_mut::<Actions>().batch;
-        if active.is_all() {
-            return batch.copy_range(0, actions, 0, actions.len());
-        }
-        let width = self.info.action_spec.width();
-        active.iter().for_each(|row| batch.copy_range(row * width, actions, row * width, width));
+        batch.copy_rows(actions, active, self.info.action_spec.width());
     }
 
     /// Runs a tick of the active rows with the actions handed over.
@@ -216,14 +214,12 @@ impl WorldEnv {
         if active.is_all() {
             self.world.resource_mut::<Scope>().set_all();
         } else {
-            let envs = self.envs_with(active);
-            self.set_scope(&envs);
+            self.find_stepped(active);
+            self.world.resource_mut::<Scope>().set(&self.stepped, &self.arenas, &self.agents);
             // A system may work on whole columns, held arenas included: those are reset before they are stepped again,
             // but their generators must not have moved.
-            let held: Vec<Entity> = (0..self.arenas.len())
-                .filter(|&env| !envs.contains(env))
-                .map(|env| self.arenas[env])
-                .collect();
+            let held = self.arenas.iter().enumerate().filter(|(env, _)| !self.stepped.contains(*env));
+            let held: Vec<Entity> = held.map(|(_, &arena)| arena).collect();
             release = Some((self.rng.keep)(&self.world, &held));
         }
         out.rewards.fill(0.0);
