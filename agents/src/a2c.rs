@@ -22,7 +22,7 @@ use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto};
 use crate::estimator::Targets;
-use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
 use crate::policy_loss::ActorCriticLoss;
 use crate::settings::shares;
@@ -203,6 +203,10 @@ impl Learner for A2c {
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
         awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
+    }
+
+    fn take_norms(&mut self) -> Option<Norms> {
+        self.core.take_norms()
     }
 
     fn weights(&self) -> Weights {

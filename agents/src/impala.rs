@@ -28,7 +28,7 @@ use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;
-use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
 use crate::policy_loss::ActorCriticLoss;
 use crate::ppo::PpoLoss;
@@ -273,6 +273,10 @@ impl Learner for Impala {
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
         awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
+    }
+
+    fn take_norms(&mut self) -> Option<Norms> {
+        self.core.take_norms()
     }
 
     fn weights(&self) -> Weights {

@@ -78,6 +78,15 @@ pub struct LearnReport {
     pub metrics: Vec<f64>,
 }
 
+/// How large an acting network and its gradients are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norms {
+    /// Mean of `‖∇‖` over updates, before clipping; NaN if there was none.
+    pub gradient: f64,
+    /// `‖θ‖`.
+    pub weights: f64,
+}
+
 /// Whether a round of updates is to be given up; see [`Learner::learn_unless`].
 pub type GivesUp<'a> = dyn FnMut() -> bool + 'a;
 
@@ -139,6 +148,11 @@ pub trait Learner: Send {
     /// As there.
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    /// Norms of the acting network, and of the gradients of its updates since the last call; none if the learner has no network.
+    fn take_norms(&mut self) -> Option<Norms> {
+        None
     }
 
     /// Bytes of memory that the learner's replay takes when it is full; zero without.

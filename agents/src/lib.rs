@@ -75,7 +75,7 @@ pub use coefficient::{Coefficient, Course};
 pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};
-pub use learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces};
+pub use learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo, Spaces};
 pub use policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 pub use weights::Weights;
 

@@ -7,7 +7,7 @@ use agon_nn::{Optimizer, OptimizerConfig, OptimizerState, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::slices::{self, Slice};
-use crate::{AgentError, Weights, settings};
+use crate::{AgentError, Norms, Weights, settings};
 
 /// What a target network's tensors are called, before their own names.
 pub(crate) const TARGET: &str = "target.";
@@ -22,6 +22,8 @@ pub struct Part {
     optimizer: Option<Optimizer>,
     /// Parameters whose steps are multiplied by another factor than one; zero for those that stay as they are.
     rates: Vec<(Range<usize>, f32)>,
+    /// Norms of gradients since they were last asked for, and how many.
+    gradients: (f64, u32),
 }
 
 /// What is saved of one.
@@ -39,12 +41,12 @@ impl Part {
         optimizer: OptimizerConfig,
     ) -> Result<Self, AgentError> {
         let optimizer = Some(Optimizer::new(optimizer, params.len())?);
-        Ok(Self { prefix, params, optimizer, rates: Vec::new() })
+        Ok(Self { prefix, params, optimizer, rates: Vec::new(), gradients: (0.0, 0) })
     }
 
     /// A network that follows another one, or never changes.
     pub(crate) fn fixed(prefix: &'static str, params: Params) -> Self {
-        Self { prefix, params, optimizer: None, rates: Vec::new() }
+        Self { prefix, params, optimizer: None, rates: Vec::new(), gradients: (0.0, 0) }
     }
 
     /// Takes a step against the gradient that is summed over slices; a network without an optimizer takes none.
@@ -62,9 +64,18 @@ impl Part {
         let frozen = self.rates.iter().filter(|(_, rate)| *rate == 0.0);
         slices::forget(slices, frozen.map(|(range, _)| range.clone()));
         let before = Before::of(&self.params, &self.rates);
-        slices::descend(&mut self.params, optimizer, slices, max_grad_norm, learning_rate)?;
+        let norm = slices::descend(&mut self.params, optimizer, slices, max_grad_norm, learning_rate)?;
         before.scale_steps(&mut self.params, &self.rates);
+        self.gradients.0 += f64::from(norm);
+        self.gradients.1 += 1;
         Ok(())
+    }
+
+    /// The norms of its parameters, and of their gradients since the last call.
+    fn take_norms(&mut self) -> Norms {
+        let (sum, count) = std::mem::take(&mut self.gradients);
+        let squares: f64 = self.params.as_slice().iter().map(|&value| f64::from(value).powi(2)).sum();
+        Norms { gradient: sum / f64::from(count), weights: squares.sqrt() }
     }
 
     /// Takes a step against a gradient.
@@ -166,6 +177,11 @@ impl<P> Target<P> {
 /// Whether a multiple of `every` steps was passed or reached on the way from `before` to `now`.
 pub(crate) fn is_due(every: u64, before: u64, now: u64) -> bool {
     now / every > before / every
+}
+
+/// Norms of the acting network among some parts; none if there is none.
+pub(crate) fn take_norms(parts: &mut [&mut Part]) -> Option<Norms> {
+    parts.iter_mut().find(|part| part.prefix.is_empty()).map(|part| part.take_norms())
 }
 
 /// The weights of all parts, in their order.
@@ -290,6 +306,17 @@ mod tests {
         assert_eq!(some[0], 1.0, "neither gradient nor weight decay moves it");
         assert!((some[1] - (1.0 + 0.25 * (all[1] - 1.0))).abs() < 1e-6, "the longer prefix counts");
         assert_eq!(some[2], all[2]);
+    }
+
+    #[test]
+    fn norms_are_those_of_steps_since_they_were_asked_for() {
+        let mut part = stepped(&[], [0.5, 0.0, 1.0]);
+        // Two values of each tensor; clipping to a norm of one has no say.
+        assert!((part.take_norms().gradient - 2.5_f64.sqrt()).abs() < 1e-6);
+        let expected = values(&part).iter().map(|&value| 2.0 * f64::from(value).powi(2)).sum::<f64>();
+        let Norms { gradient, weights } = part.take_norms();
+        assert!(gradient.is_nan(), "there was no step since: {gradient}");
+        assert!((weights - expected.sqrt()).abs() < 1e-9);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::divergence::Pair;
 use crate::division::{self, Minibatch};
 use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::guide::Guide;
-use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
+use crate::learner::{self, GivesUp, Norms, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::observations::Observations;
@@ -369,6 +369,10 @@ impl PolicyGradient {
 
     pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         part::load_weights(&mut [&mut self.part], weights)
+    }
+
+    pub(crate) fn take_norms(&mut self) -> Option<Norms> {
+        part::take_norms(&mut [&mut self.part])
     }
 
     pub(crate) fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {

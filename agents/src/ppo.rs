@@ -27,7 +27,7 @@ use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
 use crate::guide::Guide;
-use crate::learner::{GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
 use crate::rnd::{self, Rnd, RndConfig};
@@ -291,6 +291,10 @@ impl Learner for Ppo {
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
         awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
+    }
+
+    fn take_norms(&mut self) -> Option<Norms> {
+        self.core.take_norms()
     }
 
     fn weights(&self) -> Weights {

@@ -33,7 +33,7 @@ use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::division::{self, Minibatch};
 use crate::exploration::{best, mask_of};
-use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo, Spaces, stream};
+use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo, Spaces, stream};
 use crate::observations::Observations;
 use crate::part::{self, Part, SavedPart};
 use crate::permutation;
@@ -377,6 +377,10 @@ impl Learner for Pqn {
     ) -> Result<LearnReport, AgentError> {
         let helpers = self.slices.len().max(self.shards.len()) - 1;
         awake(helpers, || self.iterate(fragments, env_steps, gives_up))
+    }
+
+    fn take_norms(&mut self) -> Option<Norms> {
+        part::take_norms(&mut [&mut self.online])
     }
 
     fn weights(&self) -> Weights {

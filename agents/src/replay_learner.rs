@@ -16,7 +16,7 @@ use crate::codec::{decode, encode};
 use crate::division;
 use crate::experience::{Experience, SavedExperience, Unit};
 use crate::guide::Guide;
-use crate::learner::{self, GivesUp, LearnReport, Learner, PolicyInfo, RunInfo};
+use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, Sampling};
 use crate::settings::Replaying;
@@ -258,6 +258,10 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
 
     fn memory_bytes(&self) -> u64 {
         self.experience.memory_bytes()
+    }
+
+    fn take_norms(&mut self) -> Option<Norms> {
+        part::take_norms(&mut self.algorithm.parts_mut())
     }
 
     fn weights(&self) -> Weights {

@@ -97,7 +97,8 @@ pub(crate) fn forget<W, S>(slices: &mut [Slice<W, S>], ranges: impl Iterator<Ite
     }
 }
 
-/// Sums the slices' gradients, clips the sum and takes an optimizer step with it, by ranges of parameters.
+/// Sums the slices' gradients, clips the sum and takes an optimizer step with it, by ranges of parameters. Gives the sum's norm
+/// before it was clipped.
 ///
 /// # Errors
 /// If the gradient is not finite, naming the parameter.
@@ -107,8 +108,8 @@ pub(crate) fn descend<W, S>(
     slices: &mut [Slice<W, S>],
     max_grad_norm: f64,
     learning_rate: f64,
-) -> Result<(), AgentError> {
-    let Some((first, others)) = slices.split_first_mut() else { return Ok(()) };
+) -> Result<f32, AgentError> {
+    let Some((first, others)) = slices.split_first_mut() else { return Ok(0.0) };
     let total = &mut first.grads;
     let others: Vec<&[f32]> = others.iter().map(|slice| slice.grads.as_slice()).collect();
     let norm = sum_grads(total, &others);
@@ -116,7 +117,8 @@ pub(crate) fn descend<W, S>(
         check_finite(params.layout(), total)?;
     }
     let factor = clip_coefficient(norm, max_grad_norm as f32);
-    Ok(optimizer.step_shared(params, total, factor, learning_rate as f32)?)
+    optimizer.step_shared(params, total, factor, learning_rate as f32)?;
+    Ok(norm)
 }
 
 #[cfg(test)]

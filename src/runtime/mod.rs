@@ -405,7 +405,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let beginning = Beginning {
         path: run.path(),
         config,
-        metric_names: learner.metric_names(),
+        metric_names: &session::metric_names(&*learner),
         env_metrics: &env_metrics,
         num_agents: info.num_agents,
         notes: &notes,

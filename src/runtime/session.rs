@@ -75,6 +75,12 @@ struct Iteration {
     learned: f64,
 }
 
+/// Names of what is written down of a learner's iterations: its own metrics, and the norms of the acting network.
+pub(super) fn metric_names(learner: &dyn Learner) -> Vec<&'static str> {
+    let norms = ["charts/gradient_norm", "charts/weight_norm"];
+    learner.metric_names().iter().copied().chain(norms).collect()
+}
+
 /// How long an update, an evaluation or the wait for fragments may take before a wish to stop is heeded amid it, at the cost of what came after the
 /// last checkpoint.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,11 +152,13 @@ impl Session<'_> {
             self.learner.set_guidance(teacher.weight(self.counters.env_steps, total, mean_return));
         }
         let gives_up = &mut || learning.elapsed() >= PATIENCE && self.sinks.is_stopped();
-        let report = match self.learner.learn_unless(&fragments, env_steps, gives_up) {
+        let mut report = match self.learner.learn_unless(&fragments, env_steps, gives_up) {
             // The learner is of no use any more; the last checkpoint stands.
             Err(AgentError::GivenUp) => return Ok(None),
             report => report?,
         };
+        let norms = self.learner.take_norms().map_or([f64::NAN; 2], |norms| [norms.gradient, norms.weights]);
+        report.metrics.extend(norms);
         for fragment in &fragments {
             self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
         }
@@ -209,8 +217,8 @@ impl Session<'_> {
         self.counters.iteration += 1;
         self.counters.env_steps = iteration.env_steps;
         self.window.add(&report.metrics);
-        let metric_names = self.learner.metric_names();
-        for warning in self.runaway.look(metric_names, &report.metrics, iteration.env_steps) {
+        let names = metric_names(&*self.learner);
+        for warning in self.runaway.look(&names, &report.metrics, iteration.env_steps) {
             self.sinks.warning(&warning);
         }
         let every = self.config.log_every();
@@ -225,8 +233,7 @@ impl Session<'_> {
             }
             self.sinks.evaluation(self.counters.iteration, &evaluation)?;
         }
-        let names = self.learner.metric_names().iter().copied();
-        let metrics: Vec<(&str, f64)> = names.zip(iteration.report.metrics.iter().copied()).collect();
+        let metrics: Vec<(&str, f64)> = names.into_iter().zip(iteration.report.metrics.iter().copied()).collect();
         self.sinks.iteration(&Progress {
             env_steps: now,
             total_timesteps: self.config.total_timesteps,

@@ -109,6 +109,20 @@ fn a_policy_from_weights_does_what_the_learners_own_does() {
 }
 
 #[test]
+fn every_learner_tells_the_norms_of_its_acting_network() {
+    for case in cases() {
+        let mut trial = case.trained();
+        let norms = trial.learner.0.take_norms().unwrap();
+        let all = trial.learner.weights();
+        let squares: f64 =
+            all.iter().flat_map(|(_, _, values)| values).map(|&value| f64::from(value).powi(2)).sum();
+        assert!(norms.gradient > 0.0 && norms.gradient.is_finite(), "{}: {norms:?}", case.name);
+        assert!(norms.weights > 0.0 && norms.weights <= squares.sqrt() + 1e-6, "{}: {norms:?}", case.name);
+        assert!(trial.learner.0.take_norms().unwrap().gradient.is_nan(), "{}", case.name);
+    }
+}
+
+#[test]
 fn a_learner_begins_with_given_weights_or_stays_as_it_was() {
     for case in cases() {
         let trial = case.trained();

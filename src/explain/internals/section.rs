@@ -313,6 +313,7 @@ fn norms(path: &Path, page: &mut Page) -> Result<(), RunError> {
     let options = PlotOptions {
         title: "Norms over training".to_owned(),
         y_label: "norm".to_owned(),
+        log_y: true,
         ..PlotOptions::default()
     };
     page.picture("norms", "Norms over training", &plot::draw_lines(&lines, &options)?)
