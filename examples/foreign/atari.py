@@ -18,14 +18,20 @@ def make(game: str, render_mode: str | None = None, **arguments) -> gymnasium.En
 
 
 class Court(gymnasium.ObservationWrapper):
-    """What is between Pong's walls, `(42, 42, 1)` bytes: the score above and the border below say nothing of the game."""
+    """What moves between Pong's walls, white on black, `(42, 42, 1)` bytes.
+
+    The score above and the border below say nothing of the game, and the field's own grey is most of a picture's brightness.
+    """
+
+    FIELD = 87  # the grey of the field
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
         self.observation_space = gymnasium.spaces.Box(0, 255, (42, 42, 1), np.uint8)
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
-        return cv2.resize(observation[34:194], (42, 42), interpolation=cv2.INTER_AREA)[..., None]
+        moving = np.where(observation[34:194] == self.FIELD, np.uint8(0), np.uint8(255))
+        return cv2.resize(moving, (42, 42), interpolation=cv2.INTER_AREA)[..., None]
 
 
 def make_court(render_mode: str | None = None, **arguments) -> gymnasium.Env:

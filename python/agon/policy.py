@@ -106,8 +106,7 @@ class Policy:
     def to_torch(self) -> Any:
         """The policy as a :class:`torch.nn.Module` with the same numbers; needs PyTorch.
 
-        See :class:`agon.torch.TorchPolicy`. For encoders, memories and heads that PyTorch has parts for: all but transformers,
-        stacked frames, ensembles and a program's own parts.
+        See :class:`agon.torch.TorchPolicy`. It has every encoder, memory and head, and stacked frames; not a program's own parts.
 
         Raises
             ValueError: if it has no such form, naming the part.
