@@ -4,11 +4,14 @@
 //! The command line and the Python package ask in the same words and so begin the same runs.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io, iter};
 
-use crate::RunError;
 use crate::config::{self, MadeBy, RunConfig};
+use crate::error::AtPath;
 use crate::presets;
+use crate::run::directory;
 use crate::setup::Setup;
+use crate::{RunError, runtime};
 
 /// An algorithm to be trained in an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +72,82 @@ pub fn default_name(config: &RunConfig, seeds: u64) -> String {
     }
 }
 
-/// The first directory of a name, or of the name and a number, that does not exist; with `replace`, that of the name.
-pub fn free_path(out: &Path, name: &str, replace: bool) -> PathBuf {
-    let named = out.join(name);
-    if replace || !named.exists() {
-        return named;
+/// Where what is asked for is to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The directory of runs.
+    pub out: &'a Path,
+    /// The name in it; without one [`default_name`], or that and the first number that is free.
+    pub name: Option<&'a str>,
+    /// Whether a run or experiment of that name is removed first.
+    pub replace: bool,
+}
+
+impl Place<'_> {
+    /// Makes room for a run or for an experiment of several seeds: a directory that holds nothing but what one has begun with.
+    ///
+    /// What is removed is removed last: once nothing can be refused any more of what is to be begun.
+    ///
+    /// # Errors
+    /// If the name is empty, the directory has files in it that are no run's, or what is in it is to be removed and in use, or
+    /// wanted by what is to be begun; and with `replace`, what [`runtime::check`] gives.
+    pub fn make_room(&self, setup: &Setup, config: &RunConfig, seeds: u64) -> Result<PathBuf, RunError> {
+        let name = match self.name {
+            Some(name) if Path::new(name).file_name().is_none() => {
+                let message = format!("the name of a run must be that of a directory, got {name:?}");
+                return Err(RunError::Config(message));
+            }
+            Some(name) => name.to_owned(),
+            None => default_name(config, seeds),
+        };
+        let path = self.out.join(&name);
+        if self.name.is_none() && !self.replace {
+            return reserve(self.out, &name);
+        }
+        if !path.exists() {
+            return Ok(path);
+        }
+        if self.replace {
+            refuse_own_source(config, &path)?;
+            runtime::check(setup, config)?;
+            directory::remove(&path)?;
+        } else {
+            directory::refuse_others_files(&path)?;
+        }
+        Ok(path)
     }
+}
+
+/// Makes the first directory of a name, or of the name and a number, that does not exist: who asks next gets another one.
+fn reserve(out: &Path, name: &str) -> Result<PathBuf, RunError> {
+    fs::create_dir_all(out).at("cannot create", out)?;
     let numbered = (2_u64..).map(|number| out.join(format!("{name}-{number}")));
-    numbered.into_iter().find(|path| !path.exists()).unwrap_or(named)
+    for path in iter::once(out.join(name)).chain(numbered) {
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.at("cannot create", &path).map(|()| path),
+        }
+    }
+    Err(RunError::Config(format!("all numbers are taken of {name} in {}", out.display())))
+}
+
+/// Refuses to remove what a run is to begin with, or to learn from.
+fn refuse_own_source(config: &RunConfig, path: &Path) -> Result<(), RunError> {
+    let given = [("init_from", &config.init_from), ("teacher.policy", &config.teacher.policy)];
+    for (field, from) in given {
+        let is_within =
+            |from: &PathBuf| Some(from.canonicalize().ok()?.starts_with(path.canonicalize().ok()?));
+        if let Some(from) = from
+            && is_within(from) == Some(true)
+        {
+            return Err(RunError::Config(format!(
+                "{field} must be outside of {}, which is to be replaced, got {}: choose another name",
+                path.display(),
+                from.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -119,12 +190,55 @@ mod tests {
         assert_eq!(default_name(&config, 2), "ppo_MinAtar_Breakout-v0_seeds_3-4");
     }
 
+    fn place<'a>(out: &'a Path, name: Option<&'a str>, replace: bool) -> Place<'a> {
+        Place { out, name, replace }
+    }
+
     #[test]
     fn a_taken_name_gets_the_next_free_number() {
-        let out = tempfile::tempdir().unwrap();
-        std::fs::create_dir(out.path().join("run")).unwrap();
-        std::fs::create_dir(out.path().join("run-2")).unwrap();
-        assert_eq!(free_path(out.path(), "run", false), out.path().join("run-3"));
-        assert_eq!(free_path(out.path(), "run", true), out.path().join("run"));
+        let (setup, out) = (Setup::default(), tempfile::tempdir().unwrap());
+        let config = REQUEST.configure(&setup, |_| Ok(())).unwrap();
+        let unnamed = || place(out.path(), None, false).make_room(&setup, &config, 1).unwrap();
+        let name = default_name(&config, 1);
+        // Nothing is in them yet, and still nobody else gets them.
+        assert_eq!(unnamed(), out.path().join(&name));
+        assert_eq!(unnamed(), out.path().join(format!("{name}-2")));
+        assert_eq!(unnamed(), out.path().join(format!("{name}-3")));
+    }
+
+    #[test]
+    fn nothing_is_removed_for_a_run_that_cannot_begin_and_nothing_of_somebody_elses() {
+        let (setup, out) = (Setup::default(), tempfile::tempdir().unwrap());
+        let mut config = REQUEST.configure(&setup, |_| Ok(())).unwrap();
+        REQUEST.settle(&setup, &mut config).unwrap();
+        let path = out.path().join("run");
+        let room = |config: &RunConfig, replace| {
+            place(out.path(), Some("run"), replace).make_room(&setup, config, 1).map_err(|e| e.to_string())
+        };
+        let begin = || drop(directory::RunDirectory::create(&path, &config, &Default::default()).unwrap());
+        begin();
+        let nothing = RunConfig { init_from: Some(out.path().join("none.safetensors")), ..config.clone() };
+        assert!(room(&nothing, true).unwrap_err().contains("none.safetensors"));
+        let itself = RunConfig { init_from: Some(path.clone()), ..config.clone() };
+        assert!(room(&itself, true).unwrap_err().contains("init_from must be outside of"));
+        assert!(directory::RunDirectory::exists(&path), "it is still there");
+        assert_eq!(room(&config, true), Ok(path.clone()));
+        assert!(!path.exists());
+        // What a process leaves that is killed before a run has begun is in nobody's way.
+        fs::create_dir_all(path.join("checkpoints")).unwrap();
+        fs::write(path.join(".config.toml.7-0.tmp"), "half").unwrap();
+        fs::write(path.join("run.lock"), "").unwrap();
+        assert_eq!(room(&config, false), Ok(path.clone()));
+        assert_eq!(room(&config, true), Ok(path.clone()));
+        assert!(!path.exists());
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("thesis.txt"), "x").unwrap();
+        for replace in [false, true] {
+            let message = room(&config, replace).unwrap_err();
+            assert!(message.contains("thesis.txt"), "{message}");
+        }
+        assert!(path.join("thesis.txt").exists());
+        let unnamed = place(out.path(), Some(""), false).make_room(&setup, &config, 1);
+        assert!(unnamed.unwrap_err().to_string().contains("the name of a run"));
     }
 }

@@ -91,7 +91,16 @@ pub(crate) fn command_line() -> String {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
     let name = Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
-    std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
+    std::iter::once(name).chain(arguments).map(|argument| shell_word(&argument)).collect::<Vec<_>>().join(" ")
+}
+
+/// An argument as a shell reads it back: in quotes where it has to be.
+pub(crate) fn shell_word(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%^".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// A text in lines of at most `width` characters, each behind `indent` spaces; longer words have a line of their own.
@@ -133,6 +142,15 @@ mod tests {
     fn numbers_have_units() {
         assert_eq!([999.4, 1250.0, 2.5e6].map(human), ["999", "1.2k", "2.50M"]);
         assert_eq!([0.25, 61.0, 3725.0].map(duration), ["0.2s", "1m01s", "1h02m"]);
+    }
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_would_read_something_else() {
+        let words = ["train", "agent.gamma=0.99", "env.wrappers=[{kind='x'}]", "", "two words", "10k"];
+        let quoted = words.map(shell_word);
+        let expected =
+            ["train", "agent.gamma=0.99", r"'env.wrappers=[{kind='\''x'\''}]'", "''", "'two words'", "10k"];
+        assert_eq!(quoted, expected);
     }
 
     #[test]

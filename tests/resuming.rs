@@ -104,8 +104,11 @@ fn a_command_can_be_repeated() {
     // What is no run is not replaced.
     fs::create_dir_all(path.join("results/mine")).unwrap();
     fs::write(path.join("results/mine/notes.txt"), "mine").unwrap();
-    let text = refused(path, &[&TRAIN[..], &["--name", "mine", "--force"]].concat());
-    assert!(text.contains("expected a run or an experiment"), "{text}");
+    for more in [&["--name", "mine"][..], &["--name", "mine", "--force"]] {
+        let text = refused(path, &[&TRAIN[..], more].concat());
+        let expected = "expected a run, an experiment or an empty directory, found notes.txt in it";
+        assert!(text.contains(expected), "{text}");
+    }
     assert!(path.join("results/mine/notes.txt").exists());
     let left = fs::read_dir(path.join("results")).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));

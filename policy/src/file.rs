@@ -16,9 +16,9 @@ use crate::runner::PortablePolicy;
 const FORMAT: u32 = 1;
 
 /// The key of the metadata that has the program.
-const KEY: &str = "agon_policy";
+pub const METADATA_KEY: &str = "agon_policy";
 
-/// What the metadata has under [`KEY`].
+/// What the metadata has under [`METADATA_KEY`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -60,7 +60,7 @@ pub fn to_safetensors(
         tensors.push((*name, view));
     }
     // One entry: the file's bytes must not depend on the order of a hash map.
-    let metadata = HashMap::from([(KEY.to_owned(), text)]);
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), text)]);
     safetensors::serialize(tensors, Some(metadata)).map_err(|error| wrong(&error))
 }
 
@@ -98,7 +98,7 @@ pub type Contents = (PolicyProgram, Parameters, BTreeMap<String, String>);
 pub fn from_safetensors(bytes: &[u8]) -> Result<Option<Contents>, PolicyError> {
     let wrong = |error: &dyn std::fmt::Display| PolicyError::File(error.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
-    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
     let Some(text) = text else { return Ok(None) };
     let content: Content = serde_json::from_str(text).map_err(|error| wrong(&error))?;
     if content.format != FORMAT {
@@ -121,7 +121,7 @@ impl PortablePolicy {
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, PolicyError> {
         let Some((program, parameters, _)) = from_safetensors(bytes)? else {
             return Err(PolicyError::File(format!(
-                "expected a file with the metadata key {KEY}, found none"
+                "expected a file with the metadata key {METADATA_KEY}, found none"
             )));
         };
         Self::new(program, &parameters)

@@ -19,7 +19,7 @@ mod state;
 pub use activation::{Activation, LEAKY_RELU_SLOPE};
 pub use compressed::{Quantization, StoredMap};
 pub use error::PolicyError;
-pub use file::{Contents, from_safetensors, to_safetensors};
+pub use file::{Contents, METADATA_KEY, from_safetensors, to_safetensors};
 pub use operation::{
     Attention, AttentionBlock, AttentionPosition, Gate, Operation, OperationBranch, RecurrentKind,
 };

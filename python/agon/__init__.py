@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,15 @@ __all__ = [
 os.environ.setdefault("AGON_PYTHON", sys.executable)
 
 registration.register()
+
+#: Modules that are imported when somebody asks for them: they need packages that may not be there.
+_LATER = ("pettingzoo", "ray", "sb3", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"agon.{name}")
+    raise AttributeError(f"module 'agon' has no attribute {name!r}")
 
 
 def parallel_env(id: str, **options: Any) -> AgonParallelEnv:

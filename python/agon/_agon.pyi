@@ -215,6 +215,7 @@ class Episodes:
     def act(
         self,
         observations: NDArray[np.float32] | NDArray[np.uint8],
+        rows: int,
         masks: NDArray[np.bool_] | None,
         starts: NDArray[np.bool_] | None,
     ) -> NDArray[np.int64] | NDArray[np.float32]:

@@ -34,6 +34,7 @@ class Policy:
 
     def __init__(self, native: Any) -> None:
         self._native = native
+        self._drawn = 0
         observation, action = native.spaces()
         #: The space of one row of observations.
         self.observation_space: gym.Space[Any] = space_of(observation)
@@ -60,7 +61,8 @@ class Policy:
         environments whose episode begins with this observation; without it episodes begin where ``state`` is ``None``.
 
         Raises
-            ValueError: if the observations are not of :attr:`observation_space`, naming both.
+            ValueError: if the observations are not of :attr:`observation_space`, naming both; or if they are not as many as
+                before and the policy remembers their episodes.
         """
         if action_mask is not None and self.card["env_spaces"]["mask_len"] == 0:
             raise ValueError(f"{self.card['env']['id']} has no action masks, expected none")
@@ -68,7 +70,7 @@ class Policy:
         rows, is_batch = _pack(self.observation_space, observation)
         masks = None if action_mask is None else np.ascontiguousarray(action_mask, dtype=bool).reshape(-1)
         starts = None if episode_start is None else np.atleast_1d(np.ascontiguousarray(episode_start, dtype=bool))
-        actions = _unpack(self.action_space, state.act(rows.reshape(-1), masks, starts), len(rows))
+        actions = _unpack(self.action_space, state.act(rows.reshape(-1), len(rows), masks, starts), len(rows))
         has_parts = isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple))
         if is_batch:
             return actions, state
@@ -81,10 +83,14 @@ class Policy:
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[Any, _agon.Episodes]:
-        """As Stable-Baselines3's ``predict``. Drawn actions (``deterministic=False``) are seeded with 0; choose another seed
-        with :meth:`episodes`."""
+        """As Stable-Baselines3's ``predict``, but with the best action by default.
+
+        ``deterministic`` counts where an episode begins, with ``None`` for a state; after that the state knows. Calls that draw
+        and begin anew each have a seed of their own, the same ones in every process; choose others with :meth:`episodes`.
+        """
         if state is None and not deterministic:
-            state = self.episodes(seed=0)
+            state = self.episodes(seed=self._drawn)
+            self._drawn += 1
         return self(observation, state, episode_start=episode_start)
 
     def export(

@@ -64,19 +64,23 @@ class Run:
 
     def policy(self, *, best: bool = False, step: int | None = None) -> Policy:
         """The trained policy: the newest, the best, or that after ``step`` environment steps."""
-        if not self._is_single:
-            seeds = ", ".join(str(seed) for seed in self.seeds)
-            raise ValueError(f"an experiment has a policy a seed: choose one of `seeds` ({seeds})")
+        self._expect_single("policy")
         return load(self.path, best=best, step=step)
 
     def evaluate(self, episodes: int = 100, **options: Any) -> Evaluation:
         """Evaluates the policy, see :func:`evaluate`."""
+        self._expect_single("policy")
         return evaluate(self.path, episodes, **options)
 
     def plot(self, out: PathLike | None = None, **options: Any) -> Picture:
         """Draws the learning curve, see :func:`plot`."""
         options.setdefault("title", self.config["env"]["id"])
         return plot(self, out, **options)
+
+    def _expect_single(self, what: str) -> None:
+        if not self._is_single:
+            seeds = ", ".join(str(seed) for seed in self.seeds)
+            raise ValueError(f"an experiment has a {what} a seed: choose one of `seeds` ({seeds})")
 
     @property
     def _is_single(self) -> bool:
@@ -142,6 +146,8 @@ def evaluate(
     ``trust`` are for environments that a pickled callable makes, see :func:`agon.resume`; a weight file alone has none.
     """
     path = _path(run)
+    if path.is_dir():
+        Run(path)._expect_single("policy")
     pickle = callable_for(path, env, trust)
     result = _agon.evaluate(
         path,

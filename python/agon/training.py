@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agon import _agon
 from agon.callables import Environment, handed_over
 from agon.columns import Columns
@@ -82,7 +84,8 @@ def train(
     imported is kept by its name, everything else pickled in ``config.toml``: another process that goes on with such a run
     needs ``trust=True`` or the callable again, see :func:`resume`.
 
-    The run is kept in ``out/name``; without a name the next free one is taken. A seed that is given gives the same bits as
+    The run is kept in ``out/name``; without a name the next free one is taken. ``force`` removes a run or an experiment of that
+    name first, with everything in its directory, once nothing can be refused any more of the new one. A seed that is given gives the same bits as
     ``agon train`` on the command line, for any number of threads.
 
     ``progress`` shows a bar on a terminal, and bar and curve in a notebook; by default where there is one.
@@ -97,6 +100,8 @@ def train(
     """
     id, pickle = handed_over(env)
     settings = plain(settings or {})
+    named = {"algorithm": algorithm, "env.id": id, "seed": seed, "total_timesteps": total_timesteps}
+    _refuse_conflicts(settings, named | {"runtime.threads": threads})
     if pickle is not None:
         settings["env.pickle"] = pickle
     with _Watching(callback, progress) as watching:
@@ -162,6 +167,27 @@ def _ended(ended: dict[str, Any]) -> TrainedRun:
     return TrainedRun(ended)
 
 
+def _wish(answer: Any) -> bool | None:
+    """What a callback wants: ``False`` stops. A comparison of NumPy's numbers is a truth value too."""
+    if answer is None or isinstance(answer, bool):
+        return answer
+    if isinstance(answer, np.bool_):
+        return bool(answer)
+    raise TypeError(f"a callback answers True, None or, to stop, False; got {answer!r}")
+
+
+def _refuse_conflicts(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Refuses settings that say something else than the arguments of the same meaning."""
+    for key, argument in arguments.items():
+        found: Any = settings.get(key)
+        if found is None and "." in key:
+            table, _, last = key.partition(".")
+            within = settings.get(table)
+            found = within.get(last) if isinstance(within, Mapping) else None
+        if found is not None and argument is not None and found != argument:
+            raise ValueError(f"the setting {key} must be left out or be the argument's {argument!r}, got {found!r}")
+
+
 class _Watching:
     """Hands what runs tell to a callback and a display."""
 
@@ -180,7 +206,7 @@ class _Watching:
         progress = Progress(**{**event, "run": Path(event["run"]), "episodes": Columns(event["episodes"])})
         if self._display is not None:
             self._display.show(progress)
-        return None if self._callback is None else self._callback(progress)
+        return None if self._callback is None else _wish(self._callback(progress))
 
     def __enter__(self) -> _Watching:
         return self

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use agon::export::{Answer, Export, Format};
 use agon::policy::{self, Observed, TrainedPolicy, Which};
 use agon::runtime::Setup;
-use agon_envs::{ActionBatch, ObsRow};
+use agon_envs::{ActionBatch, ObsRow, WrapperConfig};
 use agon_policy::Parameter;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -125,19 +125,33 @@ impl Policy {
     #[pyo3(signature = (seed=None))]
     fn episodes(&self, seed: Option<u64>) -> Episodes {
         let policy = self.trained().anew();
-        Episodes {
-            policy: Mutex::new(match seed {
-                Some(seed) => policy.stochastic(seed),
-                None => policy,
-            }),
-        }
+        let policy = match seed {
+            Some(seed) => policy.stochastic(seed),
+            None => policy,
+        };
+        Episodes { state: Mutex::new(Acting { policy, rows: None }) }
     }
 }
 
 /// Episodes that a policy acts in, and what it remembers of them.
 #[pyclass(frozen, module = "agon._agon")]
 struct Episodes {
-    policy: Mutex<TrainedPolicy>,
+    state: Mutex<Acting>,
+}
+
+/// A policy in episodes, and how many of them there are: none before the first call.
+struct Acting {
+    policy: TrainedPolicy,
+    rows: Option<usize>,
+}
+
+impl Acting {
+    /// Whether what is done depends on earlier steps of an episode.
+    fn remembers(&self) -> bool {
+        let stacks =
+            |wrapper: &WrapperConfig| matches!(wrapper, WrapperConfig::FrameStack { num_stack: 2.., .. });
+        self.policy.acting().policy.state_len() > 0 || self.policy.card().env.wrappers.iter().any(stacks)
+    }
 }
 
 /// Rows of observations, of either type.
@@ -150,11 +164,12 @@ enum Rows<'py> {
 #[pymethods]
 impl Episodes {
     /// The actions for `N` rows of packed observations, one after the other, `[N * O]`: indices from zero `[N, W]`, or numbers
-    /// `[N, W]`. `starts` are the environments whose episodes begin here, all at the first call.
+    /// `[N, W]`. `rows` is `N`, `starts` are the environments whose episodes begin here, all at the first call.
     fn act<'py>(
         &self,
         py: Python<'py>,
         observations: Rows<'py>,
+        rows: usize,
         masks: Option<PyReadonlyArray1<'py, bool>>,
         starts: Option<PyReadonlyArray1<'py, bool>>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -168,11 +183,22 @@ impl Episodes {
             None => Ok(Vec::new()),
         };
         let (masks, starts) = (flags(&masks)?, flags(&starts)?);
-        let Ok(mut policy) = self.policy.try_lock() else {
+        let Ok(mut state) = self.state.try_lock() else {
             return Err(PyRuntimeError::new_err("these episodes are being acted in by another thread"));
         };
+        if let Some(before) = state.rows.filter(|&before| before != rows)
+            && state.remembers()
+            && !(starts.len() == rows && starts.iter().all(|&start| start))
+        {
+            return Err(PyValueError::new_err(format!(
+                "expected {before} observations, as many as before, got {rows}: this policy remembers its episodes, begin \
+                 others with None for a state"
+            )));
+        }
         let observed = Observed { observations, action_masks: &masks, episode_starts: &starts };
+        let Acting { policy, rows: known } = &mut *state;
         let actions = policy.act_in(&observed).map_err(error::of_run)?;
+        *known = Some(rows);
         Ok(match actions {
             ActionBatch::Discrete(indices) => {
                 let indices: Vec<i64> = indices.iter().map(|&index| i64::from(index)).collect();
@@ -184,8 +210,11 @@ impl Episodes {
 
     /// Forgets all episodes: the next call begins new ones.
     fn reset(&self) -> PyResult<()> {
-        match self.policy.try_lock() {
-            Ok(mut policy) => policy.reset(),
+        match self.state.try_lock() {
+            Ok(mut state) => {
+                state.policy.reset();
+                state.rows = None;
+            }
             Err(_) => {
                 return Err(PyRuntimeError::new_err("these episodes are being acted in by another thread"));
             }

@@ -104,6 +104,11 @@ impl Shards {
         self.num_envs * self.info().num_agents
     }
 
+    /// Whether threads of its own step it.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.pool.is_some()
+    }
+
     /// Whether there was a reset.
     pub(crate) fn is_started(&self) -> bool {
         self.started

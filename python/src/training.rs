@@ -7,8 +7,7 @@ use agon::config::{RunConfig, merge, set_value};
 use agon::experiment::{self, SeedRun};
 use agon::jobs::Ended;
 use agon::memory;
-use agon::request::{self, Request};
-use agon::run::directory;
+use agon::request::{Place, Request};
 use agon::runtime::{self, Setup};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -136,25 +135,21 @@ fn train<'py>(
         }
         let last = RunConfig { seed: config.seed.saturating_add(seeds - 1), ..config.clone() };
         last.clone().resolve(&setup.registry, &setup.algorithms)?;
-        let path = match name {
-            Some(name) => out.join(name),
-            None => request::free_path(&out, &request::default_name(&config, seeds), force),
-        };
-        let runs = experiment::seed_runs(&path, config.seed, seeds);
         if setup.engine.is_none() {
             let needs = runtime::memory_needs(&setup, &config)?;
-            memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+            memory::ensure_fits(&needs, (seeds as usize).min(config.threads()))?;
         }
-        if force && path.exists() {
-            directory::remove(&path)?;
-        }
+        let path = Place { out: &out, name, replace: force }.make_room(&setup, &config, seeds)?;
+        let runs = experiment::seed_runs(&path, config.seed, seeds);
         Ok((config, path, runs))
     });
     let (config, path, runs) = prepared.map_err(error::of_run)?;
     let watcher = watch.map(|watch| Watcher { watch, each_iteration });
     let ended = attend(py, watcher, |desk| {
         let observe = |run: &SeedRun| desk.sink(&run.path, run.seed);
-        experiment::train(&setup, &config, &path, &runs, &observe)
+        let ended = experiment::train(&setup, &config, &path, &runs, &observe);
+        // A place that was made for a run that did not begin.
+        ended.inspect_err(|_| drop(std::fs::remove_dir(&path)))
     })?;
     let runs = runs.into_iter().zip(ended).map(RunEnded::of).collect();
     report(py, &Trained { path, runs })

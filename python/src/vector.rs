@@ -39,6 +39,8 @@ struct State {
     same_step: bool,
     /// Whether returns and lengths of ended episodes are told.
     statistics: bool,
+    /// The process that it was made in: threads stay behind in a fork.
+    process: u32,
 }
 
 #[pymethods]
@@ -75,7 +77,8 @@ impl Vector {
         };
         let same_step = options.autoreset == Autoreset::SameStep;
         let shards = py.detach(|| Shards::new(id, options, num_threads)).map_err(error::of_env)?;
-        Ok(Self { state: Mutex::new(State { shards, reused: None, copy, same_step, statistics }) })
+        let process = std::process::id();
+        Ok(Self { state: Mutex::new(State { shards, reused: None, copy, same_step, statistics, process }) })
     }
 
     /// What does not change: spaces, sizes and names.
@@ -187,6 +190,12 @@ impl Vector {
 impl Vector {
     fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
         match self.state.try_lock() {
+            Ok(state) if state.shards.has_threads() && state.process != std::process::id() => {
+                Err(AgonError::new_err(
+                    "this vector's threads stayed in the process that made it: make another one after a fork, or one of a \
+                     single thread",
+                ))
+            }
             Ok(state) => Ok(state),
             Err(TryLockError::WouldBlock) => Err(AgonError::new_err(
                 "this environment is in use by another thread: give each thread an environment of its own",

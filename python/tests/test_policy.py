@@ -242,3 +242,25 @@ def test_a_policy_is_exported_with_a_recording_beside_it(trained, tmp_path: Path
     for wrong in ({"out": tmp_path / "policy.pt"}, {"out": tmp_path / "policy.safetensors", "logits": True}):
         with pytest.raises(ValueError, match="expected a file that ends in|logits are for ONNX"):
             policy.export(**wrong)
+
+
+def test_a_policy_that_remembers_refuses_another_number_of_episodes(trained) -> None:
+    for kind in ("lstm", "stacked"):
+        policy = trained(kind).policy()
+        rows = np.zeros((5, *policy.observation_space.shape), dtype=np.float32)
+        _, state = policy(rows)
+        with pytest.raises(ValueError, match="expected 5 observations, as many as before, got 3"):
+            policy(rows[:3], state)
+        policy(rows, state)
+        policy(rows[:3], state, episode_start=np.ones(3, dtype=bool))
+    policy = trained("mlp").policy()
+    _, state = policy(np.zeros((5, 4), dtype=np.float32))
+    policy(np.zeros((3, 4), dtype=np.float32), state)
+
+
+def test_calls_that_draw_and_begin_anew_do_not_draw_the_same(trained) -> None:
+    policy, observation = trained("mlp").policy(), np.zeros(4, dtype=np.float32)
+    drawn = [int(policy.predict(observation, deterministic=False)[0]) for _ in range(40)]
+    assert 0 < sum(drawn) < 40
+    again = trained("mlp").policy()
+    assert drawn == [int(again.predict(observation, deterministic=False)[0]) for _ in range(40)]

@@ -166,3 +166,47 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
         agon.load(tmp_path / "nothing")
     with pytest.raises(ValueError, match="x must be one of steps, seconds, updates"):
         agon.plot(tmp_path, x="time")
+
+
+def test_callbacks_answer_with_truth_values(tmp_path: Path) -> None:
+    options = {"total_timesteps": 4_096, "out": tmp_path, "progress": False}
+    run = agon.train("ppo", "CartPole-v1", callback=lambda progress: np.mean([1.0, 2.0]) > 5.0, **options)
+    assert not run.finished
+    with pytest.raises(TypeError, match="a callback answers True, None or, to stop, False; got 0"):
+        agon.train("ppo", "CartPole-v1", callback=lambda progress: 0, **options)
+
+
+def test_settings_that_contradict_arguments_are_refused(tmp_path: Path) -> None:
+    options = {"out": tmp_path, "progress": False, "total_timesteps": 1_000, "seed": 1}
+    for settings in (
+        {"env.id": "Acrobot-v1"},
+        {"env": {"id": "Acrobot-v1"}},
+        {"algorithm": "dqn"},
+        {"seed": 3},
+        {"total_timesteps": 600},
+    ):
+        with pytest.raises(ValueError, match="must be left out or be the argument's"):
+            agon.train("ppo", "CartPole-v1", settings=settings, **options)
+    assert agon.train("ppo", "CartPole-v1", settings={"seed": 1}, **options).finished
+
+
+def test_force_removes_runs_and_nothing_else(tmp_path: Path) -> None:
+    options = {"out": tmp_path, "progress": False, "total_timesteps": 1_000}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    for force in (False, True):
+        with pytest.raises(agon.AgonError, match="thesis.txt"):
+            agon.train("ppo", "CartPole-v1", name="mine", force=force, **options)
+    run = agon.train("ppo", "CartPole-v1", name="run", **options)
+    with pytest.raises((agon.AgonError, ValueError, OSError)):
+        agon.train("ppo", "CartPole-v1", name="run", force=True, settings={"init_from": "nowhere"}, **options)
+    assert run.policy() is not None
+    assert agon.train("ppo", "CartPole-v1", name="run", force=True, **options).finished
+
+
+def test_evaluations_of_an_experiment_name_its_seeds(tmp_path: Path) -> None:
+    two = agon.train("ppo", "CartPole-v1", total_timesteps=1_000, seeds=2, out=tmp_path, progress=False)
+    for evaluated in (two.evaluate, lambda: agon.evaluate(two.path)):
+        with pytest.raises(ValueError, match=r"choose one of `seeds` \(1, 2\)"):
+            evaluated()
+    assert two.seeds[1].evaluate(2).episodes == 2

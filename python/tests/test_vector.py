@@ -1,5 +1,6 @@
 """What a vector promises beside Gymnasium's: threads that do not show, arrays of one's own, errors that lose nothing."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -301,3 +302,24 @@ def test_importing_takes_no_pettingzoo_or_torch() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_threads_that_a_fork_has_left_behind_are_not_waited_for() -> None:
+    env = agon.make_vec("CartPole-v1", 8, num_threads=2)
+    env.reset(seed=0)
+    alone = agon.make_vec("CartPole-v1", 8)
+    alone.reset(seed=0)
+    actions = np.zeros(8, dtype=np.int64)
+    child = os.fork()
+    if child == 0:
+        refused = False
+        try:
+            env.step(actions)
+        except agon.AgonError as error:
+            refused = "after a fork" in str(error)
+        alone.step(actions)
+        os._exit(0 if refused else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    env.step(actions)

@@ -13,9 +13,9 @@ use crate::experiment::{self, SeedRun};
 use crate::jobs::Ended;
 use crate::memory;
 use crate::presets;
-use crate::request::{self, Request};
+use crate::request::{Place, Request};
+use crate::run::RunDirectory;
 use crate::run::written::is_finished;
-use crate::run::{RunDirectory, directory};
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
 use crate::transfer::TransferMode;
@@ -44,14 +44,9 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     let seeds = args.seeds.unwrap_or(1);
     let last = RunConfig { seed: config.seed.saturating_add(seeds - 1), ..config.clone() };
     last.clone().resolve(&setup.registry, &setup.algorithms)?;
-    let path = match &args.name {
-        Some(name) => args.out.join(name),
-        None => request::free_path(&args.out, &request::default_name(&config, seeds), args.force),
-    };
-    let runs = experiment::seed_runs(&path, config.seed, seeds);
     progress::handle_interrupts()?;
-    let display = Display::new(args.json)
-        .with_total(runs.len(), config.total_timesteps.saturating_mul(runs.len() as u64));
+    let display =
+        Display::new(args.json).with_total(seeds as usize, config.total_timesteps.saturating_mul(seeds));
     display.note(&preset_note(&preset));
     if let Some(kind) = config.encoder_kind().filter(|kind| Some(kind) != encoder.as_ref()) {
         display.note(&format!(
@@ -60,22 +55,24 @@ pub(super) fn train(setup: &Setup, args: &TrainArgs) -> Result<Ending, RunError>
     }
     let needs = runtime::memory_needs(setup, &config)?;
     if setup.engine.is_none() {
-        memory::ensure_fits(&needs, runs.len().min(config.threads()))?;
+        memory::ensure_fits(&needs, (seeds as usize).min(config.threads()))?;
     }
     if needs.total() >= WORTH_SAYING {
         let (total, available) = (memory::bytes(needs.total()), memory::bytes(memory::available()));
         display.note(&format!("a run takes {total} of memory, of which {needs}; {available} are available"));
     }
-    if args.force && path.exists() {
-        directory::remove(&path)?;
-    }
+    let place = Place { out: &args.out, name: args.name.as_deref(), replace: args.force };
+    let path = place.make_room(setup, &config, seeds)?;
+    let runs = experiment::seed_runs(&path, config.seed, seeds);
     let page = args.serve.map(|port| serve::beside(setup, &args.out, port)).transpose()?;
     if let Some((url, _)) = &page {
         display.note(&format!("page: {url}"));
     }
     let goal = config.total_timesteps;
     let observe = |run: &SeedRun| display.of_run(format!("{} seed {}", config.env.id, run.seed), goal);
-    let ended = experiment::train(setup, &config, &path, &runs, &observe)?;
+    let ended = experiment::train(setup, &config, &path, &runs, &observe);
+    // A place that was made for a run that did not begin.
+    let ended = ended.inspect_err(|_| drop(std::fs::remove_dir(&path)))?;
     drop(display);
     report(&pairs(runs, ended), &[], &path, args.json)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Answer, Export};
 use crate::RunError;
 use crate::error::AtPath;
-use crate::policy::TrainedPolicy;
+use crate::policy::{self, TrainedPolicy};
 use crate::setup::Setup;
 
 /// What kind of file is written.
@@ -55,6 +55,7 @@ impl Export {
         seed: u64,
         out: &Path,
     ) -> Result<Written, RunError> {
+        refuse_weight_file(out)?;
         let recording = self.record(setup, trained, seed)?;
         let content = match format {
             Format::Onnx(answer) => self.to_onnx(answer)?,
@@ -65,4 +66,13 @@ impl Export {
         std::fs::write(&beside, recording.to_safetensors()?).at("cannot write", &beside)?;
         Ok(Written { bytes: content.len(), recording: beside, steps: recording.steps })
     }
+}
+
+/// Refuses to write over the weights of a run, which no export can take the place of.
+fn refuse_weight_file(out: &Path) -> Result<(), RunError> {
+    if out.is_file() && policy::read(out).is_ok() {
+        let message = "expected another name for the export, found a run's weights there".to_owned();
+        return Err(RunError::Weights { path: out.to_owned(), message });
+    }
+    Ok(())
 }

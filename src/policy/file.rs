@@ -136,17 +136,41 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<(Card, Weights), RunErr
             "expected checksum {expected:08x}, found {found:08x}: the file is damaged"
         )));
     }
-    for (name, _, values) in weights.iter() {
-        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(wrong(format!("expected finite weights, found {value} in {name}")));
-        }
-    }
+    ensure_finite(&weights).map_err(wrong)?;
     for (i, moments) in card.statistics.iter().enumerate() {
         if !moments.is_whole() {
             return Err(wrong(format!("statistics {i} of the metadata are no count, means and squares")));
         }
     }
     Ok((card, weights))
+}
+
+/// The tensors of a weight file, and its card; none of a file that another program wrote, such as PyTorch's `save_file`.
+///
+/// # Errors
+/// As [`read`], but for a missing card; and if the file is a policy for other programs.
+pub(crate) fn parse_tensors(path: &Path, bytes: &[u8]) -> Result<(Option<Card>, Weights), RunError> {
+    let wrong = |message: String| RunError::Weights { path: path.to_owned(), message };
+    let metadata = Weights::metadata(bytes).map_err(|error| wrong(error.to_string()))?;
+    if metadata.contains_key(KEY) {
+        return parse(path, bytes).map(|(card, weights)| (Some(card), weights));
+    }
+    if metadata.contains_key(agon_policy::METADATA_KEY) {
+        let message = "expected all networks of a run, as model.safetensors has them, found a policy for other programs";
+        return Err(wrong(message.to_owned()));
+    }
+    let weights = Weights::from_safetensors(bytes).map_err(|error| wrong(error.to_string()))?;
+    ensure_finite(&weights).map_err(wrong)?;
+    Ok((None, weights))
+}
+
+fn ensure_finite(weights: &Weights) -> Result<(), String> {
+    for (name, _, values) in weights.iter() {
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(format!("expected finite weights, found {value} in {name}"));
+        }
+    }
+    Ok(())
 }
 
 /// The text of a card up to the number that is its checksum.

@@ -37,7 +37,7 @@ use feed::Feed;
 pub use feed::Observed;
 pub(crate) use feed::is_of_the_world;
 pub use file::{Card, EnvSpaces, FORMAT, read};
-pub(crate) use file::{content, parse};
+pub(crate) use file::{content, parse, parse_tensors};
 #[cfg(any(feature = "onnx", test))]
 pub(crate) use portable::parts_of;
 pub use told::ToldPolicy;

@@ -1,5 +1,7 @@
 //! A trained policy told as data: its wrappers as steps before and after the network.
 
+use std::collections::BTreeSet;
+
 use agon_agents::program::Program;
 use agon_envs::spaces::Dtype;
 use agon_envs::{ActionSpec, Space, VectorInfo, WrapperConfig};
@@ -18,7 +20,7 @@ impl TrainedPolicy {
     /// If a part cannot be told, naming it: a wrapper that draws random numbers, a program's own layer.
     pub fn portable(&self) -> Result<(PolicyProgram, Parameters), RunError> {
         let card = self.card();
-        let Some(Program { operations, parameters, decision }) = self.acting().policy.program() else {
+        let Some(Program { operations, mut parameters, decision }) = self.acting().policy.program() else {
             let message =
                 format!("a policy of {} with these settings cannot be told as one network", card.algorithm);
             return Err(RunError::Policy(message));
@@ -27,6 +29,10 @@ impl TrainedPolicy {
             let message = format!("expected layers that other programs have, found {layer}");
             return Err(RunError::Policy(message));
         }
+        // Networks that do not act, such as a critic, stay behind.
+        let named = operations.iter().flat_map(agon_policy::Operation::flat);
+        let named: BTreeSet<&str> = named.flat_map(agon_policy::Operation::parameters).collect();
+        parameters.retain(|name, _| named.contains(name.as_str()));
         let mut statistics = card.statistics[card.env_spaces.statistics..].iter();
         let (mut preparation, mut adjustments) = (Vec::new(), Vec::new());
         let mut inputs = parts_of(&card.env_spaces.observation);

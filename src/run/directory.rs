@@ -273,12 +273,58 @@ impl RunDirectory {
     }
 }
 
-/// Removes the directory of a run, or of an experiment with all its runs, if no process has any of them.
+/// Refuses a directory without a run or an experiment that has files in it: other ones than a process leaves that was killed
+/// before its run had begun.
+///
+/// # Errors
+/// If there is one, naming it; or the directory cannot be read.
+pub fn refuse_others_files(path: &Path) -> Result<(), RunError> {
+    if RunDirectory::exists(path) || is_experiment(path) {
+        return Ok(());
+    }
+    match others_file(path)? {
+        None => Ok(()),
+        Some(file) => {
+            let message = format!(
+                "expected a run, an experiment or an empty directory, found {} in it: choose another name",
+                file.file_name().unwrap_or_default().display()
+            );
+            Err(wrong(path, &message))
+        }
+    }
+}
+
+/// A file in a directory that no run has before its configuration is written.
+fn others_file(path: &Path) -> Result<Option<PathBuf>, RunError> {
+    for entry in fs::read_dir(path).at("cannot read", path)? {
+        let file = entry.at("cannot read", path)?.path();
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_own = match name {
+            LOCK | INIT | TEACHER => true,
+            CHECKPOINTS => fs::read_dir(&file).is_ok_and(|mut entries| entries.next().is_none()),
+            _ => is_temporary(name),
+        };
+        if !is_own {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the directory of a run, or of an experiment with all its runs, if no process has any of them; or what is left of one
+/// that had not begun.
 ///
 /// # Errors
 /// If it is neither, or in use.
 pub fn remove(path: &Path) -> Result<(), RunError> {
-    let runs = if is_experiment(path) { begun_runs(path)? } else { find_runs(path)? };
+    let runs = if is_experiment(path) {
+        begun_runs(path)?
+    } else if !RunDirectory::exists(path) && begun_runs(path)?.is_empty() {
+        refuse_others_files(path)?;
+        Vec::new()
+    } else {
+        find_runs(path)?
+    };
     let mut locks = vec![RunLock::take(path)?];
     for run in runs.iter().filter(|run| *run != path) {
         locks.push(RunLock::take(run)?);
@@ -349,6 +395,11 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether a file of this name was being written.
+fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(TEMPORARY)
+}
+
 /// Removes what killed processes had not written to its end from a directory that is this process's.
 fn remove_temporaries(directory: &Path) -> Result<(), RunError> {
     let entries = match fs::read_dir(directory) {
@@ -358,8 +409,7 @@ fn remove_temporaries(directory: &Path) -> Result<(), RunError> {
     };
     for entry in entries {
         let path = entry.at("cannot read", directory)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if name.is_some_and(|name| name.starts_with('.') && name.ends_with(TEMPORARY)) {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary) {
             fs::remove_file(&path).at("cannot remove", &path)?;
         }
     }

@@ -18,8 +18,13 @@ pub(crate) fn steps_done(path: &Path) -> Result<u64, RunError> {
         return Ok(0);
     }
     let text = std::fs::read_to_string(&metrics).at("cannot read", &metrics)?;
-    let steps = whole_lines(&text).skip(1).last().and_then(|line| line.split(',').nth(1)?.parse().ok());
-    Ok(steps.unwrap_or(0))
+    let mut lines = whole_lines(&text);
+    let columns = lines.next().map_or(0, |header| header.split(',').count());
+    // Somebody else's lines are none.
+    let steps = |line: &str| {
+        (line.split(',').count() == columns).then(|| line.split(',').nth(1)?.parse().ok()).flatten()
+    };
+    Ok(lines.filter_map(steps).next_back().unwrap_or(0))
 }
 
 /// Where a run stands by the last row of its metrics.
@@ -53,12 +58,13 @@ pub(crate) fn last_row(path: &Path) -> Result<Option<Row>, RunError> {
     let end = read().at("cannot read", &metrics)?;
     let text = String::from_utf8_lossy(&end);
     // The first line is the header, or the end of a row.
-    Ok(whole_lines(&text).skip(1).last().and_then(|line| {
+    let row = |line: &str| {
         let mut fields = line.split(',').skip(1);
         let (env_steps, updates) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         let mean_return = fields.nth(1)?.parse().unwrap_or(f64::NAN);
         Some(Row { env_steps, updates, mean_return })
-    }))
+    };
+    Ok(whole_lines(&text).skip(1).filter_map(row).last())
 }
 
 /// Whether a run has come to its end: its weights are what it writes last.
@@ -102,6 +108,10 @@ mod tests {
         fs::write(directory.path().join("metrics.csv"), format!("iteration\n{rows}{last}")).unwrap();
         let row = last_row(directory.path()).unwrap().unwrap();
         assert_eq!((row.env_steps, row.updates, row.mean_return.is_nan()), (256, 8, true));
+        let damaged = "iteration,global_step,updates,episodes,return\n1,128,4,2,20.5\n1,2\nhalf\n,,,,\n";
+        fs::write(directory.path().join("metrics.csv"), damaged).unwrap();
+        assert_eq!(steps_done(directory.path()).unwrap(), 128, "of rows that are whole the last one counts");
+        assert_eq!(last_row(directory.path()).unwrap().unwrap().env_steps, 128);
         fs::write(directory.path().join("metrics.csv"), "iteration,global_step\n").unwrap();
         assert_eq!(steps_done(directory.path()).unwrap(), 0);
     }

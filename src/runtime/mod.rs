@@ -16,7 +16,7 @@ mod source;
 mod worker;
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,16 +92,7 @@ pub fn train_from(
 ) -> Result<Outcome, RunError> {
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
-    let mut parts = Parts::new(setup, &config)?;
-    let init = config.init_from.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
-    if let (Some(from), Some(bytes)) = (&config.init_from, &init) {
-        parts.begin_with(&config.transfer, from, bytes)?;
-    }
-    let teacher = config.teacher.policy.as_deref().map(|from| policy::read_file(setup, from)).transpose()?;
-    if let (Some(from), Some(bytes)) = (&config.teacher.policy, &teacher) {
-        parts.follow(setup, &config, from, bytes)?;
-    }
-    let inputs = RunInputs { init, teacher };
+    let (parts, inputs) = Parts::begin(setup, &config)?;
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
@@ -116,6 +107,16 @@ pub fn train_from(
     let (run, _lock) = RunDirectory::create(path, &config, &inputs)?;
     provenance::record(&run, &config, 0, &inputs)?;
     drive(Drive { setup, config: &config, run: &run, parts, from: None, sink, source })
+}
+
+/// Refuses a run that cannot begin: what it is made of, begins with and learns from is made, and thrown away.
+///
+/// # Errors
+/// As [`train`], before there is a directory.
+pub fn check(setup: &Setup, config: &RunConfig) -> Result<(), RunError> {
+    let mut config = config.clone();
+    config.resolve(&setup.registry, &setup.algorithms)?;
+    Parts::begin(setup, &config).map(drop)
 }
 
 /// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
@@ -304,17 +305,37 @@ impl<'a> Parts<'a> {
         Ok(Self { spec, probe, info, statistics, learner, teacher: None, needs })
     }
 
+    /// What a new run is made of, with the weights that it begins with and its teacher.
+    fn begin(setup: &'a Setup, config: &RunConfig) -> Result<(Self, RunInputs), RunError> {
+        let mut parts = Self::new(setup, config)?;
+        let read =
+            |from: &Option<PathBuf>| from.as_deref().map(|from| policy::read_file(setup, from)).transpose();
+        let inputs = RunInputs { init: read(&config.init_from)?, teacher: read(&config.teacher.policy)? };
+        if let (Some(from), Some(bytes)) = (&config.init_from, &inputs.init) {
+            parts.begin_with(&config.transfer, from, bytes)?;
+        }
+        if let (Some(from), Some(bytes)) = (&config.teacher.policy, &inputs.teacher) {
+            parts.follow(setup, config, from, bytes)?;
+        }
+        Ok((parts, inputs))
+    }
+
     /// Takes on the weights of a file, and its statistics where they are of the same size: the policy was trained on
     /// observations that they had normalised.
     fn begin_with(&mut self, transfer: &TransferConfig, file: &Path, bytes: &[u8]) -> Result<(), RunError> {
-        let (card, weights) = policy::parse(file, bytes)?;
+        let (card, weights) = policy::parse_tensors(file, bytes)?;
         transfer.begin(&mut *self.learner, &weights).map_err(|error| {
-            let (algorithm, env) = (&card.algorithm, &card.env.id);
-            let message = format!("cannot begin with weights of {algorithm} on {env}: {error}");
-            RunError::Weights { path: file.to_owned(), message }
+            let whose = card.as_ref().map_or_else(
+                || "of another program".to_owned(),
+                |card| format!("of {} on {}", card.algorithm, card.env.id),
+            );
+            RunError::Weights {
+                path: file.to_owned(),
+                message: format!("cannot begin with weights {whose}: {error}"),
+            }
         })?;
         let sizes = |all: &[Moments]| all.iter().map(|moments| moments.mean.len()).collect::<Vec<_>>();
-        if sizes(&self.statistics) == sizes(&card.statistics) {
+        if let Some(card) = card.filter(|card| sizes(&self.statistics) == sizes(&card.statistics)) {
             self.statistics = card.statistics;
         }
         Ok(())

@@ -233,7 +233,8 @@ impl Session<'_> {
             }
             self.sinks.evaluation(self.counters.iteration, &evaluation)?;
         }
-        let metrics: Vec<(&str, f64)> = names.into_iter().zip(iteration.report.metrics.iter().copied()).collect();
+        let metrics: Vec<(&str, f64)> =
+            names.into_iter().zip(iteration.report.metrics.iter().copied()).collect();
         self.sinks.iteration(&Progress {
             env_steps: now,
             total_timesteps: self.config.total_timesteps,

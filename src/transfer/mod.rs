@@ -118,6 +118,15 @@ impl TransferConfig {
                 },
             });
         }
+        if !transfer.tensors.iter().any(|tensor| matches!(tensor.fate, Fate::Taken(_))) {
+            let expected = "\"matching\" with weights of which at least one tensor fits by name and shape";
+            let found = "none that does (see `agon transfer show`)".to_owned();
+            return Err(AgentError::Setting {
+                field: "transfer.mode".to_owned(),
+                expected: expected.to_owned(),
+                found,
+            });
+        }
         learner.load_weights(&transfer.weights)
     }
 }
@@ -133,7 +142,7 @@ pub fn taken_over(setup: &Setup, config: &RunConfig) -> Result<Transfer, RunErro
         return Err(RunError::Config("init_from must be a weight file or a run, got none".to_owned()));
     };
     let bytes = policy::read_file(setup, from)?;
-    let (_, weights) = policy::parse(from, &bytes)?;
+    let (_, weights) = policy::parse_tensors(from, &bytes)?;
     let own = runtime::fresh_weights(setup, &config)?;
     let transfer = Transfer::new(&own, &weights, &config.transfer.rules()).map_err(within);
     transfer.map_err(|error| RunError::Weights { path: from.clone(), message: error.to_string() })

@@ -1,10 +1,14 @@
 //! A training that begins with given weights.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use agon::agents::Weights;
 use agon::experiment;
+use agon::export::Format;
 use agon::runtime::{self, Setup};
 use agon::sinks::watch;
+use agon::transfer::TransferMode;
 
 use crate::{assert_same, common, train, train_in_two};
 
@@ -73,6 +77,62 @@ fn weights_that_do_not_fit_are_listed_and_nothing_is_begun() {
         assert!(message.contains(part), "`{part}` in {message}");
     }
     assert!(!second.exists());
+}
+
+#[test]
+fn tensors_that_another_program_has_written_are_begun_with() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    train(&setup, "ppo", &common::PPO, 2, &path("first"));
+    let weights = Weights::from_safetensors(&fs::read(path("first/model.safetensors")).unwrap()).unwrap();
+    // What PyTorch's `save_file` writes has names, shapes and values, and says nothing of itself.
+    fs::write(path("plain.safetensors"), weights.to_safetensors(&BTreeMap::new()).unwrap()).unwrap();
+    let begun = |from: &str, run: &str| {
+        let mut config = common::config_of("ppo", &common::PPO);
+        config.init_from = Some(path(from));
+        runtime::train(&setup, config, &path(run), &mut |_| true).map_err(|error| error.to_string())
+    };
+    begun("first", "of_a_run").unwrap();
+    begun("plain.safetensors", "of_tensors").unwrap();
+    for file in ["metrics.csv", "episodes.csv"] {
+        assert_eq!(
+            fs::read(path("of_a_run").join(file)).unwrap(),
+            fs::read(path("of_tensors").join(file)).unwrap()
+        );
+    }
+    let actor = weights.iter().filter(|(name, ..)| name.starts_with("actor."));
+    let actor = actor.map(|(name, shape, values)| (name.to_owned(), shape.to_vec(), values.to_vec()));
+    let actor = Weights::from_tensors(actor).unwrap().to_safetensors(&BTreeMap::new()).unwrap();
+    fs::write(path("actor.safetensors"), actor).unwrap();
+    let message = begun("actor.safetensors", "of_an_actor").unwrap_err();
+    assert!(message.contains("of another program") && message.contains("critic.head.0.bias"), "{message}");
+    // An export has only what acts, and says so.
+    let policy = agon::policy::load(&path("first")).unwrap();
+    let export = agon::export::Export::of(&policy).unwrap();
+    assert!(export.parameters.keys().all(|name| name.starts_with("actor.")), "a critic does not act");
+    fs::write(path("export.safetensors"), export.to_safetensors().unwrap()).unwrap();
+    let message = begun("export.safetensors", "of_an_export").unwrap_err();
+    assert!(message.contains("found a policy for other programs"), "{message}");
+    // And no export takes the place of a run's weights.
+    let model = path("first/model.safetensors");
+    let before = fs::read(&model).unwrap();
+    let message = export.write(&setup, &policy, Format::Safetensors, 0, &model).unwrap_err().to_string();
+    assert!(message.contains("found a run's weights there"), "{message}");
+    assert!(fs::read(&model).unwrap() == before);
+}
+
+#[test]
+fn matching_weights_of_which_nothing_matches_are_refused() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    train(&setup, "dqn", &common::DQN, 1, &path("dqn"));
+    let mut config = common::config_of("ppo", &common::PPO);
+    (config.init_from, config.transfer.mode) = (Some(path("dqn")), TransferMode::Matching);
+    let message = runtime::train(&setup, config, &path("ppo"), &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains("at least one tensor fits") && message.contains("none that does"), "{message}");
+    assert!(!path("ppo").exists());
 }
 
 #[test]

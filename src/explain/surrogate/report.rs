@@ -43,17 +43,21 @@ pub fn explain(
     let chosen = report.chosen();
     let size = match report.kind {
         SurrogateKind::Tree => format!("a tree of {} leaves", chosen.leaves),
-        SurrogateKind::Linear => "weighted sums".to_owned(),
+        SurrogateKind::Linear => "a weighted sum for each action".to_owned(),
+    };
+    let agreement = report.fidelity_on_policy.agreement;
+    let alike = match report.kind {
+        SurrogateKind::Tree => format!("it does the same in {} of the states", percent(agreement)),
+        SurrogateKind::Linear => format!("R² of its actions is {agreement:.3} in the states"),
     };
     page.finding(format!(
-        "In place of the policy {size} has a return of {} ± {} over {} new episodes, the policy {} ± {}; it does the same in \
-         {} of the states where the policy leads.",
+        "In place of the policy {size} has a return of {} ± {} over {} new episodes, the policy {} ± {}; {alike} where the \
+         policy leads.",
         significant(chosen.mean_return, 4),
         significant(chosen.half_width, 2),
         options.episodes,
         significant(report.policy_return, 4),
         significant(report.policy_half_width, 2),
-        percent(report.fidelity_on_policy.agreement),
     ));
     curve(&report, subject, page)?;
     fidelity(&report, subject, page);
