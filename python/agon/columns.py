@@ -16,6 +16,9 @@ class Columns(dict[str, np.ndarray]):
         """Rows of the table."""
         return len(next(iter(self.values()), ()))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_rows} rows of {', '.join(self) or 'nothing'})"
+
     def to_pandas(self) -> Any:
         """The table as a pandas ``DataFrame``."""
         import pandas

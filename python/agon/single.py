@@ -55,6 +55,8 @@ class AgonEnv(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Starts an episode with the random stream of `seed`; without one the stream goes on, and at first begins anywhere."""
+        if options:
+            raise ValueError(f"{self.id} takes no options in a reset, got {options!r}")
         super().reset(seed=seed)
         if seed is None and not self._core.started:
             seed = secrets.randbits(63)
@@ -85,6 +87,9 @@ def make(id: str, **options: Any) -> AgonEnv:
     if spec is not None:
         env.spec = copy.deepcopy(spec)
         env.spec.kwargs |= options
+        if options.get("max_episode_steps") is not None:
+            steps = env.spec.kwargs.pop("max_episode_steps")
+            env.spec.max_episode_steps = None if steps == -1 else steps
     return env
 
 

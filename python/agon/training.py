@@ -149,13 +149,16 @@ def resume(
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which ``None`` is the ``"none"`` of ``config.toml``: it switches off what a preset has switched on."""
-    return {key: _plain_value(value) for key, value in settings.items()}
+    """Settings in which a wrapper is a table, and ``None`` is the ``"none"`` of ``config.toml``: it switches off what a preset has switched on."""
+    return {key: _plain_value(key, value) for key, value in settings.items()}
 
 
-def _plain_value(value: Any) -> Any:
+def _plain_value(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return plain(value)
+    if key.rpartition(".")[2] == "wrappers" and isinstance(value, (list, tuple)):
+        # A wrapper without settings may be its kind alone, as in `agon.make_vec`.
+        return [{"kind": wrapper} if isinstance(wrapper, str) else wrapper for wrapper in value]
     return "none" if value is None else value
 
 

@@ -94,7 +94,10 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             seeds = [None] * self.num_envs if seed is None else list(seed)
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed must be a number or {self.num_envs} of them, got {len(seeds)}")
-        mask = None if options is None else self._mask(options.get("reset_mask"))
+        unknown = set(options or {}) - {"reset_mask"}
+        if unknown:
+            raise ValueError(f"expected no options but reset_mask, got {', '.join(map(repr, sorted(unknown, key=str)))}")
+        mask = self._mask((options or {}).get("reset_mask"))
         if not self._core.started:
             if mask is not None and not mask.all():
                 raise _agon.AgonError(

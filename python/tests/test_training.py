@@ -210,3 +210,11 @@ def test_evaluations_of_an_experiment_name_its_seeds(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"choose one of `seeds` \(1, 2\)"):
             evaluated()
     assert two.seeds[1].evaluate(2).episodes == 2
+
+
+def test_wrappers_may_be_their_kinds_alone(tmp_path: Path) -> None:
+    run = agon.train(
+        "ppo", "CartPole-v1", settings={"env.wrappers": ["normalize_observation"]}, total_timesteps=1_000, out=tmp_path, progress=False
+    )
+    assert [wrapper["kind"] for wrapper in run.config["env"]["wrappers"]] == ["normalize_observation"]
+    assert repr(run.metrics).startswith("Columns(") and "global_step" in repr(run.metrics) and len(repr(run.metrics)) < 1_000

@@ -323,3 +323,21 @@ def test_threads_that_a_fork_has_left_behind_are_not_waited_for() -> None:
         os._exit(0 if refused else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     env.step(actions)
+
+
+def test_options_of_a_reset_that_nobody_reads_are_refused() -> None:
+    with pytest.raises(ValueError, match="takes no options in a reset, got {'low': -0.5}"):
+        agon.make("CartPole-v1").reset(seed=0, options={"low": -0.5})
+    env = agon.make_vec("CartPole-v1", 2)
+    with pytest.raises(ValueError, match="expected no options but reset_mask, got 'foo'"):
+        env.reset(seed=0, options={"foo": 1})
+    env.reset(seed=0, options={"reset_mask": np.ones(2, dtype=bool)})
+
+
+def test_a_specification_has_the_time_limit_of_its_environment() -> None:
+    env = agon.make("CartPole-v1", max_episode_steps=7)
+    assert env.spec is not None and env.spec.max_episode_steps == 7
+    assert gymnasium.make(env.spec).spec.max_episode_steps == 7
+    unlimited = agon.make("CartPole-v1", max_episode_steps=-1)
+    assert unlimited.spec is not None and unlimited.spec.max_episode_steps is None
+    assert agon.make("CartPole-v1").spec.max_episode_steps == 500

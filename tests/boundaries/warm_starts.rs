@@ -108,7 +108,7 @@ fn tensors_that_another_program_has_written_are_begun_with() {
     let message = begun("actor.safetensors", "of_an_actor").unwrap_err();
     assert!(message.contains("of another program") && message.contains("critic.head.0.bias"), "{message}");
     // An export has only what acts, and says so.
-    let policy = agon::policy::load(&path("first")).unwrap();
+    let policy = agon::policy::load(path("first")).unwrap();
     let export = agon::export::Export::of(&policy).unwrap();
     assert!(export.parameters.keys().all(|name| name.starts_with("actor.")), "a critic does not act");
     fs::write(path("export.safetensors"), export.to_safetensors().unwrap()).unwrap();
