@@ -11,9 +11,14 @@ import gymnasium
 import numpy as np
 
 
+def grey(id: str, render_mode: str | None, **arguments) -> gymnasium.Env:
+    """A game frame by frame. Preprocessing asks for grey pictures itself, and colours would be drawn for nobody."""
+    return gymnasium.make(id, frameskip=1, obs_type="grayscale", render_mode=render_mode, **arguments)
+
+
 def make(game: str, render_mode: str | None = None, **arguments) -> gymnasium.Env:
     """A game without ALE's own frame skip, preprocessed; observations are `(84, 84, 1)` bytes."""
-    env = gymnasium.make(f"ALE/{game}-v5", frameskip=1, render_mode=render_mode, **arguments)
+    env = grey(f"ALE/{game}-v5", render_mode, **arguments)
     return gymnasium.wrappers.AtariPreprocessing(env, noop_max=30, frame_skip=4, grayscale_newaxis=True)
 
 
@@ -36,8 +41,7 @@ class Court(gymnasium.ObservationWrapper):
 
 def make_court(render_mode: str | None = None, **arguments) -> gymnasium.Env:
     """Pong, of which a quarter of the usual pixels is seen: a network for it is several times as fast."""
-    # Colours that nobody looks at would take an eighth of the time.
-    env = gymnasium.make("ALE/Pong-v5", frameskip=1, obs_type="grayscale", render_mode=render_mode, **arguments)
+    env = grey("ALE/Pong-v5", render_mode, **arguments)
     env = gymnasium.wrappers.AtariPreprocessing(env, noop_max=30, frame_skip=4, screen_size=(160, 210))
     return Court(env)
 
