@@ -45,8 +45,11 @@ impl RngIo {
                     .filter_map(|&arena| Some((arena, world.get::<EnvRng<R>>(arena)?.clone())))
                     .collect();
                 Box::new(move |world| {
+                    // Written in place: a generator may have thousands of bytes.
                     for (arena, rng) in kept {
-                        world.entity_mut(arena).insert(rng);
+                        if let Some(mut own) = world.get_mut::<EnvRng<R>>(arena) {
+                            *own = rng;
+                        }
                     }
                 })
             },
