@@ -85,8 +85,8 @@ def train(
     needs ``trust=True`` or the callable again, see :func:`resume`.
 
     The run is kept in ``out/name``; without a name the next free one is taken. ``force`` removes a run or an experiment of that
-    name first, with everything in its directory, once nothing can be refused any more of the new one. A seed that is given gives the same bits as
-    ``agon train`` on the command line, for any number of threads.
+    name first, with everything in its directory, once nothing can be refused any more of the new one. A seed that is given
+    gives the same bits as ``agon train`` on the command line, for any number of threads.
 
     ``progress`` shows a bar on a terminal, and bar and curve in a notebook; by default where there is one.
 
@@ -149,7 +149,8 @@ def resume(
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which a wrapper is a table, and ``None`` is the ``"none"`` of ``config.toml``: it switches off what a preset has switched on."""
+    """Settings in which a wrapper is a table, and ``None`` is the ``"none"`` of ``config.toml``: it switches off what a preset
+    has switched on."""
     return {key: _plain_value(key, value) for key, value in settings.items()}
 
 
