@@ -1,6 +1,6 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: the magic `AGONCKP7` and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
+//! Layout: [`MAGIC`] and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
 //! synced and renamed; the newest two and the best are kept.
 
 use std::fs;
@@ -193,6 +193,12 @@ mod tests {
             seconds: 0.25,
             best,
         }
+    }
+
+    #[test]
+    fn the_fuzzer_writes_files_of_this_version() {
+        let target = include_str!("../../fuzz/fuzz_targets/checkpoint.rs");
+        assert!(target.contains(std::str::from_utf8(MAGIC).unwrap()));
     }
 
     #[test]
