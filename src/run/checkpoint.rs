@@ -1,6 +1,6 @@
 //! Checkpoints: the whole state of a run in one file that is either whole or refused, and the chunks it refers to.
 //!
-//! Layout: [`MAGIC`] and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
+//! Layout: `MAGIC` and a frame (`src/run/framed.rs`) around the state. A file is written under a temporary name,
 //! synced and renamed; the newest two and the best are kept.
 
 use std::fs;
