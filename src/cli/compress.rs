@@ -11,8 +11,7 @@ use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::compress::{Calibration, Compression, Pruning, Report, Step, compress as run};
 use crate::config;
-use crate::error::AtPath;
-use crate::export::{Answer, Export, Format};
+use crate::export::{Export, Format, Written, make_room};
 use crate::policy::{self, Which};
 use crate::runtime::Setup;
 use crate::signing::Source;
@@ -33,25 +32,20 @@ pub(super) fn compress(setup: &Setup, args: &CompressArgs) -> Result<Ending, Run
         return Err(RunError::Config(message));
     };
     check(args)?;
+    make_room(&out)?;
     let (export, network, seed) = source(setup, args)?;
     let options = options(args, network, seed)?;
     let steps = run(setup, export, &options)?;
     let Some(Step { export, .. }) = steps.last() else { return Ok(Ending::Success) };
-    let content = match format {
-        Format::Onnx(_) => export.to_onnx(Answer::Actions)?,
-        Format::Safetensors => export.to_safetensors()?,
-    };
-    let recording = export.record_itself(setup, options.seed)?;
-    let beside = out.with_extension("recording.safetensors");
-    std::fs::write(&out, &content).at("cannot write", &out)?;
-    std::fs::write(&beside, recording.to_safetensors()?).at("cannot write", &beside)?;
+    let written = export.write_beside(&export.record_itself(setup, options.seed)?, format, &out)?;
     let reports: Vec<&Report> = steps.iter().map(|step| &step.report).collect();
     if args.json {
         return say_json(&reports);
     }
     say(rows(&reports))?;
-    say(format!("{}: {} bytes", out.display(), content.len()))?;
-    say(format!("{}: {} steps of it, to check other runtimes by", beside.display(), recording.steps))
+    say(format!("{}: {} bytes", out.display(), written.bytes))?;
+    let Written { recording, steps, .. } = written;
+    say(format!("{}: {steps} steps of it, to check other runtimes by", recording.display()))
 }
 
 /// The policy, its network's settings where these are known, and the seed of its run.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Export};
+use super::{Answer, Export, Recording};
 use crate::RunError;
 use crate::error::AtPath;
 use crate::policy::{self, TrainedPolicy};
@@ -55,8 +55,21 @@ impl Export {
         seed: u64,
         out: &Path,
     ) -> Result<Written, RunError> {
-        refuse_weight_file(out)?;
-        let recording = self.record(setup, trained, seed)?;
+        make_room(out)?;
+        self.write_beside(&self.record(setup, trained, seed)?, format, out)
+    }
+
+    /// Writes the policy to a file, and a recording of it beside it.
+    ///
+    /// # Errors
+    /// If [`make_room`] gives one, or a file cannot be written.
+    pub fn write_beside(
+        &self,
+        recording: &Recording,
+        format: Format,
+        out: &Path,
+    ) -> Result<Written, RunError> {
+        make_room(out)?;
         let content = match format {
             Format::Onnx(answer) => self.to_onnx(answer)?,
             Format::Safetensors => self.to_safetensors()?,
@@ -68,11 +81,17 @@ impl Export {
     }
 }
 
-/// Refuses to write over the weights of a run, which no export can take the place of.
-fn refuse_weight_file(out: &Path) -> Result<(), RunError> {
+/// Makes the directory that a policy is to be written to, to be asked for before there is one.
+///
+/// # Errors
+/// If the weights of a run are in its place, which no export can take, or the directory cannot be made.
+pub fn make_room(out: &Path) -> Result<(), RunError> {
     if out.is_file() && policy::read(out).is_ok() {
-        let message = "expected another name for the export, found a run's weights there".to_owned();
+        let message = "expected another name for the policy, found a run's weights there".to_owned();
         return Err(RunError::Weights { path: out.to_owned(), message });
     }
-    Ok(())
+    match out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => std::fs::create_dir_all(parent).at("cannot create", parent),
+        None => Ok(()),
+    }
 }

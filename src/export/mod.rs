@@ -29,7 +29,7 @@ use crate::policy::TrainedPolicy;
 pub(crate) use about::hash;
 #[cfg(feature = "onnx")]
 pub(crate) use evaluate::environment;
-pub use file::{Format, Written};
+pub use file::{Format, Written, make_room};
 pub use onnx::Answer;
 pub use recording::Recording;
 

@@ -120,6 +120,7 @@ fn tensors_that_another_program_has_written_are_begun_with() {
     let message = export.write(&setup, &policy, Format::Safetensors, 0, &model).unwrap_err().to_string();
     assert!(message.contains("found a run's weights there"), "{message}");
     assert!(fs::read(&model).unwrap() == before);
+    export.write(&setup, &policy, Format::Safetensors, 0, &path("a/new/directory.safetensors")).unwrap();
 }
 
 #[test]
