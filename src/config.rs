@@ -334,6 +334,7 @@ impl RunConfig {
                 frames: simulator.info().frames,
                 action: simulator.action_spec().clone(),
                 mask_len: simulator.mask_len(),
+                tasks: simulator.info().tasks.clone(),
             },
             num_envs: self.num_envs,
             num_agents: simulator.num_agents(),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use agon_agents::guide::Guide;
-use agon_agents::{Learner, RunInfo};
+use agon_agents::{Learner, RunInfo, Spaces};
 use agon_envs::WrapperConfig;
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +161,9 @@ impl TeacherConfig {
                 "observations are normalised, by statistics that differ between teacher and student";
             return Err(unsuited(message.to_owned()));
         }
-        if card.spaces != info.spaces {
+        // What tasks are called is nothing that is seen or done.
+        let spaces = Spaces { tasks: info.spaces.tasks.clone(), ..card.spaces.clone() };
+        if spaces != info.spaces {
             return Err(unsuited(format!(
                 "expected one that observes {} and does {:?}, found {} and {:?}",
                 info.spaces.observation, info.spaces.action, card.spaces.observation, card.spaces.action

@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
-use crate::coefficient::{Coefficient, auto};
+use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
 use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
 use crate::policy_loss::ActorCriticLoss;
+use crate::popart::PopArtConfig;
 use crate::settings::shares;
 use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, Weights};
@@ -62,6 +63,9 @@ pub struct A2cConfig {
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole rollouts.
     #[serde(with = "auto")]
     pub sequence_length: Option<usize>,
+    /// Value targets normalised in each task (PopArt); none by default.
+    #[serde(with = "none")]
+    pub popart: Option<PopArtConfig>,
 }
 
 impl Default for A2cConfig {
@@ -81,6 +85,7 @@ impl Default for A2cConfig {
             gradient_slices: None,
             share_encoder: false,
             sequence_length: None,
+            popart: None,
         }
     }
 }
@@ -101,7 +106,8 @@ impl A2cConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
-            values: 1,
+            bonus: false,
+            popart: self.popart,
             augmentation: None,
         }
     }

@@ -13,7 +13,19 @@ use crate::error::ensure;
 use crate::learner::Spaces;
 use crate::network;
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
+use crate::popart::{PopArt, Scales, task_of};
 use crate::program::Program;
+
+/// What a critic puts out of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Its value.
+    One,
+    /// Its value, and that of a bonus.
+    WithBonus,
+    /// Its normalised value as each task.
+    PerTask,
+}
 
 /// Policy and value function, as one buffer of parameters.
 ///
@@ -26,6 +38,8 @@ pub(crate) struct ActorCritic {
     pub(crate) critic: Model,
     /// Both heads on one encoder, if they share it.
     shared: Option<Model>,
+    /// What scales the critic's outputs, if something does.
+    pub(crate) popart: Option<PopArt>,
     summary: Summary,
 }
 
@@ -33,13 +47,11 @@ impl ActorCritic {
     /// The networks, and their parameters to be.
     ///
     /// Orthogonal initialisation with CleanRL's gains: √2 for hidden layers, 0.01 for the policy, 1 for the value.
-    ///
-    /// There is one value, or with a bonus of its own, two: of the environment's rewards, and of the bonus.
     pub(crate) fn layout(
         algorithm: &'static str,
         network: &ModelConfig,
         share_encoder: bool,
-        values: usize,
+        values: Values,
         spaces: &Spaces,
     ) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_not_noisy(algorithm, network)?;
@@ -60,7 +72,11 @@ impl ActorCritic {
             Model::new(&mut builder, prefix, &observation, network, heads, hidden)
         };
         let policy = distribution.head();
-        let value = if values == 1 { Head::Value } else { Head::Q { actions: values } };
+        let value = match values {
+            Values::One => Head::Value,
+            Values::WithBonus => Head::Q { actions: 2 },
+            Values::PerTask => Head::Q { actions: spaces.tasks.len().max(1) },
+        };
         let networks = if share_encoder {
             let shared = model("", &[spec("actor", policy, 0.01), spec("critic", value, 1.0)])?;
             Self {
@@ -68,14 +84,20 @@ impl ActorCritic {
                 critic: shared.with_head(1)?,
                 summary: shared.summary().clone(),
                 shared: Some(shared),
+                popart: None,
                 distribution,
             }
         } else {
             let actor = model("actor.", &[spec("actor.head", policy, 0.01)])?;
             let critic = model("critic.", &[spec("critic.head", value, 1.0)])?;
             let parts = [actor.summary(), critic.summary()].map(|summary| summary.parts.clone()).concat();
-            Self { actor, critic, summary: Summary { parts }, shared: None, distribution }
+            Self { actor, critic, summary: Summary { parts }, shared: None, popart: None, distribution }
         };
+        let popart = (values == Values::PerTask).then(|| {
+            let head = if share_encoder { "critic" } else { "critic.head" };
+            PopArt::new(&mut builder, head, networks.critic.outputs(0))
+        });
+        let networks = Self { popart: popart.transpose()?, ..networks };
         Ok((networks, builder))
     }
 
@@ -95,6 +117,7 @@ impl ActorCritic {
             model: self.actor.clone(),
             critic: self.critic.clone(),
             packed_critic: OnceLock::new(),
+            scales: self.popart.as_ref().map(|popart| popart.scales(params)),
             params: params.clone(),
             distribution: self.distribution.clone(),
         }))
@@ -133,6 +156,7 @@ struct ActorPolicy {
     critic: Model,
     /// Made when somebody asks for a value: acting does not.
     packed_critic: OnceLock<PackedModel>,
+    scales: Option<Scales>,
     params: Params,
     distribution: Distribution,
 }
@@ -152,6 +176,10 @@ impl Policy for ActorPolicy {
     }
 
     fn values(&self, input: &ActInput<'_>, state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
+        if self.scales.as_ref().is_some_and(|scales| scales.tasks() > 1 && input.tasks.is_empty()) {
+            // Nobody says in which task.
+            return Ok(None);
+        }
         let packed = match self.packed_critic.get() {
             Some(packed) => packed,
             None => {
@@ -167,6 +195,10 @@ impl Policy for ActorPolicy {
         let scratch = &mut ModelScratch::default();
         let heads = &mut [values.as_mut_slice()];
         self.critic.infer(packed, observations, input.num_rows, &mut memory, scratch, heads)?;
+        if let Some(scales) = &self.scales {
+            let rows = values.chunks_exact(width).enumerate();
+            return Ok(Some(rows.map(|(row, own)| scales.value(own, task_of(input.tasks, row))).collect()));
+        }
         // With a bonus there is a second one, of the bonus.
         Ok(Some(values.into_iter().step_by(width).collect()))
     }

@@ -56,6 +56,7 @@ impl EnvironmentLoop {
             policy_state_len: policy.state_len(),
             mask_len: self.simulator.mask_len(),
             num_metrics: self.simulator.info().metrics.len(),
+            num_tasks: self.simulator.info().tasks.len(),
         }
     }
 
@@ -66,6 +67,7 @@ impl EnvironmentLoop {
             frames: self.simulator.info().frames,
             action: self.simulator.action_spec().clone(),
             mask_len: self.simulator.mask_len(),
+            tasks: self.simulator.info().tasks.clone(),
         }
     }
 
@@ -82,6 +84,7 @@ impl EnvironmentLoop {
             num_rows: rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            tasks: &[],
             env_steps,
             mode,
         };
@@ -97,6 +100,15 @@ impl EnvironmentLoop {
         Ok(())
     }
 
+    /// The task that each row plays now, `[N]`; empty where there is but one.
+    fn tasks(&self) -> Vec<u32> {
+        if self.simulator.info().tasks.is_empty() {
+            return Vec::new();
+        }
+        let agents = self.simulator.num_agents();
+        (0..self.simulator.num_rows()).map(|row| self.simulator.task(row / agents) as u32).collect()
+    }
+
     /// What a policy expects of each row from here on, `[N]`; none if it has no such estimate. Changes nothing.
     ///
     /// # Errors
@@ -110,6 +122,7 @@ impl EnvironmentLoop {
             num_rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            tasks: &self.tasks(),
             env_steps,
             mode: ActMode::Deterministic,
         };
@@ -154,6 +167,7 @@ impl EnvironmentLoop {
         fragment.begin(&self.now, &self.actor.state);
         for t in 0..fragment.shape.num_steps {
             fragment.record_resets(t, &self.resets);
+            fragment.record_tasks(t, &self.tasks());
             self.tick(policy, env_steps + t as u64 * run_envs, ActMode::Explore)?;
             fragment.record(t, &self.actions, &self.policy_data, &self.now);
         }

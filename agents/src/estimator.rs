@@ -5,6 +5,7 @@ use agon_nn::{MemoryState, Model, ModelScratch, PackedModel, Params};
 
 use crate::actor_critic::ActorCritic;
 use crate::distribution::{Distribution, Evaluated};
+use crate::popart::{Scales, task_of};
 use crate::returns::{self, Trajectory};
 use crate::rnd::Bonus;
 use crate::{AgentError, Fragment, network};
@@ -49,6 +50,8 @@ pub(crate) struct Estimator<'a> {
     critic: PackedModel,
     /// For V-trace, which needs the learning policy's probabilities.
     actor: Option<PackedModel>,
+    /// What scales the critic's outputs, if something does.
+    scales: Option<Scales>,
     sequence_length: usize,
     targets: Targets,
 }
@@ -65,7 +68,8 @@ impl<'a> Estimator<'a> {
             Targets::Vtrace { .. } => Some(PackedModel::new(&networks.actor, params)?),
         };
         let critic = PackedModel::new(&networks.critic, params)?;
-        Ok(Self { networks, critic, actor, sequence_length, targets })
+        let scales = networks.popart.as_ref().map(|popart| popart.scales(params));
+        Ok(Self { networks, critic, actor, scales, sequence_length, targets })
     }
 
     /// Values of all observations and of the final ones, then advantages and value targets.
@@ -83,9 +87,7 @@ impl<'a> Estimator<'a> {
         );
         (work.outputs, work.final_outputs) = (values, final_values);
         outcome?;
-        let width = self.networks.critic.outputs(0);
-        column(&work.outputs, width, 0, &mut work.values);
-        column(&work.final_outputs, width, 0, &mut work.final_values);
+        self.read_values(fragment, work);
         work.next_values.clear();
         work.next_values.extend_from_slice(&work.values[num_rows..]);
         for (&row, &value) in fragment.final_rows.iter().zip(&work.final_values) {
@@ -124,6 +126,25 @@ impl<'a> Estimator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The values among what the critic puts out, each as the task of its row.
+    fn read_values(&self, fragment: &Fragment, work: &mut ShardWork) {
+        let (width, num_rows) = (self.networks.critic.outputs(0), fragment.shape.num_rows());
+        let Some(scales) = &self.scales else {
+            column(&work.outputs, width, 0, &mut work.values);
+            column(&work.final_outputs, width, 0, &mut work.final_values);
+            return;
+        };
+        // What follows the last tick is valued only where an episode goes on, and so in its task.
+        let task =
+            |row: usize| task_of(&fragment.tasks, row.min(fragment.rows() - num_rows + row % num_rows));
+        let rows = work.outputs.chunks_exact(width).enumerate();
+        work.values.clear();
+        work.values.extend(rows.map(|(row, outputs)| scales.value(outputs, task(row))));
+        let finals = work.final_outputs.chunks_exact(width).zip(&fragment.final_rows);
+        work.final_values.clear();
+        work.final_values.extend(finals.map(|(outputs, &row)| scales.value(outputs, task(row as usize))));
     }
 
     /// Adds the advantages of a bonus, which knows no end of episodes, to those of the environment.

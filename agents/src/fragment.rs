@@ -30,6 +30,8 @@ pub struct FragmentShape {
     pub mask_len: usize,
     /// Numbers that an environment reports of each episode, `M`.
     pub num_metrics: usize,
+    /// Tasks that environments play; zero where there is but one, of which nothing is recorded.
+    pub num_tasks: usize,
 }
 
 impl FragmentShape {
@@ -53,6 +55,7 @@ impl FragmentShape {
             .saturating_add(of(self.action_spec.width(), 4))
             .saturating_add(of(self.policy_data_width, 4))
             .saturating_add(of(self.mask_len, 1))
+            .saturating_add(if self.num_tasks > 0 { 4 } else { 0 })
             .saturating_add(OUTCOME);
         let rows = of(self.num_envs, self.num_agents as u64);
         let steps = rows.saturating_mul(of(self.num_steps, step));
@@ -83,6 +86,8 @@ pub struct Fragment {
     pub policy_state: Vec<f32>,
     /// `[T, N]`: where an episode begins with `observations[t]`, so that the policy forgot what came before.
     pub resets: Vec<bool>,
+    /// `[T, N]`: the task that a row's environment played, below `num_tasks`; empty where there is but one.
+    pub tasks: Vec<u32>,
     /// `[T, N]`.
     pub rewards: Vec<f32>,
     /// `[T, N]`; the dynamics reached an end: nothing follows.
@@ -118,6 +123,7 @@ impl Fragment {
             policy_data: vec![0.0; rows * shape.policy_data_width],
             policy_state: vec![0.0; num_rows * shape.policy_state_len],
             resets: vec![false; rows],
+            tasks: vec![0; if shape.num_tasks > 0 { rows } else { 0 }],
             rewards: vec![0.0; rows],
             terminated: vec![false; rows],
             truncated: vec![false; rows],
@@ -156,6 +162,11 @@ impl Fragment {
     pub fn record_resets(&mut self, t: usize, resets: &[bool]) {
         let num_rows = self.shape.num_rows();
         self.resets[t * num_rows..(t + 1) * num_rows].copy_from_slice(resets);
+    }
+
+    /// Records the tasks that rows play in tick `t`; nothing where there is but one.
+    pub fn record_tasks(&mut self, t: usize, tasks: &[u32]) {
+        self.tasks[t * tasks.len()..(t + 1) * tasks.len()].copy_from_slice(tasks);
     }
 
     /// Records tick `t`: what was done, and what it gave.

@@ -31,6 +31,7 @@ use crate::estimator::Targets;
 use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
 use crate::policy_loss::ActorCriticLoss;
+use crate::popart::PopArtConfig;
 use crate::ppo::PpoLoss;
 use crate::settings::{above_zero, updates};
 use crate::slices::awake;
@@ -79,6 +80,9 @@ pub struct ImpalaConfig {
     /// Steps of the sequences that a network with a memory learns from; divides `num_steps`. By default whole fragments.
     #[serde(with = "auto")]
     pub sequence_length: Option<usize>,
+    /// Value targets normalised in each task (PopArt); none by default.
+    #[serde(with = "none")]
+    pub popart: Option<PopArtConfig>,
 }
 
 impl Default for ImpalaConfig {
@@ -103,6 +107,7 @@ impl Default for ImpalaConfig {
             gradient_slices: None,
             share_encoder: false,
             sequence_length: None,
+            popart: None,
         }
     }
 }
@@ -144,7 +149,8 @@ impl ImpalaConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
-            values: 1,
+            bonus: false,
+            popart: self.popart,
             augmentation: None,
         }
     }

@@ -24,6 +24,9 @@ pub struct Spaces {
     pub action: ActionSpec,
     /// Length of an action mask, `A`; zero without masks.
     pub mask_len: usize,
+    /// Names of the tasks that environments play; empty where there is but one.
+    #[serde(default)]
+    pub tasks: Vec<String>,
 }
 
 /// What an algorithm knows of its run when a learner is built.

@@ -44,6 +44,7 @@ pub mod policy;
 mod policy_data;
 mod policy_gradient;
 mod policy_loss;
+pub mod popart;
 pub mod ppo;
 pub mod pqn;
 pub mod private;

@@ -155,6 +155,7 @@ mod tests {
             policy_state_len: 0,
             mask_len: 0,
             num_metrics: 0,
+            num_tasks: 0,
         };
         let fragment = |index: usize| {
             let mut fragment = Fragment::new(&shape);

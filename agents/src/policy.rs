@@ -27,6 +27,9 @@ pub struct ActInput<'a> {
     pub action_masks: &'a [bool],
     /// `[N]`: where an episode begins with this observation, so that what came before is to be forgotten.
     pub resets: &'a [bool],
+    /// `[N]`: the task that each row plays; empty where there is but one, or nobody says. For [`Policy::values`]: acting does not
+    /// ask.
+    pub tasks: &'a [u32],
     /// Environment steps that the whole run has taken before this tick: what exploration schedules go by.
     pub env_steps: u64,
     /// How to choose.

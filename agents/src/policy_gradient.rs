@@ -12,12 +12,13 @@ use agon_nn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::actor_critic::ActorCritic;
+use crate::actor_critic::{ActorCritic, Values};
 use crate::augmentation::PolicyAugmentation;
 use crate::coefficient::Coefficient;
 use crate::distribution::{Distribution, Evaluated};
 use crate::divergence::Pair;
 use crate::division::{self, Minibatch};
+use crate::error::ensure;
 use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::guide::Guide;
 use crate::learner::{self, GivesUp, Norms, PolicyInfo, RunInfo, Spaces, stream};
@@ -27,6 +28,7 @@ use crate::observations::Observations;
 use crate::part::{self, Part, SavedPart};
 use crate::permutation;
 use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
+use crate::popart::{PopArtConfig, task_of};
 use crate::rnd::Bonus;
 use crate::rollout::Rollout;
 use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
@@ -51,8 +53,9 @@ pub(crate) struct Settings {
     /// Slices of a minibatch; as many as suit it if none.
     pub(crate) gradient_slices: Option<usize>,
     pub(crate) share_encoder: bool,
-    /// Value functions: one, or another one for a bonus.
-    pub(crate) values: usize,
+    /// Whether there is another value function, for a bonus.
+    pub(crate) bonus: bool,
+    pub(crate) popart: Option<PopArtConfig>,
     pub(crate) augmentation: Option<PolicyAugmentation>,
 }
 
@@ -62,7 +65,12 @@ impl Settings {
         network: &ModelConfig,
         spaces: &Spaces,
     ) -> Result<(ActorCritic, LayoutBuilder), AgentError> {
-        ActorCritic::layout(self.algorithm, network, self.share_encoder, self.values, spaces)
+        let values = match (self.bonus, self.popart) {
+            (true, _) => Values::WithBonus,
+            (false, Some(_)) => Values::PerTask,
+            (false, None) => Values::One,
+        };
+        ActorCritic::layout(self.algorithm, network, self.share_encoder, values, spaces)
     }
 
     /// The policy of given weights, but for those whose names begin with one of `others`.
@@ -101,6 +109,11 @@ impl Settings {
         self.ent_coef.ensure_at_least_zero("ent_coef")?;
         at_least_zero(&[("vf_coef", self.vf_coef)])?;
         above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
+        if let Some(popart) = self.popart {
+            popart.validate()?;
+            ensure(!self.bonus, "popart", "none beside a bonus, which has a value of its own", "both")?;
+            ensure(self.augmentation.is_none(), "popart", "none beside augmentation", "both")?;
+        }
         let sequence_length = self.sequence_length();
         if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
             let expected = format!("a divisor of num_steps = {}", self.num_steps);
@@ -142,6 +155,8 @@ pub(crate) struct PolicyGradient {
     slices: Vec<Slice<SliceWork, LossSums>>,
     max_grad_norm: f64,
     minibatch: Minibatch,
+    /// How far PopArt's statistics move in an iteration.
+    beta: f64,
     view_loss: Option<ViewLoss>,
     teacher: Option<(Guide, f32)>,
 }
@@ -174,6 +189,7 @@ impl PolicyGradient {
         let view_loss = |augmentation| ViewLoss::new(augmentation, &info.spaces);
         Ok(Self {
             teacher: None,
+            beta: settings.popart.map_or(0.0, |popart| popart.beta),
             view_loss: settings.augmentation.as_ref().map(view_loss).transpose()?,
             minibatch,
             rollout: Rollout::new(&networks, observations, &info.spaces.action, settings.sequence_length()),
@@ -211,6 +227,14 @@ impl PolicyGradient {
             }
             Ok::<_, AgentError>(())
         })?;
+        if let Some(popart) = &self.networks.popart {
+            popart.follow(&mut self.part.params, fragments, &self.shards, self.beta);
+            let scales = popart.scales(&self.part.params);
+            for_each(&mut self.shards, |position, work| {
+                scales.normalise(&fragments[position], work);
+                Ok::<_, AgentError>(())
+            })?;
+        }
         self.rollout.fill(fragments, &self.shards)?;
         match &self.teacher {
             Some((guide, coef)) if *coef > 0.0 => {
@@ -483,6 +507,8 @@ impl Columns {
         scale: MinibatchScale,
     ) -> LossSums {
         let (count, width, values) = (rows.len(), values.columns(), values.as_slice());
+        // Of each row the value as its task.
+        let value_of = |(i, &row): (usize, &u32)| i * width + task_of(&rollout.tasks, row as usize);
         let weight = 1.0 / scale.transitions as f32;
         let picked = |to: &mut Vec<f32>, from: &[f32]| {
             to.clear();
@@ -494,7 +520,7 @@ impl Columns {
         picked(&mut self.old_values, &rollout.values);
         picked(&mut self.targets, &rollout.returns);
         self.values.clear();
-        self.values.extend(values.iter().step_by(width));
+        self.values.extend(rows.iter().enumerate().map(|row| values[value_of(row)]));
         self.log_prob_grads.resize(count, 0.0);
         self.of_values.resize(count, 0.0);
         self.entropy_grads.clear();
@@ -515,8 +541,8 @@ impl Columns {
         self.log_prob_grads.iter_mut().for_each(|grad| *grad *= weight);
         self.value_grads.clear();
         self.value_grads.resize(count * width, 0.0);
-        for (to, grad) in self.value_grads.iter_mut().step_by(width).zip(&self.of_values) {
-            *to = weight * grad;
+        for (row, grad) in rows.iter().enumerate().zip(&self.of_values) {
+            self.value_grads[value_of(row)] = weight * grad;
         }
         if !rollout.bonus_returns.is_empty() {
             for (i, &row) in rows.iter().enumerate().filter(|(_, row)| rollout.active[**row as usize]) {

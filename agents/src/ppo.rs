@@ -30,6 +30,7 @@ use crate::guide::Guide;
 use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::part::{self, Part};
 use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
+use crate::popart::PopArtConfig;
 use crate::rnd::{self, Rnd, RndConfig};
 use crate::settings::{above_zero, shares, updates};
 use crate::slices::awake;
@@ -89,6 +90,9 @@ pub struct PpoConfig {
     /// What policy and values are to say the same of, though it is changed; nothing by default.
     #[serde(with = "none")]
     pub augmentation: Option<PolicyAugmentation>,
+    /// Value targets normalised in each task (PopArt); none by default.
+    #[serde(with = "none")]
+    pub popart: Option<PopArtConfig>,
 }
 
 impl Default for PpoConfig {
@@ -115,6 +119,7 @@ impl Default for PpoConfig {
             sequence_length: None,
             rnd: None,
             augmentation: None,
+            popart: None,
         }
     }
 }
@@ -143,7 +148,8 @@ impl PpoConfig {
             optimizer: self.optimizer,
             gradient_slices: self.gradient_slices,
             share_encoder: self.share_encoder,
-            values: if self.rnd.is_some() { 2 } else { 1 },
+            bonus: self.rnd.is_some(),
+            popart: self.popart,
             augmentation: self.augmentation.clone(),
         }
     }
@@ -174,6 +180,16 @@ struct Saved {
 }
 
 impl Ppo {
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &PolicyGradient {
+        &self.core
+    }
+
+    #[cfg(test)]
+    pub(crate) fn params(&mut self) -> &mut agon_nn::Params {
+        &mut self.core.part.params
+    }
+
     /// One iteration, while the threads that will learn are awake.
     fn iterate(
         &mut self,

@@ -34,6 +34,9 @@ pub(crate) struct Rollout {
     /// Whether it is true everywhere.
     pub(crate) all_active: bool,
     pub(crate) resets: Vec<bool>,
+    /// The task of each row; empty where there is but one, or the critic puts out no value for each.
+    pub(crate) tasks: Vec<u32>,
+    has_tasks: bool,
     /// First row of each unit.
     starts: Vec<u32>,
     /// From one row of a unit to the next.
@@ -68,6 +71,8 @@ impl Rollout {
             active: Vec::new(),
             all_active: true,
             resets: Vec::new(),
+            tasks: Vec::new(),
+            has_tasks: networks.popart.is_some(),
             starts: Vec::new(),
             stride: 0,
             sequence_length: if state_len > 0 { sequence_length } else { 1 },
@@ -101,6 +106,10 @@ impl Rollout {
         self.resets.resize(total, false);
         self.states.resize(if self.state_len == 0 { 0 } else { count * shards[0].states.len() }, 0.0);
         self.all_active = fragments.iter().all(|fragment| fragment.active.iter().all(|&active| active));
+        self.tasks.clear();
+        for fragment in fragments.iter().filter(|_| self.has_tasks) {
+            self.tasks.extend_from_slice(&fragment.tasks);
+        }
         self.find_starts(fragments);
         let policy_data = self.policy_data;
         self.observations.fill(fragments)?;

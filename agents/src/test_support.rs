@@ -347,6 +347,7 @@ pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
         frames: None,
         action: ActionSpec::Discrete { nvec: vec![2] },
         mask_len: 0,
+        tasks: Vec::new(),
     };
     RunInfo { spaces, num_envs, num_agents: 1, num_shards: 1, total_timesteps: 1000, seed: 0 }
 }

@@ -139,6 +139,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
         self.env.decisions(row, out);
     }
 
+    fn task(&self, env: usize) -> usize {
+        self.env.task(env)
+    }
+
     fn reads_back(&self) -> bool {
         self.env.reads_back()
     }

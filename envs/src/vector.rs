@@ -48,6 +48,8 @@ pub struct VectorInfo {
     pub metrics: Vec<String>,
     /// Names of the groups whose members are decided about ([`crate::groups`]); empty where there are none.
     pub groups: Vec<String>,
+    /// Names of the tasks that environments play ([`crate::mixture`]); empty where there is but one.
+    pub tasks: Vec<String>,
 }
 
 /// What an environment of another program is made of.
@@ -315,6 +317,11 @@ pub trait VectorEnv: Send {
     /// Appends what a row decided about members of groups in its last step, also if that ended its episode; called before the
     /// reset, and only if there are groups ([`VectorInfo::groups`]).
     fn decisions(&self, _row: usize, _out: &mut Vec<Decision>) {}
+
+    /// Which task an environment plays now, of those that [`VectorInfo::tasks`] names; asked only if there are any.
+    fn task(&self, _env: usize) -> usize {
+        0
+    }
 
     /// Whether it goes on from the observations that the caller's buffer holds from the last call, as a frame stack does.
     /// Whoever changes observations around such an environment must do so in a copy.

@@ -37,6 +37,7 @@ impl Walkers {
             frames: None,
             metrics: vec!["reached".to_owned()],
             groups: Vec::new(),
+            tasks: Vec::new(),
         };
         let rows = info.num_rows();
         Ok(Self {

@@ -106,6 +106,7 @@ impl GymnasiumEnv {
             frames: None,
             metrics,
             groups: Vec::new(),
+            tasks: Vec::new(),
         };
         let shared = Shared::new(&info).map_err(|error| failed(cannot_share(&error)))?;
         process.ask(Request::Map, &to_json(&shared.address())?)?;

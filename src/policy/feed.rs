@@ -181,6 +181,7 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
         frames: None,
         metrics: Vec::new(),
         groups: spaces.groups.clone(),
+        tasks: Vec::new(),
     };
     let border = Arc::new(Mutex::new(Border {
         observations: ObsBuffer::zeros(info.dtype(), 0),

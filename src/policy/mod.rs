@@ -283,6 +283,7 @@ impl Session {
             num_rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            tasks: &[],
             env_steps: acting.env_steps,
             mode: ActMode::Deterministic,
         };
@@ -299,6 +300,7 @@ impl Session {
             num_rows,
             action_masks: &now.action_masks,
             resets,
+            tasks: &[],
             env_steps: acting.env_steps,
             mode,
         };

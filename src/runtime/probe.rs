@@ -124,6 +124,7 @@ impl Probe {
             policy_state_len: policy.state_len(),
             mask_len: simulator.mask_len(),
             num_metrics: simulator.info().metrics.len(),
+            num_tasks: simulator.info().tasks.len(),
         }
     }
 }

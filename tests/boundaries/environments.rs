@@ -42,6 +42,7 @@ impl Walkers {
             frames: None,
             metrics: vec!["success".to_owned()],
             groups: Vec::new(),
+            tasks: Vec::new(),
         };
         let walker = Walker { position: 0, flag: 1, success: false, rng: Pcg64::seed_from(0) };
         let walkers = vec![walker; num_envs];

@@ -5,7 +5,7 @@ use super::*;
 
 fn spaces(shape: &[usize], dtype: Dtype, action: ActionSpec) -> Spaces {
     let bounds = BoxSpace::uniform(0.0, 255.0, shape, dtype).unwrap();
-    Spaces { observation: Space::Box(bounds), frames: None, action, mask_len: 0 }
+    Spaces { observation: Space::Box(bounds), frames: None, action, mask_len: 0, tasks: Vec::new() }
 }
 
 fn choice(options: u32) -> ActionSpec {

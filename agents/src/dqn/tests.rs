@@ -79,6 +79,7 @@ fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: Act
         num_rows: rows,
         action_masks: &[],
         resets: &[],
+        tasks: &[],
         env_steps,
         mode,
     };
@@ -107,6 +108,7 @@ fn transition(terminated: bool) -> Fragment {
         policy_state_len: 0,
         mask_len: 0,
         num_metrics: 0,
+        num_tasks: 0,
     });
     fragment.rewards[0] = 0.5;
     fragment.terminated[0] = terminated;

@@ -22,6 +22,10 @@ impl Fragment {
             let what = || format!("reward of {}", self.place(row));
             self.expect(reward.is_finite(), what, || "finite".to_owned(), reward)?;
         }
+        for (row, task) in self.tasks.iter().enumerate() {
+            let (what, tasks) = (|| format!("task of {}", self.place(row)), shape.num_tasks);
+            self.expect((*task as usize) < tasks, what, || format!("below {tasks}"), task)?;
+        }
         self.validate_ends()
     }
 
@@ -34,6 +38,7 @@ impl Fragment {
             ("values of policy_data", rows * shape.policy_data_width, self.policy_data.len()),
             ("values of policy_state", num_rows * shape.policy_state_len, self.policy_state.len()),
             ("resets", rows, self.resets.len()),
+            ("tasks", if shape.num_tasks > 0 { rows } else { 0 }, self.tasks.len()),
             ("rewards", rows, self.rewards.len()),
             ("terminated flags", rows, self.terminated.len()),
             ("truncated flags", rows, self.truncated.len()),

@@ -77,6 +77,7 @@ impl Case {
             policy_state_len: 1,
             mask_len: ACTIONS,
             num_metrics: 0,
+            num_tasks: 0,
         }
     }
 }

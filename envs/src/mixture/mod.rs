@@ -138,6 +138,7 @@ impl MixtureEnv {
             frames: None,
             metrics,
             groups: Vec::new(),
+            tasks: configs.iter().map(|task| task.name().to_owned()).collect(),
         };
         let sampler = Sampler::new(config.sampling, configs, options.num_envs);
         let origin = origin_of(&tasks);
@@ -162,10 +163,6 @@ impl MixtureEnv {
     fn raw_episode(&self, row: usize) -> Option<(&Task, EpisodeStats)> {
         let task = &self.tasks[self.playing[row] as usize];
         Some((task, task.env.episode(row)?))
-    }
-
-    fn task_of(&self, env: usize) -> usize {
-        self.playing[env] as usize
     }
 }
 
@@ -226,9 +223,9 @@ impl VectorEnv for MixtureEnv {
             if let Some((_, stats)) = self.raw_episode(env)
                 && stats.episode_length > 0
             {
-                self.sampler.ended(self.task_of(env), stats.episode_return);
+                self.sampler.ended(self.task(env), stats.episode_return);
             }
-            let task = self.sampler.next(env, self.task_of(env));
+            let task = self.sampler.next(env, self.task(env));
             self.playing[env] = task as u32;
             self.tasks[task].rows.insert(env);
         }
@@ -291,6 +288,10 @@ impl VectorEnv for MixtureEnv {
             (own[0], own[1]) = (stats.episode_return, f64::from(stats.episode_length));
             task.env.episode_metrics(row, &mut own[2..]);
         }
+    }
+
+    fn task(&self, env: usize) -> usize {
+        self.playing[env] as usize
     }
 
     fn origin(&self) -> Option<&Origin> {
@@ -368,12 +369,12 @@ impl VectorEnv for MixtureEnv {
     }
 
     fn render(&mut self, env: usize) -> Option<Frame> {
-        let task = self.task_of(env);
+        let task = self.task(env);
         self.tasks[task].env.render(env)
     }
 
     fn render_text(&mut self, env: usize) -> Option<String> {
-        let task = self.task_of(env);
+        let task = self.task(env);
         self.tasks[task].env.render_text(env)
     }
 

@@ -96,6 +96,31 @@ fn what_is_shown_is_padded_and_says_the_task() {
 }
 
 #[test]
+fn whoever_asks_is_told_the_task_of_each_environment_through_wrappers_too() {
+    let mixture = MixtureConfig { sampling: TaskSampling::Random, ..Default::default() };
+    let wrappers = vec![WrapperConfig::ClipReward { min: -1.0, max: 1.0 }];
+    let options = MakeOptions { wrappers, ..options(tasks(&["CartPole-v1", "Acrobot-v1"]), mixture, 4) };
+    let mut simulator = Registry::builtin().make(ID, &options).unwrap();
+    assert_eq!(simulator.info().tasks, ["CartPole-v1", "Acrobot-v1"]);
+    let mut batch = simulator.new_batch();
+    simulator.reset(0, &mut batch).unwrap();
+    let (mut actions, mut rng) = (ActionBatch::zeros(simulator.action_spec(), 4), Pcg64::seed_from(1));
+    let mut seen = [0, 0];
+    for _ in 0..200 {
+        for (env, row) in batch.observations.as_f32().chunks(8).enumerate() {
+            let task = simulator.task(env);
+            assert_eq!(row[6..].iter().position(|&x| x == 1.0), Some(task));
+            seen[task] += 1;
+        }
+        random_actions(&simulator, &batch, &mut rng, &mut actions).unwrap();
+        simulator.step(&actions, &mut batch).unwrap();
+    }
+    assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
+    let alone = Registry::builtin().make("CartPole-v1", &MakeOptions::default()).unwrap();
+    assert!(alone.info().tasks.is_empty() && alone.task(0) == 0);
+}
+
+#[test]
 fn images_get_the_planes_of_the_largest_and_one_a_task() {
     let mut simulator =
         made_of(&["MinAtar/Breakout-v0", "MinAtar/Seaquest-v0"], MixtureConfig::default()).unwrap();

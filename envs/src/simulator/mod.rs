@@ -174,6 +174,11 @@ impl Simulator {
         self.info.mask_len
     }
 
+    /// Which task an environment plays now, of those that [`VectorInfo::tasks`] names.
+    pub fn task(&self, env: usize) -> usize {
+        self.env.task(env)
+    }
+
     /// When ended episodes are reset.
     pub fn autoreset(&self) -> Autoreset {
         self.autoreset

@@ -110,6 +110,7 @@ impl WorldEnv {
             frames: None,
             metrics: Vec::new(),
             groups: Vec::new(),
+            tasks: Vec::new(),
         };
 
         let mut builder = SimulatorBuilder::new(num_envs, env.num_agents());

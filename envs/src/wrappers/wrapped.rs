@@ -266,6 +266,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
         self.env.decisions(row, out);
     }
 
+    fn task(&self, env: usize) -> usize {
+        self.env.task(env)
+    }
+
     fn reads_back(&self) -> bool {
         self.wrapper.reads_back() || (self.inner.is_none() && self.env.reads_back())
     }

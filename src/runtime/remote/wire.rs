@@ -71,6 +71,7 @@ pub(super) fn most_bytes(shape: &FragmentShape, statistics: &[Moments]) -> u64 {
         .saturating_add(of(shape.action_spec.width(), 5))
         .saturating_add(of(shape.policy_data_width, 4))
         .saturating_add(of(shape.num_metrics, 8))
+        .saturating_add(if shape.num_tasks > 0 { 5 } else { 0 })
         .saturating_add(shape.mask_len as u64 + EPISODE + OUTCOME);
     let news = statistics.iter().map(|moments| of(moments.mean.len(), 16).saturating_add(8 + 2 * WHOLE));
     // The sizes themselves, and a length for each of the lists.
