@@ -30,6 +30,7 @@ pub mod cli;
 pub mod compare;
 pub mod compress;
 pub mod config;
+pub mod contexts;
 pub mod curves;
 pub mod engine;
 pub mod error;

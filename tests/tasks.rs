@@ -76,3 +76,38 @@ fn tasks_that_are_not_those_of_the_arguments_are_refused() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && message.contains("others than the arguments name"), "{message}");
 }
+
+#[test]
+fn contexts_are_mapped_within_and_beyond_what_was_trained_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let ranges = ["--set", "env.args.length=[0.4,0.8]", "--set", "env.args.gravity=[8,12]"];
+    let shown = ["--set", "env.args.show_context=[\"length\"]", "--total-timesteps", "4096"];
+    let train = ["train", "ppo", "CartPole-v1", "--name", "ranges", "--seeds", "2"];
+    run(directory.path(), &[&train[..], &ranges, &shown].concat());
+    run(directory.path(), &["train", "ppo", "CartPole-v1", "--name", "one", "--total-timesteps", "4096"]);
+    let grid = ["--grid", "length=0.4:1.2:3", "--grid", "gravity=8,12", "--episodes", "4"];
+    let map = ["contexts", "results/ranges", "--beside", "results/one", "--out", "map"];
+    let told = run(directory.path(), &[&map[..], &grid].concat());
+    assert!(told.contains("results/ranges returns") && told.contains("(4 of 6 cells)"), "{told}");
+    assert!(told.contains("results/one returns") && told.contains("over the grid"), "{told}");
+    let read = |name: &str| fs::read_to_string(directory.path().join("map").join(name)).unwrap();
+    let page = read("contexts.md");
+    assert!(page.contains("Trained on length from 0.4 to 0.8 and gravity from 8 to 12."), "{page}");
+    assert!(read("map.svg").contains("aria-label=\"length (rows: gravity)\""));
+    // A cell is what `eval` says of these arguments, in the mean of both seeds.
+    let evaluated = |seed: &str| {
+        let policy = format!("results/ranges/{seed}");
+        let settings = ["--set", "env.args.length=1.2", "--set", "env.args.gravity=12.0"];
+        let told = run(
+            directory.path(),
+            &[&["eval", &policy, "--episodes", "4", "--seed", "0", "--json"], &settings[..]].concat(),
+        );
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()["mean_return"].as_f64().unwrap()
+    };
+    let numbers: serde_json::Value = serde_json::from_str(&read("contexts.json")).unwrap();
+    let cell = numbers["map"]["returns"][1][2].as_f64().unwrap();
+    assert!((cell - f64::midpoint(evaluated("seed_1"), evaluated("seed_2"))).abs() < 1e-9, "{cell}");
+    let unknown = ["contexts", "results/one", "--grid", "colour=1,2", "--out", "x"];
+    let output = common::agon(directory.path(), &unknown).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("colour"));
+}

@@ -1,5 +1,6 @@
 //! What the command line accepts.
 
+mod contexts;
 mod explain;
 mod fairness;
 mod models;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
+pub(super) use contexts::ContextsArgs;
 pub(super) use explain::ExplainArgs;
 pub(super) use fairness::FairnessArgs;
 pub(super) use models::{
@@ -58,6 +60,8 @@ pub(super) enum Command {
     Privacy(PrivacyArgs),
     /// Say what a policy withstands: noise, deceptions within a radius, late actions, other dynamics.
     Robustness(RobustnessArgs),
+    /// Map what policies return where physics are what they were trained in, and where they are not.
+    Contexts(ContextsArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.

@@ -9,6 +9,7 @@ mod bench;
 mod card;
 mod compare;
 mod compress;
+mod contexts;
 mod docs;
 mod engine;
 mod envs;
@@ -120,6 +121,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Eval(args) => eval::eval(setup, &args),
         Command::Explain(args) => explain::explain(setup, &args),
         Command::Privacy(args) => privacy::privacy(setup, &args),
+        Command::Contexts(args) => contexts::contexts(setup, &args),
         Command::Robustness(args) => robustness::robustness(setup, &args),
         Command::Fairness(args) => fairness::fairness(setup, &args),
         Command::Export(args) => export::export(setup, &args),

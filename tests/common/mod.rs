@@ -109,6 +109,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("ppo", &[&PPO, &["env.id=Foraging-8x8-2p-2f-v3"]]),
         case("ppo", &[&PPO, &["env.id=Pendulum-v1"]]),
         case("ppo", &[&PPO, &TASKS, &["env.mixture={sampling='learning_progress', normalize_rewards=true}"]]),
+        case("ppo", &[&PPO, &TASKS, &["agent.popart={beta=0.2}"]]),
         case("dqn", &[&DQN, &TASKS]),
         case("ppo", &[&REMEMBERING, &lstm]),
         case("ppo", &[&REMEMBERING, &gtrxl]),

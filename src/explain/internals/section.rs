@@ -125,6 +125,7 @@ fn probes(report: &InternalsReport, page: &mut Page) -> Result<(), RunError> {
         columns: report.layers.iter().map(|layer| layer.name.clone()).collect(),
         values: values.clone(),
         shades: Shades::Shares,
+        frame: None,
     };
     page.picture("probes", "What can be read of layers", &plot::matrix(&told)?)?;
     // What the last layer has made of what it was shown.
@@ -152,6 +153,7 @@ fn similarity(report: &InternalsReport, page: &mut Page) -> Result<(), RunError>
         columns: names,
         values: report.cka.clone(),
         shades: Shades::Shares,
+        frame: None,
     };
     page.picture("cka", "Similarity of layers", &plot::matrix(&told)?)
 }
@@ -266,6 +268,7 @@ fn checkpoints(found: &CheckpointsReport, page: &mut Page) -> Result<(), RunErro
         columns: found.layers.clone(),
         values: found.cka.clone(),
         shades: Shades::Shares,
+        frame: None,
     };
     page.picture("cka_checkpoints", "Similarity of checkpoints", &plot::matrix(&told)?)?;
     if let [first, .., last] = found.checkpoints.as_slice() {

@@ -83,6 +83,7 @@ pub(super) fn section(subject: &Subject, steps: &[Step], page: &mut Page) -> Res
             columns: (0..steps.len()).map(|step| step.to_string()).collect(),
             values: head.weights.clone(),
             shades: Shades::Positive,
+            frame: None,
         };
         page.picture(&format!("attention_{index}"), "Attention over an episode", &plot::matrix(&told)?)?;
     }

@@ -240,6 +240,7 @@ pub(super) fn over_time(
         columns: chosen.iter().map(|&index| steps[index].step.to_string()).collect(),
         values,
         shades: Shades::Signed,
+        frame: None,
     };
     page.picture("attributions", "Integrated gradients over an episode", &plot::matrix(&told)?)
 }
