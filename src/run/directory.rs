@@ -279,18 +279,16 @@ impl RunDirectory {
 /// # Errors
 /// If there is one, naming it; or the directory cannot be read.
 pub fn refuse_others_files(path: &Path) -> Result<(), RunError> {
-    if RunDirectory::exists(path) || is_experiment(path) {
-        return Ok(());
-    }
+    // Files first: whatever a process writes that begins a run meanwhile, its configuration is there by the second look.
     match others_file(path)? {
-        None => Ok(()),
-        Some(file) => {
+        Some(file) if !RunDirectory::exists(path) && !is_experiment(path) => {
             let message = format!(
                 "expected a run, an experiment or an empty directory, found {} in it: choose another name",
                 file.file_name().unwrap_or_default().display()
             );
             Err(wrong(path, &message))
         }
+        _ => Ok(()),
     }
 }
 

@@ -97,7 +97,7 @@ fn what_is_shown_is_padded_and_says_the_task() {
 
 #[test]
 fn whoever_asks_is_told_the_task_of_each_environment_through_wrappers_too() {
-    let mixture = MixtureConfig { sampling: TaskSampling::Random, ..Default::default() };
+    let mixture = MixtureConfig { sampling: TaskSampling::RoundRobin, ..Default::default() };
     let wrappers = vec![WrapperConfig::ClipReward { min: -1.0, max: 1.0 }];
     let options = MakeOptions { wrappers, ..options(tasks(&["CartPole-v1", "Acrobot-v1"]), mixture, 4) };
     let mut simulator = Registry::builtin().make(ID, &options).unwrap();
