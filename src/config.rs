@@ -26,7 +26,7 @@ use crate::transfer::TransferConfig;
 pub(crate) use env::CALLABLE;
 pub use env::EnvConfig;
 pub use made_by::MadeBy;
-pub(crate) use tables::{differences, first_difference, flatten, from_table, set_subject, several};
+pub(crate) use tables::{differences, first_difference, flatten, from_table, set_by, set_subject, several};
 pub use tables::{read_table, set, set_value};
 
 /// Everything that decides a run, and how it is run.

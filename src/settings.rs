@@ -176,7 +176,7 @@ fn inner<'a>(kind: &'a str, types: &Types) -> Option<&'a str> {
 /// The page of all settings, or of those whose section has a word in its title.
 ///
 /// # Errors
-/// If an algorithm's own settings cannot be written.
+/// If an algorithm's own settings cannot be written, or no section has the word in its title.
 pub fn page(setup: &Setup, word: Option<&str>) -> Result<String, RunError> {
     let types = types();
     let mut sections: Vec<(String, String)> = Vec::new();
@@ -226,8 +226,19 @@ pub fn page(setup: &Setup, word: Option<&str>) -> Result<String, RunError> {
          Every one can be set with `--set KEY=VALUE`, in a file with `--config`, or in a sweep; a run's `config.toml` has them all.\n\
          What a run may change when it goes on stands in [resuming](resuming.md).\n",
     );
+    let is_asked_for =
+        |title: &str| word.is_none_or(|word| title.to_lowercase().contains(&word.to_lowercase()));
+    if let Some(word) = word
+        && !sections.iter().any(|(title, _)| is_asked_for(title))
+    {
+        let titles: Vec<&str> = sections.iter().map(|(title, _)| title.as_str()).collect();
+        return Err(RunError::Config(format!(
+            "no section of settings has `{word}` in its title, expected one of {}",
+            titles.join(", ")
+        )));
+    }
     for (title, text) in sections {
-        if word.is_none_or(|word| title.to_lowercase().contains(&word.to_lowercase())) {
+        if is_asked_for(&title) {
             let _ = write!(page, "\n## {title}\n\n{text}");
         }
     }
@@ -340,6 +351,15 @@ mod tests {
         let names: Vec<&str> = shapes.iter().map(|(kind, _)| kind.name.as_str()).collect();
         assert_eq!(names, ["round_one", "square", "none"]);
         assert_eq!((shapes[1].1[0].name.as_str(), shapes[1].1[0].meaning.as_str()), ("side", "Side."));
+    }
+
+    #[test]
+    fn a_word_that_no_section_has_is_refused() {
+        let setup = Setup::default();
+        let page = page(&setup, Some("of DQN")).unwrap();
+        assert!(page.contains("## `agent` of dqn") && !page.contains("## `agent` of ppo"), "{page}");
+        let message = super::page(&setup, Some("nope")).unwrap_err().to_string();
+        assert!(message.contains("`nope`") && message.contains("`agent` of sac"), "{message}");
     }
 
     #[test]

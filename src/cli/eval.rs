@@ -209,8 +209,12 @@ fn changed(env: &EnvConfig, settings: &[String], arguments: &[String]) -> Result
     if settings.is_empty() && arguments.is_empty() {
         return Ok(env.clone());
     }
-    let mut table = toml::Table::try_from(Changeable { env: env.clone() })
-        .map_err(|error| RunError::Config(error.to_string()))?;
+    let mut env = env.clone();
+    for argument in arguments {
+        config::set_by("--arg", &mut env.args, argument)?;
+    }
+    let mut table =
+        toml::Table::try_from(Changeable { env }).map_err(|error| RunError::Config(error.to_string()))?;
     for setting in settings {
         if !setting.starts_with("env.") {
             return Err(RunError::Config(format!(
@@ -219,9 +223,6 @@ fn changed(env: &EnvConfig, settings: &[String], arguments: &[String]) -> Result
             )));
         }
         config::set(&mut table, setting)?;
-    }
-    for argument in arguments {
-        config::set(&mut table, &format!("env.args.{argument}"))?;
     }
     Ok(config::from_table::<Changeable>(table)?.env)
 }

@@ -105,7 +105,7 @@ fn chosen(frames: &[(String, Frame)]) -> Vec<(String, Frame)> {
 pub(super) fn arguments(assignments: &[String]) -> Result<toml::Table, RunError> {
     let mut table = toml::Table::new();
     for assignment in assignments {
-        config::set(&mut table, assignment)?;
+        config::set_by("--arg", &mut table, assignment)?;
     }
     Ok(table)
 }

@@ -110,7 +110,15 @@ pub(crate) fn flatten(path: &str, table: &toml::Table, found: &mut Vec<(String, 
 /// # Errors
 /// [`RunError::Config`] if there is no `=`, an empty key, or a key inside something that is no table.
 pub fn set(table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
-    let named = |message: &str| RunError::Config(format!("--set {assignment}: {message}"));
+    set_by("--set", table, assignment)
+}
+
+/// As [`set`], of a flag of another name, which errors say.
+///
+/// # Errors
+/// As there.
+pub(crate) fn set_by(flag: &str, table: &mut toml::Table, assignment: &str) -> Result<(), RunError> {
+    let named = |message: &str| RunError::Config(format!("{flag} {assignment}: {message}"));
     let Some((path, text)) = assignment.split_once('=') else {
         return Err(named("expected key.path=value"));
     };

@@ -148,3 +148,9 @@ fn a_written_config_reads_back_the_same() {
     let written: RunConfig = from_table(text.parse().unwrap()).unwrap();
     assert_eq!(written, config);
 }
+
+#[test]
+fn what_is_no_assignment_is_named_with_its_flag() {
+    let message = set_by("--shift", &mut toml::Table::new(), "gravity").unwrap_err().to_string();
+    assert!(message.starts_with("--shift gravity: expected key.path=value"), "{message}");
+}

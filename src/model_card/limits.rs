@@ -56,7 +56,7 @@ pub(super) fn measure(
     for Shift(argument) in shifts {
         let mut env = env.clone();
         // What was asked for is wrong if the environment does not know it.
-        config::set(&mut env.args, argument)?;
+        config::set_by("--shift", &mut env.args, argument)?;
         let found = Ok(evaluate_in(setup, trained, &env, options)?);
         limits.push(Limit { disturbance: format!("dynamics: {argument}"), found });
     }

@@ -160,7 +160,7 @@ pub fn measure(
     }
     for argument in &options.shifts {
         let args = subject.env.args.clone();
-        config::set(&mut subject.env.args, argument)?;
+        config::set_by("--shift", &mut subject.env.args, argument)?;
         let played = play::undisturbed(setup, subject, options, &mut Spread::default());
         subject.env.args = args;
         all.push(measured("dynamics", argument, None, &played?));
