@@ -5,7 +5,6 @@ use std::str::FromStr;
 use toml::Value;
 
 use crate::RunError;
-use crate::text::significant;
 
 /// The most values of a quantity.
 const MOST: usize = 200;
@@ -54,7 +53,7 @@ impl FromStr for Axis {
 impl Axis {
     /// The values as text.
     pub(super) fn labels(&self) -> Vec<String> {
-        self.values.iter().map(|&value| significant(value, 3)).collect()
+        self.values.iter().map(f64::to_string).collect()
     }
 
     /// What an environment's arguments say of the quantity; none if they leave it at the standard value.

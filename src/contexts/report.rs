@@ -75,7 +75,7 @@ fn least(map: &ContextMap, options: &ContextOptions) -> (f64, String) {
         .axes
         .iter()
         .zip(smallest.1)
-        .map(|(axis, index)| format!("{} = {}", axis.argument, significant(axis.values[index], 3)));
+        .map(|(axis, index)| format!("{} = {}", axis.argument, axis.values[index]));
     (smallest.0, at.collect::<Vec<_>>().join(" and "))
 }
 
