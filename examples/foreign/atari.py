@@ -1,4 +1,5 @@
-"""Atari's games as they are usually learned: every fourth frame, grey, 84 × 84 pixels; and Pong's court alone, 40 × 40.
+"""Atari's games as they are usually learned: every fourth frame, grey, 84 × 84 pixels; Pong's court alone, 40 × 40; and where its
+ball and paddles are.
 
     pip install gymnasium ale-py opencv-python-headless
     agon train ppo gymnasium:Preprocessed/Pong-v0 --set env.module=examples/foreign/atari.py \\
