@@ -57,7 +57,7 @@ fn findings(page: &mut Page, path: &Path, map: &ContextMap, options: &ContextOpt
     if let Some(estimate) = &map.extrapolation {
         let (value, at) = least(map, options);
         page.finding(format!(
-            "{name} returns {} {}, and {} at the least, with {at}.",
+            "{name} returns {} {}; the least of all cells is {}, with {at}.",
             told(estimate, map.policies),
             if map.inside == 0 { "over the grid" } else { "beyond" },
             significant(value, 3)
