@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 pub use agon_agents::algorithms::{KIND, merge};
 use agon_agents::learner::Spaces;
 use agon_agents::{Algorithms, RunInfo};
-use agon_envs::{Registry, Simulator, mixture};
+use agon_envs::{MakeOptions, Registry, Simulator, mixture};
 use agon_nn::{InstructionSet, ModelConfig};
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::error::AtPath;
+use crate::pruning::PruningConfig;
 use crate::teacher::TeacherConfig;
 use crate::text;
 use crate::transfer::TransferConfig;
@@ -66,6 +67,9 @@ pub struct RunConfig {
     /// A trained policy to learn from, and how much that counts.
     #[serde(skip_serializing_if = "TeacherConfig::is_default")]
     pub teacher: TeacherConfig,
+    /// Which weights become zero while it learns.
+    #[serde(skip_serializing_if = "PruningConfig::is_default")]
+    pub pruning: PruningConfig,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -193,6 +197,7 @@ impl Default for RunConfig {
             init_from: None,
             transfer: TransferConfig::default(),
             teacher: TeacherConfig::default(),
+            pruning: PruningConfig::default(),
             made_by: None,
             fit_encoder: false,
         }
@@ -278,8 +283,7 @@ impl RunConfig {
         let fits = std::mem::take(&mut self.fit_encoder) && self.network.is_some();
         let is_open = self.agent.values().any(|value| value.as_str() == Some(AUTO));
         // What is wrong with an environment that cannot be made is reported by whoever makes it.
-        let probe =
-            if fits || is_open { registry.make(&self.env.id, &self.env.options(1)).ok() } else { None };
+        let probe = if fits || is_open { registry.make(&self.env.id, &self.options(1)).ok() } else { None };
         if let (true, Some(probe), Some(network)) = (fits, &probe, &mut self.network) {
             *network = algorithm.fit_network(network, probe.observation_space())?;
         }
@@ -289,6 +293,7 @@ impl RunConfig {
         }
         self.transfer.validate(self.init_from.is_some())?;
         self.teacher.validate()?;
+        self.pruning.validate()?;
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -341,7 +346,13 @@ impl RunConfig {
             num_shards: self.runtime.num_shards,
             total_timesteps: self.total_timesteps,
             seed: self.seed,
+            privileged: simulator.info().privileged.clone(),
         }
+    }
+
+    /// How to make `num_envs` of the environment for training: with what the run's teacher sees beside what the policy does.
+    pub(crate) fn options(&self, num_envs: usize) -> MakeOptions {
+        MakeOptions { privileged: self.teacher.wrappers, ..self.env.options(num_envs) }
     }
 
     /// The kind of the networks' encoder, as settings name it; none without networks.
@@ -367,9 +378,15 @@ impl RunConfig {
         Err(RunError::Config(format!("runtime.instruction_set: this processor has no {set}, use `{AUTO}`")))
     }
 
-    /// The first setting that decides results and differs from another configuration's, with both values; seeds apart.
+    /// The first setting that decides results and differs from another configuration's, with both values; seeds apart. What only
+    /// a run finds out, and one of both leaves open, is no difference.
     pub fn first_difference(&self, other: &Self) -> Option<String> {
-        first_difference(&self.deciding(), &other.deciding())
+        let deciding = |own: &Self, other: &Self| {
+            let wrappers = own.teacher.wrappers.or(other.teacher.wrappers);
+            let teacher = TeacherConfig { wrappers, ..own.teacher.clone() };
+            Self { teacher, ..own.clone() }.deciding()
+        };
+        first_difference(&deciding(self, other), &deciding(other, self))
     }
 
     /// Every setting that decides results by its whole key, the seed included.

@@ -53,6 +53,7 @@ pub mod policy;
 pub mod presets;
 pub mod privacy;
 pub mod provenance;
+pub mod pruning;
 pub mod record;
 pub mod request;
 pub mod robustness;

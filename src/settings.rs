@@ -33,13 +33,14 @@ pub enum Table {
 type Types = BTreeMap<String, Table>;
 
 /// A table that a page shows, and where it stands among a run's settings.
-const RUN: [(&str, &str); 6] = [
+const RUN: [(&str, &str); 7] = [
     ("RunConfig", "Run"),
     ("EnvConfig", "`env`"),
     ("RuntimeConfig", "`runtime`"),
     ("EvalConfig", "`eval`"),
     ("TransferConfig", "`transfer`"),
     ("TeacherConfig", "`teacher`"),
+    ("PruningConfig", "`pruning`"),
 ];
 /// Types that a page shows in sections of their own, once.
 const SHARED: [(&str, &str); 5] = [
@@ -52,10 +53,11 @@ const SHARED: [(&str, &str); 5] = [
 
 /// The types of settings of all crates.
 fn types() -> Types {
-    const OWN: [&str; 5] = [
+    const OWN: [&str; 6] = [
         include_str!("config.rs"),
         include_str!("config/env.rs"),
         include_str!("config/made_by.rs"),
+        include_str!("pruning.rs"),
         include_str!("teacher.rs"),
         include_str!("transfer/mod.rs"),
     ];
@@ -185,6 +187,7 @@ pub fn page(setup: &Setup, word: Option<&str>) -> Result<String, RunError> {
     for (key, defaults) in [
         ("transfer", toml::Value::try_from(crate::transfer::TransferConfig::default())),
         ("teacher", toml::Value::try_from(crate::teacher::TeacherConfig::default())),
+        ("pruning", toml::Value::try_from(crate::pruning::PruningConfig::default())),
     ] {
         base.extend(defaults.ok().map(|defaults| (key.to_owned(), defaults)));
     }

@@ -1,12 +1,12 @@
 //! A run's teacher: a trained policy that a student comes nearer to while it learns, and how much that counts.
 //!
 //! The teacher's weights are copied into the run's directory, so that the run goes on where the teacher is not. It sees what the
-//! student sees: the wrappers that change observations are the same for both.
+//! student sees, or more: where its own wrappers are the innermost ones of the student's, it sees through these alone.
 
 use std::path::{Path, PathBuf};
 
 use agon_agents::guide::Guide;
-use agon_agents::{Learner, RunInfo, Spaces};
+use agon_agents::{Learner, RunInfo};
 use agon_envs::WrapperConfig;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,10 @@ pub struct TeacherConfig {
     pub temperature: f64,
     /// Whether the student learns from rewards too; without them it becomes its teacher (policy distillation).
     pub rewards: bool,
+    /// Through how many of the wrappers, those of the registered environment counted first, the teacher sees, where it sees more
+    /// than the student or something else; by default as many as its file has, if they are the first of the student's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrappers: Option<usize>,
 }
 
 /// How much a teacher counts as a student learns.
@@ -64,6 +68,7 @@ impl Default for TeacherConfig {
             floor: 0.0,
             temperature: 0.1,
             rewards: true,
+            wrappers: None,
         }
     }
 }
@@ -104,6 +109,30 @@ impl TeacherConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same with the wrappers that the teacher sees through, if it does not see what the student does.
+    ///
+    /// # Errors
+    /// If the file is no policy's, or there is no such environment.
+    pub(crate) fn settled(
+        &self,
+        setup: &Setup,
+        (file, bytes): (&Path, &[u8]),
+        env: &EnvConfig,
+    ) -> Result<Self, RunError> {
+        let (card, _) = policy::parse(file, bytes)?;
+        let (own, students) = (setup.registry.get(&card.env.id), setup.registry.get(&env.id)?);
+        let wrappers = self.wrappers.or_else(|| {
+            // A teacher of an environment that is not registered here can still see what the student sees.
+            let own = own.ok()?;
+            let (id, seen_through) = own.stack(&card.env.wrappers)?;
+            let (students_id, all) = students.stack(&env.wrappers)?;
+            let others = all.strip_prefix(seen_through.as_slice())?;
+            let sees_more = id == students_id && others.iter().any(WrapperConfig::changes_observations);
+            sees_more.then_some(seen_through.len())
+        });
+        Ok(Self { wrappers, ..self.clone() })
     }
 
     /// The same with the teacher's score, if the weight goes by it.
@@ -156,17 +185,22 @@ impl TeacherConfig {
                 file.display()
             ))
         };
-        if normalises(env) || normalises(&card.env) {
+        // A teacher that sees more does so beneath whatever the student's observations are normalised by.
+        if info.privileged.is_none() && normalises(env) || normalises(&card.env) {
             let message =
                 "observations are normalised, by statistics that differ between teacher and student";
             return Err(unsuited(message.to_owned()));
         }
+        let mut seen = info.spaces.clone();
         // What tasks are called is nothing that is seen or done.
-        let spaces = Spaces { tasks: info.spaces.tasks.clone(), ..card.spaces.clone() };
-        if spaces != info.spaces {
+        seen.tasks.clone_from(&card.spaces.tasks);
+        if let Some(privileged) = &info.privileged {
+            (seen.observation, seen.frames) = (privileged.clone(), card.spaces.frames);
+        }
+        if card.spaces != seen {
             return Err(unsuited(format!(
                 "expected one that observes {} and does {:?}, found {} and {:?}",
-                info.spaces.observation, info.spaces.action, card.spaces.observation, card.spaces.action
+                seen.observation, seen.action, card.spaces.observation, card.spaces.action
             )));
         }
         let policy = setup.algorithms.get(&card.algorithm)?.policy(
@@ -175,7 +209,7 @@ impl TeacherConfig {
             &agon_agents::PolicyInfo { spaces: card.spaces.clone(), total_timesteps: card.total_timesteps },
             &weights,
         )?;
-        learner.follow(Guide::new(&*policy, &info.spaces, self.temperature, self.rewards)?)?;
+        learner.follow(Guide::new(&*policy, info, self.temperature, self.rewards)?)?;
         self.with_score(file, &card)
     }
 }

@@ -223,6 +223,15 @@ impl Learner for A2c {
         self.core.set_learning_rates(rates)
     }
 
+    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
+        self.core.set_pruned(prefixes)
+    }
+
+    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
+        self.core.prune(sparsity);
+        Ok(())
+    }
+
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         self.core.load_weights(weights)
     }

@@ -232,6 +232,10 @@ impl ReplayAlgorithm for QLearning {
     }
 
     fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        if guide.is_privileged() {
+            let (expected, found) = ("ppo, whose teacher may see more than it does", "dqn".to_owned());
+            return Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found });
+        }
         if !matches!(self.network.returns, Returns::Mean) || !guide.chooses() {
             let (expected, found) = ("values without a distribution of returns", "others".to_owned());
             return Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found });

@@ -2,11 +2,17 @@
 //!
 //! Training, evaluation and films all go through here, so a policy is told the same things in the same way everywhere.
 
-use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Seed, Simulator, StepBatch};
+use agon_envs::spaces::Dtype;
+use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Seed, Simulator, StepBatch, VectorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::{AgentError, Fragment, FragmentShape, Spaces};
+
+/// Element type and length of a row of what a teacher sees, if that is kept.
+pub fn privileged_row(info: &VectorInfo) -> Option<(Dtype, usize)> {
+    info.privileged.as_ref().map(|space| (crate::network::dtype(space), space.packed_len()))
+}
 
 /// A simulator, an actor, and what was last observed.
 pub struct EnvironmentLoop {
@@ -57,6 +63,7 @@ impl EnvironmentLoop {
             mask_len: self.simulator.mask_len(),
             num_metrics: self.simulator.info().metrics.len(),
             num_tasks: self.simulator.info().tasks.len(),
+            privileged: privileged_row(self.simulator.info()),
         }
     }
 
@@ -168,6 +175,7 @@ impl EnvironmentLoop {
         for t in 0..fragment.shape.num_steps {
             fragment.record_resets(t, &self.resets);
             fragment.record_tasks(t, &self.tasks());
+            fragment.record_privileged(t, self.simulator.privileged());
             self.tick(policy, env_steps + t as u64 * run_envs, ActMode::Explore)?;
             fragment.record(t, &self.actions, &self.policy_data, &self.now);
         }

@@ -32,6 +32,8 @@ pub struct FragmentShape {
     pub num_metrics: usize,
     /// Tasks that environments play; zero where there is but one, of which nothing is recorded.
     pub num_tasks: usize,
+    /// Element type and length of a row of what a teacher sees, `Q`; none where nothing of it is recorded.
+    pub privileged: Option<(Dtype, usize)>,
 }
 
 impl FragmentShape {
@@ -44,14 +46,15 @@ impl FragmentShape {
 impl FragmentShape {
     /// Bytes of a fragment, final observations and episodes left out; [`u64::MAX`] if they cannot be counted.
     pub fn bytes(&self) -> u64 {
-        let element = match self.dtype {
+        let element = |dtype| match dtype {
             Dtype::F32 => 4,
             Dtype::U8 => 1,
         };
         let of = |count: usize, bytes: u64| (count as u64).saturating_mul(bytes);
         // Reward, four flags and a version.
         const OUTCOME: u64 = 4 + 4;
-        let step = of(self.observation_len, element)
+        let step = of(self.observation_len, element(self.dtype))
+            .saturating_add(self.privileged.map_or(0, |(dtype, len)| of(len, element(dtype))))
             .saturating_add(of(self.action_spec.width(), 4))
             .saturating_add(of(self.policy_data_width, 4))
             .saturating_add(of(self.mask_len, 1))
@@ -88,6 +91,8 @@ pub struct Fragment {
     pub resets: Vec<bool>,
     /// `[T, N]`: the task that a row's environment played, below `num_tasks`; empty where there is but one.
     pub tasks: Vec<u32>,
+    /// `[T, N, Q]`: what a teacher saw where `observations[t]` were seen; empty where nothing of it is recorded.
+    pub privileged: ObsBuffer,
     /// `[T, N]`.
     pub rewards: Vec<f32>,
     /// `[T, N]`; the dynamics reached an end: nothing follows.
@@ -124,6 +129,10 @@ impl Fragment {
             policy_state: vec![0.0; num_rows * shape.policy_state_len],
             resets: vec![false; rows],
             tasks: vec![0; if shape.num_tasks > 0 { rows } else { 0 }],
+            privileged: match shape.privileged {
+                Some((dtype, len)) => ObsBuffer::zeros(dtype, rows * len),
+                None => ObsBuffer::zeros(Dtype::F32, 0),
+            },
             rewards: vec![0.0; rows],
             terminated: vec![false; rows],
             truncated: vec![false; rows],
@@ -167,6 +176,13 @@ impl Fragment {
     /// Records the tasks that rows play in tick `t`; nothing where there is but one.
     pub fn record_tasks(&mut self, t: usize, tasks: &[u32]) {
         self.tasks[t * tasks.len()..(t + 1) * tasks.len()].copy_from_slice(tasks);
+    }
+
+    /// Records what a teacher sees in tick `t`; nothing where none does.
+    pub fn record_privileged(&mut self, t: usize, seen: Option<&ObsBuffer>) {
+        if let Some(seen) = seen {
+            self.privileged.copy_range(t * seen.len(), seen, 0, seen.len());
+        }
     }
 
     /// Records tick `t`: what was done, and what it gave.

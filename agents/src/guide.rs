@@ -12,7 +12,7 @@ use agon_envs::ActionSpec;
 use agon_nn::losses::categorical::softmax_rows;
 use agon_nn::{Input, Tape, ToldChain};
 
-use crate::learner::Spaces;
+use crate::learner::RunInfo;
 use crate::program::{Decision, Program};
 use crate::settings::above_zero;
 use crate::{AgentError, Policy};
@@ -25,17 +25,20 @@ pub struct Guide {
     temperature: f32,
     /// Whether the student learns from rewards too.
     rewards: bool,
+    /// Whether it sees something else than the student.
+    privileged: bool,
 }
 
 impl Guide {
-    /// Of a policy that sees and does what a student in these spaces does. Values of actions, the teacher's and the student's, are
-    /// divided by `temperature` before they are preferences. Without `rewards` only the teacher counts.
+    /// Of a policy that does what a student in a run does, and sees the same, or what the run keeps for it ([`RunInfo::privileged`]).
+    /// Values of actions, the teacher's and the student's, are divided by `temperature` before they are preferences. Without
+    /// `rewards` only the teacher counts.
     ///
     /// # Errors
     /// If the policy has a memory or another network that cannot be told, or sees or does other things.
     pub fn new(
         policy: &dyn Policy,
-        spaces: &Spaces,
+        info: &RunInfo,
         temperature: f64,
         rewards: bool,
     ) -> Result<Self, AgentError> {
@@ -48,9 +51,11 @@ impl Guide {
         let Some(Program { operations, parameters, decision }) = program else {
             return Err(unsuited("one with a memory, or that cannot be told".to_owned()));
         };
-        let chain = ToldChain::new(&operations, &parameters, spaces.observation.packed_len())?;
-        let guide = Self { chain, decision, temperature: temperature as f32, rewards };
-        let fits = match (&guide.decision, &spaces.action) {
+        let seen = info.privileged.as_ref().unwrap_or(&info.spaces.observation);
+        let chain = ToldChain::new(&operations, &parameters, seen.packed_len())?;
+        let privileged = info.privileged.is_some();
+        let guide = Self { chain, decision, temperature: temperature as f32, rewards, privileged };
+        let fits = match (&guide.decision, &info.spaces.action) {
             (Decision::Categorical { nvec }, ActionSpec::Discrete { nvec: own }) => {
                 nvec.iter().map(|&n| n as u32).eq(own.iter().copied())
             }
@@ -68,6 +73,11 @@ impl Guide {
     /// Whether the student learns from rewards too.
     pub(crate) fn rewards(&self) -> bool {
         self.rewards
+    }
+
+    /// Whether it sees something else than the student.
+    pub(crate) fn is_privileged(&self) -> bool {
+        self.privileged
     }
 
     /// What values are divided by before they are preferences.

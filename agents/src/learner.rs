@@ -44,6 +44,8 @@ pub struct RunInfo {
     pub total_timesteps: u64,
     /// The run's seed.
     pub seed: u64,
+    /// Space of what a teacher sees of one row, where it sees more than the policy.
+    pub privileged: Option<Space>,
 }
 
 impl RunInfo {
@@ -190,6 +192,25 @@ pub trait Learner: Send {
         }
         let (expected, found) = ("networks whose parameters learn at other rates", "none".to_owned());
         Err(AgentError::Unsupported { algorithm: "the algorithm", expected, found })
+    }
+
+    /// Says which weights [`Self::prune`] is about: those whose names begin with one of some prefixes, or all of the acting network.
+    /// Part of the configuration, said before anything is learned or restored.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] if no name begins so, [`AgentError::Unsupported`] if the learner has no networks, or noisy ones.
+    fn set_pruned(&mut self, _prefixes: &[String]) -> Result<(), AgentError> {
+        let (expected, found) = ("networks whose weights can be pruned", "none".to_owned());
+        Err(AgentError::Unsupported { algorithm: "the algorithm", expected, found })
+    }
+
+    /// Sets those weights that matter least to zero, and keeps them so, until a share of all is. What was pruned before stays so;
+    /// asked for the same share again, it changes nothing.
+    ///
+    /// # Errors
+    /// If a network cannot be prepared for acting.
+    fn prune(&mut self, _sparsity: f64) -> Result<(), AgentError> {
+        Ok(())
     }
 
     /// Learns from a teacher too, from now on, as much as [`Self::set_guidance`] says.

@@ -38,13 +38,17 @@ impl Observations {
         Self { width, values }
     }
 
-    /// Takes on the observations of fragments that are equally long, one after the other, on the threads of the team.
+    /// Takes on rows of fragments that are equally long, such as their observations, one after the other, on the threads of the team.
     ///
     /// # Errors
     /// If they are of another kind.
-    pub(crate) fn fill(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
+    pub(crate) fn fill(
+        &mut self,
+        fragments: &[Fragment],
+        rows: impl Fn(&Fragment) -> &ObsBuffer + Sync,
+    ) -> Result<(), AgentError> {
         let width = self.width;
-        let of = |index: usize| &fragments[index].observations;
+        let of = |index: usize| rows(&fragments[index]);
         match &mut self.values {
             Values::F32(values) => fill(values, fragments, width, |index, to| match of(index) {
                 ObsBuffer::F32(from) => {
@@ -72,7 +76,7 @@ impl Observations {
                 match filled {
                     Err(None) => {
                         self.values = Values::U8(Vec::new());
-                        self.fill(fragments)
+                        self.fill(fragments, rows)
                     }
                     Err(Some(error)) => Err(error),
                     Ok(()) => Ok(()),
@@ -156,6 +160,7 @@ mod tests {
             mask_len: 0,
             num_metrics: 0,
             num_tasks: 0,
+            privileged: None,
         };
         let fragment = |index: usize| {
             let mut fragment = Fragment::new(&shape);
@@ -172,7 +177,7 @@ mod tests {
     fn bytes_of_two_values_are_gathered_as_bits_and_others_as_bytes() {
         for (other, are_bits) in [(255, true), (0, true), (254, false)] {
             let (fragments, mut observations) = (fragments(other), Observations::new(Dtype::U8, WIDTH));
-            observations.fill(&fragments).unwrap();
+            observations.fill(&fragments, |fragment| &fragment.observations).unwrap();
             let rows = [4, 1, 1];
             let gathered = observations.gather(&rows).unwrap();
             assert_eq!(matches!(gathered, Input::Bits(_)), are_bits, "{other}");
@@ -189,6 +194,10 @@ mod tests {
 
     #[test]
     fn observations_of_another_kind_are_refused() {
-        assert!(Observations::new(Dtype::F32, WIDTH).fill(&fragments(0)).is_err());
+        assert!(
+            Observations::new(Dtype::F32, WIDTH)
+                .fill(&fragments(0), |fragment| &fragment.observations)
+                .is_err()
+        );
     }
 }

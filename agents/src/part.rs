@@ -6,6 +6,7 @@ use std::ops::Range;
 use agon_nn::{Optimizer, OptimizerConfig, OptimizerState, Params};
 use serde::{Deserialize, Serialize};
 
+use crate::pruning::Mask;
 use crate::slices::{self, Slice};
 use crate::{AgentError, Norms, Weights, settings};
 
@@ -22,6 +23,8 @@ pub struct Part {
     optimizer: Option<Optimizer>,
     /// Parameters whose steps are multiplied by another factor than one; zero for those that stay as they are.
     rates: Vec<(Range<usize>, f32)>,
+    /// Which weights are pruned, if any can be.
+    mask: Option<Mask>,
     /// Norms of gradients since they were last asked for, and how many.
     gradients: (f64, u32),
 }
@@ -31,6 +34,8 @@ pub struct Part {
 pub(crate) struct SavedPart {
     params: Vec<f32>,
     pub(crate) optimizer: Option<OptimizerState>,
+    /// Of each parameter whether it stays, if some can be pruned.
+    kept: Option<Vec<bool>>,
 }
 
 impl Part {
@@ -41,12 +46,12 @@ impl Part {
         optimizer: OptimizerConfig,
     ) -> Result<Self, AgentError> {
         let optimizer = Some(Optimizer::new(optimizer, params.len())?);
-        Ok(Self { prefix, params, optimizer, rates: Vec::new(), gradients: (0.0, 0) })
+        Ok(Self { prefix, params, optimizer, rates: Vec::new(), mask: None, gradients: (0.0, 0) })
     }
 
     /// A network that follows another one, or never changes.
     pub(crate) fn fixed(prefix: &'static str, params: Params) -> Self {
-        Self { prefix, params, optimizer: None, rates: Vec::new(), gradients: (0.0, 0) }
+        Self { prefix, params, optimizer: None, rates: Vec::new(), mask: None, gradients: (0.0, 0) }
     }
 
     /// Takes a step against the gradient that is summed over slices; a network without an optimizer takes none.
@@ -63,9 +68,13 @@ impl Part {
         // What stays as it is has no say in how large the gradient is.
         let frozen = self.rates.iter().filter(|(_, rate)| *rate == 0.0);
         slices::forget(slices, frozen.map(|(range, _)| range.clone()));
+        if let Some(mask) = &self.mask {
+            slices::each_gradient(slices, |gradient| mask.apply(gradient));
+        }
         let before = Before::of(&self.params, &self.rates);
         let norm = slices::descend(&mut self.params, optimizer, slices, max_grad_norm, learning_rate)?;
         before.scale_steps(&mut self.params, &self.rates);
+        self.cut();
         self.gradients.0 += f64::from(norm);
         self.gradients.1 += 1;
         Ok(())
@@ -87,7 +96,15 @@ impl Part {
         let before = Before::of(&self.params, &self.rates);
         optimizer.step(&mut self.params, gradient, learning_rate as f32)?;
         before.scale_steps(&mut self.params, &self.rates);
+        self.cut();
         Ok(())
+    }
+
+    /// Keeps what is pruned at zero, wherever momentum would take it.
+    fn cut(&mut self) {
+        if let Some(mask) = &self.mask {
+            mask.apply(self.params.as_mut_slice());
+        }
     }
 
     /// Moves a part of the way to another network: 1 is a copy.
@@ -139,14 +156,46 @@ pub(crate) fn set_rates(parts: &mut [&mut Part], rates: &BTreeMap<String, f64>) 
         }
     }
     let unused = rates.keys().find(|prefix| !used.contains(prefix));
-    unused.map_or(Ok(()), |prefix| {
-        let names = parts.iter().flat_map(|part| {
-            part.params.layout().specs().iter().map(|spec| format!("{}{}", part.prefix, spec.name))
-        });
-        let names: Vec<String> = names.take(12).collect();
-        let expected = format!("a prefix of names such as {}", names.join(", "));
-        Err(AgentError::setting("learning_rates", expected, prefix))
-    })
+    unused.map_or(Ok(()), |prefix| Err(AgentError::setting("learning_rates", prefix_of(parts), prefix)))
+}
+
+/// Says which weights are pruned when [`prune`] is called: those whose names begin with one of some prefixes, or all of the
+/// acting network.
+///
+/// # Errors
+/// [`AgentError::Setting`] if no weight's name begins with a prefix, and if a layer cannot be pruned.
+pub(crate) fn set_pruned(parts: &mut [&mut Part], prefixes: &[String]) -> Result<(), AgentError> {
+    let mut used = BTreeSet::new();
+    for part in parts.iter_mut().filter(|part| part.optimizer.is_some()) {
+        let name = |own: &str| format!("{}{own}", part.prefix);
+        let mask = Mask::of_weights(&part.params, |own| match prefixes {
+            [] => part.prefix.is_empty(),
+            prefixes => prefixes.iter().any(|prefix| name(own).starts_with(prefix)),
+        })?;
+        let names: Vec<String> = part.params.layout().specs().iter().map(|spec| name(&spec.name)).collect();
+        used.extend(prefixes.iter().filter(|prefix| names.iter().any(|name| name.starts_with(*prefix))));
+        part.mask = mask.has_weights().then_some(mask);
+    }
+    let unused = prefixes.iter().find(|prefix| !used.contains(prefix));
+    unused.map_or(Ok(()), |prefix| Err(AgentError::setting("weights", prefix_of(parts), prefix)))
+}
+
+/// Sets weights to zero, from now on, until so many of those that can be pruned are.
+pub(crate) fn prune(parts: &mut [&mut Part], sparsity: f64) {
+    for part in parts {
+        if let Some(mask) = &mut part.mask {
+            mask.prune(&mut part.params, sparsity);
+        }
+    }
+}
+
+/// What a prefix of names must be.
+fn prefix_of(parts: &[&mut Part]) -> String {
+    let names = parts.iter().flat_map(|part| {
+        part.params.layout().specs().iter().map(|spec| format!("{}{}", part.prefix, spec.name))
+    });
+    let names: Vec<String> = names.take(12).collect();
+    format!("a prefix of names such as {}", names.join(", "))
 }
 
 /// A network that follows another one, and its form for computing without a tape.
@@ -205,12 +254,13 @@ pub(crate) fn save(parts: &[&Part]) -> Vec<SavedPart> {
     let saved = parts.iter().map(|part| SavedPart {
         params: part.params.as_slice().to_vec(),
         optimizer: part.optimizer.as_ref().map(Optimizer::state),
+        kept: part.mask.as_ref().map(Mask::flags),
     });
     saved.collect()
 }
 
 /// Parts with a saved state, to be taken on when everything else has been checked too.
-pub(crate) struct Restored(Vec<(Params, Option<Optimizer>)>);
+pub(crate) struct Restored(Vec<(Params, Option<Optimizer>, Option<Mask>)>);
 
 /// Checks what was saved of parts.
 ///
@@ -235,7 +285,12 @@ pub(crate) fn restored(parts: &[&Part], saved: Vec<SavedPart>) -> Result<Restore
                 return Err(AgentError::Restore(format!("expected a network with {expected}")));
             }
         };
-        Ok((params, optimizer))
+        let mask = match (&part.mask, saved.kept) {
+            (Some(mask), Some(kept)) => Some(mask.with_flags(&kept)?),
+            (None, None) => None,
+            _ => return Err(AgentError::Restore("expected other weights that are pruned".to_owned())),
+        };
+        Ok((params, optimizer, mask))
     });
     Ok(Restored(restored.collect::<Result<_, _>>()?))
 }
@@ -243,8 +298,8 @@ pub(crate) fn restored(parts: &[&Part], saved: Vec<SavedPart>) -> Result<Restore
 impl Restored {
     /// Takes the state on.
     pub(crate) fn put(self, parts: &mut [&mut Part]) {
-        for (part, (params, optimizer)) in parts.iter_mut().zip(self.0) {
-            (part.params, part.optimizer) = (params, optimizer);
+        for (part, (params, optimizer, mask)) in parts.iter_mut().zip(self.0) {
+            (part.params, part.optimizer, part.mask) = (params, optimizer, mask);
         }
     }
 }
@@ -306,6 +361,44 @@ mod tests {
         assert_eq!(some[0], 1.0, "neither gradient nor weight decay moves it");
         assert!((some[1] - (1.0 + 0.25 * (all[1] - 1.0))).abs() < 1e-6, "the longer prefix counts");
         assert_eq!(some[2], all[2]);
+    }
+
+    #[test]
+    fn pruned_weights_stay_zero_through_steps_and_are_saved() {
+        let part = |prefixes: &[&str]| {
+            let mut builder = LayoutBuilder::new();
+            builder.add("encoder.weight", &[2, 2], Init::Constant(1.0));
+            builder.add("encoder.bias", &[2], Init::Constant(1.0));
+            builder.add("head.weight", &[2, 2], Init::Constant(1.0));
+            let mut part = Part::trained("", builder.build(0), OptimizerConfig::default()).unwrap();
+            let prefixes: Vec<String> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+            set_pruned(&mut [&mut part], &prefixes).map(|()| part)
+        };
+        let weights = |part: &Part, name: &str| part.params.get(name).unwrap();
+        let mut pruned = part(&["head."]).unwrap();
+        prune(&mut [&mut pruned], 0.5);
+        let gradient = vec![1.0; pruned.params.len()];
+        pruned.step(&gradient, 0.1).unwrap();
+        assert_eq!(weights(&pruned, "head.weight").iter().filter(|value| **value == 0.0).count(), 2);
+        assert!(weights(&pruned, "encoder.weight").iter().all(|&value| value > 0.0 && value < 1.0));
+
+        // One that is zero by chance is not pruned for it when the same share is asked for again.
+        let flags = pruned.mask.as_ref().unwrap().flags();
+        let first_kept = pruned.params.layout().find("head.weight").unwrap().range.range();
+        let first_kept = first_kept.into_iter().find(|&place| flags[place]).unwrap();
+        pruned.params.as_mut_slice()[first_kept] = 0.0;
+        prune(&mut [&mut pruned], 0.5);
+        assert_eq!(pruned.mask.as_ref().unwrap().flags(), flags);
+
+        let saved = || save(&[&pruned]);
+        let mut again = part(&["head."]).unwrap();
+        restored(&[&again], saved()).unwrap().put(&mut [&mut again]);
+        assert_eq!(again.mask.as_ref().unwrap().flags(), flags);
+        for other in [part(&["encoder."]).unwrap(), self::part()] {
+            assert!(restored(&[&other], saved()).is_err(), "other weights are pruned");
+        }
+        let error = part(&["haed."]).unwrap_err().to_string();
+        assert!(error.contains("encoder.weight") && error.contains("haed."), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agon_envs::Pcg64;
+use agon_envs::{Pcg64, Space};
 use agon_nn::team;
 use agon_nn::{
     LayoutBuilder, Matrix, MemoryConfig, ModelConfig, OptimizerConfig, Schedule, Summary, Tape, Unroll,
@@ -182,8 +182,8 @@ impl PolicyGradient {
         settings.validate(network, info)?;
         let (networks, builder) = settings.layout(network, &info.spaces)?;
         let params = builder.build(stream(info.seed, 0));
-        let space = &info.spaces.observation;
-        let observations = Observations::new(network::dtype(space), space.packed_len());
+        let rows_of = |space: &Space| Observations::new(network::dtype(space), space.packed_len());
+        let rows = (rows_of(&info.spaces.observation), info.privileged.as_ref().map(rows_of));
         let minibatch = settings.minibatch(&networks, info);
         let count = settings.gradient_slices.unwrap_or_else(|| minibatch.slices());
         let view_loss = |augmentation| ViewLoss::new(augmentation, &info.spaces);
@@ -192,7 +192,7 @@ impl PolicyGradient {
             beta: settings.popart.map_or(0.0, |popart| popart.beta),
             view_loss: settings.augmentation.as_ref().map(view_loss).transpose()?,
             minibatch,
-            rollout: Rollout::new(&networks, observations, &info.spaces.action, settings.sequence_length()),
+            rollout: Rollout::new(&networks, rows, &info.spaces.action, settings.sequence_length()),
             part: Part::trained("", params, settings.optimizer)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             learning_rate: settings.learning_rate.annealed(settings.anneal_lr, info.total_timesteps),
@@ -401,6 +401,14 @@ impl PolicyGradient {
 
     pub(crate) fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
         part::set_rates(&mut [&mut self.part], rates)
+    }
+
+    pub(crate) fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
+        part::set_pruned(&mut [&mut self.part], prefixes)
+    }
+
+    pub(crate) fn prune(&mut self, sparsity: f64) {
+        part::prune(&mut [&mut self.part], sparsity);
     }
 
     pub(crate) fn summary(&self) -> Summary {

@@ -323,6 +323,15 @@ impl Learner for Ppo {
         part::set_rates(&mut std::iter::once(&mut self.core.part).chain(rnd).collect::<Vec<_>>(), rates)
     }
 
+    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
+        self.core.set_pruned(prefixes)
+    }
+
+    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
+        self.core.prune(sparsity);
+        Ok(())
+    }
+
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
         let mut parts: Vec<&mut Part> = std::iter::once(&mut self.core.part).chain(rnd).collect();

@@ -180,7 +180,7 @@ impl Pqn {
     /// Everything of an iteration, flattened.
     fn fill_rollout(&mut self, fragments: &[Fragment]) -> Result<(), AgentError> {
         let Rollout { observations, actions, returns, rows } = &mut self.rollout;
-        observations.fill(fragments)?;
+        observations.fill(fragments, |fragment| &fragment.observations)?;
         actions.clear();
         returns.clear();
         rows.clear();
@@ -389,6 +389,15 @@ impl Learner for Pqn {
 
     fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
         part::set_rates(&mut [&mut self.online], rates)
+    }
+
+    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
+        part::set_pruned(&mut [&mut self.online], prefixes)
+    }
+
+    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
+        part::prune(&mut [&mut self.online], sparsity);
+        Ok(())
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {

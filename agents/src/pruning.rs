@@ -4,7 +4,12 @@ use std::cmp::Ordering;
 
 use agon_nn::{ParamRange, Params, ToldChain};
 
-/// Which parameters of a chain stay; biases and norms always do.
+use crate::AgentError;
+
+/// How the spread of a noisy layer's weights is called, at the end.
+const SIGMA: &str = "_sigma";
+
+/// Which parameters of a network stay; biases and norms always do.
 #[derive(Clone, Debug)]
 pub struct Mask {
     /// Of each parameter one if it stays, else zero.
@@ -18,6 +23,49 @@ impl Mask {
     #[must_use]
     pub fn of(chain: &ToldChain) -> Self {
         Self { kept: vec![1.0; chain.params.len()], weights: weights(chain) }
+    }
+
+    /// Of a network of which all stay; only weights whose names are chosen can be pruned.
+    ///
+    /// # Errors
+    /// If one of them is of a noisy layer: what is drawn anew at every step cannot be zero.
+    pub(crate) fn of_weights(params: &Params, chosen: impl Fn(&str) -> bool) -> Result<Self, AgentError> {
+        let mut weights = Vec::new();
+        for spec in params.layout().specs().iter().filter(|spec| spec.range.shape().len() > 1) {
+            if !chosen(&spec.name) {
+                continue;
+            }
+            if !spec.learned || spec.name.ends_with(SIGMA) {
+                let (expected, found) = ("layers without noise", spec.name.clone());
+                return Err(AgentError::Unsupported { algorithm: "pruning", expected, found });
+            }
+            weights.push(spec.range.clone());
+        }
+        Ok(Self { kept: vec![1.0; params.len()], weights })
+    }
+
+    /// Of each parameter whether it stays.
+    pub(crate) fn flags(&self) -> Vec<bool> {
+        self.kept.iter().map(|kept| *kept != 0.0).collect()
+    }
+
+    /// Takes on which parameters stay.
+    ///
+    /// # Errors
+    /// If they are of another network, or say that something is pruned that cannot be.
+    pub(crate) fn with_flags(&self, flags: &[bool]) -> Result<Self, AgentError> {
+        let mut can_go = vec![false; self.kept.len()];
+        self.weights.iter().for_each(|range| can_go[range.range()].fill(true));
+        if flags.len() != can_go.len() || flags.iter().zip(&can_go).any(|(kept, can_go)| !kept && !can_go) {
+            return Err(AgentError::Restore("expected other weights that are pruned".to_owned()));
+        }
+        let kept = flags.iter().map(|kept| f32::from(u8::from(*kept))).collect();
+        Ok(Self { kept, weights: self.weights.clone() })
+    }
+
+    /// Whether there are weights that can be pruned.
+    pub(crate) fn has_weights(&self) -> bool {
+        !self.weights.is_empty()
     }
 
     /// Sets to zero what is pruned.
@@ -46,7 +94,8 @@ impl Mask {
         pruned as f64 / of_weights().count().max(1) as f64
     }
 
-    /// Prunes weights until so many of all are, those that matter least first; what is pruned stays so.
+    /// Prunes weights until so many of all are, those that matter least first; what is pruned stays so. Asked for the same share
+    /// again, it changes nothing.
     ///
     /// Weights of different layers are compared by `w² / Σ u²` over the weights `u` of their layer that are as large or
     /// larger, so that no layer is cut off.
@@ -64,7 +113,9 @@ impl Mask {
             for place in places {
                 let square = f64::from(size(&place)).powi(2);
                 larger += square;
-                scores.push(((square / larger.max(f64::MIN_POSITIVE)) as f32, place));
+                let score = (square / larger.max(f64::MIN_POSITIVE)) as f32;
+                // One that is pruned goes before one that happens to be zero.
+                scores.push((if self.kept[place] == 0.0 { -1.0 } else { score }, place));
             }
         }
         let count = (scores.len() as f64 * sparsity.clamp(0.0, 1.0)).round() as usize;

@@ -272,6 +272,15 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
         part::set_rates(&mut self.algorithm.parts_mut(), rates)
     }
 
+    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
+        part::set_pruned(&mut self.algorithm.parts_mut(), prefixes)
+    }
+
+    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
+        part::prune(&mut self.algorithm.parts_mut(), sparsity);
+        self.algorithm.refresh()
+    }
+
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
         part::load_weights(&mut self.algorithm.parts_mut(), weights)?;
         self.algorithm.refresh()

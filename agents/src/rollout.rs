@@ -18,6 +18,8 @@ use crate::{AgentError, Fragment, returns};
 #[derive(Debug)]
 pub(crate) struct Rollout {
     pub(crate) observations: Observations,
+    /// What a teacher sees, where that is not the same.
+    privileged: Option<Observations>,
     /// As they are learned from: continuous ones before they were clipped.
     pub(crate) actions: ActionBatch,
     pub(crate) action_masks: Vec<bool>,
@@ -53,13 +55,14 @@ impl Rollout {
     /// Without rows. Units have `sequence_length` ticks if the networks have a memory, else one.
     pub(crate) fn new(
         networks: &ActorCritic,
-        observations: Observations,
+        (observations, privileged): (Observations, Option<Observations>),
         spec: &ActionSpec,
         sequence_length: usize,
     ) -> Self {
         let state_len = networks.state_len();
         Self {
             observations,
+            privileged,
             actions: ActionBatch::zeros(spec, 0),
             action_masks: Vec::new(),
             log_probs: Vec::new(),
@@ -112,7 +115,10 @@ impl Rollout {
         }
         self.find_starts(fragments);
         let policy_data = self.policy_data;
-        self.observations.fill(fragments)?;
+        self.observations.fill(fragments, |fragment| &fragment.observations)?;
+        if let Some(privileged) = &mut self.privileged {
+            privileged.fill(fragments, |fragment| &fragment.privileged)?;
+        }
         let mut parts = self.parts(count);
         for_each(&mut parts, |index, part| part.fill(&fragments[index], &shards[index], policy_data))
     }
@@ -125,10 +131,11 @@ impl Rollout {
         let mut guidance = std::mem::take(&mut self.guidance);
         guidance.resize(rows * outputs, 0.0);
         let mut parts: Vec<&mut [f32]> = guidance.chunks_mut(ROWS * outputs).collect();
+        let seen = self.privileged.as_ref().unwrap_or(&self.observations);
         let outcome = for_each(&mut parts, |index, part| {
             let first = index * ROWS;
             let rows: Vec<u32> = (first..first + part.len() / outputs).map(|row| row as u32).collect();
-            part.copy_from_slice(&guide.outputs(&self.observations.gather(&rows)?)?);
+            part.copy_from_slice(&guide.outputs(&seen.gather(&rows)?)?);
             Ok::<_, AgentError>(())
         });
         self.guidance = guidance;

@@ -97,6 +97,11 @@ pub(crate) fn forget<W, S>(slices: &mut [Slice<W, S>], ranges: impl Iterator<Ite
     }
 }
 
+/// Changes the gradient of each slice.
+pub(crate) fn each_gradient<W, S>(slices: &mut [Slice<W, S>], change: impl Fn(&mut [f32])) {
+    slices.iter_mut().for_each(|slice| change(&mut slice.grads));
+}
+
 /// Sums the slices' gradients, clips the sum and takes an optimizer step with it, by ranges of parameters. Gives the sum's norm
 /// before it was clipped.
 ///

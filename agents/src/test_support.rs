@@ -349,7 +349,15 @@ pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
         mask_len: 0,
         tasks: Vec::new(),
     };
-    RunInfo { spaces, num_envs, num_agents: 1, num_shards: 1, total_timesteps: 1000, seed: 0 }
+    RunInfo {
+        spaces,
+        num_envs,
+        num_agents: 1,
+        num_shards: 1,
+        total_timesteps: 1000,
+        seed: 0,
+        privileged: None,
+    }
 }
 
 /// A run's information with other spaces.
@@ -406,6 +414,7 @@ impl<L: Learner> Trial<L> {
             num_shards,
             total_timesteps,
             seed,
+            privileged: None,
         };
         let learner = build(&info).unwrap();
         Self { learner, info, env_steps: 0, episode_returns: Vec::new(), spec: spec.clone(), shards }

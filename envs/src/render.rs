@@ -82,28 +82,64 @@ impl Frame {
     }
 }
 
-/// Frames side by side, row after row, each with a border and a line of text below it.
+/// Frames side by side, row after row, each with a border and its text below it, in as many lines as it needs.
 pub fn contact_sheet(frames: &[(String, Frame)], columns: usize) -> Frame {
     const GAP: u32 = 8;
     const LINE: u32 = 1;
     const TEXT: u32 = 18;
+    const SIZE: f32 = TEXT as f32 - 2.0;
     const PAPER: Color = [255, 255, 255];
     const BORDER: Color = [60, 60, 60];
     let columns = columns.clamp(1, frames.len().max(1)) as u32;
     let rows = (frames.len() as u32).div_ceil(columns);
     let largest = |side: fn(&Frame) -> u32| frames.iter().map(|(_, frame)| side(frame)).max().unwrap_or(1);
     let (width, height) = (largest(|frame| frame.width), largest(|frame| frame.height));
-    let (across, down) = (width + 2 * LINE + GAP, height + 2 * LINE + TEXT + GAP);
+    let texts: Vec<Vec<String>> =
+        frames.iter().map(|(text, _)| lines(text, SIZE, (width + 2 * LINE - 1) as f32)).collect();
+    let text_height = TEXT * texts.iter().map(Vec::len).max().unwrap_or(1).max(1) as u32;
+    let (across, down) = (width + 2 * LINE + GAP, height + 2 * LINE + text_height + GAP);
     let mut sheet = Frame::filled(columns * across + GAP, rows.max(1) * down + GAP, PAPER);
-    for (i, (text, frame)) in (0..).zip(frames) {
+    for ((i, (_, frame)), text) in (0..).zip(frames).zip(&texts) {
         let (x, y) = (GAP + i % columns * across, GAP + i / columns * down);
         sheet.paste(&Frame::filled(frame.width + 2 * LINE, frame.height + 2 * LINE, BORDER), x, y);
         sheet.paste(frame, x + LINE, y + LINE);
-        let mut label = Canvas::new(width + 2 * LINE, TEXT, PAPER);
-        label.text(1.0, 2.0, text, TEXT as f32 - 2.0, BORDER);
+        let mut label = Canvas::new(width + 2 * LINE, text_height, PAPER);
+        for (line, text) in (0..).zip(text) {
+            label.text(1.0, 2.0 + (line * TEXT) as f32, text, SIZE, BORDER);
+        }
         sheet.paste(&label.into_frame(), x, y + frame.height + 2 * LINE);
     }
     sheet
+}
+
+/// A text in lines that are no wider than so many pixels, broken between words, and within words that are wider.
+fn lines(text: &str, size: f32, width: f32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let longer = lines.last().map(|line| format!("{line} {word}"));
+        if let (Some(line), Some(longer)) = (lines.last_mut(), longer)
+            && text_width(&longer, size) <= width
+        {
+            *line = longer;
+            continue;
+        }
+        lines.push(String::new());
+        for letter in word.chars() {
+            let line = lines.last().map_or(String::new(), |line| format!("{line}{letter}"));
+            match lines.last_mut() {
+                Some(last) if last.is_empty() || text_width(&line, size) <= width => *last = line,
+                _ => lines.push(letter.to_string()),
+            }
+        }
+    }
+    lines
+}
+
+/// Pixels that a line of text takes.
+fn text_width(text: &str, size: f32) -> f32 {
+    let font = font();
+    let scaled = font.as_scaled(PxScale::from(size));
+    text.chars().map(|letter| scaled.h_advance(scaled.glyph_id(letter))).sum()
 }
 
 /// Red, green and blue.
@@ -201,9 +237,7 @@ impl Canvas {
 
     /// Writes a line of text centred on a point.
     pub fn text_centered(&mut self, center: (f32, f32), text: &str, size: f32, color: Color) {
-        let font = font();
-        let scaled = font.as_scaled(PxScale::from(size));
-        let width: f32 = text.chars().map(|letter| scaled.h_advance(scaled.glyph_id(letter))).sum();
+        let width = text_width(text, size);
         self.text(center.0 - width / 2.0, center.1 - size / 2.0, text, size, color);
     }
 
@@ -312,6 +346,19 @@ mod tests {
         let below = (8 + 32) * sheet.width as usize * 3;
         let text = &sheet.rgb[below..below + 18 * sheet.width as usize * 3];
         assert!(text.iter().any(|value| *value < 128), "no text below the first row");
+    }
+
+    #[test]
+    fn text_that_is_wider_than_its_frame_goes_on_in_the_next_line() {
+        let words = lines("step 12: fire the left engine", 16.0, 80.0);
+        assert_eq!(words.join(" "), "step 12: fire the left engine");
+        assert!(words.len() > 2 && words.iter().all(|line| text_width(line, 16.0) <= 80.0), "{words:?}");
+        let broken = lines("incomprehensibilities", 16.0, 60.0);
+        assert_eq!(broken.concat(), "incomprehensibilities");
+        assert!(broken.iter().all(|line| text_width(line, 16.0) <= 60.0), "{broken:?}");
+        let sheet = |text: &str| contact_sheet(&[(text.to_owned(), Frame::filled(40, 30, [9, 9, 9]))], 3);
+        assert_eq!(sheet("step").height + 18, sheet("step one").height);
+        assert_eq!((sheet("").height, lines("  ", 16.0, 1.0).len()), (sheet("step").height, 0));
     }
 
     #[test]

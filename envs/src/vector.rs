@@ -50,6 +50,10 @@ pub struct VectorInfo {
     pub groups: Vec<String>,
     /// Names of the tasks that environments play ([`crate::mixture`]); empty where there is but one.
     pub tasks: Vec<String>,
+    /// Space of what a teacher sees of one row, where that is kept beside observations ([`MakeOptions::privileged`]).
+    ///
+    /// [`MakeOptions::privileged`]: crate::MakeOptions::privileged
+    pub privileged: Option<Space>,
 }
 
 /// What an environment of another program is made of.
@@ -321,6 +325,11 @@ pub trait VectorEnv: Send {
     /// Which task an environment plays now, of those that [`VectorInfo::tasks`] names; asked only if there are any.
     fn task(&self, _env: usize) -> usize {
         0
+    }
+
+    /// What a teacher sees of each row since the last reset or step, `[N, Q]`; none if nobody keeps it.
+    fn privileged(&self) -> Option<&ObsBuffer> {
+        None
     }
 
     /// Whether it goes on from the observations that the caller's buffer holds from the last call, as a frame stack does.

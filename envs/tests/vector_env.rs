@@ -38,6 +38,7 @@ impl Walkers {
             metrics: vec!["reached".to_owned()],
             groups: Vec::new(),
             tasks: Vec::new(),
+            privileged: None,
         };
         let rows = info.num_rows();
         Ok(Self {

@@ -163,25 +163,21 @@ pub fn compress(setup: &Setup, mut export: Export, options: &Compression) -> Res
     }
     if let Some((pruning, sparsity)) = options.prune {
         export = work.pruned(export, pruning, sparsity)?;
+        let name = match pruning {
+            Pruning::Magnitude => "pruned at once",
+            Pruning::Gradual => "pruned gradually",
+        };
+        work.done(name, &stored(&export)?)?;
     }
     if options.shrink {
         let operations =
             encode::shrunk(&export.program.operations, &mut export.parameters, (&work.states, width))?;
         export.program.operations = operations;
-    }
-    if options.prune.is_some() || options.shrink {
-        let mut stored = export.clone();
-        stored.program.operations = encode::sparse(&stored.program.operations, &mut stored.parameters)?;
-        let name = match options.prune {
-            Some((Pruning::Magnitude, _)) => "pruned at once",
-            Some((Pruning::Gradual, _)) => "pruned gradually",
-            None => "shrunk",
-        };
-        work.done(name, &stored)?;
+        work.done("shrunk", &stored(&export)?)?;
     }
     if options.int8 {
         if options.aware {
-            let course = Course { rounds: true, keeps_zeros: options.prune.is_some(), gradual: None };
+            let course = Course { rounds: true, keeps_zeros: true, gradual: None };
             export = work.taught(export, course)?;
         }
         let operations = encode::sparse(&export.program.operations, &mut export.parameters)?;
@@ -268,6 +264,13 @@ impl Work<'_> {
         export.parameters = lesson.teach(operations, chain, course)?;
         Ok(export)
     }
+}
+
+/// A policy as it is stored: without the zeros of its weights.
+fn stored(export: &Export) -> Result<Export, RunError> {
+    let mut stored = export.clone();
+    stored.program.operations = encode::sparse(&stored.program.operations, &mut stored.parameters)?;
+    Ok(stored)
 }
 
 /// Operations and first parameters of a student in the place of a program, which reads and gives so many values.

@@ -107,6 +107,7 @@ impl GymnasiumEnv {
             metrics,
             groups: Vec::new(),
             tasks: Vec::new(),
+            privileged: None,
         };
         let shared = Shared::new(&info).map_err(|error| failed(cannot_share(&error)))?;
         process.ask(Request::Map, &to_json(&shared.address())?)?;

@@ -204,7 +204,7 @@ impl<'a> Canvas<'a> {
         let y_ticks =
             if options.log_y { Ticks::logarithmic(y.0, y.1, y_count) } else { Ticks::new(y.0, y.1, y_count) };
         let left = MARGIN + AXIS_LABEL_SIZE * 1.2 + GAP + self.widest(&y_ticks) + GAP;
-        let (x_ticks, right) = self.x_ticks(x, left, options.log_x);
+        let (x_ticks, right) = self.x_ticks(x, left, x_ticks_of(series, options));
         let frame = Frame { left, top, right, bottom, x, y };
 
         self.svg.rect((0.0, 0.0), (self.width, self.height), [255; 3], 1.0);
@@ -236,10 +236,15 @@ impl<'a> Canvas<'a> {
     }
 
     /// As many x ticks as fit with their texts, and the right edge of the plot, which leaves room for the last one.
-    fn x_ticks(&self, (low, high): (f64, f64), left: f64, log: bool) -> (Ticks, f64) {
+    fn x_ticks(
+        &self,
+        (low, high): (f64, f64),
+        left: f64,
+        ticks_of: fn(f64, f64, usize) -> Ticks,
+    ) -> (Ticks, f64) {
         let mut count = 9;
         loop {
-            let ticks = if log { Ticks::logarithmic(low, high, count) } else { Ticks::new(low, high, count) };
+            let ticks = ticks_of(low, high, count);
             let text_width = self.widest(&ticks);
             let right = self.width - MARGIN - text_width / 2.0;
             let room = (right - left) / ticks.values.len() as f64;
@@ -400,6 +405,16 @@ fn x_range(series: &[Series], options: &PlotOptions) -> (f64, f64) {
     }
     let low = if !options.log_x && (0.0..=0.15 * high).contains(&low) { 0.0 } else { low };
     if low < high { (low, high) } else { (low - margin_of_one(low), high + margin_of_one(high)) }
+}
+
+/// How the ticks of the x axis are found.
+fn x_ticks_of(series: &[Series], options: &PlotOptions) -> fn(f64, f64, usize) -> Ticks {
+    let mut all = series.iter().flat_map(Series::xs);
+    match options.log_x {
+        true => Ticks::logarithmic,
+        false if all.all(|x| x.fract() == 0.0) => Ticks::whole,
+        false => Ticks::new,
+    }
 }
 
 /// The y of everything that is drawn, with a margin.

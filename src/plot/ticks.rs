@@ -15,10 +15,21 @@ pub(super) struct Ticks {
 impl Ticks {
     /// About `count` ticks in `low..=high`, at multiples of 1, 2, 2.5 or 5 times a power of ten.
     pub(super) fn new(low: f64, high: f64, count: usize) -> Self {
+        Self::at_steps(low, high, count, |_| true)
+    }
+
+    /// The same of what is counted, such as steps: between two whole numbers there is nothing.
+    pub(super) fn whole(low: f64, high: f64, count: usize) -> Self {
+        Self::at_steps(low, high, count, |step| step > 0.5 && (step - step.round()).abs() < 1e-6 * step)
+    }
+
+    fn at_steps(low: f64, high: f64, count: usize, suits: impl Fn(f64) -> bool) -> Self {
         let rough = (high - low) / count.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|factor| factor * power);
-        let step = step.clone().find(|&step| step >= rough * (1.0 - 1e-9)).unwrap_or(10.0 * power);
+        let step = step.clone().find(|&step| step >= rough * (1.0 - 1e-9) && suits(step));
+        // None suits where the range is short: then what is whole stands at every number.
+        let step = step.unwrap_or_else(|| if suits(10.0 * power) { 10.0 * power } else { 1.0 });
         // Multiples are counted, not added up, so that zero is zero.
         let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
         let count = (last - first).max(0.0) as usize;
@@ -118,6 +129,16 @@ mod tests {
         assert_eq!(labels(2.0, 40.0, 9), ["2", "5", "10", "20"]);
         assert_eq!(labels(210.0, 480.0, 5), ["300", "400"]);
         assert_eq!(labels(1.0, 1e9, 5), ["1", "100", "10k", "1M", "100M"]);
+    }
+
+    #[test]
+    fn what_is_counted_has_whole_ticks() {
+        let labels = |low: f64, high: f64, count| Ticks::whole(low, high, count).labels;
+        assert_eq!(labels(0.0, 4.0, 9), ["0", "1", "2", "3", "4"]);
+        assert_eq!(labels(0.0, 10.0, 4), ["0", "5", "10"]);
+        assert_eq!(labels(-0.04, 1.04, 9), ["0", "1"]);
+        assert_eq!(labels(0.0, 0.1, 9), ["0"]);
+        assert_eq!(labels(0.0, 100_000.0, 4), Ticks::new(0.0, 100_000.0, 4).labels);
     }
 
     #[test]

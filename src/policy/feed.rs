@@ -182,6 +182,7 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
         metrics: Vec::new(),
         groups: spaces.groups.clone(),
         tasks: Vec::new(),
+        privileged: None,
     };
     let border = Arc::new(Mutex::new(Border {
         observations: ObsBuffer::zeros(info.dtype(), 0),

@@ -92,7 +92,7 @@ pub fn train_from(
 ) -> Result<Outcome, RunError> {
     config.resolve(&setup.registry, &setup.algorithms)?;
     // Everything that can be refused is refused before a directory exists.
-    let (parts, inputs) = Parts::begin(setup, &config)?;
+    let (parts, inputs) = Parts::begin(setup, &mut config)?;
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
@@ -116,7 +116,7 @@ pub fn train_from(
 pub fn check(setup: &Setup, config: &RunConfig) -> Result<(), RunError> {
     let mut config = config.clone();
     config.resolve(&setup.registry, &setup.algorithms)?;
-    Parts::begin(setup, &config).map(drop)
+    Parts::begin(setup, &mut config).map(drop)
 }
 
 /// Continues the run in `path` from its newest whole checkpoint, or from the start if it has none.
@@ -296,6 +296,7 @@ impl<'a> Parts<'a> {
         memory::ensure_fits(&needs, 1)?;
         let mut learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
         config.transfer.set_rates(&mut *learner)?;
+        config.pruning.begin(&mut *learner)?;
         needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         // One is learned from while the next one is filled.
@@ -306,11 +307,14 @@ impl<'a> Parts<'a> {
     }
 
     /// What a new run is made of, with the weights that it begins with and its teacher.
-    fn begin(setup: &'a Setup, config: &RunConfig) -> Result<(Self, RunInputs), RunError> {
-        let mut parts = Self::new(setup, config)?;
+    fn begin(setup: &'a Setup, config: &mut RunConfig) -> Result<(Self, RunInputs), RunError> {
         let read =
             |from: &Option<PathBuf>| from.as_deref().map(|from| policy::read_file(setup, from)).transpose();
         let inputs = RunInputs { init: read(&config.init_from)?, teacher: read(&config.teacher.policy)? };
+        if let (Some(from), Some(bytes)) = (&config.teacher.policy, &inputs.teacher) {
+            config.teacher = config.teacher.settled(setup, (from, bytes), &config.env)?;
+        }
+        let mut parts = Self::new(setup, config)?;
         if let (Some(from), Some(bytes)) = (&config.init_from, &inputs.init) {
             parts.begin_with(&config.transfer, from, bytes)?;
         }
@@ -426,7 +430,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let beginning = Beginning {
         path: run.path(),
         config,
-        metric_names: &session::metric_names(&*learner),
+        metric_names: &session::metric_names(config, &*learner),
         env_metrics: &env_metrics,
         num_agents: info.num_agents,
         notes: &notes,
@@ -459,6 +463,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         window,
         runaway: runaway::Runaway::default(),
         chunks,
+        sparsity: None,
         started: Instant::now(),
     };
     if session.counters.env_steps > 0 {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agon_agents::environment_loop::privileged_row;
 use agon_agents::{FragmentShape, Policy, RunInfo};
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
@@ -21,9 +22,10 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn new(spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {
-        let options = config.env.options(1);
-        let is_wrapped = !options.wrappers.is_empty();
-        let mut bare = spec.make(&MakeOptions { wrappers: Vec::new(), ..options.clone() })?;
+        let options = config.options(1);
+        let is_wrapped = !options.wrappers.is_empty() || options.privileged.is_some();
+        let mut bare =
+            spec.make(&MakeOptions { wrappers: Vec::new(), privileged: None, ..options.clone() })?;
         let mut statistics = 0;
         bare.visit_statistics(&mut |_| statistics += 1);
         let env_spaces = EnvSpaces {
@@ -125,6 +127,7 @@ impl Probe {
             mask_len: simulator.mask_len(),
             num_metrics: simulator.info().metrics.len(),
             num_tasks: simulator.info().tasks.len(),
+            privileged: privileged_row(simulator.info()),
         }
     }
 }

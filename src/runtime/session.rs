@@ -61,6 +61,8 @@ pub(super) struct Session<'a> {
     pub(super) runaway: Runaway,
     /// What checkpoints keep of a replay buffer.
     pub(super) chunks: ChunkFiles,
+    /// The share of weights that this process last pruned to.
+    pub(super) sparsity: Option<f64>,
     pub(super) started: Instant,
 }
 
@@ -75,10 +77,12 @@ struct Iteration {
     learned: f64,
 }
 
-/// Names of what is written down of a learner's iterations: its own metrics, and the norms of the acting network.
-pub(super) fn metric_names(learner: &dyn Learner) -> Vec<&'static str> {
+/// Names of what is written down of a learner's iterations: its own metrics, the norms of the acting network, and how many of its
+/// weights are zero if it is pruned.
+pub(super) fn metric_names(config: &RunConfig, learner: &dyn Learner) -> Vec<&'static str> {
     let norms = ["charts/gradient_norm", "charts/weight_norm"];
-    learner.metric_names().iter().copied().chain(norms).collect()
+    let sparsity = config.pruning.is_on().then_some("charts/sparsity");
+    learner.metric_names().iter().copied().chain(norms).chain(sparsity).collect()
 }
 
 /// How long an update, an evaluation or the wait for fragments may take before a wish to stop is heeded amid it, at the cost of what came after the
@@ -151,6 +155,7 @@ impl Session<'_> {
             let total = self.config.total_timesteps;
             self.learner.set_guidance(teacher.weight(self.counters.env_steps, total, mean_return));
         }
+        self.prune(env_steps)?;
         let gives_up = &mut || learning.elapsed() >= PATIENCE && self.sinks.is_stopped();
         let mut report = match self.learner.learn_unless(&fragments, env_steps, gives_up) {
             // The learner is of no use any more; the last checkpoint stands.
@@ -159,6 +164,7 @@ impl Session<'_> {
         };
         let norms = self.learner.take_norms().map_or([f64::NAN; 2], |norms| [norms.gradient, norms.weights]);
         report.metrics.extend(norms);
+        report.metrics.extend(self.sparsity);
         for fragment in &fragments {
             self.statistics.iter_mut().zip(&fragment.news).for_each(|(all, news)| all.merge(news));
         }
@@ -189,6 +195,20 @@ impl Session<'_> {
         Ok(Some(Iteration { fragments, env_steps, report, evaluation, policy_lag, waited, learned }))
     }
 
+    /// Has the learner prune its weights, if more of them go after so many steps.
+    fn prune(&mut self, env_steps: u64) -> Result<(), RunError> {
+        let pruning = &self.config.pruning;
+        if !pruning.is_on() {
+            return Ok(());
+        }
+        let sparsity = pruning.sparsity_at(env_steps, self.config.total_timesteps);
+        if self.sparsity != Some(sparsity) {
+            self.learner.prune(sparsity)?;
+            self.sparsity = Some(sparsity);
+        }
+        Ok(())
+    }
+
     /// Refuses fragments from outside that do not fit the run.
     fn validate(&self, fragments: &[Fragment]) -> Result<(), RunError> {
         let expected = self.info.num_shards;
@@ -217,7 +237,7 @@ impl Session<'_> {
         self.counters.iteration += 1;
         self.counters.env_steps = iteration.env_steps;
         self.window.add(&report.metrics);
-        let names = metric_names(&*self.learner);
+        let names = metric_names(self.config, &*self.learner);
         for warning in self.runaway.look(&names, &report.metrics, iteration.env_steps) {
             self.sinks.warning(&warning);
         }

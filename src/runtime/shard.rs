@@ -49,7 +49,7 @@ impl Shard {
     /// Makes the shard's environments and starts an episode in each, from the run's seed.
     pub(super) fn new(index: usize, spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {
         let num_envs = config.shard_envs();
-        let mut simulator = spec.make(&config.env.options(num_envs))?;
+        let mut simulator = spec.make(&config.options(num_envs))?;
         let mut now = simulator.new_batch();
         let envs = index * num_envs..(index + 1) * num_envs;
         let seeds: Vec<Seed> = envs.clone().map(|env| streams::environment(config.seed, env)).collect();

@@ -9,7 +9,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::RunError;
+use crate::experiment;
 use crate::plot::{self, XAxis};
+use crate::run::RunDirectory;
 use crate::score::Measure;
 use crate::stats::{self, Estimate, Resampling, stratified_bootstrap};
 
@@ -71,6 +73,15 @@ impl Report {
     }
 }
 
+/// The environment of a run or an experiment.
+fn environment(path: &Path) -> Result<String, RunError> {
+    let config = match experiment::is_experiment(path) {
+        true => experiment::open(path)?.0,
+        false => RunDirectory::open(path)?.1,
+    };
+    Ok(config.env.id)
+}
+
 /// The points of a run's curve: environment steps and scores.
 type RunCurve = Vec<(f64, f64)>;
 
@@ -78,13 +89,22 @@ type RunCurve = Vec<(f64, f64)>;
 /// training episodes; the threshold is by default nine tenths of the way from the first to the last mean score from scratch.
 ///
 /// # Errors
-/// If a directory is no run, or a run has no scores.
+/// If a directory is no run, a run has no scores, or both sides are of different environments.
 pub fn compare(
     scratch: &Path,
     transferred: &Path,
     measure: Option<Measure>,
     threshold: Option<f64>,
 ) -> Result<Report, RunError> {
+    let [own, other] = [scratch, transferred].map(environment);
+    let (own, other) = (own?, other?);
+    if own != other {
+        return Err(RunError::Config(format!(
+            "expected runs in one environment, whose scores can be compared, found {own} in {} and {other} in {}",
+            scratch.display(),
+            transferred.display()
+        )));
+    }
     let curves = |measure: &Measure| -> Result<[Vec<RunCurve>; 2], RunError> {
         let of = |path| Ok::<_, RunError>(plot::load_curve(path, XAxis::Steps, measure.metric(), None)?.runs);
         let sides = [of(scratch)?, of(transferred)?];

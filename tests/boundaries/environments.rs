@@ -43,6 +43,7 @@ impl Walkers {
             metrics: vec!["success".to_owned()],
             groups: Vec::new(),
             tasks: Vec::new(),
+            privileged: None,
         };
         let walker = Walker { position: 0, flag: 1, success: false, rng: Pcg64::seed_from(0) };
         let walkers = vec![walker; num_envs];

@@ -113,15 +113,67 @@ fn a_student_goes_on_with_the_same_bits_where_its_teacher_is_gone() {
         in_two(&config, &in_parts, &teacher);
         assert_same(&whole, &in_parts, algorithm);
         // The weight is whole at first and falls with the score that the teacher's file says.
-        let metrics = fs::read_to_string(whole.join("metrics.csv")).unwrap();
-        let mut rows = csv::Reader::from_reader(metrics.as_bytes());
-        let at = rows.headers().unwrap().iter().position(|name| name == "charts/teacher_coef").unwrap();
-        let coefs: Vec<f64> = rows.records().map(|row| row.unwrap()[at].parse().unwrap()).collect();
+        let coefs = column(&whole, "charts/teacher_coef");
         assert!(coefs[0] > 0.5 && coefs[coefs.len() - 1] < coefs[0], "{algorithm}: {coefs:?}");
     }
     let found = report::compare(&teacher, &path("ppo"), None, None).unwrap();
     assert_eq!((found.scratch.len(), found.differences.len()), (1, 3));
     assert!(found.differences[1].difference.value > 0.0, "a student of a teacher is ahead of it: {found:?}");
+}
+
+/// Settings of a student of its teacher alone, and of one that remembers.
+const OF_TEACHER: [&str; 3] =
+    ["total_timesteps=32768", "agent.learning_rate=3e-3", "teacher={decay='constant', rewards=false}"];
+const REMEMBERS: [&str; 2] = ["network.memory={kind='gru', hidden=16}", "agent.share_encoder=true"];
+
+#[test]
+fn a_teacher_that_sees_more_is_shown_more() {
+    let setup = Setup::default();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let teacher = path("teacher");
+    train(&setup, "ppo", &[&common::PPO[..], &OF_TEACHER[..2]].concat(), 2, &teacher);
+    let hidden = "env.wrappers=[{kind='mask_observation', indices=[1, 3]}]";
+    let normalised =
+        "env.wrappers=[{kind='mask_observation', indices=[1, 3], drop=true}, {kind='normalize_observation'}]";
+    let noisy = "env.wrappers=[{kind='observation_noise', std=0.01}]";
+    let limited = "env.wrappers=[{kind='time_limit', max_episode_steps=100}]";
+    let (any, alike, apart) = (0.0..f64::INFINITY, 0.0..0.2, 0.3..2.0);
+    for (name, settings, seen, rest) in [
+        ("novel", &[&REMEMBERS[..], &["env.id=CartPoleNoVel-v1"]].concat(), Some(0), any.clone()),
+        ("normalised", &[&REMEMBERS[..], &[normalised]].concat(), Some(0), any),
+        ("noisy", &vec![noisy], Some(0), alike.clone()),
+        ("limited", &vec![limited], None, alike),
+        // A teacher that saw no velocities either would be reached.
+        ("hidden", &vec![hidden], Some(0), apart),
+    ] {
+        let mut config = common::config_of("ppo", &[&common::PPO[..], &OF_TEACHER, settings].concat());
+        (config.seed, config.runtime.threads) = (5, 2);
+        config.teacher.policy = Some(teacher.clone());
+        let (whole, in_parts) = (path(name), path(&format!("{name}_in_two")));
+        run_to_end(config.clone(), &whole);
+        in_two(&config, &in_parts, &teacher);
+        assert_same(&whole, &in_parts, name);
+        let settled = RunConfig::load(&whole.join("config.toml")).unwrap();
+        assert_eq!(settled.teacher.wrappers, seen, "{name}");
+        assert_eq!(config.first_difference(&settled).filter(|found| found.contains("teacher")), None);
+        let losses = column(&whole, "losses/teacher_loss");
+        assert!(rest.contains(&(losses[losses.len() - 1] / losses[0])), "{name}: {losses:?}");
+    }
+    let error = report::compare(&teacher, &path("novel"), None, None).unwrap_err().to_string();
+    assert!(error.contains("found CartPole-v1 in") && error.contains("CartPoleNoVel-v1 in"), "{error}");
+    let mut config = common::config_of("dqn", &[&common::DQN[..], &["env.id=CartPoleNoVel-v1"]].concat());
+    config.teacher.policy = Some(teacher);
+    let message = runtime::train(&setup, config, &path("dqn"), &mut |_| true).unwrap_err().to_string();
+    assert!(message.contains("ppo, whose teacher may see more"), "{message}");
+}
+
+/// The numbers of a column of a run's metrics.
+fn column(run: &Path, name: &str) -> Vec<f64> {
+    let metrics = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    let mut rows = csv::Reader::from_reader(metrics.as_bytes());
+    let at = rows.headers().unwrap().iter().position(|header| header == name).unwrap();
+    rows.records().map(|row| row.unwrap()[at].parse().unwrap()).collect()
 }
 
 #[test]
@@ -159,18 +211,23 @@ fn teachers_that_do_not_suit_are_refused_before_anything_begins() {
     let (teacher, run) = (path("teacher"), path("run"));
     let short = ["total_timesteps=2048"];
     train(&setup, "ppo", &[&common::PPO[..], &short].concat(), 1, &teacher);
-    let refused = |algorithm: &str, settings: &[&str]| {
+    let normalised = "env.wrappers=[{kind='normalize_observation'}]";
+    let normal = path("normal");
+    train(&setup, "ppo", &[&common::PPO[..], &short, &[normalised]].concat(), 1, &normal);
+    let refused_of = |teacher: &Path, algorithm: &str, settings: &[&str]| {
         let mut config = common::config_of(algorithm, settings);
-        config.teacher.policy = Some(teacher.clone());
+        config.teacher.policy = Some(teacher.to_owned());
         let message = runtime::train(&setup, config, &run, &mut |_| true).unwrap_err().to_string();
         assert!(!run.exists());
         message
     };
+    let refused = |algorithm: &str, settings: &[&str]| refused_of(&teacher, algorithm, settings);
     let message = refused("ppo", &[&common::PPO[..], &["env.id=Acrobot-v1"]].concat());
     assert!(message.contains("observes"), "{message}");
-    let message =
-        refused("ppo", &[&common::PPO[..], &["env.wrappers=[{kind='normalize_observation'}]"]].concat());
+    let message = refused_of(&normal, "ppo", &[&common::PPO[..], &[normalised]].concat());
     assert!(message.contains("normalised"), "{message}");
+    let message = refused("ppo", &[&common::PPO[..], &["teacher={wrappers=1}"]].concat());
+    assert!(message.contains("privileged must be at most the number of wrappers, got 1 of 0"), "{message}");
     let message = refused("sac", &["num_envs=2"]);
     assert!(message.contains("learning from a teacher"), "{message}");
     let message = refused("c51", &common::DQN);

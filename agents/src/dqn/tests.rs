@@ -109,6 +109,7 @@ fn transition(terminated: bool) -> Fragment {
         mask_len: 0,
         num_metrics: 0,
         num_tasks: 0,
+        privileged: None,
     });
     fragment.rewards[0] = 0.5;
     fragment.terminated[0] = terminated;

@@ -39,6 +39,7 @@ impl Fragment {
             ("values of policy_state", num_rows * shape.policy_state_len, self.policy_state.len()),
             ("resets", rows, self.resets.len()),
             ("tasks", if shape.num_tasks > 0 { rows } else { 0 }, self.tasks.len()),
+            ("values of what a teacher sees", rows * self.privileged_len(), self.privileged.len()),
             ("rewards", rows, self.rewards.len()),
             ("terminated flags", rows, self.terminated.len()),
             ("truncated flags", rows, self.truncated.len()),
@@ -52,9 +53,15 @@ impl Fragment {
         }
         self.expect_equal("type of observations", &shape.dtype, &self.observations.dtype())?;
         self.expect_equal("type of final observations", &shape.dtype, &self.final_observations.dtype())?;
+        let dtype = shape.privileged.map_or(self.privileged.dtype(), |(dtype, _)| dtype);
+        self.expect_equal("type of what a teacher sees", &dtype, &self.privileged.dtype())?;
         let discrete = matches!(self.actions, ActionBatch::Discrete(_));
         let expected = matches!(shape.action_spec, ActionSpec::Discrete { .. });
         self.expect_equal("actions being discrete", &expected, &discrete)
+    }
+
+    fn privileged_len(&self) -> usize {
+        self.shape.privileged.map_or(0, |(_, len)| len)
     }
 
     fn validate_actions(&self) -> Result<(), AgentError> {
@@ -205,9 +212,10 @@ mod tests {
     #[test]
     fn whatever_is_wrong_is_named() {
         type Case = (fn(&mut Fragment), &'static str);
-        let cases: [Case; 15] = [
+        let cases: [Case; 16] = [
             (|f| f.shard = 2, "shard must be below 2, got 2"),
             (|f| f.shape.num_steps = 3, "sizes must be FragmentShape { num_steps: 8"),
+            (|f| f.privileged.resize(3), "number of values of what a teacher sees must be 0, got 3"),
             (|f| f.rewards.truncate(15), "number of rewards must be 16, got 15"),
             (|f| f.observations.resize(3), "number of observations must be 72, got 3"),
             (

@@ -55,7 +55,7 @@ fn teacher(name: &str, rewards: bool) -> Guide {
     let mut trial = trial(name, None, iterations, 9);
     (0..iterations).for_each(|_| drop(trial.iterate().unwrap()));
     assert!(trial.evaluate(100) > 0.95, "{name}: {}", trial.evaluate(100));
-    Guide::new(&*trial.learner.policy().unwrap(), &trial.info.spaces, 0.1, rewards).unwrap()
+    Guide::new(&*trial.learner.policy().unwrap(), &trial.info, 0.1, rewards).unwrap()
 }
 
 #[test]

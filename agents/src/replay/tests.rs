@@ -78,6 +78,7 @@ impl Case {
             mask_len: ACTIONS,
             num_metrics: 0,
             num_tasks: 0,
+            privileged: None,
         }
     }
 }

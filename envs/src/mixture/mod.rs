@@ -139,6 +139,7 @@ impl MixtureEnv {
             metrics,
             groups: Vec::new(),
             tasks: configs.iter().map(|task| task.name().to_owned()).collect(),
+            privileged: None,
         };
         let sampler = Sampler::new(config.sampling, configs, options.num_envs);
         let origin = origin_of(&tasks);

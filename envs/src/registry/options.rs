@@ -40,6 +40,9 @@ pub struct MakeOptions {
     pub wrappers: Vec<WrapperConfig>,
     /// Wrappers of one's own around those, the innermost first.
     pub wrap: Vec<Arc<Wrap>>,
+    /// Keeps observations as they are after so many wrappers, the environment's own counted first, for a teacher that sees more
+    /// than the others show: [`VectorEnv::privileged`].
+    pub privileged: Option<usize>,
     /// When ended episodes are reset.
     pub autoreset: Autoreset,
     /// Of environments of another program only.
@@ -60,6 +63,7 @@ impl fmt::Debug for MakeOptions {
             .field("args", &self.args)
             .field("max_episode_steps", &self.max_episode_steps)
             .field("wrappers", &self.wrappers)
+            .field("privileged", &self.privileged)
             .field("autoreset", &self.autoreset)
             .field("worker", &self.worker)
             .field("tasks", &self.tasks)
@@ -76,6 +80,7 @@ impl Default for MakeOptions {
             max_episode_steps: None,
             wrappers: Vec::new(),
             wrap: Vec::new(),
+            privileged: None,
             autoreset: Autoreset::default(),
             worker: WorkerOptions::default(),
             tasks: Vec::new(),

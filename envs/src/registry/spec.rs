@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::options::{MakeOptions, WorkerOptions, Wrap};
 use crate::simulator::{SingleEnv, WorldEnv};
+use crate::wrappers::{Privileged, Wrapped};
 use crate::{EcsEnv, Env, EnvError, Monitor, Simulator, VectorEnv, WrapperConfig, mixture};
 
 /// Makes environments and their monitor: from an id, the options and the time limit.
@@ -18,6 +19,8 @@ type Score = dyn Fn(&str, &toml::Table, &[f64]) -> Result<f64, EnvError> + Send 
 #[derive(Clone)]
 pub struct EnvSpec {
     id: String,
+    /// The id that it had before it was renamed.
+    first_id: Option<String>,
     summary: String,
     page: &'static str,
     wrappers: Vec<WrapperConfig>,
@@ -101,6 +104,7 @@ impl EnvSpec {
     ) -> Self {
         Self {
             id: id.to_owned(),
+            first_id: None,
             summary: String::new(),
             page: "",
             wrappers: Vec::new(),
@@ -137,7 +141,8 @@ impl EnvSpec {
     /// The same environment under another id, to be registered beside it with other wrappers or limits.
     #[must_use]
     pub fn renamed(mut self, id: &str) -> Self {
-        id.clone_into(&mut self.id);
+        let before = std::mem::replace(&mut self.id, id.to_owned());
+        self.first_id.get_or_insert(before);
         self
     }
 
@@ -263,6 +268,16 @@ impl EnvSpec {
         self.score.as_ref().map(|score| score(&self.id, args, returns)).transpose()
     }
 
+    /// The environment without wrappers, by its id, and all that are put around it where a run adds some, the innermost first; none
+    /// if it has wrappers that are no settings and another one is renamed to it.
+    pub fn stack(&self, wrappers: &[WrapperConfig]) -> Option<(&str, Vec<WrapperConfig>)> {
+        if self.first_id.is_some() && !self.wrap.is_empty() {
+            return None;
+        }
+        let all = self.wrappers.iter().chain(wrappers).cloned().collect();
+        Some((self.first_id.as_deref().unwrap_or(&self.id), all))
+    }
+
     /// How many wrappers are part of the registered environment.
     pub fn own_wrappers(&self) -> usize {
         self.wrappers.len()
@@ -304,16 +319,29 @@ impl EnvSpec {
         }
         let limit = options.max_episode_steps.unwrap_or(self.max_episode_steps);
         let mut env = (self.make)(&self.id, options, limit)?;
-        let mut depth = 0..;
-        for (wrapper, depth) in self.wrappers.iter().zip(&mut depth) {
-            env = wrapper.wrap(env, depth)?;
+        let most = self.wrappers.len() + options.wrappers.len();
+        if let Some(found) = options.privileged.filter(|after| *after > most) {
+            let (expected, found) = ("at most the number of wrappers", format!("{found} of {most}"));
+            return Err(EnvError::Setting { field: "privileged", expected, found });
         }
+        let keep = |env: Box<dyn VectorEnv>, after: usize| -> Result<Box<dyn VectorEnv>, EnvError> {
+            if options.privileged != Some(after) {
+                return Ok(env);
+            }
+            let privileged = Privileged::new(env.info());
+            Ok(Box::new(Wrapped::new(env, privileged)?))
+        };
+        for (depth, wrapper) in self.wrappers.iter().enumerate() {
+            env = wrapper.wrap(keep(env, depth)?, depth as u32)?;
+        }
+        // Wrappers that are no settings count as the environment itself.
         for wrap in &self.wrap {
             env = wrap(env)?;
         }
-        for (wrapper, depth) in options.wrappers.iter().zip(&mut depth) {
-            env = wrapper.wrap(env, depth)?;
+        for (depth, wrapper) in (self.wrappers.len()..).zip(&options.wrappers) {
+            env = wrapper.wrap(keep(env, depth)?, depth as u32)?;
         }
+        env = keep(env, most)?;
         for wrap in &options.wrap {
             env = wrap(env)?;
         }

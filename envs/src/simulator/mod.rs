@@ -179,6 +179,11 @@ impl Simulator {
         self.env.task(env)
     }
 
+    /// What a teacher sees of each row since the last reset or step, `[N, Q]`; none where nobody keeps it.
+    pub fn privileged(&self) -> Option<&ObsBuffer> {
+        self.env.privileged()
+    }
+
     /// When ended episodes are reset.
     pub fn autoreset(&self) -> Autoreset {
         self.autoreset

@@ -111,6 +111,7 @@ impl WorldEnv {
             metrics: Vec::new(),
             groups: Vec::new(),
             tasks: Vec::new(),
+            privileged: None,
         };
 
         let mut builder = SimulatorBuilder::new(num_envs, env.num_agents());

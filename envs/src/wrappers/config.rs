@@ -171,6 +171,31 @@ impl WrapperConfig {
         Self::NormalizeReward { gamma: gamma(), epsilon: epsilon(), clip: ten() }
     }
 
+    /// Whether what is seen outside is not what is seen inside.
+    #[must_use]
+    pub fn changes_observations(&self) -> bool {
+        match self {
+            Self::FrameStack { .. }
+            | Self::NormalizeObservation { .. }
+            | Self::FlattenObservation { .. }
+            | Self::MaskObservation { .. }
+            | Self::ObservationNoise { .. }
+            | Self::RenderObservation { .. }
+            | Self::RandomShift { .. }
+            | Self::RandomCrop { .. } => true,
+            Self::TimeLimit { .. }
+            | Self::StickyAction { .. }
+            | Self::ActionRepeat { .. }
+            | Self::NormalizeReward { .. }
+            | Self::ClipReward { .. }
+            | Self::FairnessPenalty { .. }
+            | Self::ClipAction {}
+            | Self::RescaleAction { .. }
+            | Self::RecordStatistics {}
+            | Self::RecordVideo { .. } => false,
+        }
+    }
+
     /// Puts this wrapper around an environment; `depth` is its place in the stack, from zero inside.
     ///
     /// # Errors

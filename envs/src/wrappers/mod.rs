@@ -16,6 +16,7 @@ mod normalize;
 mod observations;
 mod outcomes;
 mod pictures;
+mod privileged;
 mod video;
 mod wrapped;
 
@@ -32,6 +33,7 @@ pub use normalize::{NormalizeObservation, NormalizeReward};
 pub use observations::{FlattenObservation, MaskObservation, ObservationNoise};
 pub use outcomes::{ClipReward, RecordStatistics, TimeLimit};
 pub use pictures::RenderObservation;
+pub(crate) use privileged::Privileged;
 pub use video::RecordVideo;
 pub use wrapped::Wrapped;
 
@@ -117,6 +119,11 @@ pub trait Wrapper: Send {
 
     /// Return and length so far of a row's episode, if this wrapper counts them.
     fn episode(&self, _row: usize) -> Option<EpisodeStats> {
+        None
+    }
+
+    /// What a teacher sees of each row, `[N, Q]`, if this wrapper keeps it.
+    fn privileged(&self) -> Option<&ObsBuffer> {
         None
     }
 

@@ -462,3 +462,46 @@ fn running_statistics_survive_a_snapshot() {
         );
     }
 }
+
+#[test]
+fn what_a_teacher_sees_is_what_the_wrappers_beneath_it_show() {
+    let hidden = "kind = 'mask_observation'\nindices = [1]\ndrop = true";
+    let wrappers = ["kind = 'frame_stack'\nnum_stack = 2", hidden].map(config);
+    let of = |wrappers: &[WrapperConfig], privileged| {
+        let options =
+            MakeOptions { num_envs: 3, wrappers: wrappers.to_vec(), privileged, ..MakeOptions::default() };
+        clock().make(&options)
+    };
+    let stacked = [WrapperConfig::FlattenObservation { categories: Vec::new() }];
+    for (around, after) in [(&wrappers[1..], 0), (&wrappers[1..], 1), (&stacked[..], 1)] {
+        let mut whole = of(&around[..after], None).unwrap();
+        let (mut student, mut alone) = (of(around, Some(after)).unwrap(), of(around, None).unwrap());
+        let mut batches = [whole.new_batch(), student.new_batch(), alone.new_batch()];
+        for (simulator, batch) in [&mut whole, &mut student, &mut alone].into_iter().zip(&mut batches) {
+            simulator.reset(4, batch).unwrap();
+        }
+        assert_eq!(student.info().privileged.as_ref(), Some(whole.observation_space()));
+        assert!(alone.info().privileged.is_none() && alone.privileged().is_none());
+        let mut saved = None;
+        for step in 0..20 {
+            assert_eq!(student.privileged(), Some(&batches[0].observations), "step {step} after {after}");
+            assert_eq!(batches[1].observations, batches[2].observations, "it changes nothing");
+            if step == 9 {
+                saved = Some((student.snapshot().unwrap(), batches.clone()));
+            }
+            let actions = ActionBatch::Continuous(vec![0.5, -1.5, step as f32 / 10.0]);
+            for (simulator, batch) in [&mut whole, &mut student, &mut alone].into_iter().zip(&mut batches) {
+                simulator.step(&actions, batch).unwrap();
+            }
+        }
+        let (saved, before) = saved.unwrap();
+        student.restore(&saved).unwrap();
+        assert_eq!(student.privileged(), Some(&before[0].observations));
+        student.fork(0, 2).unwrap();
+        let width = whole.observation_len();
+        let (first, third) = (student.privileged().unwrap().view(0, width), student.privileged().unwrap());
+        assert_eq!(first, third.view(2 * width, width));
+    }
+    let error = of(&wrappers, Some(3)).err().unwrap().to_string();
+    assert!(error.contains("privileged must be at most the number of wrappers, got 3 of 2"), "{error}");
+}

@@ -270,6 +270,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
         self.env.task(env)
     }
 
+    fn privileged(&self) -> Option<&ObsBuffer> {
+        self.wrapper.privileged().or_else(|| self.env.privileged())
+    }
+
     fn reads_back(&self) -> bool {
         self.wrapper.reads_back() || (self.inner.is_none() && self.env.reads_back())
     }

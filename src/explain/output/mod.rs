@@ -113,12 +113,12 @@ fn timeline(subject: &Subject, steps: &[Step], page: &mut Page) -> Result<(), Ru
         band: Vec::new(),
         joined: true,
     };
-    let lines: Vec<Line> = names
+    let mut lines: Vec<Line> = names
         .iter()
-        .take(MOST_LINES)
         .enumerate()
         .map(|(i, name)| line(name, &|step| numbers(step).get(i).copied().unwrap_or(f32::NAN)))
         .collect();
+    let left_out = keep_most_varied(&mut lines);
     let total: f64 = steps.iter().map(|step| step.reward).sum();
     let labels = |title: &str, y_label: &str| PlotOptions {
         title: title.to_owned(),
@@ -128,6 +128,12 @@ fn timeline(subject: &Subject, steps: &[Step], page: &mut Page) -> Result<(), Ru
     };
     let options = labels(&format!("What it would do, {}", subject.env.id), y_label);
     page.picture("actions", "Actions along an episode", &plot::draw_lines(&lines, &options)?)?;
+    if left_out > 0 {
+        page.paragraph(&format!(
+            "Of {} these are the {MOST_LINES} that vary most along the episode.",
+            names.len()
+        ));
+    }
     if steps.iter().all(|step| step.value.is_some()) {
         let mut rest = total;
         let mut returns = Vec::new();
@@ -211,9 +217,13 @@ fn importance_section(
         };
         found.iter().map(bar).collect()
     };
-    let lost = bars(|part| (part.return_loss, part.return_loss_half_width));
-    let picture = plot::bars("Permutation", "return lost, with its 95 % interval", &lost)?;
-    page.picture("permutation", "Importance by permutation", &picture)?;
+    if found.iter().all(|part| part.return_loss == 0.0 && part.return_loss_half_width == 0.0) {
+        page.paragraph("Whatever part is seen as at another step, the return stays as it is.");
+    } else {
+        let lost = bars(|part| (part.return_loss, part.return_loss_half_width));
+        let picture = plot::bars("Permutation", "return lost, with its 95 % interval", &lost)?;
+        page.picture("permutation", "Importance by permutation", &picture)?;
+    }
     let shapley = bars(|part| (part.shapley, part.shapley_half_width));
     let label = format!("mean absolute share of {}", scores_words(subject));
     page.picture("shapley", "Importance by Shapley values", &plot::bars("Shapley values", &label, &shapley)?)
@@ -280,7 +290,27 @@ fn changes(
     Ok((single, several))
 }
 
-/// Frames of some steps beside each other, with a line below each.
+/// Keeps those lines that vary most, in their order, and says how many were left out.
+fn keep_most_varied(lines: &mut Vec<Line>) -> usize {
+    let spread = |line: &Line| {
+        let values = line.points.iter().map(|(_, y)| *y).filter(|y| y.is_finite());
+        let (least, most) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        if most > least { most - least } else { 0.0 }
+    };
+    let left_out = lines.len().saturating_sub(MOST_LINES);
+    if left_out > 0 {
+        let spreads: Vec<f64> = lines.iter().map(spread).collect();
+        let mut order: Vec<usize> = (0..lines.len()).collect();
+        order.sort_by(|&a, &b| spreads[b].total_cmp(&spreads[a]).then(a.cmp(&b)));
+        order.truncate(MOST_LINES);
+        let mut at = 0..;
+        lines.retain(|_| at.next().is_some_and(|index| order.contains(&index)));
+    }
+    left_out
+}
+
+/// Frames of some steps beside each other, with text below each.
 fn sheet(frames: &[Frame], steps: &[(usize, String)]) -> Option<Frame> {
     let chosen: Vec<(String, Frame)> = steps
         .iter()

@@ -78,3 +78,19 @@ fn a_page_of_outputs_is_written_and_the_same_again() {
     };
     assert_eq!(write(), write());
 }
+
+#[test]
+fn of_many_lines_those_that_vary_most_are_drawn() {
+    let line = |i: usize| Line {
+        label: i.to_string(),
+        num_runs: 1,
+        points: vec![(0.0, 0.0), (1.0, if i == 0 { f64::NAN } else { i as f64 }), (2.0, 0.5)],
+        band: Vec::new(),
+        joined: true,
+    };
+    let mut lines: Vec<Line> = [3, 0, 9, 1, 5, 2, 8, 4, 7, 6].map(line).into();
+    assert_eq!(keep_most_varied(&mut lines), 2);
+    let labels: Vec<&str> = lines.iter().map(|line| line.label.as_str()).collect();
+    assert_eq!(labels, ["3", "9", "5", "2", "8", "4", "7", "6"]);
+    assert_eq!((keep_most_varied(&mut lines), lines.len()), (0, 8));
+}

@@ -151,15 +151,18 @@ pub(super) fn normal(rng: &mut Pcg64) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// `max(0, Σ_k α_k A^k)` with `α_k` the mean derivative over the feature map `A^k` of the last convolution, after its activation
-/// function, brought to the image's size; none without a convolution.
+/// `max(0, Σ_k α_k A^k)` with `α_k` the mean derivative over the feature map `A^k` of the last convolution that tells places apart,
+/// after its activation function, brought to the image's size; none without one.
 ///
 /// # Source
 /// Selvaraju et al. 2017, *Grad-CAM: visual explanations from deep networks via gradient-based localization*.
 fn grad_cam(point: &Point<'_>, grid: Grid) -> Result<Option<Vec<f64>>, RunError> {
     let (_, trace, gradient) = point.slopes(&point.inputs)?;
     let layers = point.policy().layers_of(&trace);
-    let Some(last) = layers.iter().rposition(|layer| layer.name.ends_with(" conv2d")) else {
+    let has_places =
+        |layer: &LayerTrace<'_>| layer.image.is_some_and(|[_, height, width]| height * width > 1);
+    let is_map = |layer: &LayerTrace<'_>| layer.name.ends_with(" conv2d") && has_places(layer);
+    let Some(last) = layers.iter().rposition(is_map) else {
         return Ok(None);
     };
     let Some([channels, height, width]) = layers[last].image else { return Ok(None) };

@@ -59,15 +59,16 @@ pub(super) fn most_bytes(shape: &FragmentShape, statistics: &[Moments]) -> u64 {
     const EPISODE: u64 = 4 * 5 + 8;
     // Rewards and four flags.
     const OUTCOME: u64 = 4 + 4;
-    let element = match shape.dtype {
+    let element = |dtype| match dtype {
         Dtype::F32 => 4,
         Dtype::U8 => 1,
     };
     let of = |count: usize, bytes: u64| (count as u64).saturating_mul(bytes);
     let rows = of(shape.num_envs, shape.num_agents as u64);
     let steps = rows.saturating_mul(shape.num_steps as u64);
-    let observation = of(shape.observation_len, element).saturating_add(shape.mask_len as u64);
-    let step = of(shape.observation_len, 2 * element)
+    let observation = of(shape.observation_len, element(shape.dtype)).saturating_add(shape.mask_len as u64);
+    let step = of(shape.observation_len, 2 * element(shape.dtype))
+        .saturating_add(shape.privileged.map_or(0, |(dtype, len)| of(len, element(dtype))))
         .saturating_add(of(shape.action_spec.width(), 5))
         .saturating_add(of(shape.policy_data_width, 4))
         .saturating_add(of(shape.num_metrics, 8))
