@@ -21,11 +21,13 @@ use serde::{Deserialize, Serialize};
 use crate::algorithm::Algorithm;
 use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
+use crate::error::ensure;
 use crate::estimator::Targets;
 use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
 use crate::policy_loss::ActorCriticLoss;
 use crate::popart::PopArtConfig;
+use crate::private_gradient::PrivateGradientConfig;
 use crate::settings::shares;
 use crate::slices::awake;
 use crate::{AgentError, Fragment, Policy, Weights};
@@ -66,6 +68,10 @@ pub struct A2cConfig {
     /// Value targets normalised in each task (PopArt); none by default.
     #[serde(with = "none")]
     pub popart: Option<PopArtConfig>,
+    /// Trajectories whose gradients are clipped one by one, and noise on their sum (DP-SGD): what one environment does in one
+    /// rollout is protected; none by default. Advantages must not be normalised, which would mix them.
+    #[serde(with = "none")]
+    pub private: Option<PrivateGradientConfig>,
 }
 
 impl Default for A2cConfig {
@@ -86,6 +92,7 @@ impl Default for A2cConfig {
             share_encoder: false,
             sequence_length: None,
             popart: None,
+            private: None,
         }
     }
 }
@@ -109,6 +116,7 @@ impl A2cConfig {
             bonus: false,
             popart: self.popart,
             augmentation: None,
+            private: self.private,
         }
     }
 }
@@ -140,6 +148,7 @@ impl A2c {
         let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
         let (sums, learned) = self.core.passes(&once, &loss, learning_rate, gives_up)?;
         let mean = |sum: f64| sum / learned as f64;
+        let trajectories = self.core.rollout.units() as f64;
         Ok(LearnReport {
             updates: self.core.updates,
             metrics: vec![
@@ -148,6 +157,7 @@ impl A2c {
                 mean(sums.policy_loss),
                 mean(sums.entropy),
                 self.core.rollout.explained_variance(),
+                if self.config.private.is_some() { sums.clipped / trajectories } else { f64::NAN },
             ],
         })
     }
@@ -162,6 +172,8 @@ impl Algorithm for A2c {
 
     fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         shares(&[("gae_lambda", config.gae_lambda)])?;
+        let alone = config.private.is_none() || !config.norm_adv;
+        ensure(alone, "norm_adv", "false with private, since it mixes trajectories", true)?;
         Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
     }
 
@@ -191,6 +203,7 @@ impl Learner for A2c {
             "losses/policy_loss",
             "losses/entropy",
             "losses/explained_variance",
+            "losses/clipped_trajectories",
         ]
     }
 

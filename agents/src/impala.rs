@@ -152,6 +152,7 @@ impl ImpalaConfig {
             bonus: false,
             popart: self.popart,
             augmentation: None,
+            private: None,
         }
     }
 

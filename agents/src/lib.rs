@@ -48,6 +48,7 @@ pub mod popart;
 pub mod ppo;
 pub mod pqn;
 pub mod private;
+pub mod private_gradient;
 pub mod program;
 pub mod pruning;
 mod q_network;
@@ -94,6 +95,8 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("r2d2/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
+    include_str!("popart.rs"),
+    include_str!("private_gradient.rs"),
     include_str!("rnd.rs"),
     include_str!("value_distribution.rs"),
     include_str!("replay/prioritized.rs"),

@@ -29,10 +29,11 @@ use crate::part::{self, Part, SavedPart};
 use crate::permutation;
 use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions, sum};
 use crate::popart::{PopArtConfig, task_of};
+use crate::private_gradient::PrivateGradientConfig;
 use crate::rnd::Bonus;
 use crate::rollout::Rollout;
 use crate::settings::{above_zero, at_least_one, at_least_zero, learning};
-use crate::slices::{Slice, Sums, for_each, for_each_slice, slice_range, slices};
+use crate::slices::{self, Slice, Sums, for_each, for_each_slice, slice_range, slices};
 use crate::view_loss::{Said, ViewLoss};
 use crate::{AgentError, Fragment, Policy, Weights, error};
 
@@ -57,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) bonus: bool,
     pub(crate) popart: Option<PopArtConfig>,
     pub(crate) augmentation: Option<PolicyAugmentation>,
+    pub(crate) private: Option<PrivateGradientConfig>,
 }
 
 impl Settings {
@@ -96,8 +98,14 @@ impl Settings {
         self.gradient_slices.or_else(suitable)
     }
 
+    /// Ticks of what minibatches are made of: of a sequence, of a trajectory that is protected as a whole, or one.
+    fn unit_rows(&self, networks: &ActorCritic) -> usize {
+        let is_one = networks.state_len() == 0 && self.private.is_none();
+        if is_one { 1 } else { self.sequence_length().max(1) }
+    }
+
     fn minibatch(&self, networks: &ActorCritic, info: &RunInfo) -> Minibatch {
-        let unit_rows = if networks.state_len() > 0 { self.sequence_length().max(1) } else { 1 };
+        let unit_rows = self.unit_rows(networks);
         let rows = info.num_rows().saturating_mul(self.num_steps);
         let units = rows / unit_rows / self.num_minibatches.max(1);
         Minibatch::new(networks.summary(), &info.spaces, units, unit_rows)
@@ -118,6 +126,15 @@ impl Settings {
         if sequence_length == 0 || !self.num_steps.is_multiple_of(sequence_length) {
             let expected = format!("a divisor of num_steps = {}", self.num_steps);
             return Err(AgentError::setting("sequence_length", expected, sequence_length));
+        }
+        if let Some(private) = self.private {
+            private.validate()?;
+            let (expected, found) =
+                ("that of num_steps: what is protected is a whole rollout", sequence_length);
+            ensure(sequence_length == self.num_steps, "sequence_length", expected, found)?;
+            ensure(self.popart.is_none(), "popart", "none beside private, which it would undo", "both")?;
+            let expected = "none in environments of several agents, which share a trajectory";
+            ensure(info.num_agents == 1, "private", expected, format!("{} agents", info.num_agents))?;
         }
         let steps = info.num_rows().saturating_mul(self.num_steps);
         let (what, units) = match network.memory {
@@ -159,6 +176,7 @@ pub(crate) struct PolicyGradient {
     beta: f64,
     view_loss: Option<ViewLoss>,
     teacher: Option<(Guide, f32)>,
+    private: Option<PrivateGradientConfig>,
 }
 
 /// Passes whose orders are made at once.
@@ -189,10 +207,11 @@ impl PolicyGradient {
         let view_loss = |augmentation| ViewLoss::new(augmentation, &info.spaces);
         Ok(Self {
             teacher: None,
+            private: settings.private,
             beta: settings.popart.map_or(0.0, |popart| popart.beta),
             view_loss: settings.augmentation.as_ref().map(view_loss).transpose()?,
             minibatch,
-            rollout: Rollout::new(&networks, rows, &info.spaces.action, settings.sequence_length()),
+            rollout: Rollout::new(&networks, rows, &info.spaces.action, settings.unit_rows(&networks)),
             part: Part::trained("", params, settings.optimizer)?,
             rng: Pcg64::seed_from(stream(info.seed, 1)),
             learning_rate: settings.learning_rate.annealed(settings.anneal_lr, info.total_timesteps),
@@ -349,9 +368,18 @@ impl PolicyGradient {
         let mut slices = std::mem::take(&mut self.slices);
         let len = self.part.params.len();
         let seed = self.view_loss.as_ref().map_or(0, |_| self.rng.next_u64());
-        let outcome = for_each_slice(&mut slices, units.len(), len, |range, work, grads| {
-            work.backward(self, &units[range], loss, (scale, seed), grads)
-        });
+        let outcome =
+            for_each_slice(&mut slices, units.len(), len, |range, work, grads| match self.private {
+                None => work.backward(self, &units[range], loss, (scale, seed), grads),
+                Some(private) => {
+                    work.clipped(self, (&units[range], units.len()), loss, (scale, private), grads)
+                }
+            });
+        if let Some(private) = self.private {
+            let mut rng = Pcg64::seed_from(self.rng.next_u64());
+            let layout = self.part.params.layout();
+            slices::add(&mut slices, |mean| private.add_noise(mean, layout, units.len(), &mut rng));
+        }
         let outcome = outcome.and_then(|sums| self.step(sums, &mut slices, learning_rate));
         self.slices = slices;
         outcome
@@ -434,6 +462,8 @@ struct SliceWork {
     evaluated: Evaluated,
     columns: Columns,
     output_grads: Vec<f32>,
+    /// The gradient of one trajectory.
+    own: Vec<f32>,
 }
 
 /// A number for each row, `[B]`.
@@ -452,6 +482,32 @@ struct Columns {
 }
 
 impl SliceWork {
+    /// Losses and gradient of one slice of so many trajectories, of which each has its own share, clipped.
+    fn clipped(
+        &mut self,
+        learner: &PolicyGradient,
+        (units, of): (&[u32], usize),
+        loss: &impl PolicyLoss,
+        (scale, private): (MinibatchScale, PrivateGradientConfig),
+        grads: &mut [f32],
+    ) -> Result<LossSums, AgentError> {
+        grads.fill(0.0);
+        let mut own = std::mem::take(&mut self.own);
+        own.resize(grads.len(), 0.0);
+        let mut total = LossSums::default();
+        for unit in units {
+            let transitions = learner.rollout.advantages_of(&[*unit]).len();
+            if transitions == 0 {
+                continue;
+            }
+            let scale = MinibatchScale { transitions, ..scale };
+            total.add(&self.backward(learner, &[*unit], loss, (scale, 0), &mut own)?);
+            total.clipped += f64::from(private.add(grads, &own, of, learner.updates)?);
+        }
+        self.own = own;
+        Ok(total)
+    }
+
     /// Losses and gradient of one slice of a minibatch.
     fn backward(
         &mut self,
@@ -463,7 +519,7 @@ impl SliceWork {
     ) -> Result<LossSums, AgentError> {
         let PolicyGradient { networks, part: Part { params, .. }, rollout, view_loss, teacher, .. } = learner;
         let x = self.gathered.gather(rollout, units)?;
-        let Self { gathered, evaluated, columns, output_grads } = self;
+        let Self { gathered, evaluated, columns, output_grads, .. } = self;
         let mut tape = Tape::new();
         let unroll = Unroll::new(gathered.sequence_length(units.len())).resets(&gathered.resets);
         let [outputs, values] = networks.forward(params, &x, gathered.states.as_ref(), &unroll, &mut tape)?;

@@ -63,6 +63,8 @@ pub(crate) struct LossSums {
     pub(crate) view_loss: f64,
     /// How far the policy is from its teacher.
     pub(crate) teacher_loss: f64,
+    /// Trajectories whose gradient was clipped.
+    pub(crate) clipped: f64,
 }
 
 impl Sums for LossSums {
@@ -75,6 +77,7 @@ impl Sums for LossSums {
         self.clipfrac += other.clipfrac;
         self.view_loss += other.view_loss;
         self.teacher_loss += other.teacher_loss;
+        self.clipped += other.clipped;
     }
 }
 

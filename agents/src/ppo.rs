@@ -151,6 +151,7 @@ impl PpoConfig {
             bonus: self.rnd.is_some(),
             popart: self.popart,
             augmentation: self.augmentation.clone(),
+            private: None,
         }
     }
 

@@ -97,6 +97,13 @@ pub(crate) fn forget<W, S>(slices: &mut [Slice<W, S>], ranges: impl Iterator<Ite
     }
 }
 
+/// Adds to the sum over slices.
+pub(crate) fn add<W, S>(slices: &mut [Slice<W, S>], what: impl FnOnce(&mut [f32])) {
+    if let Some(first) = slices.first_mut() {
+        what(&mut first.grads);
+    }
+}
+
 /// Changes the gradient of each slice.
 pub(crate) fn each_gradient<W, S>(slices: &mut [Slice<W, S>], change: impl Fn(&mut [f32])) {
     slices.iter_mut().for_each(|slice| change(&mut slice.grads));

@@ -97,14 +97,17 @@ pub type Contents = (PolicyProgram, Parameters, BTreeMap<String, String>);
 /// If it is damaged.
 pub fn from_safetensors(bytes: &[u8]) -> Result<Option<Contents>, PolicyError> {
     let wrong = |error: &dyn std::fmt::Display| PolicyError::File(error.to_string());
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
+    let other = |error| {
+        wrong(&format!("expected a safetensors file, found something else or a damaged one ({error})"))
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(other)?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
     let Some(text) = text else { return Ok(None) };
     let content: Content = serde_json::from_str(text).map_err(|error| wrong(&error))?;
     if content.format != FORMAT {
         return Err(wrong(&format!("expected format {FORMAT}, found {}", content.format)));
     }
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(other)?;
     let mut parameters = Parameters::new();
     for (name, tensor) in tensors.iter() {
         let (shape, values) = (tensor.shape().to_vec(), numbers(name, &tensor)?);

@@ -53,7 +53,8 @@ fn source(setup: &Setup, args: &CompressArgs) -> Result<(Export, Option<ModelCon
     let path = &args.source;
     if path.is_file() {
         let content = Source::of(setup.require_signature.as_deref(), path)?.read(path)?;
-        if let Some(export) = Export::from_safetensors(&content)? {
+        let wrong = |error: RunError| RunError::Weights { path: path.clone(), message: error.to_string() };
+        if let Some(export) = Export::from_safetensors(&content).map_err(wrong)? {
             let seed = export.about.get("seed").and_then(|seed| seed.parse().ok()).unwrap_or(0);
             return Ok((export, None, seed));
         }

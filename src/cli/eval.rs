@@ -73,7 +73,8 @@ fn exported(setup: &Setup, args: &EvalArgs) -> Result<Option<Export>, RunError> 
         return Ok(None);
     }
     let content = Source::of(setup.require_signature.as_deref(), &args.run)?.read(&args.run)?;
-    Export::from_safetensors(&content)
+    let wrong = |error: RunError| RunError::Weights { path: args.run.clone(), message: error.to_string() };
+    Export::from_safetensors(&content).map_err(wrong)
 }
 
 fn eval_exported(setup: &Setup, args: &EvalArgs, export: &Export) -> Result<Ending, RunError> {

@@ -117,6 +117,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("ppo", &[&PPO, &["agent.augmentation={transformations=[{kind='noise', std=0.1}]}"]]),
         case("ppo", &[&PPO, &["pruning={sparsity=0.9, weights=['actor.']}"]]),
         case("a2c", &[&PPO]),
+        case("a2c", &[&PPO, &["agent.private={clip_norm=0.5}"]]),
         case("impala", &[&PPO]),
         case("appo", &[&REMEMBERING, &lstm]),
         case("sac", &[&CONTINUOUS]),
