@@ -52,7 +52,7 @@ pub(crate) struct Rollout {
 }
 
 impl Rollout {
-    /// Without rows. Units have `sequence_length` ticks if the networks have a memory, else one.
+    /// Without rows. Units have `sequence_length` ticks.
     pub(crate) fn new(
         networks: &ActorCritic,
         (observations, privileged): (Observations, Option<Observations>),
@@ -78,7 +78,7 @@ impl Rollout {
             has_tasks: networks.popart.is_some(),
             starts: Vec::new(),
             stride: 0,
-            sequence_length: if state_len > 0 { sequence_length } else { 1 },
+            sequence_length,
             states: Vec::new(),
             state_len,
             policy_data: PolicyData::of(spec),
@@ -152,12 +152,13 @@ impl Rollout {
     /// Where units begin.
     fn find_starts(&mut self, fragments: &[Fragment]) {
         self.starts.clear();
+        let of_transitions = self.state_len == 0 && self.sequence_length == 1;
         let mut first = 0;
         for fragment in fragments {
             let num_rows = fragment.shape.num_rows();
-            if self.state_len == 0 && self.all_active {
+            if of_transitions && self.all_active {
                 self.starts.extend((first..first + fragment.rows()).map(|row| row as u32));
-            } else if self.state_len == 0 {
+            } else if of_transitions {
                 let active = fragment.active.iter().enumerate().filter(|(_, active)| **active);
                 self.starts.extend(active.map(|(row, _)| (first + row) as u32));
             } else {

@@ -21,7 +21,7 @@ use super::play::{Teacher, Until, play};
 use super::subject::{Subject, best};
 use crate::setup::Setup;
 use crate::{RunError, stats};
-use viper::{HELD_OUT, add_example, best_of_size, no_examples, returns, rounds, seed_of};
+use viper::{HELD_OUT, add_example, best_of_size, no_examples, returns, rounds, seed_of, standard_error};
 
 /// Which surrogate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ pub struct SurrogateOptions {
     pub samples: usize,
     /// Examples that are fitted, at most.
     pub most_examples: usize,
-    /// Episodes by which a tree is chosen; at least 1.
+    /// Episodes by which trees are told apart at first, at least 1; the best of each size play five times as many more.
     pub validation: usize,
     /// Episodes that it is measured in; at least 1.
     pub episodes: usize,
@@ -284,11 +284,8 @@ fn smallest(validations: &[Vec<f64>]) -> usize {
     let means: Vec<f64> = validations.iter().map(|scores| stats::mean(scores)).collect();
     let best = (0..means.len()).fold(0, |best, i| if means[i] > means[best] { i } else { best });
     let Some(scores) = validations.get(best) else { return 0 };
-    let error = match scores.len() {
-        count @ 2.. => stats::sample_std(scores) / (count as f64).sqrt(),
-        _ => 0.0,
-    };
-    means.iter().position(|&mean| mean >= means[best] - error).unwrap_or(best)
+    let least = means[best] - standard_error(scores);
+    means.iter().position(|&mean| mean >= least).unwrap_or(best)
 }
 
 /// How often a surrogate does what the policy would do, in states to which one of them leads.

@@ -144,6 +144,10 @@ pub(super) fn returns(
     })
 }
 
+/// Trees that are validated further where the first episodes cannot tell them apart, and how many times as many episodes that takes.
+const CONTENDERS: usize = 4;
+const FURTHER: usize = 5;
+
 /// Of each round's tree the part of so many leaves that scores best in validation, with its returns there.
 pub(super) fn best_of_size(
     setup: &Setup,
@@ -152,19 +156,37 @@ pub(super) fn best_of_size(
     rounds: &[Tree],
     leaves: usize,
 ) -> Result<Option<(Tree, Vec<f64>)>, RunError> {
-    let mut best: Option<(Tree, Vec<f64>)> = None;
-    let mut tried: Vec<Tree> = Vec::new();
-    let seed = seed_of(options.seed, VALIDATION, 0);
+    let validated = |tree: &Tree, part: u32, episodes: usize| {
+        let seed = seed_of(options.seed, VALIDATION, part);
+        returns(setup, subject, &Surrogate::Tree(tree.clone()), seed, episodes)
+    };
+    let mut tried: Vec<(Tree, Vec<f64>)> = Vec::new();
     for tree in rounds {
         let tree = tree.pruned(leaves);
-        if tried.contains(&tree) {
-            continue;
-        }
-        tried.push(tree.clone());
-        let scores = returns(setup, subject, &Surrogate::Tree(tree.clone()), seed, options.validation)?;
-        if best.as_ref().is_none_or(|(_, found)| stats::mean(&scores) > stats::mean(found)) {
-            best = Some((tree, scores));
+        if tried.iter().all(|(other, _)| *other != tree) {
+            let scores = validated(&tree, 0, options.validation)?;
+            tried.push((tree, scores));
         }
     }
-    Ok(best)
+    tried.sort_by(|(_, a), (_, b)| stats::mean(b).total_cmp(&stats::mean(a)));
+    let least = tried.first().map_or(0.0, |(_, best)| stats::mean(best) - standard_error(best));
+    tried.retain(|(_, scores)| stats::mean(scores) >= least);
+    tried.truncate(CONTENDERS);
+    for (tree, scores) in &mut tried {
+        scores.extend(validated(tree, 1, FURTHER * options.validation)?);
+    }
+    // Of equals the first.
+    Ok(tried.into_iter().reduce(
+        |best, other| {
+            if stats::mean(&other.1) > stats::mean(&best.1) { other } else { best }
+        },
+    ))
+}
+
+/// The standard error of a mean; zero of a single number.
+pub(super) fn standard_error(scores: &[f64]) -> f64 {
+    match scores.len() {
+        count @ 2.. => stats::sample_std(scores) / (count as f64).sqrt(),
+        _ => 0.0,
+    }
 }
