@@ -268,8 +268,8 @@ impl EnvSpec {
         self.score.as_ref().map(|score| score(&self.id, args, returns)).transpose()
     }
 
-    /// The environment without wrappers, by its id, and all that are put around it where a run adds some, the innermost first; none
-    /// if it has wrappers that are no settings and another one is renamed to it.
+    /// The id of the environment inside, which it was renamed from, and all wrappers around that where a run adds some, the
+    /// innermost first. None if some of them are no settings.
     pub fn stack(&self, wrappers: &[WrapperConfig]) -> Option<(&str, Vec<WrapperConfig>)> {
         if self.first_id.is_some() && !self.wrap.is_empty() {
             return None;
