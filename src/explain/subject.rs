@@ -9,7 +9,7 @@ use super::features::{Features, action_names};
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::export::Export;
-use crate::policy::{self, TrainedPolicy, Which, is_of_the_world};
+use crate::policy::{self, TrainedPolicy, Which, of_the_world};
 use crate::setup::Setup;
 
 /// A policy, and words for what it sees and does.
@@ -72,7 +72,7 @@ impl Subject {
             }
         };
         let mut env = card.env.clone();
-        env.wrappers.retain(is_of_the_world);
+        env.wrappers = of_the_world(&env.wrappers);
         let policy = export.policy()?;
         Ok(Self { policy, export, features, actions, env, action_spec, trained })
     }

@@ -10,7 +10,7 @@ use super::Export;
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::evaluate::{self, EvalOptions, Evaluation};
-use crate::policy::{ToldPolicy, is_of_the_world};
+use crate::policy::{ToldPolicy, of_the_world};
 use crate::setup::Setup;
 use crate::streams;
 
@@ -56,9 +56,7 @@ pub(crate) fn environment(about: &BTreeMap<String, String>) -> Result<Option<Env
     let Some(id) = about.get("environment") else { return Ok(None) };
     let all: Vec<WrapperConfig> = read(about, "environment_wrappers", "wrappers of the environment")?;
     // A film of an evaluation is nobody's wish.
-    let is_kept = |wrapper: &WrapperConfig| {
-        is_of_the_world(wrapper) && !matches!(wrapper, WrapperConfig::RecordVideo { .. })
-    };
+    let is_kept = |wrapper: &WrapperConfig| !matches!(wrapper, WrapperConfig::RecordVideo { .. });
     Ok(Some(EnvConfig {
         id: id.clone(),
         args: read(about, "environment_arguments", "arguments of the environment")?,
@@ -69,7 +67,7 @@ pub(crate) fn environment(about: &BTreeMap<String, String>) -> Result<Option<Env
         )?,
         tasks: read(about, "environment_tasks", "tasks of the environment")?,
         mixture: read(about, "environment_mixture", "how the environment's tasks are mixed")?,
-        wrappers: all.into_iter().filter(is_kept).collect(),
+        wrappers: of_the_world(&all).into_iter().filter(is_kept).collect(),
         ..EnvConfig::default()
     }))
 }

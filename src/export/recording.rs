@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use super::{Answer, Export};
 use crate::RunError;
 use crate::config::EnvConfig;
-use crate::policy::{Observed, TrainedPolicy};
+use crate::policy::{Observed, TrainedPolicy, drawn};
 use crate::setup::Setup;
 
 /// Steps of a recording at most.
@@ -74,7 +74,7 @@ impl Export {
         seed: u64,
     ) -> Result<Recording, RunError> {
         let portable = self.policy()?;
-        let options = MakeOptions { wrappers: Vec::new(), ..env.options(1) };
+        let options = MakeOptions { wrappers: drawn(&env.wrappers).to_vec(), ..env.options(1) };
         let mut simulator = setup.registry.make(&env.id, &options)?;
         let mut now = simulator.new_batch();
         simulator.reset(seed, &mut now)?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::FairnessOptions;
 use crate::RunError;
 use crate::config::EnvConfig;
-use crate::policy::{TrainedPolicy, is_of_the_world};
+use crate::policy::{TrainedPolicy, of_the_world};
 use crate::setup::Setup;
 
 /// One tick of some environments.
@@ -52,7 +52,7 @@ pub(super) fn of<'a>(
         return Ok(actors);
     }
     let mut env = card.env.clone();
-    env.wrappers.retain(is_of_the_world);
+    env.wrappers = of_the_world(&env.wrappers);
     let mut rule = |name, tick| {
         // Statistics of a registered environment's own wrappers stay as they are.
         let statistics =

@@ -195,9 +195,9 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
 
 /// The wrappers that are part of a policy, the innermost first, with their places in the stack.
 fn wrappers(card: &Card) -> impl Iterator<Item = (u32, &WrapperConfig)> {
-    let placed = card.env.wrappers.iter().enumerate();
+    let placed = card.env.wrappers.iter().enumerate().skip(drawn(&card.env.wrappers).len());
     let placed = placed.map(|(depth, wrapper)| ((card.env_spaces.wrappers + depth) as u32, wrapper));
-    placed.filter(|(_, wrapper)| !is_of_the_world(wrapper))
+    placed.filter(|(_, wrapper)| !changes_the_world(wrapper))
 }
 
 /// The wrappers that are part of a policy, the innermost first, each with what it stands around and what it shows.
@@ -212,8 +212,22 @@ pub(super) fn layers(card: &Card) -> Result<Vec<(&WrapperConfig, VectorInfo, Vec
     Ok(layers)
 }
 
-/// Whether a wrapper changes what happens in the world, which is then the caller's, and not what is seen or done.
-pub(crate) fn is_of_the_world(wrapper: &WrapperConfig) -> bool {
+/// The wrappers up to the last that draws what is seen. A picture can only be drawn where the world is: to a policy it is what
+/// the environment shows.
+pub(crate) fn drawn(wrappers: &[WrapperConfig]) -> &[WrapperConfig] {
+    let draws = |wrapper: &WrapperConfig| matches!(wrapper, WrapperConfig::RenderObservation { .. });
+    &wrappers[..wrappers.iter().rposition(draws).map_or(0, |last| last + 1)]
+}
+
+/// The wrappers that are the world's, and so the caller's: those that draw what is seen, and those that change what happens, and
+/// not what is seen or done.
+pub(crate) fn of_the_world(wrappers: &[WrapperConfig]) -> Vec<WrapperConfig> {
+    let drawn = drawn(wrappers);
+    let others = wrappers[drawn.len()..].iter().filter(|wrapper| changes_the_world(wrapper));
+    drawn.iter().chain(others).cloned().collect()
+}
+
+fn changes_the_world(wrapper: &WrapperConfig) -> bool {
     matches!(
         wrapper,
         WrapperConfig::TimeLimit { .. }
@@ -273,5 +287,24 @@ impl VectorEnv for Outside {
     fn receive(&mut self, out: &mut StepBatch) -> Result<(), EnvError> {
         self.write(0..self.info.num_rows(), out);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_draws_and_what_is_inside_of_it_is_the_worlds() {
+        let hidden = WrapperConfig::MaskObservation { indices: vec![0], drop: true };
+        let shown = WrapperConfig::RenderObservation { height: 8, width: 8, grayscale: true };
+        let stacked = WrapperConfig::RandomShift { pad: 1 };
+        let sticky = WrapperConfig::StickyAction { probability: 0.5 };
+        let all = [hidden.clone(), shown.clone(), stacked.clone(), sticky.clone()];
+        assert_eq!(drawn(&all), [hidden.clone(), shown.clone()]);
+        assert_eq!(of_the_world(&all), [hidden.clone(), shown, sticky.clone()]);
+        let without = [hidden, sticky.clone(), stacked];
+        assert!(drawn(&without).is_empty());
+        assert_eq!(of_the_world(&without), [sticky]);
     }
 }

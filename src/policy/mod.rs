@@ -35,7 +35,7 @@ use crate::signing::Source;
 use crate::streams;
 use feed::Feed;
 pub use feed::Observed;
-pub(crate) use feed::is_of_the_world;
+pub(crate) use feed::{drawn, of_the_world};
 pub use file::{Card, EnvSpaces, FORMAT, read};
 pub(crate) use file::{content, parse, parse_tensors};
 #[cfg(any(feature = "onnx", test))]

@@ -35,13 +35,8 @@ impl TrainedPolicy {
         parameters.retain(|name, _| named.contains(name.as_str()));
         let mut statistics = card.statistics[card.env_spaces.statistics..].iter();
         let (mut preparation, mut adjustments) = (Vec::new(), Vec::new());
-        let mut inputs = parts_of(&card.env_spaces.observation);
+        let inputs = parts_of(&card.env_spaces.observation);
         for (wrapper, inside, shown) in layers(card)? {
-            if let WrapperConfig::RenderObservation { .. } = wrapper {
-                // The picture is what is asked for; what was done to the numbers in its place has no use.
-                preparation.clear();
-                inputs = parts_of(&shown.observation_space);
-            }
             preparation.extend(prepare(wrapper, &inside, &shown, &mut statistics)?);
             // Actions go through the outermost wrapper first.
             adjustments.splice(0..0, adjust(wrapper, &inside));

@@ -10,7 +10,7 @@ use agon_envs::{EnvSpec, MakeOptions, Origin, Simulator};
 
 use crate::RunError;
 use crate::config::RunConfig;
-use crate::policy::EnvSpaces;
+use crate::policy::{EnvSpaces, drawn};
 
 /// One environment of a run.
 pub(super) struct Probe {
@@ -24,8 +24,8 @@ impl Probe {
     pub(super) fn new(spec: &EnvSpec, config: &RunConfig) -> Result<Self, RunError> {
         let options = config.options(1);
         let is_wrapped = !options.wrappers.is_empty() || options.privileged.is_some();
-        let mut bare =
-            spec.make(&MakeOptions { wrappers: Vec::new(), privileged: None, ..options.clone() })?;
+        let inside = drawn(&options.wrappers).to_vec();
+        let mut bare = spec.make(&MakeOptions { wrappers: inside, privileged: None, ..options.clone() })?;
         let mut statistics = 0;
         bare.visit_statistics(&mut |_| statistics += 1);
         let env_spaces = EnvSpaces {
