@@ -172,7 +172,8 @@ pub(crate) fn set_pruned(parts: &mut [&mut Part], prefixes: &[String]) -> Result
             [] => part.prefix.is_empty(),
             prefixes => prefixes.iter().any(|prefix| name(own).starts_with(prefix)),
         })?;
-        let names: Vec<String> = part.params.layout().specs().iter().map(|spec| name(&spec.name)).collect();
+        let weights = part.params.layout().specs().iter().filter(|spec| spec.range.shape().len() > 1);
+        let names: Vec<String> = weights.map(|spec| name(&spec.name)).collect();
         used.extend(prefixes.iter().filter(|prefix| names.iter().any(|name| name.starts_with(*prefix))));
         part.mask = mask.has_weights().then_some(mask);
     }
@@ -397,8 +398,10 @@ mod tests {
         for other in [part(&["encoder."]).unwrap(), self::part()] {
             assert!(restored(&[&other], saved()).is_err(), "other weights are pruned");
         }
-        let error = part(&["haed."]).unwrap_err().to_string();
-        assert!(error.contains("encoder.weight") && error.contains("haed."), "{error}");
+        for nothing in ["haed.", "encoder.bias"] {
+            let error = part(&[nothing]).unwrap_err().to_string();
+            assert!(error.contains("encoder.weight") && error.contains(nothing), "{error}");
+        }
     }
 
     #[test]

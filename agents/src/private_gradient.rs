@@ -2,7 +2,7 @@
 //!
 //! A *trajectory* is what one environment did in one rollout. It takes part in one step and in no other, so that a run of any
 //! length gives away as much of it as that step: the Gaussian mechanism at a sample rate of one. An episode that goes on over
-//! several rollouts takes part in as many steps.
+//! several rollouts takes part in as many steps. The noise follows from the run's seed: whoever knows that can take it away again.
 //!
 //! # Source
 //! Abadi et al. 2016, arXiv:1607.00133, algorithm 1, whose examples are trajectories here.
