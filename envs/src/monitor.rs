@@ -143,6 +143,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
         self.env.task(env)
     }
 
+    fn turn(&self, env: usize) -> usize {
+        self.env.turn(env)
+    }
+
     fn reads_back(&self) -> bool {
         self.env.reads_back()
     }
@@ -182,6 +186,10 @@ impl<E: VectorEnv> VectorEnv for Monitor<E> {
         self.returns.copy(rows.clone(), at);
         self.lengths.copy(rows, at);
         self.env.fork(from, to)
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed) -> Result<(), EnvError> {
+        self.env.reseed(env, seed)
     }
 
     fn render(&mut self, env: usize) -> Option<Frame> {

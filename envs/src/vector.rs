@@ -44,6 +44,10 @@ pub struct VectorInfo {
     pub teams: Vec<String>,
     /// How observations repeat earlier ones of their episode, if a frame stack is the last that changed them.
     pub frames: Option<Frames>,
+    /// Whether the agents of an environment move one at a time ([`VectorEnv::turn`]): whatever the others do is ignored.
+    pub turns: bool,
+    /// How the options of a discrete action are written, as moves of a game are; empty where they have no names.
+    pub action_names: Vec<String>,
     /// Names of the environment's own metrics of an episode, `M` of them, such as `success`.
     pub metrics: Vec<String>,
     /// Names of the groups whose members are decided about ([`crate::groups`]); empty where there are none.
@@ -327,6 +331,11 @@ pub trait VectorEnv: Send {
         0
     }
 
+    /// Whose turn it is in an environment, of its agents; zero where all act at the same time ([`VectorInfo::turns`]).
+    fn turn(&self, _env: usize) -> usize {
+        0
+    }
+
     /// What a teacher sees of each row since the last reset or step, `[N, Q]`; none if nobody keeps it.
     fn privileged(&self) -> Option<&ObsBuffer> {
         None
@@ -390,6 +399,14 @@ pub trait VectorEnv: Send {
     /// [`EnvError::NotSnapshotable`].
     fn fork(&mut self, _from: usize, _to: usize) -> Result<(), EnvError> {
         Err(unsupported("fork"))
+    }
+
+    /// Gives one environment another random stream; its state stays. A fork that is to have a future of its own needs it.
+    ///
+    /// # Errors
+    /// [`EnvError::NotSnapshotable`].
+    fn reseed(&mut self, _env: usize, _seed: &Seed) -> Result<(), EnvError> {
+        Err(unsupported("reseed"))
     }
 
     /// A picture of an environment; none if it cannot be drawn.

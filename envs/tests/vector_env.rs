@@ -35,6 +35,8 @@ impl Walkers {
             num_agents: 2,
             teams: Vec::new(),
             frames: None,
+            turns: false,
+            action_names: Vec::new(),
             metrics: vec!["reached".to_owned()],
             groups: Vec::new(),
             tasks: Vec::new(),

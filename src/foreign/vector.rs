@@ -104,6 +104,8 @@ impl GymnasiumEnv {
             num_agents: 1,
             teams: Vec::new(),
             frames: None,
+            turns: false,
+            action_names: Vec::new(),
             metrics,
             groups: Vec::new(),
             tasks: Vec::new(),

@@ -179,6 +179,8 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
         num_agents: spaces.num_agents,
         teams: Vec::new(),
         frames: None,
+        turns: false,
+        action_names: Vec::new(),
         metrics: Vec::new(),
         groups: spaces.groups.clone(),
         tasks: Vec::new(),

@@ -40,6 +40,8 @@ impl Walkers {
             num_agents: 1,
             teams: Vec::new(),
             frames: None,
+            turns: false,
+            action_names: Vec::new(),
             metrics: vec!["success".to_owned()],
             groups: Vec::new(),
             tasks: Vec::new(),

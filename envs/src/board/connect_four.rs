@@ -8,13 +8,11 @@
 //! `Discrete(7)`: the column, from the left. Full columns are masked out.
 //!
 //! # Observation space
-//! Bytes `[6, 7, 2]`, 0 or 255, the top row first, from the side of whoever is to move: plane 0 its own discs, plane 1 the
-//! other side's. Against an opponent always from the agent's side.
+//! Bytes `[6, 7, 3]`, 0 or 255, the top row first, from the agent's side: plane 0 its own discs, plane 1 the other side's,
+//! plane 2 is 255 everywhere if it is the agent's turn.
 //!
 //! # Rewards
-//! With `opponent = "self"` the reward is that of the side that just moved: 1 for a winning move, else 0. The next
-//! observation is the *other* side's, so the value of what follows has to be taken with the opposite sign. Against an
-//! opponent: 1 for a win, −1 for a loss, else 0.
+//! 1 for a win, −1 for a loss, else 0.
 //!
 //! # Starting state
 //! An empty board. Against an opponent the agent's side is drawn; if it is the second one, the opponent has moved already.
@@ -25,10 +23,10 @@
 //! # Arguments
 //! | argument | default | meaning |
 //! |---|---|---|
-//! | `opponent` | `"self"` | `"self"`: the row acts for both sides in turn; `"random"`: the environment answers with a uniformly random legal move |
+//! | `opponent` | `"random"` | `"random"`: the environment answers with a uniformly random legal move; `"self"`: two agents, a row for each side, of which the one that is not to move may only take action 0, which is ignored |
 //!
 //! # Version history
-//! v0: first version.
+//! v0: first version. Before observations had three planes, `opponent = "self"` was the default and one row acted for both sides.
 //!
 //! # Source
 //! The rules of the game; the bitboard of John Tromp's `fhourstones`, seven bits a column, of which the highest stays
@@ -37,7 +35,7 @@
 //! # Deviations
 //! None.
 
-use super::game::{Position, Rules, Verdict};
+use super::game::{Bitboards, Rules, Side, Verdict};
 use crate::{Canvas, Frame};
 
 const ROWS: usize = 6;
@@ -61,25 +59,43 @@ fn has_four(board: u64) -> bool {
     })
 }
 
+/// The bit of a square.
+#[inline]
+fn square(row: usize, column: usize) -> u32 {
+    (column * HEIGHT + ROWS - 1 - row) as u32
+}
+
 impl Rules for ConnectFour {
-    const ROWS: usize = ROWS;
-    const COLUMNS: usize = COLUMNS;
-    const ACTIONS: usize = COLUMNS;
+    type Position = Bitboards;
+
     const LETTERS: [char; 3] = ['.', 'X', 'O'];
 
-    fn start() -> Position {
-        Position { own: 0, other: 0, first_to_move: true }
+    fn size(&self) -> [usize; 2] {
+        [ROWS, COLUMNS]
+    }
+
+    fn actions(&self) -> usize {
+        COLUMNS
+    }
+
+    fn start(&self) -> Bitboards {
+        Bitboards::default()
+    }
+
+    fn to_move(&self, position: &Bitboards) -> Side {
+        position.to_move
     }
 
     #[inline]
-    fn legal(position: Position) -> u128 {
+    fn legal(&self, position: &Bitboards, legal: &mut [bool]) {
         let taken = position.own | position.other;
-        let is_open = |column: usize| taken >> (column * HEIGHT + ROWS - 1) & 1 == 0;
-        (0..COLUMNS).fold(0, |legal, column| legal | u128::from(is_open(column)) << column)
+        for (column, legal) in legal.iter_mut().enumerate() {
+            *legal = taken >> (column * HEIGHT + ROWS - 1) & 1 == 0;
+        }
     }
 
     #[inline]
-    fn play(position: &mut Position, action: usize) -> Option<Verdict> {
+    fn play(&self, position: &mut Bitboards, action: usize) -> Option<Verdict> {
         // Adding a one at the bottom of a column carries it to the lowest empty square.
         let column = 0b11_1111 << (action * HEIGHT);
         let taken = position.own | position.other;
@@ -93,11 +109,17 @@ impl Rules for ConnectFour {
         }
     }
 
-    fn square(row: usize, column: usize) -> u32 {
-        (column * HEIGHT + ROWS - 1 - row) as u32
+    #[inline]
+    fn piece(&self, position: &Bitboards, row: usize, column: usize) -> Option<Side> {
+        position.holder(square(row, column))
     }
 
-    fn draw(position: Position) -> Frame {
+    /// The column, from 1 at the left.
+    fn notation(&self, action: usize) -> String {
+        (action + 1).to_string()
+    }
+
+    fn draw(&self, position: &Bitboards) -> Frame {
         const CELL: f32 = 60.0;
         let mut canvas = Canvas::new(460, 410, [238, 242, 248]);
         canvas.rect(10.0, 10.0, 440.0, 380.0, [38, 84, 168]);
@@ -105,7 +127,7 @@ impl Rules for ConnectFour {
         let [first, second] = position.colours();
         for row in 0..ROWS {
             for column in 0..COLUMNS {
-                let bit = 1 << Self::square(row, column);
+                let bit = 1 << square(row, column);
                 let center = (50.0 + column as f32 * CELL, 50.0 + row as f32 * CELL);
                 let (fill, edge) = if first & bit != 0 {
                     ([222, 66, 58], [178, 44, 40])
@@ -129,17 +151,17 @@ mod tests {
 
     #[test]
     fn move_counts_are_the_known_ones() {
-        let start = ConnectFour::start();
+        let start = ConnectFour.start();
         for (depth, count) in [7, 49, 343, 2401, 16_807, 117_649, 823_536, 5_673_234].into_iter().enumerate()
         {
-            assert_eq!(perft::<ConnectFour>(start, depth as u32 + 1), count, "depth {}", depth + 1);
+            assert_eq!(perft(&ConnectFour, &start, depth as u32 + 1), count, "depth {}", depth + 1);
         }
     }
 
     #[test]
     fn lines_are_seen_in_all_directions_and_do_not_wrap() {
         let board = |squares: &[(usize, usize)]| {
-            squares.iter().fold(0, |board, &(row, column)| board | 1 << ConnectFour::square(row, column))
+            squares.iter().fold(0, |board, &(row, column)| board | 1 << square(row, column))
         };
         assert!(has_four(board(&[(5, 3), (4, 3), (3, 3), (2, 3)])));
         assert!(has_four(board(&[(0, 3), (0, 4), (0, 5), (0, 6)])));
@@ -151,14 +173,14 @@ mod tests {
 
     #[test]
     fn a_full_board_without_a_line_is_a_draw() {
-        let mut position = ConnectFour::start();
+        let mut position = ConnectFour.start();
         let columns = [0, 1, 0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 2, 3, 2, 3, 3, 2, 3, 2, 2, 3, 2, 3];
         let rest = [4, 5, 4, 5, 5, 4, 5, 4, 4, 5, 4, 5, 6, 6, 6, 6, 6, 6];
         let moves: Vec<usize> = columns.into_iter().chain(rest).collect();
         let (&last, before) = moves.split_last().unwrap();
         for &column in before {
-            assert_eq!(ConnectFour::play(&mut position, column), None);
+            assert_eq!(ConnectFour.play(&mut position, column), None);
         }
-        assert_eq!(ConnectFour::play(&mut position, last), Some(Verdict::Draw));
+        assert_eq!(ConnectFour.play(&mut position, last), Some(Verdict::Draw));
     }
 }

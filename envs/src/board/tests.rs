@@ -1,5 +1,6 @@
 use super::*;
-use crate::{ActionBatch, Env, MakeOptions, Pcg64, Simulator, StepBatch, check_env};
+use crate::registry::NoArguments;
+use crate::{ActionBatch, MakeOptions, Pcg64, Simulator, StepBatch, check_env};
 
 const IDS: [&str; 3] = ["TicTacToe-v0", "ConnectFour-v0", "Othello-v0"];
 
@@ -18,18 +19,24 @@ fn every_game_keeps_the_contract() {
 }
 
 #[test]
-fn games_against_a_random_player_keep_the_contract() {
-    for (id, spec) in [
-        ("TicTacToe-v0", EnvSpec::single("A-v0", |_: BoardArguments| Ok(random::<TicTacToe>()))),
-        ("ConnectFour-v0", EnvSpec::single("A-v0", |_: BoardArguments| Ok(random::<ConnectFour>()))),
-        ("Othello-v0", EnvSpec::single("A-v0", |_: BoardArguments| Ok(random::<Othello>()))),
-    ] {
-        assert!(check_env(&spec).unwrap().seeds_differ, "{id}");
+fn games_against_oneself_keep_the_contract() {
+    let (tic, four) = (EnvSpec::ecs("A-v0", own_tic_tac_toe), EnvSpec::ecs("A-v0", own_connect_four));
+    let small =
+        EnvSpec::ecs("A-v0", |_: NoArguments| Ok(BoardGame::new(Othello::new(6)?, Opponent::SelfPlay)));
+    for spec in [tic, four, small] {
+        let report = check_env(&spec).unwrap();
+        assert!(report.episodes > 50 && report.snapshots, "{report:?}");
     }
 }
 
-fn random<R: Rules>() -> BoardGame<R> {
-    BoardGame::new(BoardArguments { opponent: Opponent::Random })
+#[expect(clippy::unnecessary_wraps, reason = "what makes an environment may fail")]
+fn own_tic_tac_toe(_: NoArguments) -> Result<BoardGame<TicTacToe>, EnvError> {
+    Ok(BoardGame::new(TicTacToe, Opponent::SelfPlay))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what makes an environment may fail")]
+fn own_connect_four(_: NoArguments) -> Result<BoardGame<ConnectFour>, EnvError> {
+    Ok(BoardGame::new(ConnectFour, Opponent::SelfPlay))
 }
 
 #[test]
@@ -42,28 +49,76 @@ fn unknown_arguments_are_refused() {
     }
 }
 
-fn step(simulator: &mut Simulator, out: &mut StepBatch, action: u32) {
-    simulator.step(&ActionBatch::Discrete(vec![action]), out).unwrap();
+/// One move in the only arena of a game against oneself; who waits does nothing.
+fn make_move(simulator: &mut Simulator, out: &mut StepBatch, action: u32) {
+    let mut actions = vec![0; 2];
+    actions[simulator.turn(0)] = action;
+    simulator.step(&ActionBatch::Discrete(actions), out).unwrap();
+}
+
+/// The planes of a square, as each row sees them.
+fn square(out: &StepBatch, index: usize, squares: usize) -> Vec<Vec<f32>> {
+    let mut all = vec![0.0; out.observations.len()];
+    out.observations.view(0, all.len()).write_f32(&mut all);
+    all.chunks(squares * 3).map(|row| row[index * 3..(index + 1) * 3].to_vec()).collect()
 }
 
 #[test]
-fn in_self_play_the_row_acts_for_both_sides_and_the_winning_move_is_rewarded() {
+fn in_self_play_each_side_is_a_row_that_sees_its_own_pieces_and_whose_turn_it_is() {
     let mut simulator = make("ConnectFour-v0", "self", 1).unwrap();
     let mut out = simulator.new_batch();
     simulator.reset(0, &mut out).unwrap();
-    for action in [3, 2, 3, 2, 3, 2] {
-        step(&mut simulator, &mut out, action);
-        assert_eq!((out.rewards[0], out.terminated[0]), (0.0, false));
+    assert!(simulator.info().turns);
+    for (number, action) in [3, 2, 3, 2, 3, 2].into_iter().enumerate() {
+        assert_eq!(simulator.turn(0), number % 2);
+        make_move(&mut simulator, &mut out, action);
+        assert_eq!((&out.rewards[..], &out.terminated[..]), (&[0.0; 2][..], &[false; 2][..]));
     }
-    // The first side is to move: the disc at the bottom of column 3 is its own, that of column 2 is not.
-    let bottom = |column: usize| {
-        let mut row = [0.0; 84];
-        out.observations.view(0, 84).write_f32(&mut row);
-        [row[(5 * 7 + column) * 2], row[(5 * 7 + column) * 2 + 1]]
+    // The first side is to move: the disc at the bottom of column 3 is its own.
+    assert_eq!(square(&out, 5 * 7 + 3, 42), [[255.0, 0.0, 255.0], [0.0, 255.0, 0.0]]);
+    assert_eq!(square(&out, 5 * 7 + 2, 42), [[0.0, 255.0, 255.0], [255.0, 0.0, 0.0]]);
+    // Who waits has one action, which does nothing.
+    let waits = [true, false, false, false, false, false, false];
+    assert_eq!((&out.action_masks[..7], &out.action_masks[7..]), (&[true; 7][..], &waits[..]));
+    make_move(&mut simulator, &mut out, 3);
+    assert_eq!((&out.rewards[..], &out.terminated[..]), (&[1.0, -1.0][..], &[true; 2][..]));
+    assert_eq!(out.episodes.iter().map(|episode| episode.episode_length).collect::<Vec<_>>(), [7, 7]);
+}
+
+#[test]
+fn forked_games_go_different_ways() {
+    let mut simulator = make("TicTacToe-v0", "random", 1).unwrap();
+    let mut out = simulator.new_batch();
+    simulator.reset(0, &mut out).unwrap();
+    let state = simulator.state_of(0).unwrap();
+    let mut copies = simulator.copies(3).unwrap();
+    let mut batch = copies.info().new_batch();
+    copies.reset(&[0, 1, 2].map(crate::Seed::Integer), &mut batch).unwrap();
+    copies.load_env(1, &state).unwrap();
+    copies.fork(1, 0).unwrap();
+    copies.fork(1, 2).unwrap();
+    batch.copy_env_from(&out, 0, 0, simulator.info());
+    batch.copy_env(0, 1, simulator.info());
+    batch.copy_env(0, 2, simulator.info());
+    // The same stream answers alike, another one need not.
+    let answers = |copies: &mut Box<dyn crate::VectorEnv>, batch: &mut StepBatch| {
+        let legal = batch.action_masks[..9].iter().position(|&legal| legal).unwrap() as u32;
+        let actions = ActionBatch::Discrete(vec![legal; 3]);
+        copies.step(&actions, &crate::RowSet::all(3), batch).unwrap();
+        (0..3).map(|env| copies.render_text(env).unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!((bottom(3), bottom(2)), ([255.0, 0.0], [0.0, 255.0]));
-    step(&mut simulator, &mut out, 3);
-    assert_eq!((out.rewards[0], out.terminated[0], out.episodes[0].episode_length), (1.0, true, 7));
+    let mut differ = 0;
+    for seed in 0..20 {
+        copies.load_env(0, &state).unwrap();
+        copies.fork(0, 1).unwrap();
+        copies.fork(0, 2).unwrap();
+        copies.reseed(2, &crate::Seed::Integer(seed)).unwrap();
+        batch.copy_env_from(&out, 0, 0, simulator.info());
+        let boards = answers(&mut copies, &mut batch);
+        assert_eq!(boards[0], boards[1]);
+        differ += usize::from(boards[0] != boards[2]);
+    }
+    assert!(differ > 10, "{differ}");
 }
 
 #[test]
@@ -71,10 +126,10 @@ fn an_occupied_square_is_refused() {
     let mut simulator = make("TicTacToe-v0", "self", 1).unwrap();
     let mut out = simulator.new_batch();
     simulator.reset(0, &mut out).unwrap();
-    step(&mut simulator, &mut out, 4);
-    assert_eq!(out.action_masks, [true, true, true, true, false, true, true, true, true]);
-    let refused = simulator.step(&ActionBatch::Discrete(vec![4]), &mut out);
-    assert!(matches!(refused, Err(EnvError::MaskedAction { action: 4, .. })));
+    make_move(&mut simulator, &mut out, 4);
+    assert_eq!(out.action_masks[9..], [true, true, true, true, false, true, true, true, true]);
+    let refused = simulator.step(&ActionBatch::Discrete(vec![0, 4]), &mut out);
+    assert!(matches!(refused, Err(EnvError::MaskedAction { row: 1, action: 4, .. })));
 }
 
 #[test]
@@ -101,19 +156,22 @@ fn a_random_agent_wins_as_often_as_it_loses_against_a_random_player() {
 
 #[test]
 fn the_agents_side_is_drawn_and_its_own_pieces_are_in_plane_zero() {
-    let mut env = random::<ConnectFour>();
-    let mut rng = Pcg64::seed_from(3);
-    let mut obs = [0_u8; 84];
-    let mut second = 0;
-    for _ in 0..200 {
-        env.reset(&mut rng, &mut obs);
-        assert!(obs.iter().step_by(2).all(|&value| value == 0));
-        second += usize::from(obs.contains(&255));
-        env.step(crate::Action::Discrete(&[0]), &mut rng, &mut obs);
-        let own = obs.iter().step_by(2).filter(|&&value| value == 255).count();
-        assert_eq!(own, 1);
-    }
+    let mut simulator = make("ConnectFour-v0", "random", 200).unwrap();
+    let mut out = simulator.new_batch();
+    simulator.reset(3, &mut out).unwrap();
+    let planes = |out: &StepBatch| {
+        let mut all = vec![0.0; out.observations.len()];
+        out.observations.view(0, all.len()).write_f32(&mut all);
+        let count =
+            |row: &[f32], plane: usize| row.iter().skip(plane).step_by(3).filter(|&&v| v > 0.0).count();
+        all.chunks(126).map(|row| [0, 1, 2].map(|plane| count(row, plane))).collect::<Vec<_>>()
+    };
+    let first = planes(&out);
+    assert!(first.iter().all(|&[own, _, turn]| own == 0 && turn == 42));
+    let second = first.iter().filter(|&&[_, other, _]| other == 1).count();
     assert!((70..130).contains(&second), "{second}");
+    simulator.step(&ActionBatch::Discrete(vec![0; 200]), &mut out).unwrap();
+    assert!(planes(&out).iter().all(|&[own, ..]| own == 1));
 }
 
 #[test]
@@ -124,7 +182,7 @@ fn pictures_and_texts_show_the_board() {
         simulator.reset(0, &mut out).unwrap();
         let before = simulator.render(0).unwrap();
         let first = out.action_masks.iter().position(|&allowed| allowed).unwrap();
-        step(&mut simulator, &mut out, first as u32);
+        make_move(&mut simulator, &mut out, first as u32);
         assert_ne!(before, simulator.render(0).unwrap(), "{id}");
         assert!(simulator.render_text(0).unwrap().contains("to move"), "{id}");
     }

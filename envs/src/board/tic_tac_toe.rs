@@ -7,13 +7,11 @@
 //! `Discrete(9)`: the square, row by row from the top left. Occupied squares are masked out.
 //!
 //! # Observation space
-//! Bytes `[3, 3, 2]`, 0 or 255, from the side of whoever is to move: plane 0 its own pieces, plane 1 the other side's.
-//! Against an opponent always from the agent's side.
+//! Bytes `[3, 3, 3]`, 0 or 255, from the agent's side: plane 0 its own pieces, plane 1 the other side's, plane 2 is 255
+//! everywhere if it is the agent's turn.
 //!
 //! # Rewards
-//! With `opponent = "self"` the reward is that of the side that just moved: 1 for a winning move, else 0. The next
-//! observation is the *other* side's, so the value of what follows has to be taken with the opposite sign. Against an
-//! opponent: 1 for a win, −1 for a loss, else 0.
+//! 1 for a win, −1 for a loss, else 0.
 //!
 //! # Starting state
 //! An empty board. Against an opponent the agent's side is drawn; if it is the second one, the opponent has moved already.
@@ -24,10 +22,10 @@
 //! # Arguments
 //! | argument | default | meaning |
 //! |---|---|---|
-//! | `opponent` | `"self"` | `"self"`: the row acts for both sides in turn; `"random"`: the environment answers with a uniformly random legal move |
+//! | `opponent` | `"random"` | `"random"`: the environment answers with a uniformly random legal move; `"self"`: two agents, a row for each side, of which the one that is not to move may only take action 0, which is ignored |
 //!
 //! # Version history
-//! v0: first version.
+//! v0: first version. Before observations had three planes, `opponent = "self"` was the default and one row acted for both sides.
 //!
 //! # Source
 //! The rules of the game; the number of its games is 255168.
@@ -35,7 +33,7 @@
 //! # Deviations
 //! None.
 
-use super::game::{Position, Rules, Verdict};
+use super::game::{Bitboards, Rules, Side, Verdict, square_name};
 use crate::{Canvas, Frame};
 
 const LINES: [u64; 8] = [0o700, 0o070, 0o007, 0o444, 0o222, 0o111, 0o421, 0o124];
@@ -46,20 +44,34 @@ const FULL: u64 = 0o777;
 pub struct TicTacToe;
 
 impl Rules for TicTacToe {
-    const ROWS: usize = 3;
-    const COLUMNS: usize = 3;
-    const ACTIONS: usize = 9;
+    type Position = Bitboards;
+
     const LETTERS: [char; 3] = ['.', 'X', 'O'];
 
-    fn start() -> Position {
-        Position { own: 0, other: 0, first_to_move: true }
+    fn size(&self) -> [usize; 2] {
+        [3, 3]
     }
 
-    fn legal(position: Position) -> u128 {
-        u128::from(FULL & !(position.own | position.other))
+    fn actions(&self) -> usize {
+        9
     }
 
-    fn play(position: &mut Position, action: usize) -> Option<Verdict> {
+    fn start(&self) -> Bitboards {
+        Bitboards::default()
+    }
+
+    fn to_move(&self, position: &Bitboards) -> Side {
+        position.to_move
+    }
+
+    fn legal(&self, position: &Bitboards, legal: &mut [bool]) {
+        let empty = FULL & !(position.own | position.other);
+        for (square, legal) in legal.iter_mut().enumerate() {
+            *legal = empty >> square & 1 == 1;
+        }
+    }
+
+    fn play(&self, position: &mut Bitboards, action: usize) -> Option<Verdict> {
         position.own |= 1 << action;
         let mover = position.own;
         *position = position.swapped();
@@ -70,7 +82,15 @@ impl Rules for TicTacToe {
         }
     }
 
-    fn draw(position: Position) -> Frame {
+    fn piece(&self, position: &Bitboards, row: usize, column: usize) -> Option<Side> {
+        position.holder((3 * row + column) as u32)
+    }
+
+    fn notation(&self, action: usize) -> String {
+        square_name(action / 3, action % 3, 3)
+    }
+
+    fn draw(&self, position: &Bitboards) -> Frame {
         const CELL: f32 = 100.0;
         let mut canvas = Canvas::new(320, 320, [247, 244, 236]);
         for i in 1..3 {
@@ -95,20 +115,19 @@ impl Rules for TicTacToe {
 
 #[cfg(test)]
 mod tests {
+    use super::super::game::tests::moves;
     use super::*;
 
-    fn games(position: Position) -> u64 {
-        let moves = (0..9).filter(|action| TicTacToe::legal(position) >> action & 1 == 1);
-        moves
-            .map(|action| {
-                let mut next = position;
-                if TicTacToe::play(&mut next, action).is_some() { 1 } else { games(next) }
-            })
-            .sum()
+    fn games(position: &Bitboards) -> u64 {
+        let after = |action| {
+            let mut next = *position;
+            if TicTacToe.play(&mut next, action).is_some() { 1 } else { games(&next) }
+        };
+        moves(&TicTacToe, position).into_iter().map(after).sum()
     }
 
     #[test]
     fn there_are_255168_games() {
-        assert_eq!(games(TicTacToe::start()), 255_168);
+        assert_eq!(games(&TicTacToe.start()), 255_168);
     }
 }

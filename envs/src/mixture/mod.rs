@@ -136,6 +136,8 @@ impl MixtureEnv {
             num_agents: 1,
             teams: Vec::new(),
             frames: None,
+            turns: false,
+            action_names: Vec::new(),
             metrics,
             groups: Vec::new(),
             tasks: configs.iter().map(|task| task.name().to_owned()).collect(),
@@ -367,6 +369,10 @@ impl VectorEnv for MixtureEnv {
         self.sampler.set_own(to, own);
         self.playing[to] = self.playing[from];
         Ok(())
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed) -> Result<(), EnvError> {
+        self.tasks.iter_mut().try_for_each(|task| task.env.reseed(env, seed))
     }
 
     fn render(&mut self, env: usize) -> Option<Frame> {

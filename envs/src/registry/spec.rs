@@ -308,7 +308,9 @@ impl EnvSpec {
     /// # Errors
     /// If the arguments do not fit, the environment cannot be made, or a wrapper does not fit it.
     pub fn make(&self, options: &MakeOptions) -> Result<Simulator, EnvError> {
-        Ok(Simulator::over(self.make_vector(options)?, options.autoreset).named(&self.id))
+        let (spec, settings) = (self.clone(), options.clone());
+        let copies = move |num_envs| spec.make_vector(&MakeOptions { num_envs, ..settings.clone() });
+        Ok(Simulator::over(self.make_vector(options)?, options.autoreset).named(&self.id).with_copies(copies))
     }
 
     /// The same without what a simulator puts on top: autoreset and checked actions.

@@ -23,6 +23,9 @@ pub(super) type Metrics = dyn Fn(&World, Entity, Entity, &mut [f64]) + Send + Sy
 /// Appends what an acting entity decided in its last step, given its arena and itself.
 pub(super) type Decide = dyn Fn(&World, Entity, Entity, &mut Vec<Decision>) + Send + Sync;
 
+/// Whose turn it is in an arena.
+pub(super) type Turn = dyn Fn(&World, Entity) -> usize + Send + Sync;
+
 /// Sets an arena's state from an observation.
 pub(super) type Assume = dyn Fn(&mut World, Entity, &[f32]) -> bool + Send + Sync;
 
@@ -89,6 +92,11 @@ pub trait EcsEnv: Send + Sync + 'static {
         None
     }
 
+    /// How the options of a discrete action are written, as moves of a game are; empty where they have no names.
+    fn action_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The team of each of them, by which returns are reported; empty where all are one team.
     fn teams(&self) -> Vec<String> {
         Vec::new()
@@ -113,6 +121,8 @@ pub struct SimulatorBuilder {
     pub(super) metrics: Option<Box<Metrics>>,
     pub(super) groups: Vec<String>,
     pub(super) decisions: Option<Box<Decide>>,
+    pub(super) turn: Option<Box<Turn>>,
+    pub(super) in_scope: bool,
 }
 
 impl SimulatorBuilder {
@@ -160,6 +170,8 @@ impl SimulatorBuilder {
             metrics: None,
             groups: Vec::new(),
             decisions: None,
+            turn: None,
+            in_scope: false,
         }
     }
 
@@ -296,6 +308,19 @@ impl SimulatorBuilder {
     ) -> &mut Self {
         self.groups = names;
         self.decisions = Some(Box::new(decisions));
+        self
+    }
+
+    /// Says that an arena's agents move one at a time, and whose turn it is: what the others do is ignored.
+    pub fn turns(&mut self, turn: impl Fn(&World, Entity) -> usize + Send + Sync + 'static) -> &mut Self {
+        self.turn = Some(Box::new(turn));
+        self
+    }
+
+    /// Promises that no system touches an arena that is not in [`Scope`](super::Scope), nor its generator: stepping a few of
+    /// many arenas is then cheaper.
+    pub fn stays_in_scope(&mut self) -> &mut Self {
+        self.in_scope = true;
         self
     }
 

@@ -18,6 +18,8 @@ mod single;
 mod snapshot;
 mod world;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use builder::{EcsEnv, SimulatorBuilder};
@@ -68,7 +70,12 @@ pub struct Simulator {
     ended: RowSet,
     /// What one row decided.
     decided: Vec<Decision>,
+    /// Makes so many environments of the same kind.
+    copies: Option<Arc<Copies>>,
 }
+
+/// Makes so many environments of one kind.
+type Copies = dyn Fn(usize) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync;
 
 impl std::fmt::Debug for Simulator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -112,6 +119,7 @@ impl Simulator {
             active: RowSet::all(info.num_rows()),
             ended: RowSet::none(info.num_envs),
             decided: Vec::new(),
+            copies: None,
             env,
             info,
         }
@@ -122,6 +130,49 @@ impl Simulator {
     pub fn named(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
         self
+    }
+
+    /// With a way to make more environments of the same kind.
+    #[must_use]
+    pub(crate) fn with_copies(
+        mut self,
+        copies: impl Fn(usize) -> Result<Box<dyn VectorEnv>, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        self.copies = Some(Arc::new(copies));
+        self
+    }
+
+    /// So many more environments of the same kind, wrappers included: room to look ahead in. [`Simulator::save_env`] and
+    /// [`VectorEnv::load_env`] take a state from here to there, without what a simulator puts on top.
+    ///
+    /// # Errors
+    /// [`EnvError::NotSnapshotable`] if states cannot be taken over, and as [`EnvSpec::make`](crate::EnvSpec::make).
+    pub fn copies(&self, num_envs: usize) -> Result<Box<dyn VectorEnv>, EnvError> {
+        self.env.snapshot_support()?;
+        match &self.copies {
+            Some(copies) => copies(num_envs),
+            None => Err(EnvError::NotSnapshotable { reason: "it was not made by a registry".to_owned() }),
+        }
+    }
+
+    /// The state of one environment, as [`VectorEnv::save_env`] of [`Simulator::copies`] has it.
+    ///
+    /// # Errors
+    /// As [`Simulator::save_env`].
+    pub fn state_of(&mut self, env: usize) -> Result<Vec<u8>, EnvError> {
+        self.is_ready("state_of")?;
+        self.exists(env)?;
+        self.env.save_env(env)
+    }
+
+    /// Steps so far of the episode of an environment's first agent.
+    pub fn episode_length(&self, env: usize) -> u32 {
+        self.env.episode(env * self.info.num_agents).map_or(0, |episode| episode.episode_length)
+    }
+
+    /// Whose turn it is in an environment, of its agents; zero where all act at the same time.
+    pub fn turn(&self, env: usize) -> usize {
+        self.env.turn(env)
     }
 
     /// Number of environments, `E`.

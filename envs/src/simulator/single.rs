@@ -30,7 +30,11 @@ impl<E: Env> EcsEnv for SingleEnv<E> {
     }
 
     fn build(&self, simulator: &mut SimulatorBuilder) {
-        simulator.arena_component(Instance(self.0.clone())).dynamics(step::<E>).reset(reset::<E>);
+        simulator
+            .arena_component(Instance(self.0.clone()))
+            .dynamics(step::<E>)
+            .reset(reset::<E>)
+            .stays_in_scope();
         simulator.draw(|world, arena| world.get::<Instance<E>>(arena)?.0.render());
         simulator.write(|world, arena| world.get::<Instance<E>>(arena)?.0.render_text());
         if self.0.has_action_mask() {

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::builder::{Assume, Decide, Draw, EcsEnv, Metrics, RngIo, SimulatorBuilder, Write};
+use super::builder::{Assume, Decide, Draw, EcsEnv, Metrics, RngIo, SimulatorBuilder, Turn, Write};
 use super::schedule::{ActionMasks, Actions, Arena, Observations, Outcomes, Scope};
 use super::snapshot;
 use crate::batch::{ActionBatch, ActionSpec, ObsBuffer, StepBatch};
@@ -31,6 +31,9 @@ pub struct WorldEnv {
     assume: Option<Box<Assume>>,
     metrics: Option<Box<Metrics>>,
     decisions: Option<Box<Decide>>,
+    turn: Option<Box<Turn>>,
+    /// Whether systems leave alone what is not in scope.
+    in_scope: bool,
     members: snapshot::Members,
     /// The rows of a step that was sent.
     sent: RowSet,
@@ -108,6 +111,8 @@ impl WorldEnv {
             num_agents,
             teams: env.teams(),
             frames: None,
+            turns: false,
+            action_names: env.action_names(),
             metrics: Vec::new(),
             groups: Vec::new(),
             tasks: Vec::new(),
@@ -124,6 +129,7 @@ impl WorldEnv {
         env.build(&mut builder);
         builder.finish()?;
         info.groups.clone_from(&builder.groups);
+        info.turns = builder.turn.is_some();
         info.metrics = builder.metric_names.iter().map(|&name| name.to_owned()).collect();
         Ok(Self {
             members: snapshot::Members::new(&mut builder.world),
@@ -144,6 +150,8 @@ impl WorldEnv {
             assume: builder.assume,
             metrics: builder.metrics,
             decisions: builder.decisions,
+            turn: builder.turn,
+            in_scope: builder.in_scope,
         })
     }
 
@@ -221,7 +229,8 @@ impl WorldEnv {
             // A system may work on whole columns, held arenas included: those are reset before they are stepped again,
             // but their generators must not have moved.
             let held = self.arenas.iter().enumerate().filter(|(env, _)| !self.stepped.contains(*env));
-            let held: Vec<Entity> = held.map(|(_, &arena)| arena).collect();
+            let held: Vec<Entity> =
+                if self.in_scope { Vec::new() } else { held.map(|(_, &arena)| arena).collect() };
             release = Some((self.rng.keep)(&self.world, &held));
         }
         out.rewards.fill(0.0);
@@ -307,6 +316,10 @@ impl VectorEnv for WorldEnv {
         }
     }
 
+    fn turn(&self, env: usize) -> usize {
+        self.turn.as_ref().map_or(0, |turn| turn(&self.world, self.arenas[env]))
+    }
+
     fn snapshot_support(&self) -> Result<(), EnvError> {
         Ok(())
     }
@@ -380,6 +393,11 @@ impl VectorEnv for WorldEnv {
                 component.copy(&mut self.world, from, to);
             }
         }
+        Ok(())
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed) -> Result<(), EnvError> {
+        (self.rng.seed)(&mut self.world.entity_mut(self.arenas[env]), seed);
         Ok(())
     }
 

@@ -98,6 +98,10 @@ impl Wrapper for StickyAction {
         self.rngs = row_streams(seeds, self.depth, info);
     }
 
+    fn reseed(&mut self, env: usize, seed: &Seed, info: &VectorInfo) {
+        reseed_rows(&mut self.rngs, env, seed, self.depth, info);
+    }
+
     fn actions(&mut self, actions: &mut ActionBatch, active: &RowSet) {
         let ActionColumn { batch: last, width } = &mut self.last;
         for row in active.iter() {
@@ -238,6 +242,13 @@ pub(super) fn row_streams(seeds: &[Seed], depth: u32, info: &VectorInfo) -> Vec<
     let agents = info.num_agents as u32;
     let streams = seeds.iter().flat_map(|seed| (0..agents).map(move |agent| seed.child(&[depth, agent])));
     streams.map(|seed| Pcg64::from_seed(&seed)).collect()
+}
+
+/// Gives the rows of one environment the streams that it would have grown from another seed.
+pub(super) fn reseed_rows(rngs: &mut [Pcg64], env: usize, seed: &Seed, depth: u32, info: &VectorInfo) {
+    let streams = row_streams(std::slice::from_ref(seed), depth, info);
+    // Before the first reset there are none.
+    rngs.iter_mut().skip(env * info.num_agents).zip(streams).for_each(|(rng, stream)| *rng = stream);
 }
 
 /// The bounds of continuous actions.

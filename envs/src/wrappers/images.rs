@@ -1,6 +1,6 @@
 //! Data augmentation at the source: random shifts and crops of images.
 
-use super::actions::row_streams;
+use super::actions::{reseed_rows, row_streams};
 use super::{Context, Wrapper, refused};
 use crate::batch::{ObsBuffer, ObsElement};
 use crate::columns::Column;
@@ -117,6 +117,10 @@ impl Wrapper for RandomShift {
         self.rngs = row_streams(seeds, self.depth, info);
     }
 
+    fn reseed(&mut self, env: usize, seed: &Seed, info: &VectorInfo) {
+        reseed_rows(&mut self.rngs, env, seed, self.depth, info);
+    }
+
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {
         match &mut out.observations {
             ObsBuffer::F32(images) => self.shift_rows(context.rows, images),
@@ -141,6 +145,10 @@ impl Wrapper for RandomCrop {
 
     fn seed(&mut self, seeds: &[Seed], info: &VectorInfo) {
         self.rngs = row_streams(seeds, self.depth, info);
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed, info: &VectorInfo) {
+        reseed_rows(&mut self.rngs, env, seed, self.depth, info);
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

@@ -109,6 +109,9 @@ pub trait Wrapper: Send {
     /// Gets the seeds of all environments before they are reset.
     fn seed(&mut self, _seeds: &[Seed], _info: &VectorInfo) {}
 
+    /// Gets another seed of one environment, whose state stays.
+    fn reseed(&mut self, _env: usize, _seed: &Seed, _info: &VectorInfo) {}
+
     /// Changes the batch on its way out: observations, rewards and flags of the rows concerned.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use rand_distr::{Distribution, StandardNormal};
 
-use super::actions::row_streams;
+use super::actions::{reseed_rows, row_streams};
 use super::{Context, Wrapper, refused};
 use crate::batch::{ObsBuffer, ObsElement};
 use crate::columns::Column;
@@ -271,6 +271,10 @@ impl Wrapper for ObservationNoise {
 
     fn seed(&mut self, seeds: &[Seed], info: &VectorInfo) {
         self.rngs = row_streams(seeds, self.depth, info);
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed, info: &VectorInfo) {
+        reseed_rows(&mut self.rngs, env, seed, self.depth, info);
     }
 
     fn after(&mut self, context: Context<'_>, out: &mut StepBatch) -> Result<(), EnvError> {

@@ -270,6 +270,10 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
         self.env.task(env)
     }
 
+    fn turn(&self, env: usize) -> usize {
+        self.env.turn(env)
+    }
+
     fn privileged(&self) -> Option<&ObsBuffer> {
         self.wrapper.privileged().or_else(|| self.env.privileged())
     }
@@ -316,6 +320,11 @@ impl<W: Wrapper> VectorEnv for Wrapped<W> {
             inner.copy_env(from, to, self.env.info());
         }
         self.env.fork(from, to)
+    }
+
+    fn reseed(&mut self, env: usize, seed: &Seed) -> Result<(), EnvError> {
+        self.wrapper.reseed(env, seed, &self.info);
+        self.env.reseed(env, seed)
     }
 
     fn render(&mut self, env: usize) -> Option<Frame> {

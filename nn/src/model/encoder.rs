@@ -125,6 +125,23 @@ pub enum EncoderConfig {
         #[serde(default = "impala_hidden")]
         hidden: usize,
     },
+    /// A tower of residual blocks on images of small boards, whose size it keeps: a 3×3 convolution, `blocks` times two of
+    /// them beside the identity, ReLU, a 1×1 convolution to a few planes, ReLU, and linear layers (Silver et al. 2017, without
+    /// batch normalisation, which mixes rows).
+    Residual {
+        /// Channels of the tower.
+        #[serde(default = "residual_channels")]
+        channels: usize,
+        /// Residual blocks.
+        #[serde(default = "residual_blocks")]
+        blocks: usize,
+        /// Planes that the heads read.
+        #[serde(default = "residual_planes")]
+        planes: usize,
+        /// Width of each linear layer after them.
+        #[serde(default)]
+        hidden: Vec<usize>,
+    },
     /// A learned vector for each category, then linear layers.
     Embedding {
         /// Width of a vector.
@@ -196,6 +213,18 @@ fn impala_hidden() -> usize {
     256
 }
 
+fn residual_channels() -> usize {
+    32
+}
+
+fn residual_blocks() -> usize {
+    4
+}
+
+fn residual_planes() -> usize {
+    8
+}
+
 fn embedding_width() -> usize {
     64
 }
@@ -247,7 +276,11 @@ impl EncoderConfig {
                 mlp(builder, prefix, 0, inputs, (hidden, *activation, *layer_norm), init)
             }
             (
-                Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
+                Self::Cnn { .. }
+                | Self::NatureCnn { .. }
+                | Self::MinatarCnn { .. }
+                | Self::Impala { .. }
+                | Self::Residual { .. },
                 &Observation::Image { shape, channels_last: true },
             ) => {
                 let planes = Observation::Image { shape, channels_last: false };
@@ -278,6 +311,10 @@ impl EncoderConfig {
             (Self::Impala { channels, hidden }, Observation::Image { shape: image, .. }) => {
                 impala(builder, prefix, *image, channels, *hidden, init)
             }
+            (Self::Residual { channels, blocks, planes, hidden }, Observation::Image { shape, .. }) => {
+                let tower = Tower { channels: *channels, blocks: *blocks, planes: *planes, hidden };
+                tower.build(builder, prefix, *shape, init)
+            }
             (Self::Embedding { width, hidden, activation }, Observation::Discrete(nvec)) => {
                 if *width == 0 || nvec.contains(&0) {
                     let got = format!("{width} and {nvec:?}");
@@ -306,7 +343,11 @@ impl EncoderConfig {
             }
             (Self::Auto, _) => Self::default().fitting(observation).build(builder, prefix, observation, init),
             (
-                Self::Cnn { .. } | Self::NatureCnn { .. } | Self::MinatarCnn { .. } | Self::Impala { .. },
+                Self::Cnn { .. }
+                | Self::NatureCnn { .. }
+                | Self::MinatarCnn { .. }
+                | Self::Impala { .. }
+                | Self::Residual { .. },
                 _,
             ) => unsuitable("an encoder for this observation (convolutions need an image [C, H, W])"),
             (Self::Embedding { .. }, _) => {
@@ -435,6 +476,56 @@ fn impala(
     let index = channels.len() + 2;
     layers.extend(mlp(builder, prefix, index, shape.len(), (&[hidden], Activation::Relu, false), init)?);
     Ok(layers)
+}
+
+/// The sizes of a residual tower.
+struct Tower<'a> {
+    channels: usize,
+    blocks: usize,
+    planes: usize,
+    hidden: &'a [usize],
+}
+
+impl Tower<'_> {
+    /// Named `<prefix>.stem`, `<prefix>.<block>.conv0` and `.conv1`, `<prefix>.planes`, and numbers from `blocks + 1` on.
+    fn build(
+        &self,
+        builder: &mut LayoutBuilder,
+        prefix: &str,
+        image: ImageShape,
+        init: Init,
+    ) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+        let mut conv = |name: &str, shape, config: ConvConfig, activation, init| {
+            Conv2d::new(builder, &format!("{prefix}.{name}"), shape, config, activation, init)
+        };
+        let wide = || ConvConfig::new(self.channels, 3).padding(1);
+        let stem = conv("stem", image, wide(), Activation::Identity, init)?;
+        let shape = stem.output_shape();
+        let mut layers: Vec<Arc<dyn Layer>> = vec![stem.into()];
+        for block in 0..self.blocks {
+            let inside: Vec<Arc<dyn Layer>> = vec![
+                Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into(),
+                conv(&format!("{block}.conv0"), shape, wide(), Activation::Relu, init)?.into(),
+                // A block begins as the identity, so that deep towers learn without normalisation (Zhang, Dauphin and Ma
+                // 2019, arXiv:1901.09321).
+                conv(&format!("{block}.conv1"), shape, wide(), Activation::Identity, Init::Zeros)?.into(),
+            ];
+            layers.push(Residual::new(inside)?.into());
+        }
+        layers.push(Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into());
+        let planes = conv("planes", shape, ConvConfig::new(self.planes, 1), Activation::Relu, init)?;
+        let len = planes.output_shape().len();
+        layers.push(planes.into());
+        layers.extend(mlp(
+            builder,
+            prefix,
+            self.blocks + 1,
+            len,
+            (self.hidden, Activation::Relu, false),
+            init,
+        )?);
+        Ok(layers)
+    }
 }
 
 /// The parts' encoders beside each other, named `<prefix>.<part>`.
