@@ -25,6 +25,7 @@ pub use agon_envs as envs;
 pub use agon_nn as nn;
 
 pub mod acting;
+pub mod arena;
 pub mod bench;
 pub mod cli;
 pub mod compare;

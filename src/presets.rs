@@ -10,6 +10,8 @@ use crate::RunError;
 const FILES: &[(&str, &str)] = &[
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
+    ("alphazero-connect-four", include_str!("presets/alphazero-connect-four.toml")),
+    ("alphazero-tic-tac-toe", include_str!("presets/alphazero-tic-tac-toe.toml")),
     ("appo-cartpole", include_str!("presets/appo-cartpole.toml")),
     ("bootstrapped-dqn-deep-sea", include_str!("presets/bootstrapped-dqn-deep-sea.toml")),
     ("c51-cartpole", include_str!("presets/c51-cartpole.toml")),

@@ -110,6 +110,15 @@ impl ActorCritic {
         &self.summary
     }
 
+    /// Policy and value in one go.
+    ///
+    /// # Errors
+    /// If they share nothing.
+    pub(crate) fn both(&self) -> Result<&Model, AgentError> {
+        let apart = || AgentError::setting("share_encoder", "true".to_owned(), false);
+        self.shared.as_ref().ok_or_else(apart)
+    }
+
     /// A snapshot that acts.
     pub(crate) fn policy(&self, params: &Params) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(ActorPolicy {

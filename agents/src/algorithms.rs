@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::a2c::A2c;
 use crate::algorithm::Algorithm;
+use crate::alphazero::AlphaZero;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
@@ -420,7 +421,13 @@ impl Algorithms {
             "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
             Default::default,
         );
-        for spec in [a2c, appo, impala, ppo, pqn, r2d2] {
+        let alphazero = AlgorithmSpec::of::<AlphaZero>(
+            "alphazero",
+            "A search improves on the network, which learns from it: games against oneself, or anything that can be forked.",
+            Default::default,
+        );
+        let alphazero = alphazero.with_num_envs(128);
+        for spec in [a2c, alphazero, appo, impala, ppo, pqn, r2d2] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         // Those that learn after a few steps of one environment, as in their papers.

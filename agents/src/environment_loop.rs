@@ -7,6 +7,7 @@ use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Seed, Simulator, StepBatch, Vecto
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::search::{Lookahead, Search};
 use crate::{AgentError, Fragment, FragmentShape, Spaces};
 
 /// Element type and length of a row of what a teacher sees, if that is kept.
@@ -27,6 +28,8 @@ pub struct EnvironmentLoop {
     /// Where an episode begins with the observations of `now`, `[N]`.
     resets: Vec<bool>,
     policy_data: Vec<f32>,
+    /// Where a policy that looks ahead does so.
+    search: Option<Search>,
 }
 
 /// What is saved of a loop, except what its simulator's users need of it.
@@ -46,7 +49,15 @@ impl EnvironmentLoop {
         let rows = simulator.num_rows();
         let actions = ActionBatch::zeros(simulator.action_spec(), rows);
         let resets = vec![true; rows];
-        Self { simulator, actor: Actor::new(rng), now, actions, resets, policy_data: Vec::new() }
+        Self {
+            simulator,
+            actor: Actor::new(rng),
+            now,
+            actions,
+            resets,
+            policy_data: Vec::new(),
+            search: None,
+        }
     }
 
     /// The sizes of a fragment of these environments.
@@ -86,17 +97,10 @@ impl EnvironmentLoop {
         let rows = self.simulator.num_rows();
         self.policy_data.resize(rows * policy.data_width(), 0.0);
         self.actor.state.resize(rows * policy.state_len(), 0.0);
-        let input = ActInput {
-            observations: &self.now.observations,
-            num_rows: rows,
-            action_masks: &self.now.action_masks,
-            resets: &self.resets,
-            tasks: &[],
-            env_steps,
-            mode,
-        };
-        let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
-        policy.act(&input, &mut self.actor, output)?;
+        match policy.lookahead() {
+            Some(lookahead) => self.look_ahead(&lookahead, mode)?,
+            None => self.act(policy, env_steps, mode)?,
+        }
         self.simulator.step(&self.actions, &mut self.now)?;
         self.simulator.check_observations(&self.now)?;
         let outcomes = self.now.terminated.iter().zip(&self.now.truncated).zip(&self.now.active);
@@ -105,6 +109,54 @@ impl EnvironmentLoop {
             *reset = *terminated || *truncated || !*active;
         }
         Ok(())
+    }
+
+    /// Acts on what is observed.
+    fn act(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) -> Result<(), AgentError> {
+        let input = ActInput {
+            observations: &self.now.observations,
+            num_rows: self.simulator.num_rows(),
+            action_masks: &self.now.action_masks,
+            resets: &self.resets,
+            tasks: &[],
+            env_steps,
+            mode,
+        };
+        let output = ActOutput { actions: &mut self.actions, policy_data: &mut self.policy_data };
+        policy.act(&input, &mut self.actor, output)
+    }
+
+    /// Acts on what a search finds. Rows that are not to move do nothing.
+    fn look_ahead(&mut self, lookahead: &Lookahead<'_>, mode: ActMode) -> Result<(), AgentError> {
+        let search = match &mut self.search {
+            Some(search) if search.settings() == lookahead.settings => search,
+            other => other.insert(Search::new(&self.simulator, lookahead.settings)?),
+        };
+        let found = search.search(&mut self.simulator, &self.now, lookahead, &mut self.actor.rng, mode)?;
+        let (agents, width) = (self.simulator.num_agents(), self.policy_data.len() / self.resets.len());
+        self.policy_data.fill(0.0);
+        let actions = self.actions.indices_mut();
+        actions.fill(0);
+        for (env, found) in found.iter().enumerate() {
+            let row = env * agents + self.simulator.turn(env);
+            actions[row] = found.action as u32;
+            if width > 0 {
+                found.write(&mut self.policy_data[row * width..(row + 1) * width]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the policy looked ahead before the last tick, if it does so.
+    pub fn search(&self) -> Option<&Search> {
+        self.search.as_ref()
+    }
+
+    /// Forgets what a search would go on from.
+    fn forget(&mut self) {
+        if let Some(search) = &mut self.search {
+            search.forget();
+        }
     }
 
     /// The task that each row plays now, `[N]`; empty where there is but one.
@@ -143,6 +195,7 @@ impl EnvironmentLoop {
     pub fn restart(&mut self) -> Result<(), AgentError> {
         let envs: Vec<u32> = (0..self.simulator.num_envs() as u32).collect();
         self.simulator.reset_envs(&envs, &mut self.now)?;
+        self.forget();
         self.resets.fill(true);
         Ok(())
     }
@@ -154,6 +207,7 @@ impl EnvironmentLoop {
     pub fn begin_anew(&mut self, seeds: &[Seed], rng: Pcg64) -> Result<(), AgentError> {
         self.simulator.reset_with(seeds, &mut self.now)?;
         self.actor = Actor::new(rng);
+        self.forget();
         self.resets.fill(true);
         Ok(())
     }
@@ -172,6 +226,8 @@ impl EnvironmentLoop {
     ) -> Result<(), AgentError> {
         self.actor.state.resize(self.simulator.num_rows() * policy.state_len(), 0.0);
         fragment.begin(&self.now, &self.actor.state);
+        // A checkpoint may lie between two fragments, and the policy has changed.
+        self.forget();
         for t in 0..fragment.shape.num_steps {
             fragment.record_resets(t, &self.resets);
             fragment.record_tasks(t, &self.tasks());
@@ -219,6 +275,7 @@ impl EnvironmentLoop {
             )));
         }
         self.simulator.restore(&saved.simulator)?;
+        self.forget();
         self.actor.rng = saved.actor_rng;
         self.actor.state = saved.actor_state;
         self.resets = saved.resets;

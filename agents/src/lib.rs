@@ -14,6 +14,7 @@ mod action_box;
 mod actor_critic;
 pub mod algorithm;
 pub mod algorithms;
+pub mod alphazero;
 pub mod augmentation;
 mod bits;
 pub mod bootstrapped_dqn;
@@ -60,6 +61,7 @@ pub mod returns;
 pub mod rnd;
 mod rollout;
 pub mod sac;
+pub mod search;
 mod settings;
 mod slices;
 pub mod td3;
@@ -90,6 +92,8 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("a2c.rs"),
     include_str!("impala.rs"),
     include_str!("pqn/config.rs"),
+    include_str!("alphazero/config.rs"),
+    include_str!("search/settings.rs"),
     include_str!("dqn/config.rs"),
     include_str!("bootstrapped_dqn/config.rs"),
     include_str!("r2d2/config.rs"),

@@ -6,6 +6,7 @@ use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
 use crate::program::Program;
+use crate::search::Lookahead;
 
 /// How a policy chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,12 @@ pub trait Policy: Send + Sync {
     /// If the batch does not fit the network.
     fn values(&self, _input: &ActInput<'_>, _state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
         Ok(None)
+    }
+
+    /// How it looks ahead in copies of the environments where there are some, as in training; none if it acts on what it
+    /// observes alone. [`Policy::act`] is what it does without.
+    fn lookahead(&self) -> Option<Lookahead<'_>> {
+        None
     }
 
     /// Chooses an action for each row, and moves `actor.state`, `[N, S]`, on.

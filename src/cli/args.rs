@@ -4,6 +4,7 @@ mod contexts;
 mod explain;
 mod fairness;
 mod models;
+mod positions;
 mod privacy;
 mod robustness;
 mod train;
@@ -23,6 +24,7 @@ pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
 };
+pub(super) use positions::PositionsArgs;
 pub(super) use privacy::{AccountArgs, PrivacyArgs, PrivacyCommand};
 pub(super) use robustness::RobustnessArgs;
 pub(super) use train::{ResumeArgs, TrainArgs};
@@ -62,6 +64,8 @@ pub(super) enum Command {
     Robustness(RobustnessArgs),
     /// Map what policies return where physics are what they were trained in, and where they are not.
     Contexts(ContextsArgs),
+    /// Say how often an agent gives away a game in positions whose outcome is known.
+    Positions(PositionsArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.

@@ -20,6 +20,7 @@ mod fairness;
 mod new;
 mod play;
 mod plot;
+mod positions;
 mod presets;
 mod privacy;
 mod progress;
@@ -122,6 +123,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Explain(args) => explain::explain(setup, &args),
         Command::Privacy(args) => privacy::privacy(setup, &args),
         Command::Contexts(args) => contexts::contexts(setup, &args),
+        Command::Positions(args) => positions::positions(setup, &args),
         Command::Robustness(args) => robustness::robustness(setup, &args),
         Command::Fairness(args) => fairness::fairness(setup, &args),
         Command::Export(args) => export::export(setup, &args),

@@ -171,7 +171,7 @@ pub(crate) struct Augmenter {
 }
 
 impl Augmenter {
-    fn new(transformations: &[Transformation], spaces: &Spaces) -> Result<Self, AgentError> {
+    pub(crate) fn new(transformations: &[Transformation], spaces: &Spaces) -> Result<Self, AgentError> {
         ensure(!transformations.is_empty(), "augmentation.transformations", "at least one", "none")?;
         let layout = match &spaces.observation {
             Space::Box(bounds) => ImageLayout::of(bounds),

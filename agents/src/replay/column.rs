@@ -12,7 +12,7 @@ use crate::bits::{BITS, pack, unpack, unpacked};
 
 /// Rows of one length. The first two kinds are saved as an [`ObsBuffer`] is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Column {
+pub(crate) enum Column {
     /// Numbers.
     F32(Vec<f32>),
     /// Bytes.
@@ -22,7 +22,7 @@ pub(super) enum Column {
 }
 
 /// An element type of rows that are read from a column.
-pub(super) trait Element: ObsElement {
+pub(crate) trait Element: ObsElement {
     /// Copies a row.
     ///
     /// # Panics
@@ -56,7 +56,7 @@ impl Element for u8 {
 
 impl Column {
     /// Without rows.
-    pub(super) fn new(dtype: Dtype) -> Self {
+    pub(crate) fn new(dtype: Dtype) -> Self {
         match dtype {
             Dtype::F32 => Self::F32(Vec::new()),
             Dtype::U8 => Self::Bits(Vec::new()),
@@ -64,7 +64,7 @@ impl Column {
     }
 
     /// The element type.
-    pub(super) fn dtype(&self) -> Dtype {
+    pub(crate) fn dtype(&self) -> Dtype {
         match self {
             Self::F32(_) => Dtype::F32,
             Self::U8(_) | Self::Bits(_) => Dtype::U8,
@@ -72,7 +72,7 @@ impl Column {
     }
 
     /// Whether there are exactly so many rows of `len` elements.
-    pub(super) fn has_rows(&self, rows: usize, len: usize) -> bool {
+    pub(crate) fn has_rows(&self, rows: usize, len: usize) -> bool {
         match self {
             Self::F32(values) => values.len() == rows * len,
             Self::U8(values) => values.len() == rows * len,
@@ -84,7 +84,7 @@ impl Column {
     ///
     /// # Panics
     /// If the element types differ.
-    pub(super) fn append(&mut self, len: usize, from: &ObsBuffer, at: usize, count: usize) {
+    pub(crate) fn append(&mut self, len: usize, from: &ObsBuffer, at: usize, count: usize) {
         match (&mut *self, from) {
             (Self::F32(to), ObsBuffer::F32(from)) => to.extend_from_slice(&from[at..at + count]),
             (Self::U8(to), ObsBuffer::U8(from)) => to.extend_from_slice(&from[at..at + count]),

@@ -14,7 +14,7 @@
 //! stands for the same step until it is `capacity` ticks old.
 
 mod chunk;
-mod column;
+pub(crate) mod column;
 mod prioritized;
 mod sequences;
 mod stream;
