@@ -8,13 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
-use agon_agents::search::{Lookahead, Search, SearchConfig};
-use agon_agents::{AgentError, Policy};
-use agon_envs::{ActionBatch, Pcg64, Seed, Simulator, StepBatch};
-
+use super::thinker::Thought;
+use super::{Games, Thinker};
 use crate::RunError;
-use crate::config::EnvConfig;
+use crate::acting::fit;
 use crate::error::AtPath;
 use crate::policy::{self, Which};
 use crate::setup::Setup;
@@ -48,7 +45,7 @@ pub struct SolvedRow {
     pub outcome_errors: usize,
     /// Moves as good as any.
     pub perfect: usize,
-    /// Mean squared error of values against outcomes, −1 to 1.
+    /// Mean squared error of values against outcomes, −1 to 1; not a number without values.
     pub value_error: f64,
 }
 
@@ -119,15 +116,18 @@ fn parse(line: &str, names: &[String]) -> Result<Solved, String> {
 /// If policy or file cannot be read, do not fit each other, or a game fails.
 pub fn judge(setup: &Setup, options: &SolvedOptions) -> Result<Vec<SolvedRow>, RunError> {
     let trained = policy::load_which(setup, &options.source, options.which)?;
-    let mut env = trained.card().env.clone();
-    env.args.insert("opponent".to_owned(), "self".into());
-    let acting = trained.acting();
-    let mut agent = Agent::new(setup, &env, &acting.policy, options.simulations)?;
-    let positions = read(&options.positions, &agent.names)?;
+    let mut games = Games::new(setup, &trained.card().env, TOGETHER)?;
+    let policy = Arc::clone(&trained.acting().policy);
+    fit(&mut games.simulator, &trained.card().spaces, &trained.card().statistics)?;
+    let mut agent = Thinker::new(policy, options.simulations, 0)?;
+    let positions = read(&options.positions, games.names())?;
     let mut rows: Vec<SolvedRow> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for some in positions.chunks(TOGETHER) {
-        for (position, (action, value)) in some.iter().zip(agent.answer(some)?) {
+        set_up(&mut games, some)?;
+        let which: Vec<usize> = (0..some.len()).collect();
+        for (position, thought) in some.iter().zip(agent.think(&mut games, &which)?) {
+            let Thought { action, value, .. } = thought;
             let place = *places.entry(position.set.clone()).or_insert_with(|| {
                 rows.push(SolvedRow { set: position.set.clone(), ..SolvedRow::default() });
                 rows.len() - 1
@@ -144,117 +144,34 @@ pub fn judge(setup: &Setup, options: &SolvedOptions) -> Result<Vec<SolvedRow>, R
             row.count += 1;
             row.outcome_errors += usize::from(got.signum() < best.signum());
             row.perfect += usize::from(got == best);
-            row.value_error += (value - f64::from(best.signum())).powi(2);
+            row.value_error +=
+                value.map_or(f64::NAN, |value| f64::from(value - best.signum() as f32).powi(2));
         }
     }
     rows.iter_mut().for_each(|row| row.value_error /= row.count as f64);
     Ok(rows)
 }
 
-/// A policy with a board to think at.
-struct Agent {
-    policy: Arc<dyn Policy>,
-    settings: Option<SearchConfig>,
-    simulator: Simulator,
-    now: StepBatch,
-    search: Option<Search>,
-    /// Where positions are set up.
-    board: Simulator,
-    names: Vec<String>,
-}
-
-impl Agent {
-    fn new(
-        setup: &Setup,
-        env: &EnvConfig,
-        policy: &Arc<dyn Policy>,
-        simulations: Option<usize>,
-    ) -> Result<Self, RunError> {
-        let simulator = setup.registry.make(&env.id, &env.options(TOGETHER))?;
-        let board = setup.registry.make(&env.id, &env.options(1))?;
-        let names = simulator.info().action_names.clone();
-        if names.is_empty() || !simulator.info().turns {
-            return Err(RunError::Config(format!(
-                "{} is no game of two sides whose moves have names",
-                env.id
-            )));
+/// Plays the moves that lead to the positions.
+fn set_up(games: &mut Games, positions: &[Solved]) -> Result<(), RunError> {
+    games.restart()?;
+    let longest = positions.iter().map(|position| position.actions.len()).max().unwrap_or(0);
+    for tick in 0..longest {
+        let mut moves = vec![None; games.len()];
+        for (chosen, position) in moves.iter_mut().zip(positions) {
+            *chosen = position.actions.get(tick).copied();
         }
-        let settings = match (policy.lookahead(), simulations) {
-            (_, Some(0)) | (None, None) => None,
-            (Some(lookahead), simulations) => {
-                let own = lookahead.settings.clone();
-                Some(SearchConfig { simulations: simulations.unwrap_or(own.simulations), ..own })
-            }
-            (None, Some(_)) => {
-                return Err(RunError::Config("only a policy that searches takes simulations".to_owned()));
-            }
-        };
-        let search = settings.as_ref().map(|settings| Search::new(&simulator, settings)).transpose()?;
-        let mut agent = Self {
-            policy: Arc::clone(policy),
-            now: simulator.new_batch(),
-            simulator,
-            settings,
-            search,
-            board,
-            names,
-        };
-        agent.simulator.reset_with(&vec![Seed::Integer(0); TOGETHER], &mut agent.now)?;
-        Ok(agent)
+        games.play(&moves)?;
     }
-
-    /// Its move in each position, and what it expects.
-    fn answer(&mut self, positions: &[Solved]) -> Result<Vec<(usize, f64)>, RunError> {
-        let agents = self.simulator.num_agents();
-        for (env, position) in positions.iter().enumerate() {
-            let mut out = self.board.new_batch();
-            self.board.reset(0, &mut out)?;
-            for &action in &position.actions {
-                let mut actions = vec![0; agents];
-                actions[self.board.turn(0)] = action;
-                self.board.step(&ActionBatch::Discrete(actions), &mut out)?;
-                if out.terminated.contains(&true) {
-                    return Err(RunError::Config("a game was over before its last move".to_owned()));
-                }
-            }
-            let state = self.board.save_env(0)?;
-            self.simulator.load_env(env, &state)?;
-            self.now.copy_env_from(&out, 0, env, self.simulator.info());
+    match (0..positions.len()).find(|&game| games.verdict(game).is_some()) {
+        None => Ok(()),
+        Some(game) => {
+            let moves: Vec<&str> = positions[game]
+                .actions
+                .iter()
+                .map(|&action| games.names()[action as usize].as_str())
+                .collect();
+            Err(RunError::Config(format!("the game {} is over: there is nothing to choose", moves.join(","))))
         }
-        let turns: Vec<usize> =
-            (0..positions.len()).map(|env| env * agents + self.simulator.turn(env)).collect();
-        let mut rng = Pcg64::seed_from(0);
-        if let (Some(search), Some(settings)) = (&mut self.search, &self.settings) {
-            let own = self.policy.lookahead().ok_or_else(no_search)?;
-            let lookahead = Lookahead { settings, ..own };
-            let envs: Vec<usize> = (0..positions.len()).collect();
-            let (simulator, now) = (&mut self.simulator, &self.now);
-            let found =
-                search.search_in(&envs, simulator, now, &lookahead, &mut rng, ActMode::Deterministic)?;
-            return Ok(envs.iter().map(|&env| (found[env].action, f64::from(found[env].value))).collect());
-        }
-        let rows = self.simulator.num_rows();
-        let mut actions = ActionBatch::zeros(self.simulator.action_spec(), rows);
-        let input = ActInput {
-            observations: &self.now.observations,
-            num_rows: rows,
-            action_masks: &self.now.action_masks,
-            resets: &vec![true; rows],
-            tasks: &[],
-            env_steps: 0,
-            mode: ActMode::Deterministic,
-        };
-        let mut data = vec![0.0; rows * self.policy.data_width()];
-        let mut actor = Actor::new(rng);
-        actor.state.resize(rows * self.policy.state_len(), 0.0);
-        let values = self.policy.values(&input, &actor.state)?.unwrap_or_else(|| vec![0.0; rows]);
-        let output = ActOutput { actions: &mut actions, policy_data: &mut data };
-        self.policy.act(&input, &mut actor, output)?;
-        let chosen = actions.indices();
-        Ok(turns.iter().map(|&row| (chosen[row] as usize, f64::from(values[row]))).collect())
     }
-}
-
-fn no_search() -> AgentError {
-    AgentError::Restore("a policy that searched does so no more, which is a bug".to_owned())
 }

@@ -1,5 +1,6 @@
 //! What the command line accepts.
 
+mod arena;
 mod contexts;
 mod explain;
 mod fairness;
@@ -17,6 +18,7 @@ use clap_complete::Shell;
 
 use super::engine::EngineArgs;
 use crate::stats::Resampling;
+pub(super) use arena::{ArenaArgs, GtpArgs};
 pub(super) use contexts::ContextsArgs;
 pub(super) use explain::ExplainArgs;
 pub(super) use fairness::FairnessArgs;
@@ -64,6 +66,10 @@ pub(super) enum Command {
     Robustness(RobustnessArgs),
     /// Map what policies return where physics are what they were trained in, and where they are not.
     Contexts(ContextsArgs),
+    /// Have agents and other programs play against each other: scores, and Elo ratings with intervals.
+    Arena(ArenaArgs),
+    /// Be an engine that speaks the Go Text Protocol, for other programs.
+    Gtp(GtpArgs),
     /// Say how often an agent gives away a game in positions whose outcome is known.
     Positions(PositionsArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.

@@ -4,6 +4,7 @@
 //! one line. This module alone writes to the terminal and turns errors into text and exit codes: 0 for success, 1 for a
 //! failure, 2 for wrong usage, 130 for a run that was interrupted.
 
+mod arena;
 mod args;
 mod bench;
 mod card;
@@ -123,6 +124,8 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Explain(args) => explain::explain(setup, &args),
         Command::Privacy(args) => privacy::privacy(setup, &args),
         Command::Contexts(args) => contexts::contexts(setup, &args),
+        Command::Arena(args) => arena::arena(setup, &args),
+        Command::Gtp(args) => arena::gtp(setup, &args),
         Command::Positions(args) => positions::positions(setup, &args),
         Command::Robustness(args) => robustness::robustness(setup, &args),
         Command::Fairness(args) => fairness::fairness(setup, &args),

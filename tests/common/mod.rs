@@ -83,6 +83,20 @@ pub(crate) const CONTINUOUS: [&str; 9] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// Settings of a short run of a search in games against oneself, with everything that chance decides in them.
+const SEARCH: [&str; 10] = [
+    "env.id=TicTacToe-v0",
+    "env.args.opponent=self",
+    "num_envs=8",
+    "runtime.num_shards=2",
+    "total_timesteps=1600",
+    "agent.num_steps=5",
+    "agent.buffer_size=400",
+    "agent.learning_starts=100",
+    "agent.batch_size=32",
+    "runtime.checkpoint_every=200",
+];
+
 /// A short run of an algorithm: its name, and its settings.
 pub(crate) struct Case {
     pub(crate) algorithm: &'static str,
@@ -102,6 +116,22 @@ pub(crate) fn cases() -> Vec<Case> {
     let shorter = ["total_timesteps=1200", "agent.gradient_steps=4", "runtime.checkpoint_every=200"];
     let views =
         ["agent.augmentation={transformations=[{kind='negate', actions=[1, 0]}], target_views=2, views=2}"];
+    let openings = [
+        "agent.search={simulations=8, outcomes=0, full_probability=0.5, cheap_simulations=3, openings={moves=3}}",
+        "network.encoder={kind='residual', channels=8, blocks=1, planes=4}",
+    ];
+    let bounds = ["agent.search={simulations=8, outcomes=0, kind={puct={forced_playouts=2.0}}}"];
+    let symmetric = [
+        "agent.symmetries=[{kind='symmetry', group='square', actions='cells'}]",
+        "network.encoder={kind='mlp', hidden=[16]}",
+    ];
+    let alone = [
+        "env={id='CartPole-v1', args={}}",
+        "agent.gamma=0.97",
+        "agent.td_steps=10",
+        "agent.search={simulations=4, outcomes=2}",
+        "network.encoder={kind='mlp', hidden=[16]}",
+    ];
     vec![
         case("ppo", &[&PPO]),
         case("ppo", &[&PPO, &normalised]),
@@ -134,6 +164,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case("rainbow", &[&DQN, &shorter]),
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
         case("r2d2", &[&R2D2]),
+        case("alphazero", &[&SEARCH, &openings]),
+        case("alphazero", &[&SEARCH, &bounds, &symmetric]),
+        case("alphazero", &[&SEARCH, &alone]),
         case("dqn", &[&DQN, &shorter, &["env.wrappers=[{kind='frame_stack'}]"]]),
     ]
 }

@@ -46,6 +46,8 @@ fn cases() -> Vec<Case> {
     }
     cases.push(Case { name: "bootstrapped-dqn", settings: REPLAY, network: plain.clone(), env: identity() });
     cases.push(Case { name: "pqn", settings: ROLLOUT, network: plain.clone(), env: identity() });
+    const SEARCH: &str = "num_steps = 8\nbuffer_size = 400\nlearning_starts = 16\nbatch_size = 8\ngamma = 0.9\ntd_steps = 3\nsearch = { simulations = 4 }";
+    cases.push(Case { name: "alphazero", settings: SEARCH, network: plain.clone(), env: identity() });
     cases.push(Case { name: "r2d2", settings: SEQUENCES, network: remembering, env: recall() });
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: identity() });
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: aim() });

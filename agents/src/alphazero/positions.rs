@@ -95,6 +95,8 @@ pub(super) struct Positions {
 /// What is saved of them beside full chunks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedPositions {
+    /// See [`Positions::sizes`].
+    sizes: [u64; 4],
     first_chunk: u64,
     end: u64,
     open: Option<Chunk>,
@@ -186,6 +188,13 @@ impl Positions {
         Ok(())
     }
 
+    /// What saved positions must have in common with those that take them on: how many there may be, those of a chunk, and
+    /// lengths of an observation and a policy.
+    fn sizes(&self) -> [u64; 4] {
+        let Shape { observation_len, actions, .. } = self.shape;
+        [self.capacity, self.chunk_len, observation_len as u64, actions as u64]
+    }
+
     fn first_needed(&self) -> u64 {
         self.end.saturating_sub(self.capacity) / self.chunk_len
     }
@@ -245,15 +254,18 @@ impl Positions {
         }
         let is_open = !self.end.is_multiple_of(self.chunk_len);
         let open = is_open.then(|| self.chunks.back().cloned()).flatten();
-        Ok(SavedPositions { first_chunk: self.first_chunk, end: self.end, open })
+        Ok(SavedPositions { sizes: self.sizes(), first_chunk: self.first_chunk, end: self.end, open })
     }
 
     /// The counterpart of [`Self::save`]: as these, with what was saved.
     pub(super) fn restored(&self, saved: SavedPositions, store: &dyn ChunkStore) -> Result<Self, AgentError> {
-        let SavedPositions { first_chunk, end, open } = saved;
+        let SavedPositions { sizes, first_chunk, end, open } = saved;
         let damaged = |what: &str| AgentError::Restore(format!("positions of another shape: {what}"));
         let mut positions =
             Self { first_chunk, end, chunks: VecDeque::new(), shape: self.shape.clone(), ..*self };
+        if sizes != self.sizes() {
+            return Err(damaged("their sizes"));
+        }
         if end > MOST
             || first_chunk != positions.first_needed()
             || open.is_some() == end.is_multiple_of(self.chunk_len)

@@ -120,7 +120,7 @@ impl Default for GumbelConfig {
 impl Default for PuctConfig {
     fn default() -> Self {
         Self {
-            c_puct: 1.0,
+            c_puct: 1.25,
             fpu_reduction: 0.1,
             dirichlet_alpha: 10.0,
             dirichlet_fraction: 0.25,

@@ -204,20 +204,17 @@ impl Tree {
         Some(number)
     }
 
-    /// The outcome of an action that a simulation goes on from: the one with fewest visits if so many were tried as may be, or
-    /// if another one would have fewer than half of the visits that there are; none if another one is to be tried.
+    /// The outcome of an action that a simulation goes on from: the one with fewest visits if so many were tried as may be; none
+    /// if another one is to be tried.
     pub(super) fn outcome_to_follow(&self, node: u32, action: usize, most: usize) -> Option<u32> {
-        let (mut count, mut visits, mut least) = (0, 0, None::<u32>);
+        let (mut count, mut least) = (0, None::<u32>);
         for child in self.outcomes(node, action) {
             count += 1;
-            visits += self.nodes[child as usize].visits;
             if least.is_none_or(|least| self.node(child).visits <= self.node(least).visits) {
                 least = Some(child);
             }
         }
-        // As many outcomes as the square root of visits, so that what follows each is looked into too.
-        let enough = count >= most.max(1) || count * count > visits as usize;
-        least.filter(|_| enough)
+        least.filter(|_| count >= most.max(1))
     }
 
     /// Takes over what the step to a node gave. An end is worth nothing from there on.

@@ -1,0 +1,158 @@
+//! Who plays: trained agents, chance, and other programs.
+
+use std::path::Path;
+use std::time::Duration;
+
+use agon_envs::Pcg64;
+
+use super::gtp::Engine;
+use super::{Games, Thinker};
+use crate::RunError;
+use crate::config::EnvConfig;
+use crate::policy::{self, Which};
+use crate::setup::Setup;
+
+/// What somebody does in a game.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// A move.
+    Move(u32),
+    /// Gives it up.
+    Resign,
+    /// It cannot go on, by no fault of the game: it does not count.
+    Void(String),
+}
+
+/// Somebody who plays.
+pub trait Player {
+    /// What it is called in tables.
+    fn name(&self) -> &str;
+
+    /// What it does in each of some games, in their order, in which it is its turn.
+    ///
+    /// # Errors
+    /// If it cannot play at all.
+    fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError>;
+}
+
+/// How players are made of what is typed.
+#[derive(Clone, Debug)]
+pub struct PlayerOptions {
+    /// Simulations before each move, for those that search; none for as many as in training.
+    pub simulations: Option<usize>,
+    /// How long another program may think about a move.
+    pub timeout: Duration,
+    /// Seed of what is random.
+    pub seed: u64,
+}
+
+/// Uniformly random legal moves.
+struct Random(Pcg64);
+
+impl Player for Random {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError> {
+        Ok(which.iter().map(|&game| Reply::Move(random_move(games, game, &mut self.0))).collect())
+    }
+}
+
+/// A uniformly random legal move.
+pub(super) fn random_move(games: &Games, game: usize, rng: &mut Pcg64) -> u32 {
+    let legal: Vec<usize> =
+        games.legal(game).iter().enumerate().filter(|(_, legal)| **legal).map(|(action, _)| action).collect();
+    legal[rng.integers(0, legal.len() as i64) as usize] as u32
+}
+
+/// A run or a weight file.
+struct Trained {
+    name: String,
+    thinker: Thinker,
+}
+
+impl Player for Trained {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError> {
+        let thoughts = self.thinker.think(games, which)?;
+        Ok(thoughts.into_iter().map(|thought| Reply::Move(thought.action as u32)).collect())
+    }
+}
+
+/// The game that a run was trained in, if what is typed is a run or a file.
+///
+/// # Errors
+/// If it is a run or a file and cannot be read.
+pub fn game_of(setup: &Setup, player: &str) -> Result<Option<EnvConfig>, RunError> {
+    let (source, _, which) = parts(player);
+    if player == "random" || player.starts_with(GTP) {
+        return Ok(None);
+    }
+    Ok(Some(policy::load_which(setup, Path::new(source), which)?.card().env.clone()))
+}
+
+/// What begins the command of another program.
+const GTP: &str = "gtp:";
+
+/// `PATH[#SIMULATIONS][@STEP]`: the path, simulations of its own, and which checkpoint.
+fn parts(player: &str) -> (&str, Option<usize>, Which) {
+    let (rest, step) = match player.rsplit_once('@') {
+        Some((rest, step)) => match step.parse() {
+            Ok(step) => (rest, Which::Step(step)),
+            Err(_) => (player, Which::Newest),
+        },
+        None => (player, Which::Newest),
+    };
+    match rest.rsplit_once('#') {
+        Some((path, simulations)) => match simulations.parse() {
+            Ok(simulations) => (path, Some(simulations), step),
+            Err(_) => (rest, None, step),
+        },
+        None => (rest, None, step),
+    }
+}
+
+/// Makes a player of a game: `random`, `gtp:COMMAND`, or `PATH[#SIMULATIONS][@STEP]`, a run or a weight file.
+///
+/// # Errors
+/// If there is no such policy or program, or it does not fit the game.
+pub fn player(
+    setup: &Setup,
+    typed: &str,
+    env: &EnvConfig,
+    options: &PlayerOptions,
+) -> Result<Box<dyn Player>, RunError> {
+    if typed == "random" {
+        return Ok(Box::new(Random(Pcg64::seed_from(options.seed))));
+    }
+    if let Some(command) = typed.strip_prefix(GTP) {
+        return Ok(Box::new(Engine::start(command, env, options.timeout)?));
+    }
+    let (source, simulations, which) = parts(typed);
+    let trained = policy::load_which(setup, Path::new(source), which)?;
+    let mut games = Games::new(setup, env, 1)?;
+    crate::acting::fit(&mut games.simulator, &trained.card().spaces, &trained.card().statistics)?;
+    let policy = std::sync::Arc::clone(&trained.acting().policy);
+    // One number for all players: those that do not search go without.
+    let shared = options.simulations.filter(|_| policy.lookahead().is_some());
+    let thinker = Thinker::new(policy, simulations.or(shared), options.seed)?;
+    Ok(Box::new(Trained { name: typed.to_owned(), thinker }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_typed_with_simulations_and_a_checkpoint_or_without() {
+        assert_eq!(parts("runs/a"), ("runs/a", None, Which::Newest));
+        assert_eq!(parts("runs/a#64"), ("runs/a", Some(64), Which::Newest));
+        assert_eq!(parts("runs/a@5000"), ("runs/a", None, Which::Step(5000)));
+        assert_eq!(parts("runs/a#0@5000"), ("runs/a", Some(0), Which::Step(5000)));
+        assert_eq!(parts("runs/x#y@z"), ("runs/x#y@z", None, Which::Newest));
+    }
+}

@@ -1,0 +1,138 @@
+//! A trained policy that moves in games: by searching, or by its network alone.
+
+use std::sync::Arc;
+
+use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
+use agon_agents::search::{Lookahead, Search, SearchConfig, Tree};
+use agon_agents::{AgentError, Policy};
+use agon_envs::{ActionBatch, Pcg64};
+
+use super::Games;
+use crate::RunError;
+
+/// A move, and what is expected of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thought {
+    /// The move.
+    pub action: usize,
+    /// The value for whoever makes it, −1 to 1; none if the policy has no such estimate.
+    pub value: Option<f32>,
+    /// Probabilities of all moves that the search came to; empty without one.
+    pub policy: Vec<f32>,
+}
+
+/// A policy, and where it thinks.
+pub struct Thinker {
+    policy: Arc<dyn Policy>,
+    settings: Option<SearchConfig>,
+    search: Option<Search>,
+    rng: Pcg64,
+}
+
+impl Thinker {
+    /// With so many simulations of a search before each move; none for as many as in training, 0 for the network alone.
+    ///
+    /// # Errors
+    /// If simulations are asked of a policy that does not search.
+    pub fn new(policy: Arc<dyn Policy>, simulations: Option<usize>, seed: u64) -> Result<Self, RunError> {
+        let settings = match (policy.lookahead(), simulations) {
+            (_, Some(0)) | (None, None) => None,
+            (Some(lookahead), simulations) => {
+                let own = lookahead.settings.clone();
+                let simulations = simulations.unwrap_or(own.simulations);
+                let settings = SearchConfig { simulations, full_probability: 1.0, ..own };
+                settings.validate()?;
+                Some(settings)
+            }
+            (None, Some(_)) => {
+                let message = "only a policy that searches takes simulations, and this one does not search";
+                return Err(RunError::Config(message.to_owned()));
+            }
+        };
+        Ok(Self { policy, settings, search: None, rng: Pcg64::seed_from(seed) })
+    }
+
+    /// Simulations before each move; 0 without a search.
+    pub fn simulations(&self) -> usize {
+        self.settings.as_ref().map_or(0, |settings| settings.simulations)
+    }
+
+    /// Has it take other simulations from now on, if it searches.
+    pub fn set_simulations(&mut self, simulations: usize) {
+        if let Some(settings) = &mut self.settings {
+            settings.simulations = simulations.max(1);
+        }
+    }
+
+    /// The trees of the last search, one a game; none without a search.
+    pub fn trees(&self) -> Option<&[Tree]> {
+        self.search.as_ref().map(Search::trees)
+    }
+
+    /// Discount of each step in its search.
+    pub fn discount(&self) -> f32 {
+        self.policy.lookahead().map_or(1.0, |lookahead| lookahead.discount)
+    }
+
+    /// Its moves in some of the games, in their order.
+    ///
+    /// # Errors
+    /// If the policy does not fit the game, or fails.
+    pub fn think(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Thought>, RunError> {
+        if which.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &self.settings {
+            Some(_) => self.look_ahead(games, which),
+            None => self.glance(games, which),
+        }
+    }
+
+    fn look_ahead(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Thought>, RunError> {
+        let Some(settings) = &self.settings else { return Ok(Vec::new()) };
+        let own = self.policy.lookahead().ok_or_else(|| {
+            AgentError::Restore("a policy that searched does so no more, which is a bug".to_owned())
+        })?;
+        let lookahead = Lookahead { settings, ..own };
+        let fits = |search: &Search| search.settings() == settings && search.trees().len() == games.len();
+        let search = match &mut self.search {
+            Some(search) if fits(search) => search,
+            other => other.insert(Search::new(&games.simulator, settings)?),
+        };
+        let (simulator, now) = (&mut games.simulator, &games.now);
+        let mode = ActMode::Deterministic;
+        let found = search.search_in(which, simulator, now, &lookahead, &mut self.rng, mode)?;
+        let thought = |&game: &usize| {
+            let found = &found[game];
+            Thought { action: found.action, value: Some(found.value), policy: found.policy.clone() }
+        };
+        Ok(which.iter().map(thought).collect())
+    }
+
+    fn glance(&mut self, games: &Games, which: &[usize]) -> Result<Vec<Thought>, RunError> {
+        let rows = games.simulator.num_rows();
+        let resets = vec![true; rows];
+        let input = ActInput {
+            observations: &games.now.observations,
+            num_rows: rows,
+            action_masks: &games.now.action_masks,
+            resets: &resets,
+            tasks: &[],
+            env_steps: 0,
+            mode: ActMode::Deterministic,
+        };
+        let mut actor = Actor::new(self.rng.clone());
+        actor.state.resize(rows * self.policy.state_len(), 0.0);
+        let values = self.policy.values(&input, &actor.state)?;
+        let mut actions = ActionBatch::zeros(games.simulator.action_spec(), rows);
+        let mut data = vec![0.0; rows * self.policy.data_width()];
+        let output = ActOutput { actions: &mut actions, policy_data: &mut data };
+        self.policy.act(&input, &mut actor, output)?;
+        let thought = |&game: &usize| {
+            let row = 2 * game + games.turn(game);
+            let value = values.as_ref().map(|values| values[row]);
+            Thought { action: actions.indices()[row] as usize, value, policy: Vec::new() }
+        };
+        Ok(which.iter().map(thought).collect())
+    }
+}
