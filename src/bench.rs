@@ -3,6 +3,7 @@
 pub mod env;
 pub mod nn;
 pub mod policy;
+pub mod search;
 
 use agon_nn::InstructionSet;
 use serde::Serialize;

@@ -1,1 +1,185 @@
+use std::io::Cursor;
+use std::path::Path;
+use std::time::Duration;
 
+use super::gtp::{Engine, ServerOptions, serve};
+use super::matches::{MatchOptions, tournament};
+use super::players::{Player, PlayerOptions, player};
+use super::solved::{SolvedOptions, judge, read};
+use super::*;
+use crate::config::{self, EnvConfig, RunConfig};
+use crate::policy::Which;
+use crate::runtime;
+use crate::setup::Setup;
+
+fn env(id: &str) -> EnvConfig {
+    EnvConfig { id: id.to_owned(), ..EnvConfig::default() }
+}
+
+fn games(id: &str, count: usize) -> Games {
+    Games::new(&Setup::default(), &env(id), count).unwrap()
+}
+
+/// Trains on tic-tac-toe for a few moments.
+fn trained(directory: &Path) {
+    let setup = Setup::default();
+    let mut table = toml::Table::new();
+    for setting in [
+        "algorithm=alphazero",
+        "env.id=TicTacToe-v0",
+        "env.args.opponent=self",
+        "num_envs=32",
+        "total_timesteps=12000",
+        "agent.num_steps=8",
+        "agent.learning_starts=500",
+        "agent.batch_size=128",
+        "agent.buffer_size=20000",
+        "agent.search={simulations=12, outcomes=0}",
+        "agent.symmetries=[{kind='symmetry', group='square', actions='cells'}]",
+        "network.encoder={kind='mlp', hidden=[64]}",
+        "runtime.num_shards=2",
+    ] {
+        config::set(&mut table, setting).unwrap();
+    }
+    let config = RunConfig::from_table(&setup.algorithms, table).unwrap();
+    runtime::train(&setup, config, directory, &mut |_| true).unwrap();
+}
+
+fn players(typed: &[&str], id: &str) -> Vec<Box<dyn Player>> {
+    let options = PlayerOptions { simulations: None, timeout: Duration::from_secs(20), seed: 3 };
+    typed.iter().map(|typed| player(&Setup::default(), typed, &env(id), &options).unwrap()).collect()
+}
+
+#[test]
+fn games_keep_what_is_over_and_go_nowhere_without_a_move() {
+    let mut games = games("TicTacToe-v0", 3);
+    for moves in [[0, 0, 4], [3, 3, 0], [1, 1, 8], [4, 4, 1]] {
+        games.play(&moves.map(Some)).unwrap();
+    }
+    // The first game is won, the second waits.
+    games.play(&[Some(2), None, Some(2)]).unwrap();
+    assert_eq!(games.verdict(0), Some(Verdict::First));
+    assert_eq!((games.moves(1), games.turn(1)), (&[0, 3, 1, 4][..], 0));
+    assert_eq!(games.running().collect::<Vec<_>>(), [1, 2]);
+    games.play(&[None, Some(8), Some(6)]).unwrap();
+    games.play(&[None, Some(5), None]).unwrap();
+    assert_eq!((games.verdict(1), games.verdict(2)), (Some(Verdict::Second), None));
+    assert_eq!(games.turn(2), 0);
+    let error = games.play(&[None, None, Some(6)]).unwrap_err().to_string();
+    assert!(error.contains("a1 is not legal"), "{error}");
+    assert!(games.play(&[Some(7), None, None]).is_err());
+}
+
+#[test]
+fn what_is_no_game_is_refused() {
+    for id in ["CartPole-v1", "Foraging-8x8-2p-2f-v3"] {
+        let error = Games::new(&Setup::default(), &env(id), 1).err().unwrap().to_string();
+        assert!(error.contains("no game of two sides"), "{id}: {error}");
+    }
+}
+
+#[test]
+fn chance_against_chance_is_even_and_games_are_paired() {
+    let mut both = players(&["random", "random"], "TicTacToe-v0");
+    let options = MatchOptions { games: 601, opening: 2, seed: 5 };
+    let result = tournament(&Setup::default(), &env("TicTacToe-v0"), &mut both, &options, &mut |_| {});
+    let tournament = result.unwrap();
+    let result = &tournament.matches[0];
+    assert_eq!((result.points.len(), result.void), (602, 0));
+    assert!((result.score() - 0.5).abs() < 0.08, "{}", result.score());
+    assert!(result.distinct > 400 && result.mean_moves > 6.0, "{result:?}");
+    let [a, b] = [tournament.ratings[0], tournament.ratings[1]];
+    assert!((a.elo - b.elo).abs() < 60.0 && a.low < a.elo, "{a:?} {b:?}");
+}
+
+#[test]
+fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positions() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    trained(&run);
+    let typed = run.display().to_string();
+    let shallow = format!("{typed}#0");
+    let mut all = players(&[&typed, &shallow, "random"], "TicTacToe-v0");
+    let options = MatchOptions { games: 60, opening: 1, seed: 1 };
+    let setup = Setup::default();
+    let tournament = tournament(&setup, &env("TicTacToe-v0"), &mut all, &options, &mut |_| {}).unwrap();
+    assert_eq!(tournament.players, [typed.as_str(), shallow.as_str(), "random"]);
+    let against_chance = &tournament.matches[1];
+    assert_eq!(against_chance.players, [0, 2]);
+    assert!(against_chance.score() > 0.85, "{against_chance:?}");
+    assert!(tournament.ratings[0].elo > tournament.ratings[2].elo + 150.0, "{:?}", tournament.ratings);
+
+    // As an engine.
+    let commands = "1 name\nboardsize 3\nclear_board\nplay b a3\ngenmove w\nshowboard\nundo\ngenmove b\nfrob\n\
+                    play w z9\nplay w a3\nknown_command genmove\ntime_settings 0 1 1\ngenmove w\nagon-search\nquit\nname\n";
+    let mut output = Vec::new();
+    let server = ServerOptions { source: run.clone(), which: Which::Newest, simulations: Some(50) };
+    serve(&setup, &server, &mut Cursor::new(commands), &mut output).unwrap();
+    let text = String::from_utf8(output).unwrap();
+    let answers: Vec<&str> = text.trim_end().split("\n\n").collect();
+    assert_eq!(answers[..4], ["=1 Agon", "=", "=", "="]);
+    assert!(answers[4].starts_with("= ") && answers[4] != "= a3", "{}", answers[4]);
+    assert!(answers[5].contains("X to move"), "{}", answers[5]);
+    assert_eq!(answers[6], "=");
+    assert_eq!(answers[7], "? it is the other side's turn");
+    assert_eq!(answers[8], "? unknown command");
+    assert_eq!(answers[9..13], ["? invalid move", "? illegal move", "= true", "="]);
+    assert!(answers[13].starts_with("= ") && answers[14].contains('%'), "{text}");
+    // Nothing is answered after the end.
+    assert_eq!(answers.len(), 16);
+
+    // In positions with known outcomes: X wins below, O must stop a line.
+    let file = directory.path().join("positions.txt");
+    let lines = "# a remark\nwin a3,c3,a2,b3 x,x,x,x,0,0,1,0,0\nstop a3,a2,b3 x,x,0,x,-1,-1,-1,-1,-1\n";
+    std::fs::write(&file, lines).unwrap();
+    let options =
+        SolvedOptions { source: run, positions: file.clone(), which: Which::Newest, simulations: Some(100) };
+    let rows = judge(&setup, &options).unwrap();
+    assert_eq!(rows.iter().map(|row| row.set.as_str()).collect::<Vec<_>>(), ["win", "stop"]);
+    assert!(rows.iter().all(|row| row.outcome_errors == 0 && row.perfect == 1), "{rows:?}");
+    for (lines, message) in [
+        ("win a3 x,0", "expected 9 scores, got 2"),
+        ("win zz x,x,x,x,0,0,1,0,0", "expected the name of a move, got zz"),
+        ("win a3,c3,a2,b3,a1 x,x,x,x,0,0,x,0,0", "the game a3,c3,a2,b3,a1 is over"),
+        ("win a3 0,x,x,x,x,x,x,x,x", "is not allowed where the game allows it"),
+        ("", "has no positions"),
+    ] {
+        std::fs::write(&file, lines).unwrap();
+        let error = judge(&setup, &options).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    assert!(read(Path::new("nowhere"), &[]).is_err());
+}
+
+/// A program that answers as the protocol says and always moves `c3`, or ends after so many commands, or is slow.
+fn engine(script: &str) -> String {
+    let lines = "while read -r c rest; do case \"$c\" in \
+                 genmove) GENMOVE;; *) printf '= ok\\n\\n';; esac; done";
+    format!("sh -c \"{}\"", lines.replace("GENMOVE", script).replace('"', "\\\"").replace("\\\"$c\\\"", "$c"))
+}
+
+#[test]
+fn a_program_that_dies_or_dawdles_or_cheats_leaves_void_games_and_resigning_loses() {
+    for (script, void) in [("exit 1", true), ("sleep 30", true), ("printf '= q7\\n\\n'", true), ("printf '= resign\\n\\n'", false)]
+    {
+        let typed = format!("gtp:{}", engine(script));
+        let options = PlayerOptions { simulations: None, timeout: Duration::from_millis(600), seed: 0 };
+        let setup = Setup::default();
+        let mut both: Vec<Box<dyn Player>> = ["random", typed.as_str()]
+            .iter()
+            .map(|typed| player(&setup, typed, &env("TicTacToe-v0"), &options).unwrap())
+            .collect();
+        let options = MatchOptions { games: 2, opening: 0, seed: 0 };
+        let played = tournament(&setup, &env("TicTacToe-v0"), &mut both, &options, &mut |_| {}).unwrap();
+        let result = &played.matches[0];
+        if void {
+            assert_eq!((result.void, result.points.len()), (2, 0), "{script}: {result:?}");
+            assert!(result.reason.is_some());
+        } else {
+            assert_eq!((result.void, result.wins), (0, [1, 1]), "{script}: {result:?}");
+        }
+    }
+    let error = Engine::start("true", &env("TicTacToe-v0"), Duration::from_secs(1)).err().unwrap().to_string();
+    assert!(error.contains("no engine that speaks the Go Text Protocol"), "{error}");
+    assert!(Engine::start("no-such-program", &env("TicTacToe-v0"), Duration::from_secs(1)).is_err());
+}

@@ -433,7 +433,7 @@ pub(super) struct RecordArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Keys: arrows or WASD move, space and x are two more actions, digits choose an action by number, + and - turn a continuous one, r starts anew, q ends."
+    after_help = "Keys: arrows or WASD move, space and x are two more actions, digits choose an action by number, + and - turn a continuous one, r starts anew, q ends.\nOn a board: arrows or WASD move the cursor, Enter or space places, p is a move that is no square (pass, swap), u takes back.\n\nExamples:\n  agon envs play Taxi-v4\n  agon envs play ConnectFour-v0 --against results/alphazero_ConnectFour-v0_1"
 )]
 pub(super) struct PlayArgs {
     /// The environment's id.
@@ -441,6 +441,15 @@ pub(super) struct PlayArgs {
     /// Seed of the environment.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
+    /// Who plays the other side of a board game: a run or a weight file, `random` (the default), or `gtp:COMMAND`.
+    #[arg(long, value_name = "PLAYER")]
+    pub(super) against: Option<String>,
+    /// Leave the first move of a board game to the other side.
+    #[arg(long)]
+    pub(super) second: bool,
+    /// Simulations before each of its moves; by default as many as in training.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
+    pub(super) simulations: Option<u64>,
     /// Steps a second without a key; 0 to step on keys only.
     #[arg(long)]
     pub(super) fps: Option<u32>,
@@ -503,6 +512,23 @@ pub(super) enum BenchCommand {
         /// Environments to build.
         #[arg(long, default_value_t = 1000)]
         num_envs: usize,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Searches: nodes a second on one core, with a network that costs nothing.
+    Search {
+        /// Games' ids; a few of them if none is given.
+        ids: Vec<String>,
+        /// Games searched in together.
+        #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        num_envs: u64,
+        /// Simulations of a move.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+        simulations: u64,
+        /// Seconds for each measurement.
+        #[arg(long, default_value_t = 3.0)]
+        seconds: f64,
         /// Print JSON.
         #[arg(long)]
         json: bool,

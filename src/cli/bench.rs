@@ -48,6 +48,24 @@ pub(super) fn bench(setup: &Setup, command: &BenchCommand) -> Result<Ending, Run
             say(bench::machine())?;
             say(table(&["environment", "wrapper", "bare, ns", "wrapped, ns", "cost, ns"], &cells))
         }
+        BenchCommand::Search { ids, num_envs, simulations, seconds, json } => {
+            let (envs, simulations) = (*num_envs as usize, *simulations as usize);
+            let rows = bench::search::searches(setup, ids, envs, simulations, *seconds)?;
+            if *json {
+                return say_json(&rows);
+            }
+            let cells: Vec<Vec<String>> = rows
+                .iter()
+                .map(|row| {
+                    let sizes = [row.num_envs, row.simulations].map(|size| size.to_string());
+                    let speeds = [row.nodes_per_second, row.best].map(human);
+                    [vec![row.env.clone(), row.kind.clone()], sizes.to_vec(), speeds.to_vec()].concat()
+                })
+                .collect();
+            say(bench::machine())?;
+            let head = ["game", "search", "games", "simulations", "nodes/s (median)", "nodes/s (best)"];
+            say(table(&head, &cells))
+        }
         BenchCommand::Build { ids, num_envs, json } => build(setup, ids, *num_envs, *json),
         BenchCommand::Policy { path, json } => {
             let row = bench::policy::policy(setup, path)?;

@@ -1,5 +1,7 @@
 //! `envs play`: an environment in the terminal, under the keyboard.
 
+mod board;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -12,8 +14,11 @@ use super::args::PlayArgs;
 use super::record::arguments;
 use super::{Ending, say};
 use crate::RunError;
+use crate::arena::players::PlayerOptions;
+use crate::config::EnvConfig;
 use crate::error::AtPath;
 use crate::runtime::Setup;
+use board::Match;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,29 +65,61 @@ pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
         MakeOptions { args: arguments(&args.arg)?, autoreset: Autoreset::Disabled, ..Default::default() };
     let spec = setup.registry.get(&args.id)?;
     let mut simulator = spec.make(&options)?;
+    if !simulator.info().action_names.is_empty() {
+        return play_board(setup, args, options.args);
+    }
+    if args.against.is_some() || args.second {
+        return Err(RunError::Config("--against and --second are for games of two sides".to_owned()));
+    }
     let mut now = simulator.new_batch();
     simulator.reset(args.seed, &mut now)?;
     if simulator.render_text(0).is_none() && simulator.render(0).is_none() {
         return Err(RunError::Config(format!("{} can be shown neither as text nor as a picture", args.id)));
     }
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        return Err(RunError::Config("envs play needs a terminal for its keyboard and screen".to_owned()));
-    }
+    needs_terminal()?;
     let discrete = matches!(simulator.action_spec(), ActionSpec::Discrete { .. });
     let keys = spec.player_keys().unwrap_or_else(|| guessed_keys(choices(simulator.action_spec())));
     let clocked = !discrete || simulator.render_text(0).is_none() || keys.real_time;
     let fps = args.fps.unwrap_or(if clocked { 10 } else { 0 });
+    let total =
+        on_screen(|screen| session(&args.id, &mut simulator, &mut now, (keys, fps), screen))?;
+    say(format_args!("return {total:.2}"))
+}
+
+/// A game of two sides, against chance where nobody else is named.
+fn play_board(setup: &Setup, args: &PlayArgs, arguments: toml::Table) -> Result<Ending, RunError> {
+    let env = EnvConfig { id: args.id.clone(), args: arguments, ..EnvConfig::default() };
+    let options = PlayerOptions {
+        simulations: args.simulations.map(|simulations| simulations as usize),
+        timeout: Duration::from_secs(300),
+        seed: args.seed,
+    };
+    let against = args.against.as_deref().unwrap_or("random");
+    let mut game = Match::new(setup, &env, against, !args.second, &options)?;
+    needs_terminal()?;
+    on_screen(|screen| game.play(screen))?;
+    Ok(Ending::Success)
+}
+
+fn needs_terminal() -> Result<(), RunError> {
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(RunError::Config("envs play needs a terminal for its keyboard and screen".to_owned()))
+}
+
+/// Plays with the whole screen and every key, and gives the terminal back whatever happens.
+fn on_screen<T>(play: impl FnOnce(&mut io::Stdout) -> Result<T, RunError>) -> Result<T, RunError> {
     terminal::enable_raw_mode().at("cannot control", "the terminal".as_ref())?;
     let mut screen = io::stdout();
     let played = queue!(screen, EnterAlternateScreen, cursor::Hide)
         .at("cannot write to", "the terminal".as_ref())
-        .and_then(|()| session(&args.id, &mut simulator, &mut now, (keys, fps), &mut screen));
-    // The terminal is given back whatever happened.
+        .and_then(|()| play(&mut screen));
     let restored = queue!(screen, cursor::Show, LeaveAlternateScreen).and_then(|()| screen.flush());
     let raw = terminal::disable_raw_mode();
-    let total = played?;
+    let played = played?;
     restored.and(raw).at("cannot restore", "the terminal".as_ref())?;
-    say(format_args!("return {total:.2}"))
+    Ok(played)
 }
 
 /// Actions of the first branch.

@@ -32,6 +32,8 @@ pub(super) fn draw(rng: &mut Pcg64, noise: &mut [f32]) {
 struct Known {
     /// `[A]`: visits.
     visits: Vec<u32>,
+    /// `[A]`: completed values.
+    values: Vec<f32>,
     /// `[A]`: logits + σ(completed values); −∞ where an action is not allowed.
     improved: Vec<f32>,
 }
@@ -57,12 +59,12 @@ fn known(settings: &GumbelConfig, tree: &Tree, node: u32, rest: &Rest<'_>, disco
     let mixed = if total > 0 { (own + total as f32 * weighted / weight) / (1.0 + total as f32) } else { own };
     let most = visits.iter().copied().max().unwrap_or(0);
     let factor = (settings.c_visit as f32 + most as f32) * settings.c_scale as f32;
-    let improved = (0..actions).map(|action| {
-        let value = if visits[action] > 0 { values[action] } else { mixed };
-        logits[action] + factor * rest.scale.unit(tree, value)
-    });
-    let improved = improved.collect();
-    Known { visits, improved }
+    for (value, &visits) in values.iter_mut().zip(&visits) {
+        *value = if visits > 0 { *value } else { mixed };
+    }
+    let improved = logits.iter().zip(&values);
+    let improved = improved.map(|(logit, &value)| logit + factor * rest.scale.unit(tree, value)).collect();
+    Known { visits, values, improved }
 }
 
 /// The action that a simulation takes at a node.
@@ -90,20 +92,22 @@ pub(super) fn select(
     })
 }
 
-/// The action to take, after the simulations; writes the improved probabilities.
+/// The action to take, after the simulations, and the value `Σ π'(a) q(a)`: that of the improved probabilities, which are
+/// written, and not the mean of what was tried, of which much is worse.
 pub(super) fn decide(
     settings: &GumbelConfig,
     tree: &Tree,
     rest: &Rest<'_>,
     discount: f32,
     policy: &mut [f32],
-) -> usize {
+) -> (usize, f32) {
     let known = known(settings, tree, tree.root(), rest, discount);
     softmax(&known.improved, policy);
     let most = known.visits.iter().copied().max().unwrap_or(0);
-    best(tree.actions(), |action| {
+    let action = best(tree.actions(), |action| {
         (known.visits[action] == most).then(|| rest.noise[action] + known.improved[action])
-    })
+    });
+    (action, policy.iter().zip(&known.values).map(|(share, value)| share * value).sum())
 }
 
 /// The action of the greatest score, the first among equals; actions without a score, or one of −∞, are passed over.

@@ -462,7 +462,7 @@ impl Search {
                 continue;
             }
             let rest = Rest { simulation: 0, budget: self.budgets[env], noise, scale };
-            found.action = match &self.settings.kind {
+            (found.action, found.value) = match &self.settings.kind {
                 SearchKind::Gumbel(settings) => {
                     gumbel::decide(settings, tree, &rest, discount, &mut found.policy)
                 }
@@ -470,10 +470,10 @@ impl Search {
                     let moves = simulator.episode_length(env) as usize;
                     let explores = mode == ActMode::Explore && moves < settings.temperature_moves;
                     let u = if explores { Some(rng.random() as f32) } else { None };
-                    puct::decide(settings, tree, noise, discount, u, &mut found.policy)
+                    let action = puct::decide(settings, tree, noise, discount, u, &mut found.policy);
+                    (action, tree.mean(tree.root()))
                 }
             };
-            found.value = tree.mean(tree.root());
             let next = tree.only_outcome(tree.root(), found.action);
             self.kept[env] = next.filter(|_| self.settings.keeps_trees());
         }

@@ -63,7 +63,8 @@ pub struct GumbelConfig {
     pub max_considered: usize,
     /// What is added to the greatest number of visits in the weight of values; at least 0.
     pub c_visit: f64,
-    /// Weight of values beside logits; above 0. Values are between 0 and 1.
+    /// Weight of values beside logits; above 0. Values are between 0 and 1. The paper's for games; it has 0.1 for a single agent,
+    /// whose values are put there by what the tree has seen.
     pub c_scale: f64,
 }
 

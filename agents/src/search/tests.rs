@@ -274,7 +274,8 @@ impl Env for Walk {
 
 #[test]
 fn a_single_agent_looks_ahead_and_values_are_discounted() {
-    for settings in [gumbel(64), puct(400)] {
+    let kind = SearchKind::Gumbel(GumbelConfig { c_scale: 0.1, ..GumbelConfig::default() });
+    for settings in [SearchConfig { kind, ..gumbel(400) }, puct(400)] {
         let (mut simulator, now) = made(&spec_of(Walk::default()), 1);
         let lookahead = Lookahead { settings: &settings, discount: 0.5, evaluator: &Uniform };
         let mut search = Search::new(&simulator, &settings).unwrap();

@@ -115,6 +115,13 @@ impl Conv2d {
         })
     }
 
+    /// For images of which most is not zero, as between the layers of a tower: they are not looked through for what is.
+    #[must_use]
+    pub fn dense(mut self) -> Self {
+        self.incidence = None;
+        self
+    }
+
     /// The shape of the images it puts out.
     #[must_use]
     pub fn output_shape(&self) -> ImageShape {

@@ -505,17 +505,19 @@ impl Tower<'_> {
         for block in 0..self.blocks {
             let inside: Vec<Arc<dyn Layer>> = vec![
                 Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into(),
-                conv(&format!("{block}.conv0"), shape, wide(), Activation::Relu, init)?.into(),
+                conv(&format!("{block}.conv0"), shape, wide(), Activation::Relu, init)?.dense().into(),
                 // A block begins as the identity, so that deep towers learn without normalisation (Zhang, Dauphin and Ma
                 // 2019, arXiv:1901.09321).
-                conv(&format!("{block}.conv1"), shape, wide(), Activation::Identity, Init::Zeros)?.into(),
+                conv(&format!("{block}.conv1"), shape, wide(), Activation::Identity, Init::Zeros)?
+                    .dense()
+                    .into(),
             ];
             layers.push(Residual::new(inside)?.into());
         }
         layers.push(Activate::new(Activation::Relu, &<[usize; 3]>::from(shape)).into());
         let planes = conv("planes", shape, ConvConfig::new(self.planes, 1), Activation::Relu, init)?;
         let len = planes.output_shape().len();
-        layers.push(planes.into());
+        layers.push(planes.dense().into());
         layers.extend(mlp(
             builder,
             prefix,
