@@ -154,7 +154,7 @@ impl AlphaZero {
                 search_value: self.config.search_value as f32,
                 td_steps: self.config.td_steps,
             };
-            count += self.episodes.take_in(fragment, &finals, targets, &mut self.positions)?;
+            count += self.episodes.take_in(fragment, &finals, targets, &mut self.positions);
         }
         Ok(count)
     }

@@ -53,6 +53,9 @@ class Vector:
     def step(self, actions: Any) -> tuple[Any, ...]:
         """Observations, rewards, terminated, truncated, action masks, last observations and statistics of ended episodes."""
 
+    def turn(self, env: int) -> int:
+        """Whose turn it is in an environment, of its agents; 0 where all act at the same time."""
+
     def render(self, env: int) -> NDArray[np.uint8] | None:
         """A picture `[height, width, 3]` of an environment."""
 

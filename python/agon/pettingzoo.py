@@ -68,6 +68,8 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
             raise ValueError(
                 f"{id} has one agent: use agon.make or agon.make_vec, and agon.aec_env for a board"
             )
+        if told["turns"]:
+            raise ValueError(f"{id} has {told['num_agents']} agents that move in turn: use agon.aec_env")
         check_render_mode(id, render_mode)
         self.id = id
         self.render_mode = render_mode
@@ -141,17 +143,23 @@ class AgonParallelEnv(ParallelEnv[str, Any, Any], EzPickle):
 
 
 class AgonBoard(AECEnv[str, Any, Any], EzPickle):
-    """A board game whose two players move in turn.
+    """A board game whose two players move in turn; keywords are the game's own arguments, such as `size`.
 
-    A player observes a dictionary: `observation`, `[rows, columns, 2]` bytes, 0 or 255, its own pieces first and the other
-    player's second, and `action_mask`, its legal moves (none while the other is to move). The winner gets 1, the loser -1.
+    A player observes a dictionary: `observation`, the planes of the game's page from its side (`[rows, columns, planes]` bytes,
+    0 or 255: its own pieces, the other player's, whether it is its turn, and those of the game), and `action_mask`, its legal
+    moves (none while the other is to move, and none after the end). The winner gets 1, the loser -1.
     """
 
-    def __init__(self, id: str, *, render_mode: str | None = None) -> None:
-        EzPickle.__init__(self, id, render_mode=render_mode)
+    def __init__(self, id: str, *, render_mode: str | None = None, **arguments: Any) -> None:
+        EzPickle.__init__(self, id, render_mode=render_mode, **arguments)
         super().__init__()
         id = agon_id(id)
-        self._core = _core(id, (), None, {"opponent": "self"})
+        if "opponent" in arguments:
+            raise ValueError(
+                f"{id} takes no opponent here, where both sides are agents: "
+                "use agon.make or agon.make_vec to play against one"
+            )
+        self._core = _core(id, (), None, {**arguments, "opponent": "self"})
         told = self._core.describe()
         check_render_mode(id, render_mode)
         self.id = id
@@ -164,6 +172,7 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         }
         self.possible_agents = ["player_0", "player_1"]
         self.agents = list(self.possible_agents)
+        self._rows = {agent: index for index, agent in enumerate(self.possible_agents)}
         self.action_spaces = {agent: space_of(told["action_space"]) for agent in self.agents}
         self.observation_spaces = {
             agent: spaces.Dict(
@@ -174,8 +183,8 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
             )
             for agent in self.agents
         }
-        self._board: Any = None
-        self._legal: Any = None
+        self._observations: Any = None
+        self._masks: Any = None
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """What `agent` sees."""
@@ -187,24 +196,22 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Sets up the board; nothing in a game is random."""
-        observations, masks = self._core.reset([0 if seed is None else seed])
-        self._board, self._legal = observations[0], masks[0]
+        self._observations, self._masks = self._core.reset([0 if seed is None else seed])
         self.agents = list(self.possible_agents)
         self.rewards = dict.fromkeys(self.agents, 0.0)
         self._cumulative_rewards = dict.fromkeys(self.agents, 0.0)
         self.terminations = dict.fromkeys(self.agents, False)
         self.truncations = dict.fromkeys(self.agents, False)
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.agents}
-        self._to_move = 0
-        self.agent_selection = self.possible_agents[0]
+        self.agent_selection = self.possible_agents[self._core.turn(0)]
 
     def observe(self, agent: str) -> dict[str, Any]:
         """The board from the side of `agent`."""
-        if self.possible_agents.index(agent) == self._to_move:
-            over = self.terminations.get(agent, False)
-            mask = np.zeros_like(self._legal) if over else self._legal.copy()
-            return {"observation": self._board.copy(), "action_mask": mask}
-        return {"observation": self._board[..., ::-1].copy(), "action_mask": np.zeros_like(self._legal)}
+        row = self._rows[agent]
+        # The core lets who waits take action 0, and everybody anything after the end; neither is a move.
+        moves = agent == self.agent_selection and not self.terminations.get(agent, True)
+        mask = self._masks[row].copy() if moves else np.zeros_like(self._masks[row])
+        return {"observation": self._observations[row].copy(), "action_mask": mask}
 
     def step(self, action: Any) -> None:
         """Makes the move of the player whose turn it is."""
@@ -212,16 +219,12 @@ class AgonBoard(AECEnv[str, Any, Any], EzPickle):
         if self.terminations[mover] or self.truncations[mover]:
             self._was_dead_step(action)
             return
-        observations, rewards, terminated, _, masks, *_ = self._core.step([action])
-        self._board, self._legal = observations[0], masks[0]
-        self._to_move = 1 - self._to_move
-        other = self.possible_agents[self._to_move]
+        batch = [action if agent == mover else 0 for agent in self.possible_agents]
+        self._observations, rewards, terminated, _, self._masks, *_ = self._core.step(batch)
         self._cumulative_rewards[mover] = 0.0
-        won = float(rewards[0])
-        self.rewards = {mover: won, other: -won + 0.0}
-        if terminated[0]:
-            self.terminations = dict.fromkeys(self.agents, True)
-        self.agent_selection = other
+        self.rewards = {agent: float(rewards[row]) for agent, row in self._rows.items()}
+        self.terminations = {agent: bool(terminated[row]) for agent, row in self._rows.items()}
+        self.agent_selection = self.possible_agents[self._core.turn(0)]
         self._accumulate_rewards()
 
     def render(self) -> Rendered:
@@ -238,14 +241,14 @@ def parallel_env(id: str, **options: Any) -> AgonParallelEnv:
 
 
 def aec_env(id: str, **options: Any) -> AECEnv[str, Any, Any]:
-    """A board game, or an arena of several agents, with PettingZoo's turn-taking API.
+    """A board game, or an arena of several agents, with PettingZoo's turn-taking API; `options` as of their classes.
 
     An illegal move on a board ends the game and costs the mover 1, as in PettingZoo's own games.
     """
     told = _agon.environment(agon_id(id))
+    if told["is_board"]:
+        env: AECEnv[str, Any, Any] = TerminateIllegalWrapper(AgonBoard(id, **options), illegal_reward=-1)
+        return OrderEnforcingWrapper(AssertOutOfBoundsWrapper(env))
     if told["num_agents"] > 1:
         return parallel_to_aec(AgonParallelEnv(id, **options))
-    if not told["is_board"]:
-        raise ValueError(f"{id} has one agent and is no board game: use agon.make or agon.make_vec")
-    env: AECEnv[str, Any, Any] = TerminateIllegalWrapper(AgonBoard(id, **options), illegal_reward=-1)
-    return OrderEnforcingWrapper(AssertOutOfBoundsWrapper(env))
+    raise ValueError(f"{id} has one agent and is no board game: use agon.make or agon.make_vec")

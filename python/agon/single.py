@@ -13,7 +13,7 @@ from agon import _agon, infos
 from agon.registration import agon_id, gymnasium_id
 from agon.rendering import Rendered, check_render_mode, render, render_modes
 from agon.spaces import row, space_of
-from agon.vector import Wrapper
+from agon.vector import Wrapper, check_one_agent
 
 
 class AgonEnv(gymnasium.Env[Any, Any]):
@@ -41,8 +41,7 @@ class AgonEnv(gymnasium.Env[Any, Any]):
             statistics=False,
         )
         told = self._core.describe()
-        if told["num_agents"] > 1:
-            raise ValueError(f"{id} has {told['num_agents']} agents: use agon.parallel_env")
+        check_one_agent(id, told)
         check_render_mode(id, render_mode)
         self.id = id
         self.render_mode = render_mode

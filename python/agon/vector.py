@@ -60,8 +60,7 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             statistics=episode_statistics,
         )
         told = self._core.describe()
-        if told["num_agents"] > 1:
-            raise ValueError(f"{id} has {told['num_agents']} agents: use agon.parallel_env")
+        check_one_agent(id, told)
         check_render_mode(id, render_mode)
         self.id = id
         self.num_envs = num_envs
@@ -172,6 +171,13 @@ class AgonVectorEnv(VectorEnv[Any, Any, NDArray[Any]]):
             told[name] = np.zeros(self.num_envs, dtype=values.dtype)
             told[name][rows] = values
         return {"episode": told, "_episode": of_row}
+
+
+def check_one_agent(id: str, told: dict[str, Any]) -> None:
+    """Refuses an environment of several agents, which have interfaces of their own."""
+    if told["num_agents"] > 1:
+        door = "agon.aec_env" if told["turns"] else "agon.parallel_env"
+        raise ValueError(f"{id} has {told['num_agents']} agents: use {door}")
 
 
 def make_vec(id: str, num_envs: int = 1, **options: Any) -> AgonVectorEnv:

@@ -18,8 +18,8 @@ fn environments() -> Vec<String> {
     Registry::builtin().iter().map(|spec| spec.id().to_owned()).collect()
 }
 
-/// What is told of an environment: `id`, `summary`, `page`, `num_agents`, `is_board` (two sides act in turn), and `max_episode_steps` and `reward_threshold`, which
-/// are `None` where there are none.
+/// What is told of an environment: `id`, `summary`, `page`, `num_agents`, `is_board` (against itself its agents move in turn),
+/// and `max_episode_steps` and `reward_threshold`, which are `None` where there are none.
 #[pyfunction]
 fn environment<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
     let registry = Registry::builtin();
@@ -30,9 +30,9 @@ fn environment<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
     told.set_item("page", spec.page_text())?;
     let made = spec.make(&MakeOptions::default()).map_err(error::of_env)?;
     told.set_item("num_agents", made.num_agents())?;
-    let mut in_turn = MakeOptions::default();
-    in_turn.args.insert("opponent".to_owned(), "self".into());
-    told.set_item("is_board", spec.make(&in_turn).is_ok())?;
+    let mut against_itself = MakeOptions::default();
+    against_itself.args.insert("opponent".to_owned(), "self".into());
+    told.set_item("is_board", spec.make(&against_itself).is_ok_and(|made| made.info().turns))?;
     told.set_item("max_episode_steps", spec.time_limit())?;
     told.set_item("reward_threshold", spec.threshold())?;
     Ok(told)

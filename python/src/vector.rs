@@ -90,6 +90,7 @@ impl Vector {
         told.set_item("action_space", describe(py, &info.action_space)?)?;
         told.set_item("num_agents", info.num_agents)?;
         told.set_item("teams", &info.teams)?;
+        told.set_item("turns", info.turns)?;
         told.set_item("mask_len", info.mask_len)?;
         told.set_item("metrics", &info.metrics)?;
         Ok(told)
@@ -169,6 +170,12 @@ impl Vector {
                 statistics.map_or_else(none, Bound::into_any),
             ],
         )
+    }
+
+    /// Whose turn it is in an environment, of its agents; 0 where all act at the same time.
+    fn turn(&self, env: usize) -> PyResult<usize> {
+        let mut guard = self.lock()?;
+        Ok(guard.shards.holder(env).map_or(0, |(simulator, env)| simulator.turn(env)))
     }
 
     /// A picture `[height, width, 3]` of an environment; `None` if it cannot be drawn.

@@ -21,12 +21,15 @@ MEANT = "A Box observation space|we recommend using a symmetric and normalized s
 class Legal(gymnasium.spaces.Discrete):
     """Actions of which only those are drawn that are legal now."""
 
-    first: np.ndarray | None = None
     legal: np.ndarray | None = None
 
+    def __init__(self, id: str, n: int) -> None:
+        super().__init__(n)
+        self.id = id
+
     def seed(self, seed: int | None = None) -> int:
-        # Gymnasium then draws an action, resets, and takes it.
-        self.legal = self.first
+        # Gymnasium then draws an action, resets with the same seed, and takes it.
+        self.legal = agon.make(self.id).reset(seed=seed)[1].get("action_mask")
         return super().seed(seed)
 
     def sample(self, mask: object = None, probability: object = None) -> np.int64:
@@ -40,13 +43,13 @@ class Watched(agon.AgonEnv):
         super().__init__(id)
         self.spec = agon.make(id).spec
         if isinstance(self.action_space, gymnasium.spaces.Discrete):
-            self.action_space = Legal(self.action_space.n)
+            self.action_space = Legal(id, self.action_space.n)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         result = super().reset(seed=seed, options=options)
-        self.action_space.first = self.action_space.legal = result[-1].get("action_mask")
+        self.action_space.legal = result[-1].get("action_mask")
         return result
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

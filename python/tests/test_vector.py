@@ -149,11 +149,20 @@ def test_a_masked_action_is_a_value_error() -> None:
     env = agon.make_vec("TicTacToe-v0", 2)
     _, info = env.reset(seed=0)
     assert info["action_mask"].dtype == np.int8 and info["_action_mask"].all()
-    info = env.step([4, 3])[4]
-    np.testing.assert_array_equal(info["action_mask"][1], [1, 1, 1, 0, 1, 1, 1, 1, 1])
-    assert env.single_action_space.sample(info["action_mask"][0]) != 4
-    with pytest.raises(ValueError, match="action 3 of row 1, branch 0, is not legal now"):
-        env.step([0, 3])
+    # With this seed the environment begins in row 0, on square 5, and the agent in row 1.
+    assert info["action_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 1, 1]]
+    observations, _, _, _, info = env.step([4, 3])
+    # The answers are on squares 3 and 5.
+    assert info["action_mask"].tolist() == [[1, 1, 1, 0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 1, 0, 1, 1, 1]]
+    own, other = (observations[..., plane].reshape(2, 9) for plane in (0, 1))
+    assert own.argmax(axis=1).tolist() == [4, 3]
+    np.testing.assert_array_equal(info["action_mask"], (own == 0) & (other == 0))
+    assert env.single_action_space.sample(info["action_mask"][0]) not in (3, 4, 5)
+    for taken in (3, 5):
+        with pytest.raises(ValueError, match=f"action {taken} of row 1, branch 0, is not legal now"):
+            env.step([0, taken])
+    # Nothing has been stepped: square 0 is still free.
+    env.step([0, 0])
 
 
 def test_settings_out_of_range_are_value_errors() -> None:
@@ -168,6 +177,7 @@ def test_settings_out_of_range_are_value_errors() -> None:
         ("CartPole-v1", {"autoreset_mode": "Sometimes"}, "Sometimes"),
         ("CartPole-v1", {"render_mode": "human"}, "render_mode"),
         ("Foraging-8x8-2p-2f-v3", {}, "2 agents: use agon.parallel_env"),
+        ("TicTacToe-v0", {"opponent": "self"}, "2 agents: use agon.aec_env"),
         (
             "CartPole-v1",
             {"wrappers": ["normalize_observation"], "num_envs": 4, "num_threads": 2},

@@ -135,10 +135,10 @@ fn play(
         let mut games = Games::new(setup, env, 2 * some)?;
         open(&mut games, from, options)?;
         let voids = finish(&mut games, &mut players)?;
-        for game in 0..games.len() {
+        for (game, void) in voids.iter().enumerate() {
             // Of each pair the first player begins the first game.
             let colour = game % 2;
-            if let Some(reason) = &voids[game] {
+            if let Some(reason) = void {
                 result.void += 1;
                 result.reason.get_or_insert_with(|| reason.clone());
                 continue;

@@ -160,8 +160,12 @@ fn engine(script: &str) -> String {
 
 #[test]
 fn a_program_that_dies_or_dawdles_or_cheats_leaves_void_games_and_resigning_loses() {
-    for (script, void) in [("exit 1", true), ("sleep 30", true), ("printf '= q7\\n\\n'", true), ("printf '= resign\\n\\n'", false)]
-    {
+    for (script, void) in [
+        ("exit 1", true),
+        ("sleep 30", true),
+        ("printf '= q7\\n\\n'", true),
+        ("printf '= resign\\n\\n'", false),
+    ] {
         let typed = format!("gtp:{}", engine(script));
         let options = PlayerOptions { simulations: None, timeout: Duration::from_millis(600), seed: 0 };
         let setup = Setup::default();
@@ -179,7 +183,8 @@ fn a_program_that_dies_or_dawdles_or_cheats_leaves_void_games_and_resigning_lose
             assert_eq!((result.void, result.wins), (0, [1, 1]), "{script}: {result:?}");
         }
     }
-    let error = Engine::start("true", &env("TicTacToe-v0"), Duration::from_secs(1)).err().unwrap().to_string();
+    let error =
+        Engine::start("true", &env("TicTacToe-v0"), Duration::from_secs(1)).err().unwrap().to_string();
     assert!(error.contains("no engine that speaks the Go Text Protocol"), "{error}");
     assert!(Engine::start("no-such-program", &env("TicTacToe-v0"), Duration::from_secs(1)).is_err());
 }

@@ -4,7 +4,8 @@ use super::args::ExplainArgs;
 use super::{Ending, say, say_sentence};
 use crate::RunError;
 use crate::explain::{
-    self, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SurrogateOptions,
+    self, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SearchOptions,
+    SurrogateOptions,
 };
 use crate::policy::Which;
 use crate::runtime::Setup;
@@ -24,6 +25,10 @@ pub(super) fn explain(setup: &Setup, args: &ExplainArgs) -> Result<Ending, RunEr
             baseline: args.baseline.into(),
             film: args.film as usize,
             ..PictureOptions::default()
+        },
+        search: SearchOptions {
+            simulations: args.simulations.map(|simulations| simulations as usize),
+            ..SearchOptions::default()
         },
         surrogate: SurrogateOptions {
             kind: args.surrogate.map(Into::into),

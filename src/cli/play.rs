@@ -81,8 +81,7 @@ pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
     let keys = spec.player_keys().unwrap_or_else(|| guessed_keys(choices(simulator.action_spec())));
     let clocked = !discrete || simulator.render_text(0).is_none() || keys.real_time;
     let fps = args.fps.unwrap_or(if clocked { 10 } else { 0 });
-    let total =
-        on_screen(|screen| session(&args.id, &mut simulator, &mut now, (keys, fps), screen))?;
+    let total = on_screen(|screen| session(&args.id, &mut simulator, &mut now, (keys, fps), screen))?;
     say(format_args!("return {total:.2}"))
 }
 

@@ -11,6 +11,7 @@ pub mod internals;
 pub mod output;
 pub mod pictures;
 pub(crate) mod play;
+pub mod search;
 mod subject;
 pub mod surrogate;
 
@@ -20,12 +21,13 @@ pub use features::{Feature, FeatureKind, Features, Group, action_names};
 pub use internals::InternalsOptions;
 pub use output::ImportanceOptions;
 pub use pictures::{Baseline, PictureOptions};
+pub use search::SearchOptions;
 pub use subject::Subject;
 pub use surrogate::{SurrogateKind, SurrogateOptions};
 
 use crate::RunError;
 use crate::page::Page;
-use crate::policy::Which;
+use crate::policy::{self, Which};
 use crate::setup::Setup;
 
 /// A way to explain.
@@ -37,6 +39,8 @@ pub enum By {
     Internals,
     /// By how much each part of what it saw speaks for what it did, as pictures.
     Pictures,
+    /// By what its search found beside each move of an episode.
+    Search,
     /// By a policy that can be read: a decision tree, or weighted sums.
     Surrogate,
 }
@@ -56,6 +60,8 @@ pub struct ExplainOptions {
     pub internals: InternalsOptions,
     /// How pictures are made; the seed is the one above.
     pub pictures: PictureOptions,
+    /// How a search is looked into; the seed is the one above.
+    pub search: SearchOptions,
     /// How surrogates are made; the seed is the one above.
     pub surrogate: SurrogateOptions,
 }
@@ -70,25 +76,34 @@ pub fn explain(
     which: Which,
     options: &ExplainOptions,
 ) -> Result<Vec<String>, RunError> {
-    let subject = Subject::load(setup, path, which)?;
-    let mut page = Page::new(&options.out, "explain", "why it acts", subject.trained.card())?;
+    let trained = policy::load_which(setup, path, which)?;
+    let mut page = Page::new(&options.out, "explain", "why it acts", trained.card())?;
+    // All ways but a search ask the policy as a program of its own.
+    let mut others = options.by.iter().filter(|by| **by != By::Search);
+    let subject = others.next().map(|_| Subject::of(setup, trained)).transpose()?;
     for by in &options.by {
+        let Some(subject) = subject.as_ref().filter(|_| *by != By::Search) else {
+            let own = SearchOptions { seed: options.seed, ..options.search.clone() };
+            search::explain(setup, path, which, &own, &mut page)?;
+            continue;
+        };
         match by {
+            By::Search => {}
             By::Output => {
                 let own = ImportanceOptions { seed: options.seed, ..options.importance };
-                output::explain(setup, &subject, &own, &mut page)?;
+                output::explain(setup, subject, &own, &mut page)?;
             }
             By::Internals => {
                 let own = InternalsOptions { seed: options.seed, ..options.internals.clone() };
-                internals::explain(setup, path, &subject, &own, &mut page)?;
+                internals::explain(setup, path, subject, &own, &mut page)?;
             }
             By::Pictures => {
                 let own = PictureOptions { seed: options.seed, ..options.pictures };
-                pictures::explain(setup, &subject, &own, &mut page)?;
+                pictures::explain(setup, subject, &own, &mut page)?;
             }
             By::Surrogate => {
                 let own = SurrogateOptions { seed: options.seed, ..options.surrogate.clone() };
-                surrogate::explain(setup, &subject, &own, &mut page)?;
+                surrogate::explain(setup, subject, &own, &mut page)?;
             }
         }
     }

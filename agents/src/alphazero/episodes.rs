@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::positions::{Position, Positions};
+use crate::Fragment;
 use crate::search::{Depth, depth_of};
-use crate::{AgentError, Fragment};
 
 /// Ticks of an episode that are waited for at most: positions of longer ones learn the search's value instead.
 const MOST_TICKS: usize = 10_000;
@@ -56,7 +56,7 @@ impl Episodes {
         finals: &[f32],
         targets: Targets,
         positions: &mut Positions,
-    ) -> Result<usize, AgentError> {
+    ) -> usize {
         let (rows, width) = (fragment.shape.num_rows(), fragment.shape.policy_data_width);
         let (first, agents) = (fragment.shard * rows, fragment.shape.num_agents);
         let mut count = 0;
@@ -76,14 +76,14 @@ impl Episodes {
             episode.push_back(Tick { reward: fragment.rewards[step], position });
             if let Some(index) = fragment.final_index(step) {
                 let after = if fragment.terminated[step] { 0.0 } else { finals[index] };
-                count += finish(episode, after, targets, positions)?;
+                count += finish(episode, after, targets, positions);
             }
             let most = if targets.td_steps > 0 { targets.td_steps.min(MOST_TICKS) } else { MOST_TICKS - 1 };
             while episode.len() > most {
-                count += release(episode, most, targets, positions)?;
+                count += release(episode, most, targets, positions);
             }
         }
-        Ok(count)
+        count
     }
 }
 
@@ -96,12 +96,7 @@ impl Episodes {
 }
 
 /// Hands on all positions of an episode that is over, whose last tick led to something of value `after`.
-fn finish(
-    episode: &mut Episode,
-    after: f32,
-    targets: Targets,
-    positions: &mut Positions,
-) -> Result<usize, AgentError> {
+fn finish(episode: &mut Episode, after: f32, targets: Targets, positions: &mut Positions) -> usize {
     let mut returns = after;
     let mut judged = Vec::new();
     while let Some(tick) = episode.pop_back() {
@@ -110,18 +105,13 @@ fn finish(
     }
     let count = judged.len();
     for (position, returns) in judged.into_iter().rev() {
-        positions.push(position, returns, targets.search_value)?;
+        positions.push(&position, returns, targets.search_value);
     }
-    Ok(count)
+    count
 }
 
 /// Hands on the oldest position of an episode that goes on, with the search's value after `steps` ticks, or the next one.
-fn release(
-    episode: &mut Episode,
-    steps: usize,
-    targets: Targets,
-    positions: &mut Positions,
-) -> Result<usize, AgentError> {
+fn release(episode: &mut Episode, steps: usize, targets: Targets, positions: &mut Positions) -> usize {
     let searched = |tick: &Tick| tick.position.is_some();
     let last = (steps..episode.len()).find(|&at| searched(&episode[at]));
     let last = last.or_else(|| (1..episode.len()).rev().find(|&at| searched(&episode[at])));
@@ -131,10 +121,10 @@ fn release(
         returns = tick.reward + targets.gamma * returns;
     }
     match episode.pop_front().and_then(|tick| tick.position) {
-        None => Ok(0),
+        None => 0,
         Some(position) => {
-            positions.push(position, returns, targets.search_value)?;
-            Ok(1)
+            positions.push(&position, returns, targets.search_value);
+            1
         }
     }
 }

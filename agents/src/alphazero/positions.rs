@@ -162,16 +162,11 @@ impl Positions {
     }
 
     /// Adds a position with what came of it, and lets go of the oldest.
-    pub(super) fn push(
-        &mut self,
-        position: Position,
-        returns: f32,
-        search_value: f32,
-    ) -> Result<(), AgentError> {
+    pub(super) fn push(&mut self, position: &Position, returns: f32, search_value: f32) {
         if self.end.is_multiple_of(self.chunk_len) {
             self.chunks.push_back(Chunk::new(&self.shape));
         }
-        let Some(chunk) = self.chunks.back_mut() else { return Ok(()) };
+        let Some(chunk) = self.chunks.back_mut() else { return };
         let len = self.shape.observation_len;
         let row = read(&position.observation, 0, len);
         chunk.observations.append(len, &row, 0, len);
@@ -185,7 +180,6 @@ impl Positions {
             self.chunks.pop_front();
             self.first_chunk += 1;
         }
-        Ok(())
     }
 
     /// What saved positions must have in common with those that take them on: how many there may be, those of a chunk, and
@@ -230,7 +224,7 @@ impl Positions {
             let (chunk, at) = self.place(position);
             match &mut observations {
                 ObsBuffer::F32(all) => {
-                    f32::read(&chunk.observations, at, &mut all[row * len..(row + 1) * len])
+                    f32::read(&chunk.observations, at, &mut all[row * len..(row + 1) * len]);
                 }
                 ObsBuffer::U8(all) => u8::read(&chunk.observations, at, &mut all[row * len..(row + 1) * len]),
             }

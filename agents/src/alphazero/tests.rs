@@ -50,7 +50,7 @@ fn targets(gamma: f32, search_value: f32, td_steps: usize) -> Targets {
 fn learned(fragment: &Fragment, targets: Targets) -> (Vec<f32>, Vec<bool>) {
     let (mut episodes, mut positions) = (Episodes::new(2), Positions::new(100, SHAPE));
     let finals = vec![0.0; fragment.final_rows.len()];
-    let count = episodes.take_in(fragment, &finals, targets, &mut positions).unwrap();
+    let count = episodes.take_in(fragment, &finals, targets, &mut positions);
     assert_eq!(count, positions.len());
     let all: Vec<u64> = (0..count as u64).collect();
     let drawn = positions.gather(&all).unwrap();
@@ -96,7 +96,7 @@ fn a_buffer_forgets_the_oldest_and_is_saved_in_chunks() {
     let mut episodes = Episodes::new(2);
     for _ in 0..30 {
         let fragment = game(&[Depth::Full; 3]);
-        episodes.take_in(&fragment, &[0.0; 2], targets(1.0, 0.0, 0), &mut positions).unwrap();
+        episodes.take_in(&fragment, &[0.0; 2], targets(1.0, 0.0, 0), &mut positions);
     }
     assert_eq!(positions.len(), 40);
     let mut store = MemoryStore::default();

@@ -15,6 +15,8 @@ pub(in crate::cli) enum ByArg {
     Internals,
     /// How much each part of what it saw speaks for what it did: heat maps over frames, bars over named values.
     Pictures,
+    /// What its search found: visits, values and principal variations beside each move of an episode.
+    Search,
     /// A policy that can be read: a decision tree (VIPER), or weighted sums where actions are numbers.
     Surrogate,
 }
@@ -25,6 +27,7 @@ impl From<ByArg> for By {
             ByArg::Output => Self::Output,
             ByArg::Internals => Self::Internals,
             ByArg::Pictures => Self::Pictures,
+            ByArg::Search => Self::Search,
             ByArg::Surrogate => Self::Surrogate,
         }
     }
@@ -101,6 +104,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// Steps of the film, at most; 0 for none.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(0..=2000), help_heading = "Pictures")]
     pub(in crate::cli) film: u64,
+    /// Simulations before each move; by default as many as in training.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Search")]
+    pub(in crate::cli) simulations: Option<u64>,
     /// Which surrogate; by default a tree where actions are choices, else weighted sums.
     #[arg(long, value_name = "KIND", help_heading = "Surrogate")]
     pub(in crate::cli) surrogate: Option<KindArg>,

@@ -167,9 +167,13 @@ impl Match {
     fn show(&mut self, screen: &mut io::Stdout) -> io::Result<()> {
         let text = self.games.simulator.render_text(0).unwrap_or_default();
         let state = match (self.games.verdict(0), self.first) {
-            (None, _) => "arrows and Enter place, p is another move (pass, swap), u takes back, r anew, q ends",
+            (None, _) => {
+                "arrows and Enter place, p is another move (pass, swap), u takes back, r anew, q ends"
+            }
             (Some(Verdict::Draw), _) => "a draw: r for another, q to end",
-            (Some(Verdict::First), true) | (Some(Verdict::Second), false) => "you won: r for another, q to end",
+            (Some(Verdict::First), true) | (Some(Verdict::Second), false) => {
+                "you won: r for another, q to end"
+            }
             _ => "you lost: r for another, q to end",
         };
         queue!(screen, Clear(ClearType::All), cursor::MoveTo(0, 0), Print(state))?;
