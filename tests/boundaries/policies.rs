@@ -80,7 +80,8 @@ fn policies_of_every_algorithm_do_what_their_evaluation_does() {
             let expected = evaluate(&setup, &run, &options).unwrap().returns;
             let what = format!("{algorithm} {settings:?}, stochastic: {stochastic}");
             assert_eq!(evaluate(&setup, &file, &options).unwrap().returns, expected, "{what}");
-            for path in [&run, &file] {
+            // A policy that is called has no environment to look ahead in.
+            for path in [&run, &file].into_iter().filter(|_| algorithm != "alphazero") {
                 let policy = policy::load(path).unwrap();
                 let policy = if stochastic { policy.stochastic(SEED) } else { policy };
                 assert_eq!(played(&setup, policy), expected, "{what}");

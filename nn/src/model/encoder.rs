@@ -495,6 +495,11 @@ impl Tower<'_> {
         image: ImageShape,
         init: Init,
     ) -> Result<Vec<Arc<dyn Layer>>, NnError> {
+        for (field, size) in [("channels", self.channels), ("planes", self.planes)] {
+            if size == 0 {
+                return Err(NnError::Config { field, expected: "at least 1", got: "0".to_owned() });
+            }
+        }
         let mut conv = |name: &str, shape, config: ConvConfig, activation, init| {
             Conv2d::new(builder, &format!("{prefix}.{name}"), shape, config, activation, init)
         };
