@@ -42,7 +42,7 @@ fn cases() -> Vec<(&'static str, Observation)> {
         (r#"{"kind": "minatar_cnn", "channels": 5, "hidden": 18}"#, image(4, 10, 10, true)),
         (r#"{"kind": "impala", "channels": [4, 6], "hidden": 16}"#, image(3, 11, 9, false)),
         (
-            r#"{"kind": "residual", "channels": 6, "blocks": 2, "planes": 3, "hidden": [8]}"#,
+            r#"{"kind": "residual", "channels": 16, "blocks": 2, "planes": 3, "hidden": [8]}"#,
             image(3, 6, 7, true),
         ),
         (r#"{"kind": "embedding", "width": 5, "hidden": [8]}"#, Observation::Discrete(vec![3, 4])),
