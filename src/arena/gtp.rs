@@ -1,5 +1,5 @@
 //! The Go Text Protocol, both ways: other programs as players here ([`Engine`]), and an agent of here as an engine that other
-//! programs use ([`server`]).
+//! programs use ([`serve`]).
 //!
 //! Moves are written as the game writes them: `D4` and `pass` in Go, columns in Connect Four. The side that moves first is
 //! black.

@@ -1,6 +1,6 @@
 //! The arena: agents measured against what is known of a game, and against each other.
 //!
-//! [`solved`] asks for moves in positions whose outcome somebody has proved. [`matches`] plays games between [`players`]:
+//! [`solved`] asks for moves in positions whose outcome somebody has proved. [`mod@matches`] plays games between [`players`]:
 //! trained agents, chance, and programs that speak the Go Text Protocol ([`gtp`]); [`elo`] makes ratings of their results.
 
 pub mod elo;
