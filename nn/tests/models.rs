@@ -316,3 +316,10 @@ fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(error.to_string(), "observation must have 4 columns, got 3");
     assert!(serde_json::from_str::<EncoderConfig>(r#"{"kind": "mlp", "hiden": [3]}"#).is_err());
 }
+
+#[test]
+fn a_tower_is_for_images() {
+    let tower = encoder(r#"{"kind": "residual"}"#);
+    assert_eq!(tower.fitting(&image(3, 6, 7, true)), tower);
+    assert_eq!(tower.fitting(&Observation::Vector(4)), EncoderConfig::default());
+}

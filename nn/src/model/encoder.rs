@@ -369,7 +369,8 @@ impl EncoderConfig {
         }
     }
 
-    /// What suits an observation in the place of linear layers; other encoders stay as they are.
+    /// What suits an observation in the place of linear layers; other encoders stay as they are, but for a tower where there is
+    /// no image: that becomes linear layers.
     ///
     /// Vectors and categories keep the linear layers, which read categories as unit vectors. An image gets convolutions,
     /// unless it is too small for any. Of a dict images get convolutions, other parts are read as they are, categories as
@@ -379,6 +380,9 @@ impl EncoderConfig {
     /// Stable-Baselines3's `CombinedExtractor`, with `MinatarCnn`'s convolutions for small images.
     #[must_use]
     pub fn fitting(&self, observation: &Observation) -> Self {
+        if matches!(self, Self::Residual { .. }) && !matches!(observation, Observation::Image { .. }) {
+            return Self::default().fitting(observation);
+        }
         let Self::Mlp { hidden, activation, .. } = self else { return self.clone() };
         match observation {
             Observation::Dict(parts) => {
