@@ -147,11 +147,6 @@ impl EnvironmentLoop {
         Ok(())
     }
 
-    /// Where the policy looked ahead before the last tick, if it does so.
-    pub fn search(&self) -> Option<&Search> {
-        self.search.as_ref()
-    }
-
     /// Forgets what a search would go on from.
     fn forget(&mut self) {
         if let Some(search) = &mut self.search {

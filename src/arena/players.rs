@@ -136,6 +136,12 @@ pub fn player(
     let trained = policy::load_which(setup, Path::new(source), which)?;
     let mut games = Games::new(setup, env, 1)?;
     crate::acting::fit(&mut games.simulator, &trained.card().spaces, &trained.card().statistics)?;
+    // All players share the boards, and so what is put around these.
+    if trained.card().env.wrappers != env.wrappers || !trained.card().statistics.is_empty() {
+        return Err(RunError::Policy(format!(
+            "{typed} was trained with other wrappers than the game is played with, or with running statistics of its own"
+        )));
+    }
     let policy = std::sync::Arc::clone(&trained.acting().policy);
     // One number for all players: those that do not search go without.
     let shared = options.simulations.filter(|_| policy.lookahead().is_some());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agon_agents::policy::{ActInput, ActMode, ActOutput, Actor};
-use agon_agents::search::{Lookahead, Search, SearchConfig, Tree};
+use agon_agents::search::{Lookahead, Search, SearchConfig};
 use agon_agents::{AgentError, Policy};
 use agon_envs::{ActionBatch, Pcg64};
 
@@ -62,16 +62,6 @@ impl Thinker {
         if let Some(settings) = &mut self.settings {
             settings.simulations = simulations.max(1);
         }
-    }
-
-    /// The trees of the last search, one a game; none without a search.
-    pub fn trees(&self) -> Option<&[Tree]> {
-        self.search.as_ref().map(Search::trees)
-    }
-
-    /// Discount of each step in its search.
-    pub fn discount(&self) -> f32 {
-        self.policy.lookahead().map_or(1.0, |lookahead| lookahead.discount)
     }
 
     /// Its moves in some of the games, in their order.

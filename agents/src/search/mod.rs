@@ -210,11 +210,6 @@ impl Search {
         &self.trees
     }
 
-    /// What the last search found, one an environment.
-    pub fn found(&self) -> &[Found] {
-        &self.found
-    }
-
     /// Searches in every environment, given what the last step left in `now`. The settings are those that it was made with.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use super::tree::{Outcome, Stepped};
 use super::{Scale, cache};
 use crate::AgentError;
 
+/// Copies of a shard at most: some gigabytes of a small game.
+const MOST_COPIES: usize = 1 << 21;
+
 /// A step from one node to a new one.
 #[derive(Clone, Debug)]
 pub(super) struct Expansion {
@@ -47,6 +50,14 @@ impl Room {
             return unsupported("one agent, or two that move in turn", found);
         }
         let copies = simulator.num_envs().saturating_mul(nodes);
+        if copies > MOST_COPIES {
+            let expected = format!(
+                "below {}, for {} environments that are searched in together",
+                MOST_COPIES / simulator.num_envs(),
+                simulator.num_envs()
+            );
+            return Err(AgentError::setting("search.simulations", expected, nodes - 1));
+        }
         let env = simulator.copies(copies)?;
         let info = env.info().clone();
         Ok(Self {

@@ -412,8 +412,10 @@ fn environments_that_cannot_be_searched_in_are_refused() {
     assert!(error.contains("2 that act at the same time"), "{error}");
     let (simulator, _) = made(&Registry::builtin().get("Pendulum-v1").unwrap(), 1);
     assert!(Search::new(&simulator, &gumbel(4)).is_err());
-    let (simulator, _) = board("TicTacToe-v0", 1);
+    let (simulator, _) = board("TicTacToe-v0", 64);
     for (settings, field) in [
+        // More copies than any memory has room for.
+        (gumbel(100_000), "below 32768, for 64 environments"),
         (gumbel(0), "search.simulations"),
         (SearchConfig { full_probability: 0.0, ..gumbel(4) }, "search.full_probability"),
         (SearchConfig { cheap_simulations: 0, ..gumbel(4) }, "search.cheap_simulations"),
