@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use agon_agents::rivals::PastSelf;
 use agon_agents::{Policy, Spaces};
 use agon_envs::Simulator;
 use agon_envs::wrappers::Moments;
@@ -20,6 +21,15 @@ pub struct Acting {
     pub version: u64,
     /// Environment steps of training: what exploration goes by where it is not training that acts.
     pub env_steps: u64,
+    /// Past selves that play some sides in training.
+    pub past: Arc<[PastSelf]>,
+}
+
+impl Acting {
+    /// A policy on its own, as it is after training.
+    pub fn of(policy: Arc<dyn Policy>, statistics: Vec<Moments>, env_steps: u64) -> Self {
+        Self { policy, statistics, version: 0, env_steps, past: Arc::new([]) }
+    }
 }
 
 impl fmt::Debug for Acting {

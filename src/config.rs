@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
 use crate::error::AtPath;
+use crate::league::LeagueConfig;
 use crate::pruning::PruningConfig;
 use crate::teacher::TeacherConfig;
 use crate::text;
@@ -70,6 +71,9 @@ pub struct RunConfig {
     /// Which weights become zero while it learns.
     #[serde(skip_serializing_if = "PruningConfig::is_default")]
     pub pruning: PruningConfig,
+    /// Past selves that it plays against.
+    #[serde(skip_serializing_if = "LeagueConfig::is_default")]
+    pub league: LeagueConfig,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -198,6 +202,7 @@ impl Default for RunConfig {
             transfer: TransferConfig::default(),
             teacher: TeacherConfig::default(),
             pruning: PruningConfig::default(),
+            league: LeagueConfig::default(),
             made_by: None,
             fit_encoder: false,
         }
@@ -294,6 +299,7 @@ impl RunConfig {
         self.transfer.validate(self.init_from.is_some())?;
         self.teacher.validate()?;
         self.pruning.validate()?;
+        self.league.validate()?;
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -479,7 +485,7 @@ fn check_sizes(path: &str, value: &toml::Value) -> Result<(), RunError> {
 }
 
 /// Reads a number of steps: an integer, a whole number such as `1e6`, or a text such as `"10k"`.
-fn read_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn read_steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Steps;
     impl Visitor<'_> for Steps {
         type Value = u64;

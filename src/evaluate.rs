@@ -118,7 +118,7 @@ pub fn evaluate_policy(
     options: &EvalOptions,
 ) -> Result<Evaluation, RunError> {
     let episodes = Episodes::of(options, 0)?;
-    let acting = Acting { policy, statistics: Vec::new(), version: 0, env_steps: 0 };
+    let acting = Acting::of(policy, Vec::new(), 0);
     let played = play(&setup.registry, env, &acting, &episodes, options.stochastic, &mut || false)?;
     played.ok_or_else(was_stopped)
 }

@@ -54,6 +54,7 @@ pub mod policy;
 pub mod presets;
 pub mod privacy;
 pub mod provenance;
+pub mod league;
 pub mod pruning;
 pub mod record;
 pub mod request;

@@ -33,7 +33,7 @@ pub enum Table {
 type Types = BTreeMap<String, Table>;
 
 /// A table that a page shows, and where it stands among a run's settings.
-const RUN: [(&str, &str); 7] = [
+const RUN: [(&str, &str); 8] = [
     ("RunConfig", "Run"),
     ("EnvConfig", "`env`"),
     ("RuntimeConfig", "`runtime`"),
@@ -41,6 +41,7 @@ const RUN: [(&str, &str); 7] = [
     ("TransferConfig", "`transfer`"),
     ("TeacherConfig", "`teacher`"),
     ("PruningConfig", "`pruning`"),
+    ("LeagueConfig", "`league`"),
 ];
 /// Types that a page shows in sections of their own, once.
 const SHARED: [(&str, &str); 5] = [
@@ -53,10 +54,11 @@ const SHARED: [(&str, &str); 5] = [
 
 /// The types of settings of all crates.
 fn types() -> Types {
-    const OWN: [&str; 6] = [
+    const OWN: [&str; 7] = [
         include_str!("config.rs"),
         include_str!("config/env.rs"),
         include_str!("config/made_by.rs"),
+        include_str!("league.rs"),
         include_str!("pruning.rs"),
         include_str!("teacher.rs"),
         include_str!("transfer/mod.rs"),
@@ -188,6 +190,7 @@ pub fn page(setup: &Setup, word: Option<&str>) -> Result<String, RunError> {
         ("transfer", toml::Value::try_from(crate::transfer::TransferConfig::default())),
         ("teacher", toml::Value::try_from(crate::teacher::TeacherConfig::default())),
         ("pruning", toml::Value::try_from(crate::pruning::PruningConfig::default())),
+        ("league", toml::Value::try_from(crate::league::LeagueConfig::default())),
     ] {
         base.extend(defaults.ok().map(|defaults| (key.to_owned(), defaults)));
     }

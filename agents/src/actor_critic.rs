@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use agon_envs::ObsBuffer;
 use agon_nn::{
     Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryConfig, MemoryState, Model, ModelConfig,
     ModelScratch, NnError, PackedModel, Params, Summary, Tape, Unroll,
@@ -15,6 +16,7 @@ use crate::network;
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
 use crate::popart::{PopArt, Scales, task_of};
 use crate::program::Program;
+use crate::search::Evaluator;
 
 /// What a critic puts out of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +128,8 @@ impl ActorCritic {
             model: self.actor.clone(),
             critic: self.critic.clone(),
             packed_critic: OnceLock::new(),
+            shared: self.shared.clone(),
+            packed_shared: OnceLock::new(),
             scales: self.popart.as_ref().map(|popart| popart.scales(params)),
             params: params.clone(),
             distribution: self.distribution.clone(),
@@ -165,9 +169,58 @@ struct ActorPolicy {
     critic: Model,
     /// Made when somebody asks for a value: acting does not.
     packed_critic: OnceLock<PackedModel>,
+    /// Both, if they share an encoder, for who asks for both.
+    shared: Option<Model>,
+    packed_shared: OnceLock<PackedModel>,
     scales: Option<Scales>,
     params: Params,
     distribution: Distribution,
+}
+
+impl ActorPolicy {
+    /// A network's parameters as it infers with them, made when they are needed first.
+    fn packed<'a>(
+        &self,
+        place: &'a OnceLock<PackedModel>,
+        model: &Model,
+    ) -> Result<&'a PackedModel, AgentError> {
+        if let Some(packed) = place.get() {
+            return Ok(packed);
+        }
+        let packed = PackedModel::new(model, &self.params)?;
+        Ok(place.get_or_init(|| packed))
+    }
+}
+
+impl Evaluator for ActorPolicy {
+    fn evaluate(
+        &self,
+        observations: &ObsBuffer,
+        num_rows: usize,
+        scratch: &mut ModelScratch,
+        logits: &mut [f32],
+        values: &mut [f32],
+    ) -> Result<(), AgentError> {
+        let x = network::rows(observations);
+        let memory = &mut MemoryState { state: &mut [], resets: &[] };
+        // With a bonus there is a second one, of the bonus.
+        let width = self.critic.outputs(0);
+        let mut wide = vec![0.0; num_rows * width];
+        match &self.shared {
+            Some(both) => {
+                let packed = self.packed(&self.packed_shared, both)?;
+                both.infer(packed, x, num_rows, memory, scratch, &mut [logits, &mut wide])?;
+            }
+            None => {
+                self.model.infer(&self.packed, x, num_rows, memory, scratch, &mut [logits])?;
+                let packed = self.packed(&self.packed_critic, &self.critic)?;
+                let x = network::rows(observations);
+                self.critic.infer(packed, x, num_rows, memory, scratch, &mut [&mut wide])?;
+            }
+        }
+        values.iter_mut().zip(wide.iter().step_by(width)).for_each(|(value, &wide)| *value = wide);
+        Ok(())
+    }
 }
 
 impl Policy for ActorPolicy {
@@ -184,18 +237,18 @@ impl Policy for ActorPolicy {
         self.model.state_len()
     }
 
+    fn evaluator(&self) -> Option<&dyn Evaluator> {
+        let one_choice =
+            matches!(&self.distribution, Distribution::Categorical { nvec } if nvec.len() == 1);
+        (one_choice && self.model.state_len() == 0 && self.scales.is_none()).then_some(self as _)
+    }
+
     fn values(&self, input: &ActInput<'_>, state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
         if self.scales.as_ref().is_some_and(|scales| scales.tasks() > 1 && input.tasks.is_empty()) {
             // Nobody says in which task.
             return Ok(None);
         }
-        let packed = match self.packed_critic.get() {
-            Some(packed) => packed,
-            None => {
-                let packed = PackedModel::new(&self.critic, &self.params)?;
-                self.packed_critic.get_or_init(|| packed)
-            }
-        };
+        let packed = self.packed(&self.packed_critic, &self.critic)?;
         let width = self.critic.outputs(0);
         let mut values = vec![0.0; input.num_rows * width];
         let mut state = state.to_vec();

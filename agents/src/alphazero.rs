@@ -51,7 +51,7 @@ use crate::policy::Policy;
 use crate::search::data_width;
 use crate::slices::{Slice, Sums, awake, for_each_slice, slices};
 use crate::{AgentError, Fragment, Weights, error, network};
-use episodes::{Episodes, Targets};
+use episodes::{Episodes, Judged, Targets};
 use policy::SearchPolicy;
 use positions::{Positions, SavedPositions, Shape};
 
@@ -139,9 +139,9 @@ impl AlphaZero {
         Ok(values)
     }
 
-    /// Takes in what was played; gives the number of positions that came of it.
-    fn take_in(&mut self, fragments: &[Fragment]) -> Result<usize, AgentError> {
-        let mut count = 0;
+    /// Takes in what was played, and counts the positions that came of it.
+    fn take_in(&mut self, fragments: &[Fragment]) -> Result<Judged, AgentError> {
+        let mut judged = Judged::default();
         for fragment in fragments {
             let cut = fragment.truncated.contains(&true);
             let finals = if cut && !fragment.final_rows.is_empty() {
@@ -154,9 +154,9 @@ impl AlphaZero {
                 search_value: self.config.search_value as f32,
                 td_steps: self.config.td_steps,
             };
-            count += self.episodes.take_in(fragment, &finals, targets, &mut self.positions);
+            judged.add(self.episodes.take_in(fragment, &finals, targets, &mut self.positions));
         }
-        Ok(count)
+        Ok(judged)
     }
 
     /// Losses of some positions of a minibatch, and the gradient of their mean over all of it.
@@ -252,7 +252,7 @@ impl AlphaZero {
         let rate = self.learning_rate.at(env_steps);
         let mut sums = LossSums::default();
         if self.positions.len() >= self.config.learning_starts {
-            self.owed += new as f64 * self.config.replay_ratio;
+            self.owed += new.positions as f64 * self.config.replay_ratio;
             let mut slices = std::mem::take(&mut self.slices);
             let outcome = (|| {
                 while self.owed >= self.config.batch_size as f64 {
@@ -272,7 +272,9 @@ impl AlphaZero {
             sums.divergence / full,
             sums.value / all,
             self.positions.len() as f64,
-            new as f64,
+            new.positions as f64,
+            new.resigned as f64 / new.positions as f64,
+            new.resigned_wrongly as f64 / new.resigned as f64,
         ];
         Ok(LearnReport { updates: self.updates, metrics })
     }
@@ -358,6 +360,8 @@ impl Learner for AlphaZero {
             "losses/value_loss",
             "charts/positions",
             "charts/new_positions",
+            "charts/resigned",
+            "charts/resignation_errors",
         ]
     }
 

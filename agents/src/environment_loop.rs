@@ -7,6 +7,7 @@ use agon_envs::{ActionBatch, ObsBuffer, Pcg64, Seed, Simulator, StepBatch, Vecto
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::rivals::{Rivalry, Rivals, SavedRivalry};
 use crate::search::{Lookahead, Search};
 use crate::{AgentError, Fragment, FragmentShape, Spaces};
 
@@ -30,6 +31,8 @@ pub struct EnvironmentLoop {
     policy_data: Vec<f32>,
     /// Where a policy that looks ahead does so.
     search: Option<Search>,
+    /// Who else plays.
+    rivalry: Rivalry,
 }
 
 /// What is saved of a loop, except what its simulator's users need of it.
@@ -41,6 +44,7 @@ pub struct SavedLoop {
     resets: Vec<bool>,
     observations: ObsBuffer,
     action_masks: Vec<bool>,
+    rivalry: SavedRivalry,
 }
 
 impl EnvironmentLoop {
@@ -57,6 +61,7 @@ impl EnvironmentLoop {
             resets,
             policy_data: Vec::new(),
             search: None,
+            rivalry: Rivalry::default(),
         }
     }
 
@@ -94,6 +99,17 @@ impl EnvironmentLoop {
     /// # Errors
     /// If the policy or an environment fails, or observations are not finite.
     pub fn tick(&mut self, policy: &dyn Policy, env_steps: u64, mode: ActMode) -> Result<(), AgentError> {
+        self.tick_against(&Rivals::NONE, policy, env_steps, mode)
+    }
+
+    /// As [`Self::tick`], with rivals in some rows.
+    fn tick_against(
+        &mut self,
+        rivals: &Rivals<'_>,
+        policy: &dyn Policy,
+        env_steps: u64,
+        mode: ActMode,
+    ) -> Result<(), AgentError> {
         let rows = self.simulator.num_rows();
         self.policy_data.resize(rows * policy.data_width(), 0.0);
         self.actor.state.resize(rows * policy.state_len(), 0.0);
@@ -101,6 +117,8 @@ impl EnvironmentLoop {
             Some(lookahead) => self.look_ahead(&lookahead, mode)?,
             None => self.act(policy, env_steps, mode)?,
         }
+        let seen = (self.simulator.info(), &self.now, self.resets.as_slice());
+        self.rivalry.act(rivals, seen, &mut self.actor.rng, env_steps, &mut self.actions)?;
         self.simulator.step(&self.actions, &mut self.now)?;
         self.simulator.check_observations(&self.now)?;
         let outcomes = self.now.terminated.iter().zip(&self.now.truncated).zip(&self.now.active);
@@ -202,13 +220,14 @@ impl EnvironmentLoop {
     pub fn begin_anew(&mut self, seeds: &[Seed], rng: Pcg64) -> Result<(), AgentError> {
         self.simulator.reset_with(seeds, &mut self.now)?;
         self.actor = Actor::new(rng);
+        self.rivalry = Rivalry::default();
         self.forget();
         self.resets.fill(true);
         Ok(())
     }
 
-    /// Fills a fragment. Its first tick comes after `env_steps` of the run's steps, and each one adds `run_envs`: the
-    /// environments of the whole run.
+    /// Fills a fragment, with rivals in some rows. Its first tick comes after `env_steps` of the run's steps, and each one adds
+    /// `run_envs`: the environments of the whole run.
     ///
     /// # Errors
     /// As [`Self::tick`].
@@ -216,6 +235,7 @@ impl EnvironmentLoop {
         &mut self,
         fragment: &mut Fragment,
         policy: &dyn Policy,
+        rivals: &Rivals<'_>,
         env_steps: u64,
         run_envs: u64,
     ) -> Result<(), AgentError> {
@@ -227,8 +247,11 @@ impl EnvironmentLoop {
             fragment.record_resets(t, &self.resets);
             fragment.record_tasks(t, &self.tasks());
             fragment.record_privileged(t, self.simulator.privileged());
-            self.tick(policy, env_steps + t as u64 * run_envs, ActMode::Explore)?;
+            self.tick_against(rivals, policy, env_steps + t as u64 * run_envs, ActMode::Explore)?;
             fragment.record(t, &self.actions, &self.policy_data, &self.now);
+            if let Some(rows) = self.rivalry.rows() {
+                fragment.leave_out(t, rows);
+            }
         }
         Ok(())
     }
@@ -245,6 +268,7 @@ impl EnvironmentLoop {
             resets: self.resets.clone(),
             observations: self.now.observations.clone(),
             action_masks: self.now.action_masks.clone(),
+            rivalry: self.rivalry.save(),
         })
     }
 
@@ -269,8 +293,10 @@ impl EnvironmentLoop {
                 "expected observations of {expected:?}, found {found:?}"
             )));
         }
+        let rivalry = Rivalry::restore(saved.rivalry, self.simulator.num_envs())?;
         self.simulator.restore(&saved.simulator)?;
         self.forget();
+        self.rivalry = rivalry;
         self.actor.rng = saved.actor_rng;
         self.actor.state = saved.actor_state;
         self.resets = saved.resets;

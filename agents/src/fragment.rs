@@ -206,6 +206,34 @@ impl Fragment {
         self.copy_observations(t + 1, out);
     }
 
+    /// Takes some rows out of tick `t`, the last that was recorded: what they did is no transition, and their episodes do not count.
+    ///
+    /// # Shapes
+    /// `rows`: `[N]`.
+    pub fn leave_out(&mut self, t: usize, rows: &[bool]) {
+        let num_rows = self.shape.num_rows();
+        for (active, left_out) in self.active[t * num_rows..(t + 1) * num_rows].iter_mut().zip(rows) {
+            *active &= !left_out;
+        }
+        let first = self.episodes.partition_point(|(tick, _)| (*tick as usize) < t);
+        let (len, metrics) = (self.shape.observation_len, self.shape.num_metrics);
+        let mut kept = first;
+        for i in first..self.episodes.len() {
+            if rows[self.episodes[i].1.row as usize] {
+                continue;
+            }
+            self.episodes[kept] = self.episodes[i];
+            self.final_rows[kept] = self.final_rows[i];
+            self.final_observations.copy_within(i * len, kept * len, len);
+            self.episode_metrics.copy_within(i * metrics..(i + 1) * metrics, kept * metrics);
+            kept += 1;
+        }
+        self.episodes.truncate(kept);
+        self.final_rows.truncate(kept);
+        self.final_observations.resize(kept * len);
+        self.episode_metrics.truncate(kept * metrics);
+    }
+
     /// Whether a row took part in step `row` and its episode ended with it.
     pub fn ended(&self, row: usize) -> bool {
         self.active[row] && (self.terminated[row] || self.truncated[row])

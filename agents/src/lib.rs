@@ -59,6 +59,7 @@ pub mod replay;
 mod replay_learner;
 pub mod returns;
 pub mod rnd;
+pub mod rivals;
 mod rollout;
 pub mod sac;
 pub mod search;

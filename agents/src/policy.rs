@@ -6,7 +6,7 @@ use agon_nn::{ModelScratch, Scratch};
 
 use crate::AgentError;
 use crate::program::Program;
-use crate::search::Lookahead;
+use crate::search::{Evaluator, Lookahead};
 
 /// How a policy chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,12 @@ pub trait Policy: Send + Sync {
     /// If the batch does not fit the network.
     fn values(&self, _input: &ActInput<'_>, _state: &[f32]) -> Result<Option<Vec<f32>>, AgentError> {
         Ok(None)
+    }
+
+    /// What a search can ask of it: logits of a single discrete action, and values, by observation alone. None if it has no such
+    /// thing. See [`LookingAhead`](crate::search::LookingAhead).
+    fn evaluator(&self) -> Option<&dyn Evaluator> {
+        None
     }
 
     /// How it looks ahead in copies of the environments where there are some, as in training; none if it acts on what it

@@ -124,6 +124,17 @@ impl ObsBuffer {
         }
     }
 
+    /// Copies `count` elements from `from` to `at` within this buffer.
+    ///
+    /// # Panics
+    /// If a range is out of bounds.
+    pub fn copy_within(&mut self, from: usize, at: usize, count: usize) {
+        match self {
+            Self::F32(values) => values.copy_within(from..from + count, at),
+            Self::U8(values) => values.copy_within(from..from + count, at),
+        }
+    }
+
     /// Appends `count` elements of `source` from `from`.
     ///
     /// # Panics

@@ -19,6 +19,7 @@ impl Registry {
             crate::memory::register,
             crate::multi_agent::register,
             crate::board::register,
+            crate::puzzles::register,
             crate::fairness::register,
         ] {
             register(&mut registry).expect("built-in ids are valid and distinct");

@@ -31,6 +31,7 @@ pub mod mixture;
 pub mod monitor;
 pub mod multi_agent;
 pub mod physics;
+pub mod puzzles;
 pub mod random;
 pub mod registry;
 pub mod render;

@@ -141,10 +141,7 @@ impl StepBatch {
         let (source, target) = (info.rows_of_env(from), info.rows_of_env(to).start);
         let scaled = |len: usize| (source.start * len..source.end * len, target * len);
         let (range, at) = scaled(info.observation_len());
-        match &mut self.observations {
-            ObsBuffer::F32(values) => values.copy_within(range, at),
-            ObsBuffer::U8(values) => values.copy_within(range, at),
-        }
+        self.observations.copy_within(range.start, at, range.len());
         let (range, at) = scaled(info.mask_len);
         self.action_masks.copy_within(range, at);
         self.rewards.copy_within(source.clone(), target);

@@ -4,6 +4,7 @@
 //! that two players without chance do not play one game again and again.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use agon_envs::Pcg64;
 use agon_envs::random::SeedSequence;
@@ -16,8 +17,6 @@ use crate::RunError;
 use crate::config::EnvConfig;
 use crate::setup::Setup;
 
-/// Games that are played beside each other.
-const TOGETHER: usize = 64;
 /// Most random moves of an opening that are tried before one that ends the game is given up.
 const MOST_TRIES: usize = 100;
 
@@ -30,6 +29,8 @@ pub struct MatchOptions {
     pub opening: usize,
     /// Seed of the openings.
     pub seed: u64,
+    /// Pairs of games that are played beside each other; at least 1. Who searches in many games at once takes less time for each.
+    pub together: usize,
 }
 
 /// The games of two players, as the first of them sees them.
@@ -51,6 +52,8 @@ pub struct MatchResult {
     pub distinct: usize,
     /// Mean number of moves.
     pub mean_moves: f64,
+    /// Seconds that each of them took for a move, on average.
+    pub seconds_per_move: [f64; 2],
     /// What each game brought it: 1, 0.5 or 0.
     #[serde(skip)]
     pub points: Vec<f64>,
@@ -127,14 +130,14 @@ fn play(
 ) -> Result<MatchResult, RunError> {
     let mut result = MatchResult::default();
     let mut seen = HashSet::new();
-    let (mut moves, mut counted) = (0, 0);
+    let (mut moves, mut counted, mut clocks) = (0, 0, [Clock::default(); 2]);
     let pairs = options.games.div_ceil(2);
     let mut from = 0;
     while from < pairs {
-        let some = (pairs - from).min(TOGETHER / 2);
+        let some = (pairs - from).min(options.together.max(1));
         let mut games = Games::new(setup, env, 2 * some)?;
         open(&mut games, from, options)?;
-        let voids = finish(&mut games, &mut players)?;
+        let voids = finish(&mut games, &mut players, &mut clocks)?;
         for (game, void) in voids.iter().enumerate() {
             // Of each pair the first player begins the first game.
             let colour = game % 2;
@@ -164,6 +167,7 @@ fn play(
         from += some;
     }
     result.distinct = seen.len();
+    result.seconds_per_move = clocks.map(Clock::mean);
     result.mean_moves = moves as f64 / f64::from(counted.max(1));
     Ok(result)
 }
@@ -197,10 +201,24 @@ fn open(games: &mut Games, first_pair: usize, options: &MatchOptions) -> Result<
     Ok(())
 }
 
+/// What a player took for its moves.
+#[derive(Clone, Copy, Default)]
+struct Clock {
+    seconds: f64,
+    moves: usize,
+}
+
+impl Clock {
+    fn mean(self) -> f64 {
+        if self.moves > 0 { self.seconds / self.moves as f64 } else { 0.0 }
+    }
+}
+
 /// Plays all games to their ends; of each why it is void, if it is.
 fn finish(
     games: &mut Games,
     players: &mut [&mut (dyn Player + 'static); 2],
+    clocks: &mut [Clock; 2],
 ) -> Result<Vec<Option<String>>, RunError> {
     let mut voids: Vec<Option<String>> = vec![None; games.len()];
     loop {
@@ -215,7 +233,11 @@ fn finish(
             if which.is_empty() {
                 continue;
             }
-            for (&game, reply) in which.iter().zip(player.choose(games, &which)?) {
+            let begin = Instant::now();
+            let replies = player.choose(games, &which)?;
+            clocks[number].seconds += begin.elapsed().as_secs_f64();
+            clocks[number].moves += which.len();
+            for (&game, reply) in which.iter().zip(replies) {
                 match reply {
                     Reply::Move(action) => chosen[game] = Some(action),
                     Reply::Resign => {

@@ -9,10 +9,12 @@ pub mod gtp;
 pub mod matches;
 pub mod players;
 pub mod solved;
+mod solving;
 #[cfg(test)]
 mod tests;
 mod thinker;
 
 pub use games::{Games, Verdict};
 pub use solved::{Solved, SolvedOptions, SolvedRow};
+pub use solving::{SolvingOptions, solve};
 pub use thinker::Thinker;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use agon_envs::Pcg64;
+use agon_envs::board::{self, Solver, Unsolved};
 
 use super::gtp::Engine;
 use super::{Games, Thinker};
@@ -66,6 +67,54 @@ pub(super) fn random_move(games: &Games, game: usize, rng: &mut Pcg64) -> u32 {
     legal[rng.integers(0, legal.len() as i64) as usize] as u32
 }
 
+/// Perfect moves as soon as the end can be seen, random ones before.
+struct Perfect {
+    name: String,
+    solver: Box<dyn Solver>,
+    /// Positions that are looked at before a move.
+    most: u64,
+    rng: Pcg64,
+}
+
+impl Player for Perfect {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError> {
+        let choose = |&game: &usize| match self.solver.solve(games.moves(game), self.most) {
+            Ok(scores) => {
+                let best = scores.iter().flatten().max();
+                let good: Vec<usize> =
+                    (0..scores.len()).filter(|&action| scores[action].as_ref() == best).collect();
+                let pick = self.rng.integers(0, good.len() as i64) as usize;
+                Ok(Reply::Move(good[pick] as u32))
+            }
+            Err(Unsolved::TooFar) => Ok(Reply::Move(random_move(games, game, &mut self.rng))),
+            Err(Unsolved::NoPosition) => {
+                let message = "the solver's rules are not the game's, which is a bug";
+                Err(RunError::Config(message.to_owned()))
+            }
+        };
+        which.iter().map(choose).collect()
+    }
+}
+
+/// A solver of a game, where it has one.
+///
+/// # Errors
+/// If it has none, or the arguments are not the game's.
+pub(super) fn solver_of(env: &EnvConfig) -> Result<Box<dyn Solver>, RunError> {
+    let args = env.args.iter().filter(|(key, _)| key.as_str() != "opponent");
+    let args: toml::Table = args.map(|(key, value)| (key.clone(), value.clone())).collect();
+    board::solver(&env.id, &args)?.ok_or_else(|| {
+        RunError::Config(format!(
+            "{} has no solver: expected TicTacToe-v0, ConnectFour-v0 or Othello-v0",
+            env.id
+        ))
+    })
+}
+
 /// A run or a weight file.
 struct Trained {
     name: String,
@@ -89,7 +138,7 @@ impl Player for Trained {
 /// If it is a run or a file and cannot be read.
 pub fn game_of(setup: &Setup, player: &str) -> Result<Option<EnvConfig>, RunError> {
     let (source, _, which) = parts(player);
-    if player == "random" || player.starts_with(GTP) {
+    if player == "random" || solver_positions(player).is_some() || player.starts_with(GTP) {
         return Ok(None);
     }
     Ok(Some(policy::load_which(setup, Path::new(source), which)?.card().env.clone()))
@@ -97,6 +146,17 @@ pub fn game_of(setup: &Setup, player: &str) -> Result<Option<EnvConfig>, RunErro
 
 /// What begins the command of another program.
 const GTP: &str = "gtp:";
+
+/// Positions that a solver looks at before a move, where nothing is said: about a second.
+const SOLVER_POSITIONS: u64 = 1_000_000;
+
+/// `solver[#POSITIONS]`: how many positions it may look at; none for another player.
+fn solver_positions(player: &str) -> Option<u64> {
+    match player.strip_prefix("solver")? {
+        "" => Some(SOLVER_POSITIONS),
+        rest => rest.strip_prefix('#')?.parse().ok(),
+    }
+}
 
 /// `PATH[#SIMULATIONS][@STEP]`: the path, simulations of its own, and which checkpoint.
 fn parts(player: &str) -> (&str, Option<usize>, Which) {
@@ -116,7 +176,8 @@ fn parts(player: &str) -> (&str, Option<usize>, Which) {
     }
 }
 
-/// Makes a player of a game: `random`, `gtp:COMMAND`, or `PATH[#SIMULATIONS][@STEP]`, a run or a weight file.
+/// Makes a player of a game: `random`, `solver[#POSITIONS]`, `gtp:COMMAND`, or `PATH[#SIMULATIONS][@STEP]`, a run or a weight
+/// file.
 ///
 /// # Errors
 /// If there is no such policy or program, or it does not fit the game.
@@ -128,6 +189,10 @@ pub fn player(
 ) -> Result<Box<dyn Player>, RunError> {
     if typed == "random" {
         return Ok(Box::new(Random(Pcg64::seed_from(options.seed))));
+    }
+    if let Some(most) = solver_positions(typed) {
+        let (name, solver) = (typed.to_owned(), solver_of(env)?);
+        return Ok(Box::new(Perfect { name, solver, most, rng: Pcg64::seed_from(options.seed) }));
     }
     if let Some(command) = typed.strip_prefix(GTP) {
         return Ok(Box::new(Engine::start(command, env, options.timeout)?));
@@ -159,6 +224,9 @@ mod tests {
         assert_eq!(parts("runs/a#64"), ("runs/a", Some(64), Which::Newest));
         assert_eq!(parts("runs/a@5000"), ("runs/a", None, Which::Step(5000)));
         assert_eq!(parts("runs/a#0@5000"), ("runs/a", Some(0), Which::Step(5000)));
+        assert_eq!(solver_positions("solver"), Some(SOLVER_POSITIONS));
+        assert_eq!(solver_positions("solver#500"), Some(500));
+        assert_eq!(solver_positions("solvers"), None);
         assert_eq!(parts("runs/x#y@z"), ("runs/x#y@z", None, Which::Newest));
     }
 }

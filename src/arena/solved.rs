@@ -110,6 +110,15 @@ fn parse(line: &str, names: &[String]) -> Result<Solved, String> {
     Ok(Solved { set: set.to_owned(), actions, scores })
 }
 
+/// A position as a line of such a file.
+pub fn line(position: &Solved, names: &[String]) -> String {
+    let moves: Vec<&str> = position.actions.iter().map(|&action| names[action as usize].as_str()).collect();
+    let moves = if moves.is_empty() { "-".to_owned() } else { moves.join(",") };
+    let score = |score: &Option<i32>| score.map_or("x".to_owned(), |score| score.to_string());
+    let scores: Vec<String> = position.scores.iter().map(score).collect();
+    format!("{} {moves} {}", position.set, scores.join(","))
+}
+
 /// Has an agent move in all positions of a file; a row for each set, in the order in which the file begins them.
 ///
 /// # Errors

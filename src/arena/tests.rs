@@ -81,7 +81,7 @@ fn what_is_no_game_is_refused() {
 #[test]
 fn chance_against_chance_is_even_and_games_are_paired() {
     let mut both = players(&["random", "random"], "TicTacToe-v0");
-    let options = MatchOptions { games: 601, opening: 2, seed: 5 };
+    let options = MatchOptions { games: 601, opening: 2, seed: 5, together: 32 };
     let result = tournament(&Setup::default(), &env("TicTacToe-v0"), &mut both, &options, &mut |_| {});
     let tournament = result.unwrap();
     let result = &tournament.matches[0];
@@ -100,7 +100,7 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
     let typed = run.display().to_string();
     let shallow = format!("{typed}#0");
     let mut all = players(&[&typed, &shallow, "random"], "TicTacToe-v0");
-    let options = MatchOptions { games: 60, opening: 1, seed: 1 };
+    let options = MatchOptions { games: 60, opening: 1, seed: 1, together: 32 };
     let setup = Setup::default();
     let tournament = tournament(&setup, &env("TicTacToe-v0"), &mut all, &options, &mut |_| {}).unwrap();
     assert_eq!(tournament.players, [typed.as_str(), shallow.as_str(), "random"]);
@@ -173,7 +173,7 @@ fn a_program_that_dies_or_dawdles_or_cheats_leaves_void_games_and_resigning_lose
             .iter()
             .map(|typed| player(&setup, typed, &env("TicTacToe-v0"), &options).unwrap())
             .collect();
-        let options = MatchOptions { games: 2, opening: 0, seed: 0 };
+        let options = MatchOptions { games: 2, opening: 0, seed: 0, together: 32 };
         let played = tournament(&setup, &env("TicTacToe-v0"), &mut both, &options, &mut |_| {}).unwrap();
         let result = &played.matches[0];
         if void {

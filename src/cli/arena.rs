@@ -22,8 +22,12 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
     };
     let players = args.players.iter().map(|typed| players::player(setup, typed, &env, &options));
     let mut players = players.collect::<Result<Vec<_>, _>>()?;
-    let matches =
-        MatchOptions { games: args.games as usize, opening: args.opening as usize, seed: args.seed };
+    let matches = MatchOptions {
+        games: args.games as usize,
+        opening: args.opening as usize,
+        seed: args.seed,
+        together: args.together as usize,
+    };
     let names = args.players.clone();
     let mut failed = None;
     let tournament = matches::tournament(setup, &env, &mut players, &matches, &mut |result| {
@@ -63,7 +67,7 @@ fn describe(result: &MatchResult, names: &[String]) -> String {
     let sum = |counts: [usize; 2]| counts[0] + counts[1];
     let [low, high] = result.interval();
     let mut text = format!(
-        "{first} – {second}: {} won, {} drawn, {} lost ({} to {} with the first move, {} to {} with the second), score {:.3} [{:.3}, {:.3}], {} distinct games of {}, {:.1} moves",
+        "{first} – {second}: {} won, {} drawn, {} lost ({} to {} with the first move, {} to {} with the second), score {:.3} [{:.3}, {:.3}], {} distinct games of {}, {:.1} moves, {:.1} and {:.1} ms a move",
         sum(result.wins),
         sum(result.draws),
         sum(result.losses),
@@ -77,6 +81,8 @@ fn describe(result: &MatchResult, names: &[String]) -> String {
         result.distinct,
         result.points.len(),
         result.mean_moves,
+        1e3 * result.seconds_per_move[0],
+        1e3 * result.seconds_per_move[1],
     );
     if result.void > 0 {
         text += &format!(", {} void ({})", result.void, result.reason.as_deref().unwrap_or("no reason"));

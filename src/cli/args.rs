@@ -26,7 +26,7 @@ pub(super) use models::{
     CalibrationArg, CardArgs, CompressArgs, ExportArgs, ExportFormat, ProvenanceArgs, PruneArg, QuantizeArg,
     SignArgs, VerifyModelArgs,
 };
-pub(super) use positions::PositionsArgs;
+pub(super) use positions::{PositionsArgs, SolveArgs};
 pub(super) use privacy::{AccountArgs, PrivacyArgs, PrivacyCommand};
 pub(super) use robustness::RobustnessArgs;
 pub(super) use train::{ResumeArgs, TrainArgs};
@@ -72,6 +72,8 @@ pub(super) enum Command {
     Gtp(GtpArgs),
     /// Say how often an agent gives away a game in positions whose outcome is known.
     Positions(PositionsArgs),
+    /// Solve positions of random games exactly, for `positions`.
+    Solve(SolveArgs),
     /// Write a policy for other programs: an ONNX file, or one that the crate agon-policy acts with.
     Export(ExportArgs),
     /// Make a policy smaller and faster: a student, pruned weights, integers; and say what each step costs.
@@ -161,7 +163,7 @@ pub(super) struct PresetsArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false\n  agon eval model.onnx CartPole-v1"
+    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false\n  agon eval results/ppo_MinAtar-Breakout-v0_1 --search simulations=16 --search outcomes=2\n  agon eval model.onnx CartPole-v1"
 )]
 pub(super) struct EvalArgs {
     /// The directory of a run or an experiment, a weight file, or an ONNX file.
@@ -190,6 +192,10 @@ pub(super) struct EvalArgs {
     /// Another argument of the environment, such as `is_slippery=false`; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) arg: Vec<String>,
+    /// Search before each action in copies of the environment, with a setting such as `simulations=16` or `outcomes=4`, as those of
+    /// `agent.search` of alphazero; may be repeated. For policies with a value function.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) search: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agon_agents::search::SearchConfig;
 use serde::{Deserialize, Serialize};
 
 use super::args::EvalArgs;
@@ -97,9 +98,9 @@ fn eval_exported(setup: &Setup, args: &EvalArgs, export: &Export) -> Result<Endi
 
 /// Refuses what is for runs, of which a file has one policy.
 fn check_choices(args: &EvalArgs, what: &str) -> Result<(), RunError> {
-    if args.stochastic || args.best || args.checkpoint.is_some() {
+    if args.stochastic || args.best || args.checkpoint.is_some() || !args.search.is_empty() {
         let message = format!(
-            "{what} has one policy, which takes its best actions: expected neither --stochastic, --best nor --checkpoint"
+            "{what} has one policy, which takes its best actions: expected neither --stochastic, --best, --checkpoint nor --search"
         );
         return Err(RunError::Config(message));
     }
@@ -200,9 +201,25 @@ fn options(args: &EvalArgs) -> EvalOptions {
 fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluation), RunError> {
     let which = Which::chosen(args.checkpoint, args.best);
     let trained = policy::load_which(setup, path, which)?;
+    let trained = if args.search.is_empty() {
+        trained
+    } else {
+        let settings = search(trained.search_settings(), &args.search)?;
+        trained.looking_ahead(settings)?
+    };
     let card = trained.card();
     let env = changed(&card.env, &args.set, &args.arg)?;
     Ok((card.seed, evaluate_in(setup, &trained, &env, &options(args))?))
+}
+
+/// The settings of a search, some of them changed.
+fn search(settings: SearchConfig, changes: &[String]) -> Result<SearchConfig, RunError> {
+    let mut table =
+        toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
+    for change in changes {
+        config::set_by("--search", &mut table, change)?;
+    }
+    config::from_table(table)
 }
 
 /// An environment with other settings (`env.max_episode_steps=500`) and other arguments (`is_slippery=false`).

@@ -127,6 +127,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Arena(args) => arena::arena(setup, &args),
         Command::Gtp(args) => arena::gtp(setup, &args),
         Command::Positions(args) => positions::positions(setup, &args),
+        Command::Solve(args) => positions::solve(setup, &args),
         Command::Robustness(args) => robustness::robustness(setup, &args),
         Command::Fairness(args) => fairness::fairness(setup, &args),
         Command::Export(args) => export::export(setup, &args),

@@ -1,9 +1,10 @@
-//! `positions`: what an agent does where the outcome of every move is known.
+//! `positions`: what an agent does where the outcome of every move is known; `solve`: such positions.
 
-use super::args::PositionsArgs;
+use super::args::{PositionsArgs, SolveArgs};
 use super::{Ending, say, table};
 use crate::RunError;
-use crate::arena::{SolvedOptions, solved};
+use crate::arena::{self, SolvedOptions, SolvingOptions, solved};
+use crate::config::{self, EnvConfig};
 use crate::policy::Which;
 use crate::runtime::Setup;
 
@@ -29,4 +30,25 @@ pub(super) fn positions(setup: &Setup, args: &PositionsArgs) -> Result<Ending, R
         })
         .collect();
     say(table(&["set", "positions", "outcome errors", "perfect moves", "value error"], &lines))
+}
+
+pub(super) fn solve(setup: &Setup, args: &SolveArgs) -> Result<Ending, RunError> {
+    if args.set.is_empty() || args.set.contains(char::is_whitespace) || args.set.starts_with('#') {
+        let message = format!("--set {}: expected a name without blanks that does not begin with #", args.set);
+        return Err(RunError::Config(message));
+    }
+    let mut env = EnvConfig { id: args.env.clone(), ..EnvConfig::default() };
+    for argument in &args.args {
+        config::set_by("--arg", &mut env.args, argument)?;
+    }
+    let options = SolvingOptions {
+        env,
+        moves: args.moves as usize,
+        count: args.count as usize,
+        most: args.most,
+        seed: args.seed,
+        set: args.set.clone(),
+    };
+    let passed = arena::solve(setup, &options, &mut |line| say(line).map(|_| ()))?;
+    say(format_args!("# passed over: {passed} positions that take more than {} to solve", args.most))
 }

@@ -15,6 +15,7 @@
 //! wrapper does to the world is not: repeated and sticky actions, noise and time limits are the caller's.
 //! It remembers what it must of each row; say where episodes begin with [`Observed::episode_starts`].
 
+mod ahead;
 mod feed;
 mod file;
 mod portable;
@@ -126,8 +127,7 @@ pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPol
     }
     let spec = setup.algorithms.get(&card.algorithm)?;
     let policy = spec.policy(&card.agent, card.network.as_ref(), &card.policy_info(), &weights)?;
-    let acting =
-        Acting { policy, statistics: card.statistics.clone(), version: 0, env_steps: card.env_steps };
+    let acting = Acting::of(policy, card.statistics.clone(), card.env_steps);
     let seed = streams::evaluation(card.seed);
     Ok(TrainedPolicy { card, acting, mode: ActMode::Deterministic, seed, session: None })
 }

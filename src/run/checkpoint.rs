@@ -20,7 +20,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::signing::Source;
 
-pub(crate) const MAGIC: &[u8; 8] = b"AGONCKPA";
+pub(crate) const MAGIC: &[u8; 8] = b"AGONCKPB";
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
 
@@ -38,6 +38,8 @@ pub(crate) struct RunState {
     pub(crate) learner: Vec<u8>,
     /// The chunks of the learner's state that are kept beside.
     pub(crate) chunks: Vec<ChunkFile>,
+    /// Numbers of the past selves of a league; their weights are chunks.
+    pub(crate) league: Vec<u64>,
     /// Where fragments come from, as it was.
     pub(crate) source: Vec<u8>,
     /// The run's running statistics, merged over all shards.
@@ -186,6 +188,7 @@ mod tests {
             recent: Recent::default(),
             learner: vec![1, 2, 3],
             chunks: Vec::new(),
+            league: Vec::new(),
             source: Vec::new(),
             statistics: Vec::new(),
             window: MetricsWindow::default(),

@@ -37,10 +37,5 @@ pub(crate) fn acting_at(
     check_sizes(&file, &state, &statistics, probe.env_metrics().len())?;
     let chunks = ChunkFiles::new(run.checkpoints(), &state.chunks).read_from(source);
     learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&file, error))?;
-    Ok(Acting {
-        policy: learner.policy()?,
-        statistics: state.statistics,
-        version: 0,
-        env_steps: state.env_steps,
-    })
+    Ok(Acting::of(learner.policy()?, state.statistics, state.env_steps))
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use agon_agents::{AgentError, Learner, RunInfo, Weights};
+use agon_agents::{AgentError, Learner, PolicyInfo, RunInfo, Weights};
 use agon_envs::EnvSpec;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
@@ -29,6 +29,7 @@ use crate::RunError;
 use crate::acting::{Acting, check_widths};
 use crate::config::{MadeBy, Mode, RunConfig};
 use crate::error::AtPath;
+use crate::league::League;
 use crate::memory::{self, Needs};
 use crate::policy;
 use crate::provenance;
@@ -298,7 +299,12 @@ impl<'a> Parts<'a> {
         config.transfer.set_rates(&mut *learner)?;
         config.pruning.begin(&mut *learner)?;
         needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());
-        let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
+        let policy = learner.policy()?;
+        config.league.check(probe.info(), &*policy)?;
+        if config.league.is_on() {
+            needs.add("of past selves (league.size)", networks.saturating_mul(config.league.size as u64));
+        }
+        let shape = probe.fragment_shape(config, learner.num_steps(), &*policy);
         // One is learned from while the next one is filled.
         let fragments = shape.bytes().saturating_mul(2 * config.runtime.num_shards as u64);
         needs.add("of fragments (agent.num_steps, num_envs)", fragments);
@@ -383,6 +389,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let mut counters = Counters::default();
     let mut window = MetricsWindow::default();
     let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
+    let mut league = League::new(&config.league);
     let (mut saved_source, mut saved_sinks) = (None, Vec::new());
     let mut notes = Vec::new();
     if let Some(Newest { path, state, passed_over }) = from {
@@ -390,6 +397,17 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         check_sizes(&path, &state, &statistics, env_metrics.len())?;
         chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
         learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&path, error))?;
+        let algorithm = setup.algorithms.get(&config.algorithm)?;
+        let policy_info =
+            PolicyInfo { spaces: info.spaces.clone(), total_timesteps: config.total_timesteps };
+        let make = |weights: &Weights| {
+            algorithm.policy(&config.agent, config.network.as_ref(), &policy_info, weights)
+        };
+        // The names of tensors are a few bytes each.
+        let most = algorithm.network_bytes(config.network.as_ref(), &info.spaces).saturating_mul(2) + (1 << 20);
+        league
+            .restore(&state.league, &chunks, most, &make)
+            .map_err(|error| not_of_run(&path, error))?;
         (saved_source, saved_sinks) = (Some(state.source), state.sinks);
         statistics = state.statistics;
         window = state.window;
@@ -404,7 +422,10 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     }
     let policy = learner.policy()?;
     let shape = probe.fragment_shape(config, learner.num_steps(), &*policy);
-    let acting = Acting { policy, statistics: statistics.clone(), version: 0, env_steps: counters.env_steps };
+    let acting = Acting {
+        past: league.past(),
+        ..Acting::of(policy, statistics.clone(), counters.env_steps)
+    };
     let acting = Arc::new(acting);
     let threads = config.threads();
     notes.extend(probe.origin().remarks);
@@ -426,6 +447,10 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         (None, Some(make)) if config.runtime.mode == Mode::Async => make(&context)?,
         _ => Box::new(InProcess::new(&spec, &context, threads)?),
     };
+    if config.league.is_on() && source.is_outside() {
+        let message = "league.share: a league needs fragments that are made in this process, got others";
+        return Err(RunError::Config(message.to_owned()));
+    }
     // What was written beyond the checkpoint is cut only now that nothing can be refused any more.
     let beginning = Beginning {
         path: run.path(),
@@ -462,6 +487,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         counters,
         window,
         runaway: runaway::Runaway::default(),
+        league,
         chunks,
         sparsity: None,
         started: Instant::now(),

@@ -6,7 +6,7 @@ use agon_agents::environment_loop::privileged_row;
 use agon_agents::{FragmentShape, Policy, RunInfo};
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
-use agon_envs::{EnvSpec, MakeOptions, Origin, Simulator};
+use agon_envs::{EnvSpec, MakeOptions, Origin, Simulator, VectorInfo};
 
 use crate::RunError;
 use crate::config::RunConfig;
@@ -90,6 +90,11 @@ impl Probe {
             "the run began in environments of {}: go on with an interpreter (env.python) that has the former",
             found.collect::<Vec<_>>().join(", of ")
         )))
+    }
+
+    /// Sizes of the environment, in what is put around it.
+    pub(super) fn info(&self) -> &VectorInfo {
+        self.simulator.info()
     }
 
     /// What an algorithm must know of the run.

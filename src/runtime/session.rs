@@ -12,6 +12,7 @@ use crate::RunError;
 use crate::acting::Acting;
 use crate::config::{EnvConfig, RunConfig};
 use crate::evaluate;
+use crate::league::League;
 use crate::policy::{self, Card, EnvSpaces};
 use crate::run::RunDirectory;
 use crate::run::checkpoint::{self, Best, RunState};
@@ -59,6 +60,8 @@ pub(super) struct Session<'a> {
     pub(super) window: MetricsWindow,
     /// What looks for losses that run away.
     pub(super) runaway: Runaway,
+    /// Past selves that it plays against.
+    pub(super) league: League,
     /// What checkpoints keep of a replay buffer.
     pub(super) chunks: ChunkFiles,
     /// The share of weights that this process last pruned to.
@@ -173,11 +176,14 @@ impl Session<'_> {
             .map(|fragment| self.acting.version.saturating_sub(fragment.policy_version))
             .sum();
         let policy_lag = acted as f64 / fragments.len() as f64;
+        let policy = self.learner.policy()?;
+        self.league.grow(self.counters.env_steps, env_steps, &policy, || self.learner.weights());
         self.acting = Arc::new(Acting {
-            policy: self.learner.policy()?,
+            policy,
             statistics: self.statistics.clone(),
             version: self.acting.version + 1,
             env_steps,
+            past: self.league.past(),
         });
         self.source.publish(Arc::clone(&self.acting), &|| self.learner.weights());
         let learned = learning.elapsed().as_secs_f64();
@@ -344,6 +350,7 @@ impl Session<'_> {
             // Before sinks are saved: what they write after that is written again on resume.
             self.sinks.weights(env_steps, &self.learner.weights())?;
         }
+        let league = self.league.save(&mut self.chunks)?;
         let state = RunState {
             settings: self.settings.clone(),
             total_timesteps: self.config.total_timesteps,
@@ -353,6 +360,7 @@ impl Session<'_> {
             recent: self.counters.recent.clone(),
             learner: self.learner.save_with(&mut self.chunks)?,
             chunks: self.chunks.take_used(),
+            league,
             source,
             statistics: self.statistics.clone(),
             window: self.window.clone(),

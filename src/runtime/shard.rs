@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use agon_agents::environment_loop::{EnvironmentLoop, SavedLoop};
+use agon_agents::rivals::Rivals;
 use agon_agents::{AgentError, Fragment};
 use agon_envs::{EnvSpec, Pcg64, Seed};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub(super) struct Shard {
     envs: Range<usize>,
     /// Environments of the whole run.
     run_envs: usize,
+    /// Share of episodes against a past self.
+    league_share: f64,
 }
 
 /// What is saved of a shard.
@@ -57,7 +60,15 @@ impl Shard {
         simulator.reset_with(&seeds, &mut now).map_err(|error| error.offset(first))?;
         let rng = Pcg64::from_sequence(&streams::actor(config.seed, index));
         let acting = EnvironmentLoop::new(simulator, now, rng);
-        Ok(Self { index, acting, fragments: 0, seed: config.seed, envs, run_envs: config.num_envs })
+        Ok(Self {
+            index,
+            acting,
+            fragments: 0,
+            seed: config.seed,
+            envs,
+            run_envs: config.num_envs,
+            league_share: config.league.share,
+        })
     }
 
     /// Acts for one fragment.
@@ -68,7 +79,8 @@ impl Shard {
         fragment.shard = self.index;
         fragment.policy_version = acting.version;
         let first = self.index * self.acting.simulator.num_rows();
-        self.acting.fill(fragment, &*acting.policy, before, run_envs).map_err(|error| match error {
+        let rivals = Rivals { past: &acting.past, share: self.league_share };
+        self.acting.fill(fragment, &*acting.policy, &rivals, before, run_envs).map_err(|error| match error {
             AgentError::Environment(error) => AgentError::Environment(error.offset(first)),
             other => other,
         })?;

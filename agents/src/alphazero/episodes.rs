@@ -21,6 +21,34 @@ pub(super) struct Targets {
     pub(super) td_steps: usize,
 }
 
+/// What came of positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Positions whose targets are known.
+    pub(super) positions: usize,
+    /// Of these, those in which a side had given the game up.
+    pub(super) resigned: usize,
+    /// Of these, those whose game came to something else.
+    pub(super) resigned_wrongly: usize,
+}
+
+impl Judged {
+    pub(super) fn add(&mut self, other: Self) {
+        self.positions += other.positions;
+        self.resigned += other.resigned;
+        self.resigned_wrongly += other.resigned_wrongly;
+    }
+
+    /// Counts a position that came to a return.
+    fn count(&mut self, position: &Position, returns: f32) {
+        self.positions += 1;
+        if position.was_resigned && !position.was_left {
+            self.resigned += 1;
+            self.resigned_wrongly += usize::from(position.value * returns <= 0.0);
+        }
+    }
+}
+
 /// A tick of one row's episode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Tick {
@@ -48,18 +76,18 @@ impl Episodes {
             && self.0.iter().all(|episode| episode.len() <= MOST_TICKS && episode.iter().all(whole))
     }
 
-    /// Adds a fragment's ticks and hands on the positions whose targets are known; gives their number. `finals` are the values of
-    /// its final observations.
+    /// Adds a fragment's ticks, hands on the positions whose targets are known and counts them. `finals` are the values of its
+    /// final observations.
     pub(super) fn take_in(
         &mut self,
         fragment: &Fragment,
         finals: &[f32],
         targets: Targets,
         positions: &mut Positions,
-    ) -> usize {
+    ) -> Judged {
         let (rows, width) = (fragment.shape.num_rows(), fragment.shape.policy_data_width);
         let (first, agents) = (fragment.shard * rows, fragment.shape.num_agents);
-        let mut count = 0;
+        let mut judged = Judged::default();
         for step in 0..fragment.rows() {
             if !fragment.active[step] {
                 continue;
@@ -70,20 +98,20 @@ impl Episodes {
             if depth == Depth::Random {
                 self.leave(row - row % agents..row - row % agents + agents);
             }
-            let is_searched = matches!(depth, Depth::Cheap | Depth::Full);
+            let is_searched = matches!(depth, Depth::Cheap | Depth::Full | Depth::Resigned);
             let position = is_searched.then(|| positions.position(fragment, step, data, depth));
             let episode = &mut self.0[row];
             episode.push_back(Tick { reward: fragment.rewards[step], position });
             if let Some(index) = fragment.final_index(step) {
                 let after = if fragment.terminated[step] { 0.0 } else { finals[index] };
-                count += finish(episode, after, targets, positions);
+                finish(episode, after, targets, positions, &mut judged);
             }
             let most = if targets.td_steps > 0 { targets.td_steps.min(MOST_TICKS) } else { MOST_TICKS - 1 };
             while episode.len() > most {
-                count += release(episode, most, targets, positions);
+                release(episode, most, targets, positions, &mut judged);
             }
         }
-        count
+        judged
     }
 }
 
@@ -96,22 +124,33 @@ impl Episodes {
 }
 
 /// Hands on all positions of an episode that is over, whose last tick led to something of value `after`.
-fn finish(episode: &mut Episode, after: f32, targets: Targets, positions: &mut Positions) -> usize {
+fn finish(
+    episode: &mut Episode,
+    after: f32,
+    targets: Targets,
+    positions: &mut Positions,
+    judged: &mut Judged,
+) {
     let mut returns = after;
-    let mut judged = Vec::new();
+    let mut ended = Vec::new();
     while let Some(tick) = episode.pop_back() {
         returns = tick.reward + targets.gamma * returns;
-        judged.extend(tick.position.map(|position| (position, returns)));
+        ended.extend(tick.position.map(|position| (position, returns)));
     }
-    let count = judged.len();
-    for (position, returns) in judged.into_iter().rev() {
+    for (position, returns) in ended.into_iter().rev() {
+        judged.count(&position, returns);
         positions.push(&position, returns, targets.search_value);
     }
-    count
 }
 
 /// Hands on the oldest position of an episode that goes on, with the search's value after `steps` ticks, or the next one.
-fn release(episode: &mut Episode, steps: usize, targets: Targets, positions: &mut Positions) -> usize {
+fn release(
+    episode: &mut Episode,
+    steps: usize,
+    targets: Targets,
+    positions: &mut Positions,
+    judged: &mut Judged,
+) {
     let searched = |tick: &Tick| tick.position.is_some();
     let last = (steps..episode.len()).find(|&at| searched(&episode[at]));
     let last = last.or_else(|| (1..episode.len()).rev().find(|&at| searched(&episode[at])));
@@ -120,11 +159,8 @@ fn release(episode: &mut Episode, steps: usize, targets: Targets, positions: &mu
     for tick in episode.iter().take(last.unwrap_or(1)).rev() {
         returns = tick.reward + targets.gamma * returns;
     }
-    match episode.pop_front().and_then(|tick| tick.position) {
-        None => 0,
-        Some(position) => {
-            positions.push(&position, returns, targets.search_value);
-            1
-        }
+    if let Some(position) = episode.pop_front().and_then(|tick| tick.position) {
+        judged.count(&position, returns);
+        positions.push(&position, returns, targets.search_value);
     }
 }

@@ -74,6 +74,10 @@ impl Policy for SearchPolicy {
         Ok(Some(values))
     }
 
+    fn evaluator(&self) -> Option<&dyn Evaluator> {
+        Some(self)
+    }
+
     fn lookahead(&self) -> Option<Lookahead<'_>> {
         Some(Lookahead { settings: &self.search, discount: self.discount, evaluator: self })
     }

@@ -45,6 +45,8 @@ pub(super) struct Position {
     full: bool,
     /// Whether the episode came to something else, by a random move.
     pub(super) was_left: bool,
+    /// Whether a side had given the game up.
+    pub(super) was_resigned: bool,
 }
 
 /// Positions, column by column.
@@ -148,7 +150,9 @@ impl Positions {
             vec![true; actions]
         };
         let full = depth == Depth::Full;
-        Position { observation, mask, policy: data[2..].to_vec(), value: data[1], full, was_left: false }
+        let was_resigned = depth == Depth::Resigned;
+        let policy = data[2..].to_vec();
+        Position { observation, mask, policy, value: data[1], full, was_left: false, was_resigned }
     }
 
     /// Whether a position is of these sizes.

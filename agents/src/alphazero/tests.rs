@@ -50,7 +50,7 @@ fn targets(gamma: f32, search_value: f32, td_steps: usize) -> Targets {
 fn learned(fragment: &Fragment, targets: Targets) -> (Vec<f32>, Vec<bool>) {
     let (mut episodes, mut positions) = (Episodes::new(2), Positions::new(100, SHAPE));
     let finals = vec![0.0; fragment.final_rows.len()];
-    let count = episodes.take_in(fragment, &finals, targets, &mut positions);
+    let count = episodes.take_in(fragment, &finals, targets, &mut positions).positions;
     assert_eq!(count, positions.len());
     let all: Vec<u64> = (0..count as u64).collect();
     let drawn = positions.gather(&all).unwrap();
@@ -80,6 +80,21 @@ fn before_a_random_move_values_learn_what_the_search_found() {
     let (values, _) = learned(&game(&[Full, Full, Random, Full, Full]), targets(1.0, 0.0, 0));
     // Ticks 0, 4 of the first row; 1, 3 of the second.
     assert_eq!(values, [0.0, 1.0, 0.1, -1.0]);
+}
+
+#[test]
+fn games_that_were_given_up_wrongly_are_counted() {
+    use Depth::{Full, Resigned};
+    let judged = |depths: &[Depth]| {
+        let (mut episodes, mut positions) = (Episodes::new(2), Positions::new(100, SHAPE));
+        episodes.take_in(&game(depths), &[0.0; 2], targets(1.0, 0.0, 0), &mut positions)
+    };
+    // The search's values are above zero at ticks 1 to 3; the first side wins, which moves in the even ones.
+    let found = judged(&[Full, Resigned, Resigned, Resigned, Full]);
+    assert_eq!(found, Judged { positions: 5, resigned: 3, resigned_wrongly: 2 });
+    assert_eq!(judged(&[Full; 3]), Judged { positions: 3, resigned: 0, resigned_wrongly: 0 });
+    let (values, full) = learned(&game(&[Resigned, Full, Full]), targets(1.0, 0.0, 0));
+    assert_eq!((values, full), (vec![1.0, 1.0, -1.0], vec![false, true, true]));
 }
 
 #[test]

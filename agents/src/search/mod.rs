@@ -13,6 +13,7 @@
 //! [`Simulator::copies`]: agon_envs::Simulator::copies
 //! [`VectorInfo::turns`]: agon_envs::VectorInfo::turns
 
+mod ahead;
 mod cache;
 mod gumbel;
 mod puct;
@@ -26,7 +27,8 @@ use agon_envs::{ObsBuffer, Pcg64, Seed, Simulator, StepBatch};
 use agon_nn::ModelScratch;
 use agon_nn::losses::categorical;
 
-pub use settings::{GumbelConfig, OpeningConfig, PuctConfig, SearchConfig, SearchKind};
+pub use ahead::LookingAhead;
+pub use settings::{GumbelConfig, OpeningConfig, PuctConfig, ResignationConfig, SearchConfig, SearchKind};
 pub use tree::{Node, Outcome, Tree};
 
 use crate::AgentError;
@@ -113,10 +115,12 @@ pub enum Depth {
     Full,
     /// There was none: the move is a random one of an opening, and says nothing about what came before it.
     Random,
+    /// Hardly any: a side has given the game up, which is played on.
+    Resigned,
 }
 
 impl Depth {
-    const ALL: [Self; 4] = [Self::None, Self::Cheap, Self::Full, Self::Random];
+    const ALL: [Self; 5] = [Self::None, Self::Cheap, Self::Full, Self::Random, Self::Resigned];
 }
 
 impl Found {
@@ -148,6 +152,8 @@ pub struct Search {
     depths: Vec<Depth>,
     /// Which environments are searched in.
     asked: Vec<bool>,
+    /// Whether it was looked for chance that the settings know nothing of.
+    is_checked: bool,
     batch: Batch,
     expansions: Vec<Expansion>,
     /// Which of the expansions have to be evaluated.
@@ -184,6 +190,7 @@ impl Search {
             kept: vec![None; envs],
             depths: vec![Depth::None; envs],
             asked: vec![true; envs],
+            is_checked: false,
             trees: vec![tree; envs],
             batch: Batch::default(),
             expansions: Vec::new(),
@@ -203,6 +210,7 @@ impl Search {
     pub fn forget(&mut self) {
         self.kept.fill(None);
         self.batch.cache.clear();
+        self.is_checked = false;
     }
 
     /// The trees, one an environment, as the last search left them.
@@ -257,6 +265,8 @@ impl Search {
     ) -> Result<&[Found], AgentError> {
         self.plant(simulator, now, rng, mode)?;
         self.judge_roots(lookahead)?;
+        self.check_chance()?;
+        self.resign(mode);
         self.draw_noise(rng, mode);
         let most = self.budgets.iter().copied().max().unwrap_or(0);
         for simulation in 0..most {
@@ -296,7 +306,7 @@ impl Search {
             let wanted = match depth {
                 Depth::Full => settings.simulations,
                 Depth::Cheap => settings.cheap_simulations,
-                Depth::None | Depth::Random => 0,
+                Depth::None | Depth::Random | Depth::Resigned => 0,
             };
             let kept = match self.kept[env].take() {
                 Some(node) if self.room.is_state_of(simulator, env, node)? => Some(node),
@@ -328,6 +338,43 @@ impl Search {
             }
         }
         self.judge_leaves(lookahead)
+    }
+
+    /// Where chance has a say, a search of one future would see what comes.
+    fn check_chance(&mut self) -> Result<(), AgentError> {
+        if self.settings.outcomes > 0 || self.is_checked {
+            return Ok(());
+        }
+        self.is_checked = true;
+        // Trees that were kept have nodes in the room that this needs.
+        let is_new = |tree: &Tree| tree.root() == 0 && tree.simulations() == 0;
+        let fresh = |env: &usize| self.asked[*env] && is_new(&self.trees[*env]);
+        let envs: Vec<usize> = (0..self.trees.len()).filter(fresh).collect();
+        let allowed = |env: usize| {
+            let logits = self.trees[env].logits(self.trees[env].root());
+            logits.iter().position(|logit| logit.is_finite()).unwrap_or(0)
+        };
+        let steps: Vec<(usize, usize)> = envs.into_iter().map(|env| (env, allowed(env))).collect();
+        if self.room.has_chance(&steps)? {
+            let expected = "at least 1, because chance has a say in the environment".to_owned();
+            return Err(AgentError::setting("search.outcomes", expected, 0));
+        }
+        Ok(())
+    }
+
+    /// Games that a side gives up get few simulations from here on.
+    fn resign(&mut self, mode: ActMode) {
+        let ResignationConfig { value, simulations } = self.settings.resignation;
+        if !self.settings.resigns() || mode != ActMode::Explore || self.room.scale() != Scale::Game {
+            return;
+        }
+        for (env, tree) in self.trees.iter().enumerate() {
+            let is_searched = self.asked[env] && matches!(self.depths[env], Depth::Cheap | Depth::Full);
+            if is_searched && f64::from(tree.node(tree.root()).value.abs()) >= value {
+                self.depths[env] = Depth::Resigned;
+                self.budgets[env] = simulations.saturating_sub(tree.simulations());
+            }
+        }
     }
 
     fn draw_noise(&mut self, rng: &mut Pcg64, mode: ActMode) {

@@ -27,6 +27,8 @@ pub struct SearchConfig {
     pub outcomes: usize,
     /// Random moves at the beginning of episodes, so that games differ; none by default.
     pub openings: OpeningConfig,
+    /// When a side gives a game up; never by default.
+    pub resignation: ResignationConfig,
     /// Which actions are tried, and what is made of it.
     pub kind: SearchKind,
 }
@@ -42,6 +44,17 @@ pub struct OpeningConfig {
     pub probability: f64,
     /// Share of environments whose episodes begin so.
     pub share: f64,
+}
+
+/// When a side gives a game up, in games of two sides. Games that were given up are played on all the same, with hardly any
+/// search: what they come to shows how often it was wrong (`charts/resignation_errors`), and is what is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResignationConfig {
+    /// What the network's value of a position must be beyond, for or against the side to move, 0 to 1; 1 for never.
+    pub value: f64,
+    /// Simulations of the moves that are played on; at least 1.
+    pub simulations: usize,
 }
 
 /// How a search chooses.
@@ -100,6 +113,7 @@ impl Default for SearchConfig {
             cheap_simulations: 8,
             outcomes: 1,
             openings: OpeningConfig::default(),
+            resignation: ResignationConfig::default(),
             kind: SearchKind::Gumbel(GumbelConfig::default()),
         }
     }
@@ -108,6 +122,12 @@ impl Default for SearchConfig {
 impl Default for OpeningConfig {
     fn default() -> Self {
         Self { moves: 0, probability: 0.5, share: 0.5 }
+    }
+}
+
+impl Default for ResignationConfig {
+    fn default() -> Self {
+        Self { value: 1.0, simulations: 2 }
     }
 }
 
@@ -139,9 +159,11 @@ impl SearchConfig {
     /// # Errors
     /// [`AgentError::Setting`].
     pub fn validate(&self) -> Result<(), AgentError> {
-        for (field, simulations) in
-            [("search.simulations", self.simulations), ("search.cheap_simulations", self.cheap_simulations)]
-        {
+        for (field, simulations) in [
+            ("search.simulations", self.simulations),
+            ("search.cheap_simulations", self.cheap_simulations),
+            ("search.resignation.simulations", self.resignation.simulations),
+        ] {
             let expected = "between 1 and 100000";
             ensure((1..=MOST_SIMULATIONS).contains(&simulations), field, expected, simulations)?;
         }
@@ -150,6 +172,7 @@ impl SearchConfig {
         shares(&[
             ("search.openings.probability", self.openings.probability),
             ("search.openings.share", self.openings.share),
+            ("search.resignation.value", self.resignation.value),
         ])?;
         match &self.kind {
             SearchKind::Gumbel(gumbel) => {
@@ -175,11 +198,14 @@ impl SearchConfig {
 
     /// Nodes that a tree can have beside its root.
     pub(crate) fn most_simulations(&self) -> usize {
-        if self.full_probability < 1.0 {
-            self.simulations.max(self.cheap_simulations)
-        } else {
-            self.simulations
-        }
+        let cheap = if self.full_probability < 1.0 { self.cheap_simulations } else { 0 };
+        let decided = if self.resigns() { self.resignation.simulations } else { 0 };
+        self.simulations.max(cheap).max(decided)
+    }
+
+    /// Whether games are ever given up.
+    pub(super) fn resigns(&self) -> bool {
+        self.resignation.value < 1.0
     }
 
     /// Whether the next move of one of `envs` environments is a random one of an opening.

@@ -382,7 +382,7 @@ fn cheap_searches_and_random_openings_are_recorded_as_such() {
     let lookahead = Lookahead { settings: &settings, discount: 1.0, evaluator: &Uniform };
     let mut search = Search::new(&simulator, &settings).unwrap();
     let mut rng = Pcg64::seed_from(1);
-    let mut counts = [0; 4];
+    let mut counts = [0; 5];
     for tick in 0..8 {
         let found = search.search(&mut simulator, &now, &lookahead, &mut rng, ActMode::Explore).unwrap();
         for (env, found) in found.iter().enumerate() {
@@ -398,11 +398,74 @@ fn cheap_searches_and_random_openings_are_recorded_as_such() {
         let moves: Vec<usize> = found.iter().map(|found| found.action).collect();
         make_moves(&mut simulator, &mut now, &moves);
     }
-    let [none, cheap, full, random] = counts;
-    assert!(none == 0 && cheap > 2 * full && (40..90).contains(&random), "{counts:?}");
+    let [none, cheap, full, random, resigned] = counts;
+    assert!(none == 0 && resigned == 0 && cheap > 2 * full && (40..90).contains(&random), "{counts:?}");
     // Whoever evaluates gets full searches without chance.
     let found = search.search(&mut simulator, &now, &lookahead, &mut rng, ActMode::Deterministic).unwrap();
     assert!(found.iter().all(|found| found.depth == Depth::Full));
+}
+
+#[test]
+fn games_that_are_given_up_are_played_on_with_hardly_any_search() {
+    /// Whoever has fewer pieces has lost.
+    struct Half;
+    impl Evaluator for Half {
+        fn evaluate(
+            &self,
+            observations: &ObsBuffer,
+            rows: usize,
+            _: &mut ModelScratch,
+            logits: &mut [f32],
+            values: &mut [f32],
+        ) -> Result<(), AgentError> {
+            let ObsBuffer::U8(bytes) = observations else { panic!("boards are bytes") };
+            logits.fill(0.0);
+            for (value, board) in values.iter_mut().zip(bytes.chunks_exact(bytes.len() / rows)) {
+                let own = board.iter().step_by(3).filter(|&&byte| byte > 0).count();
+                let other = board.iter().skip(1).step_by(3).filter(|&&byte| byte > 0).count();
+                *value = if own < other { -0.9 } else { 0.0 };
+            }
+            Ok(())
+        }
+    }
+    let resignation = ResignationConfig { value: 0.5, simulations: 2 };
+    let settings = SearchConfig { resignation, ..gumbel(16) };
+    let lookahead = Lookahead { settings: &settings, discount: 1.0, evaluator: &Half };
+    let (mut simulator, mut now) = board("ConnectFour-v0", 3);
+    let mut search = Search::new(&simulator, &settings).unwrap();
+    let mut rng = Pcg64::seed_from(1);
+    for (tick, (depth, visits)) in [(Depth::Full, 17), (Depth::Resigned, 3)].into_iter().enumerate() {
+        let found = search.search(&mut simulator, &now, &lookahead, &mut rng, ActMode::Explore).unwrap();
+        assert!(found.iter().all(|found| found.depth == depth), "tick {tick}: {found:?}");
+        let roots = search.trees().iter().map(|tree| tree.node(tree.root()).visits);
+        assert!(roots.into_iter().all(|own| own == visits), "tick {tick}");
+        make_moves(&mut simulator, &mut now, &[3, 3, 3]);
+    }
+    make_moves(&mut simulator, &mut now, &[3, 3, 3]);
+    // Whoever evaluates never gives up.
+    let mode = ActMode::Deterministic;
+    let found = search.search(&mut simulator, &now, &lookahead, &mut rng, mode).unwrap();
+    assert!(found.iter().all(|found| found.depth == Depth::Full));
+}
+
+#[test]
+fn a_search_of_one_future_is_refused_where_chance_has_a_say() {
+    let search_once = |(mut simulator, now): (Simulator, StepBatch), outcomes: usize| {
+        let settings = SearchConfig { outcomes, ..gumbel(4) };
+        let lookahead = Lookahead { settings: &settings, discount: 1.0, evaluator: &Uniform };
+        let mut search = Search::new(&simulator, &settings).unwrap();
+        let mode = ActMode::Explore;
+        search.search(&mut simulator, &now, &lookahead, &mut Pcg64::seed_from(1), mode).map(<[_]>::len)
+    };
+    let registry = Registry::builtin();
+    let random = |id: &str| made(&registry.get(id).unwrap(), 8);
+    for id in ["ConnectFour-v0", "Game2048-v0", "MinAtar/Breakout-v0"] {
+        let error = search_once(random(id), 0).unwrap_err().to_string();
+        assert!(error.contains("search.outcomes must be at least 1"), "{id}: {error}");
+        assert_eq!(search_once(random(id), 2).unwrap(), 8, "{id}");
+    }
+    assert_eq!(search_once(random("CartPole-v1"), 0).unwrap(), 8);
+    assert_eq!(search_once(board("ConnectFour-v0", 8), 0).unwrap(), 8);
 }
 
 #[test]
@@ -419,6 +482,10 @@ fn environments_that_cannot_be_searched_in_are_refused() {
         (gumbel(0), "search.simulations"),
         (SearchConfig { full_probability: 0.0, ..gumbel(4) }, "search.full_probability"),
         (SearchConfig { cheap_simulations: 0, ..gumbel(4) }, "search.cheap_simulations"),
+        (
+            SearchConfig { resignation: ResignationConfig { value: 1.5, simulations: 1 }, ..gumbel(4) },
+            "search.resignation.value",
+        ),
     ] {
         let error = Search::new(&simulator, &settings).err().unwrap().to_string();
         assert!(error.contains(field), "{error}");

@@ -35,7 +35,7 @@ pub struct BoardArguments {
 }
 
 /// A side of a game.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Side {
     /// The side that moves first: black in Go and Othello, crosses in tic-tac-toe.
     #[default]
@@ -69,7 +69,7 @@ impl Side {
 }
 
 /// A position of a game on at most 64 squares, from the side of whoever is to move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Bitboards {
     /// Bits of the squares that the side to move holds.
     pub own: u64,
@@ -158,6 +158,15 @@ pub trait Rules: Clone + Send + Sync + 'static {
 
     /// Makes a legal move and hands the turn to the other side; how the game ended, if it did.
     fn play(&self, position: &mut Self::Position, action: usize) -> Option<Verdict>;
+
+    /// By how much the side that made the last move won; below zero if it lost. Wins are alike unless the game counts them.
+    fn margin(&self, _end: &Self::Position, verdict: Verdict) -> i32 {
+        match verdict {
+            Verdict::Win => 1,
+            Verdict::Draw => 0,
+            Verdict::Loss => -1,
+        }
+    }
 
     /// Who holds a square; row 0 is the top one.
     fn piece(&self, position: &Self::Position, row: usize, column: usize) -> Option<Side>;

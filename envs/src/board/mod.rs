@@ -4,6 +4,7 @@
 //! the [`Rules`] of a file of its own; what is observed and rewarded is the same for all and decided in [`BoardGame`].
 
 pub mod connect_four;
+pub mod exact;
 mod game;
 pub mod go;
 mod goban;
@@ -15,6 +16,7 @@ pub mod symmetry;
 pub mod tic_tac_toe;
 
 pub use connect_four::ConnectFour;
+pub use exact::{Exact, Solver, Unsolved, solver};
 pub use game::{Bitboards, BoardArguments, BoardGame, Opponent, Rules, Side, Verdict};
 pub use go::{Go, GoArguments, GoPosition};
 pub use gomoku::{Gomoku, GomokuArguments};

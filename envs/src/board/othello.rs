@@ -215,6 +215,12 @@ impl Rules for Othello {
         })
     }
 
+    /// In discs.
+    fn margin(&self, end: &Bitboards, _: Verdict) -> i32 {
+        // The turn has passed on.
+        end.other.count_ones() as i32 - end.own.count_ones() as i32
+    }
+
     #[inline]
     fn piece(&self, position: &Bitboards, row: usize, column: usize) -> Option<Side> {
         position.holder(self.square(row, column))

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use options::{MakeOptions, NoArguments, WorkerOptions, Wrap};
+pub(crate) use spec::read;
 pub use spec::{EnvSpec, Keys};
 
 use crate::{EnvError, Simulator, mixture};

@@ -362,7 +362,7 @@ impl fmt::Debug for EnvSpec {
 }
 
 /// An environment's arguments, from a table.
-fn read<A: DeserializeOwned>(id: &str, args: &toml::Table) -> Result<A, EnvError> {
+pub(crate) fn read<A: DeserializeOwned>(id: &str, args: &toml::Table) -> Result<A, EnvError> {
     A::deserialize(args.clone()).map_err(|error| EnvError::Arguments {
         id: id.to_owned(),
         message: error.to_string().trim_end().to_owned(),

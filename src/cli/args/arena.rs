@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Players are `random`, `gtp:COMMAND` (a program that speaks the Go Text Protocol), and runs or weight files, as PATH, PATH#SIMULATIONS (0 for the network alone) or PATH@STEP (a checkpoint that the run keeps). Both colours of each opening are played. Ratings have 95 % intervals, a draw counts half, and void games (a program that died or thought too long) count apart.\n\nExamples:\n  agon arena results/a results/b --games 200\n  agon arena results/a@1000000 results/a@5000000 results/a --simulations 64\n  agon arena results/go gtp:\"gnugo --mode gtp --level 10 --chinese-rules\" --opening 4"
+    after_help = "Players are `random`, `solver` or `solver#POSITIONS` (perfect as soon as it sees the end within so many positions, random before; in TicTacToe, ConnectFour and Othello), `gtp:COMMAND` (a program that speaks the Go Text Protocol), and runs or weight files, as PATH, PATH#SIMULATIONS (0 for the network alone) or PATH@STEP (a checkpoint that the run keeps). Both colours of each opening are played. Ratings have 95 % intervals, a draw counts half, and void games (a program that died or thought too long) count apart.\n\nExamples:\n  agon arena results/a results/b --games 200\n  agon arena results/a@1000000 results/a@5000000 results/a --simulations 64\n  agon arena results/go gtp:\"gnugo --mode gtp --level 10 --chinese-rules\" --opening 4"
 )]
 pub(in crate::cli) struct ArenaArgs {
     /// Who plays: two or more.
@@ -27,6 +27,10 @@ pub(in crate::cli) struct ArenaArgs {
     /// An argument of the game, as `size=7`; may be repeated.
     #[arg(long = "arg", value_name = "NAME=VALUE")]
     pub(in crate::cli) args: Vec<String>,
+    /// Pairs of games that are played beside each other. Agents that search in many games at once take less time for each move;
+    /// for a comparison of times play one.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(in crate::cli) together: u64,
     /// Seconds that a program may think about a move.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(in crate::cli) timeout: u64,

@@ -25,3 +25,30 @@ pub(in crate::cli) struct PositionsArgs {
     #[arg(long)]
     pub(in crate::cli) step: Option<u64>,
 }
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints a file for `agon positions`: positions that differ, after so many random moves, with the score of every move if both sides then play without a mistake: discs in Othello, 1, 0 or -1 in TicTacToe and ConnectFour.\n\nExample:\n  agon solve Othello-v0 --arg size=6 --moves 20 --count 1000 > positions.txt"
+)]
+pub(in crate::cli) struct SolveArgs {
+    /// The game.
+    pub(in crate::cli) env: String,
+    /// An argument of the game, as `size=6`; may be repeated.
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    pub(in crate::cli) args: Vec<String>,
+    /// Random moves that lead to a position.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub(in crate::cli) moves: u64,
+    /// Positions.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(in crate::cli) count: u64,
+    /// Positions that may be looked at to solve one; those that take more are passed over.
+    #[arg(long, default_value_t = 100_000_000)]
+    pub(in crate::cli) most: u64,
+    /// Seed of the random moves.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) seed: u64,
+    /// What the set is called.
+    #[arg(long, default_value = "solved")]
+    pub(in crate::cli) set: String,
+}

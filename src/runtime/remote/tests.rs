@@ -30,7 +30,7 @@ pub(super) fn context_of(
     let Parts { probe, info, statistics, learner, .. } = Parts::new(&setup, &config).unwrap();
     let policy = learner.policy().unwrap();
     let shape: FragmentShape = probe.fragment_shape(&config, learner.num_steps(), &*policy);
-    let acting = Arc::new(Acting { policy, statistics, version: 0, env_steps: 0 });
+    let acting = Arc::new(Acting::of(policy, statistics, 0));
     let weights = learner.weights();
     let (config, info, shape) = (&config, &info, &shape);
     look(&SourceContext { config, info, shape, acting, weights: &weights, saved: None });

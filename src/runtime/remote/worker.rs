@@ -108,7 +108,7 @@ impl RemoteWorker {
         let info = self.info.policy_info();
         let policy =
             algorithm.policy(&self.config.agent, self.config.network.as_ref(), &info, &sent.weights()?)?;
-        self.acting = Some(Arc::new(Acting { policy, statistics, version, env_steps }));
+        self.acting = Some(Arc::new(Acting { version, ..Acting::of(policy, statistics, env_steps) }));
         Ok(())
     }
 
