@@ -113,6 +113,9 @@ pub struct RuntimeConfig {
     pub log_every: u64,
     /// Whether TensorBoard's events have histograms of all parameters at every checkpoint. Never changes results.
     pub histograms: bool,
+    /// Whether the weights of every regular checkpoint are kept, in `models/`, for ladders of a run's selves. Never changes
+    /// results.
+    pub keep_models: bool,
     /// `auto` for the best that the processor has, or `scalar`, `avx2`, `avx512`. Part of the result.
     pub instruction_set: String,
 }
@@ -128,6 +131,7 @@ impl Default for RuntimeConfig {
             checkpoint_every: 0,
             log_every: 0,
             histograms: false,
+            keep_models: false,
             instruction_set,
         }
     }

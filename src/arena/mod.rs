@@ -6,6 +6,7 @@
 pub mod elo;
 mod games;
 pub mod gtp;
+pub mod ladder;
 pub mod matches;
 pub mod players;
 pub mod solved;

@@ -7,7 +7,7 @@ use agon_envs::Pcg64;
 use agon_envs::board::{self, Solver, Unsolved};
 
 use super::gtp::Engine;
-use super::{Games, Thinker};
+use super::{Games, Thinker, ladder};
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::policy::{self, Which};
@@ -142,6 +142,23 @@ pub fn game_of(setup: &Setup, player: &str) -> Result<Option<EnvConfig>, RunErro
         return Ok(None);
     }
     Ok(Some(policy::load_which(setup, Path::new(source), which)?.card().env.clone()))
+}
+
+/// What is typed, with `PATH@all` as all checkpoints of a run whose weights are kept (`runtime.keep_models`).
+///
+/// # Errors
+/// If a run keeps none, or its directory cannot be read.
+pub fn expanded(typed: &[String]) -> Result<Vec<String>, RunError> {
+    let mut players = Vec::new();
+    for player in typed {
+        let Some(run) = player.strip_suffix("@all").filter(|_| !player.starts_with(GTP)) else {
+            players.push(player.clone());
+            continue;
+        };
+        let steps = ladder::kept(Path::new(parts(run).0))?;
+        players.extend(steps.into_iter().map(|step| format!("{run}@{step}")));
+    }
+    Ok(players)
 }
 
 /// What begins the command of another program.

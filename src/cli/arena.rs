@@ -7,6 +7,7 @@ use super::args::{ArenaArgs, GtpArgs};
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::arena::gtp::{self, ServerOptions};
+use crate::arena::ladder;
 use crate::arena::matches::{self, MatchOptions, MatchResult, Tournament};
 use crate::arena::players::{self, PlayerOptions};
 use crate::config::{self, EnvConfig};
@@ -14,13 +15,18 @@ use crate::policy::Which;
 use crate::runtime::Setup;
 
 pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError> {
-    let env = game(setup, args)?;
+    let typed = players::expanded(&args.players)?;
+    if typed.len() < 2 {
+        let message = format!("expected two players or more, got {}", typed.join(" "));
+        return Err(RunError::Config(message));
+    }
+    let env = game(setup, args, &typed)?;
     let options = PlayerOptions {
         simulations: args.simulations.map(|simulations| simulations as usize),
         timeout: Duration::from_secs(args.timeout),
         seed: args.seed,
     };
-    let players = args.players.iter().map(|typed| players::player(setup, typed, &env, &options));
+    let players = typed.iter().map(|typed| players::player(setup, typed, &env, &options));
     let mut players = players.collect::<Result<Vec<_>, _>>()?;
     let matches = MatchOptions {
         games: args.games as usize,
@@ -28,7 +34,7 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
         seed: args.seed,
         together: args.together as usize,
     };
-    let names = args.players.clone();
+    let names = typed.clone();
     let mut failed = None;
     let tournament = matches::tournament(setup, &env, &mut players, &matches, &mut |result| {
         if !args.json && failed.is_none() {
@@ -38,15 +44,18 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
     if let Some(error) = failed {
         return Err(error);
     }
+    if let Some(out) = &args.out {
+        ladder::elo_picture(&tournament.players, &tournament.ratings)?.save(out)?;
+    }
     if args.json { say_json(&tournament) } else { say(ratings(&tournament)) }
 }
 
 /// The game that is played.
-fn game(setup: &Setup, args: &ArenaArgs) -> Result<EnvConfig, RunError> {
+fn game(setup: &Setup, args: &ArenaArgs, players: &[String]) -> Result<EnvConfig, RunError> {
     let mut env = match &args.env {
         Some(id) => EnvConfig { id: id.clone(), ..EnvConfig::default() },
         None => {
-            let told = args.players.iter().map(|player| players::game_of(setup, player));
+            let told = players.iter().map(|player| players::game_of(setup, player));
             let told = told.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().next();
             told.ok_or_else(|| {
                 RunError::Config(

@@ -3,7 +3,7 @@
 use super::args::{PositionsArgs, SolveArgs};
 use super::{Ending, say, table};
 use crate::RunError;
-use crate::arena::{self, SolvedOptions, SolvingOptions, solved};
+use crate::arena::{self, SolvedOptions, SolvingOptions, ladder, solved};
 use crate::config::{self, EnvConfig};
 use crate::policy::Which;
 use crate::runtime::Setup;
@@ -15,8 +15,10 @@ pub(super) fn positions(setup: &Setup, args: &PositionsArgs) -> Result<Ending, R
         which: Which::chosen(args.step, args.best),
         simulations: args.simulations.map(|simulations| simulations as usize),
     };
+    if args.all {
+        return climb(setup, args, &options);
+    }
     let rows = solved::judge(setup, &options)?;
-    let share = |part: usize, of: usize| format!("{:.1} %", 100.0 * part as f64 / of as f64);
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -30,6 +32,30 @@ pub(super) fn positions(setup: &Setup, args: &PositionsArgs) -> Result<Ending, R
         })
         .collect();
     say(table(&["set", "positions", "outcome errors", "perfect moves", "value error"], &lines))
+}
+
+/// A part of a whole, in percent.
+fn share(part: usize, of: usize) -> String {
+    format!("{:.1} %", 100.0 * part as f64 / of as f64)
+}
+
+/// Outcome errors of every checkpoint.
+fn climb(setup: &Setup, args: &PositionsArgs, options: &SolvedOptions) -> Result<Ending, RunError> {
+    let rungs = ladder::climb(setup, options, &mut |rung| {
+        let errors: Vec<String> = rung
+            .rows
+            .iter()
+            .map(|row| format!("{} {}", row.set, share(row.outcome_errors, row.count)))
+            .collect();
+        let hours = rung.hours.map_or(String::new(), |hours| format!(", {hours:.2} hours"));
+        say(format_args!("run {}, {} steps{hours}: {}", rung.run + 1, rung.env_steps, errors.join(", ")))
+            .map(|_| ())
+    })?;
+    if let Some(out) = &args.out {
+        ladder::errors_picture(&rungs)?.save(out)?;
+        return say(format_args!("plot: {}", out.display()));
+    }
+    Ok(Ending::Success)
 }
 
 pub(super) fn solve(setup: &Setup, args: &SolveArgs) -> Result<Ending, RunError> {

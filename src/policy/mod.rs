@@ -111,10 +111,13 @@ pub fn load_with(setup: &Setup, path: &Path) -> Result<TrainedPolicy, RunError> 
 /// As [`load`].
 pub fn load_which(setup: &Setup, path: &Path, which: Which) -> Result<TrainedPolicy, RunError> {
     let source = Source::of(setup.require_signature.as_deref(), path)?;
-    if let Which::Step(step) = which {
-        return load_step(setup, &source, path, step);
-    }
-    let file = weight_file(path, which)?;
+    let file = match which {
+        Which::Step(step) if path.is_dir() && RunDirectory::at(path).kept_model(step).exists() => {
+            RunDirectory::at(path).kept_model(step)
+        }
+        Which::Step(step) => return load_step(setup, &source, path, step),
+        which => weight_file(path, which)?,
+    };
     let (mut card, weights) = parse(&file, &source.read(&file)?)?;
     if path.is_dir() {
         let config = RunDirectory::open_from(&source, path)?.1;

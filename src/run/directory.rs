@@ -13,6 +13,7 @@
 //! | `checkpoints/*.chunk` | the parts of a replay buffer that those refer to |
 //! | `model.safetensors` | the newest checkpoint's weights under PyTorch's names, and all that acting needs |
 //! | `best.safetensors` | those of the best evaluation, or where there are none of the checkpoint with the highest mean return |
+//! | `models/step_*.safetensors` | those of every regular checkpoint, if `runtime.keep_models` asks for them |
 //! | `init.safetensors` | the weights that the run began with, if `init_from` gave some |
 //! | `teacher.safetensors` | the policy that the run learns from, if `teacher.policy` named one |
 //! | `curve.svg`, `curve.png` | the learning curve |
@@ -36,6 +37,9 @@ pub const CONFIG: &str = "config.toml";
 
 /// The name of the directory of checkpoints in a run's.
 const CHECKPOINTS: &str = "checkpoints";
+
+/// The name of the directory of weights that are kept for good.
+const MODELS: &str = "models";
 
 /// The file name of the newest weights.
 pub const MODEL: &str = "model.safetensors";
@@ -250,6 +254,30 @@ impl RunDirectory {
     /// The newest checkpoint's weights.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+
+    /// The weights of the regular checkpoint after so many environment steps, if they are kept.
+    pub fn kept_model(&self, env_steps: u64) -> PathBuf {
+        self.path.join(MODELS).join(format!("step_{env_steps:012}.safetensors"))
+    }
+
+    /// Environment steps of all checkpoints whose weights are kept, increasing.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn kept_models(&self) -> Result<Vec<u64>, RunError> {
+        let directory = self.path.join(MODELS);
+        if !directory.exists() {
+            return Ok(Vec::new());
+        }
+        let mut steps = Vec::new();
+        for entry in fs::read_dir(&directory).at("cannot read", &directory)? {
+            let name = entry.at("cannot read", &directory)?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_prefix("step_"));
+            steps.extend(name.and_then(|name| name.strip_suffix(".safetensors")?.parse::<u64>().ok()));
+        }
+        steps.sort_unstable();
+        Ok(steps)
     }
 
     /// The weights that the run began with, if they were not random.

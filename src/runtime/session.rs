@@ -1,5 +1,6 @@
 //! A run under way: the loop of its iterations.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::source::FragmentSource;
 use crate::RunError;
 use crate::acting::Acting;
 use crate::config::{EnvConfig, RunConfig};
+use crate::error::AtPath;
 use crate::evaluate;
 use crate::league::League;
 use crate::policy::{self, Card, EnvSpaces};
@@ -370,7 +372,25 @@ impl Session<'_> {
         };
         checkpoint::save(&self.run.checkpoints(), &state)?;
         self.chunks.keep(env_steps, &state.chunks)?;
-        self.write_weights()
+        self.write_weights()?;
+        if regular && self.config.runtime.keep_models {
+            self.keep_weights(env_steps)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the weights that were just written, for good.
+    fn keep_weights(&self, env_steps: u64) -> Result<(), RunError> {
+        let from = self.run.model();
+        // An algorithm without networks has none.
+        if !from.exists() {
+            return Ok(());
+        }
+        let to = self.run.kept_model(env_steps);
+        if let Some(directory) = to.parent() {
+            fs::create_dir_all(directory).at("cannot create", directory)?;
+        }
+        write_atomically(&to, &fs::read(&from).at("cannot read", &from)?)
     }
 
     /// Writes the weights as they are, and again as the best if they are.

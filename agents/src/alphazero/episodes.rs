@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::positions::{Position, Positions};
 use crate::Fragment;
-use crate::search::{Depth, depth_of};
+use crate::search::{Depth, Recorded};
 
 /// Ticks of an episode that are waited for at most: positions of longer ones learn the search's value instead.
 const MOST_TICKS: usize = 10_000;
@@ -94,12 +94,12 @@ impl Episodes {
             }
             let row = first + step % rows;
             let data = &fragment.policy_data[step * width..(step + 1) * width];
-            let depth = depth_of(data);
-            if depth == Depth::Random {
+            let recorded = Recorded::read(data);
+            if recorded.depth == Depth::Random {
                 self.leave(row - row % agents..row - row % agents + agents);
             }
-            let is_searched = matches!(depth, Depth::Cheap | Depth::Full | Depth::Resigned);
-            let position = is_searched.then(|| positions.position(fragment, step, data, depth));
+            let is_searched = matches!(recorded.depth, Depth::Cheap | Depth::Full | Depth::Resigned);
+            let position = is_searched.then(|| positions.position(fragment, step, &recorded));
             let episode = &mut self.0[row];
             episode.push_back(Tick { reward: fragment.rewards[step], position });
             if let Some(index) = fragment.final_index(step) {

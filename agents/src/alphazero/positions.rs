@@ -13,7 +13,7 @@ use crate::bits::BITS;
 use crate::chunks::ChunkStore;
 use crate::codec::{decode, encode};
 use crate::replay::column::{Column, Element};
-use crate::search::Depth;
+use crate::search::{Depth, Recorded};
 use crate::{AgentError, Fragment, network};
 
 /// Bytes of a chunk, about.
@@ -47,6 +47,8 @@ pub(super) struct Position {
     pub(super) was_left: bool,
     /// Whether a side had given the game up.
     pub(super) was_resigned: bool,
+    /// Whether the search's value is proven.
+    is_proven: bool,
 }
 
 /// Positions, column by column.
@@ -139,7 +141,7 @@ impl Positions {
     }
 
     /// A position of a fragment's step, with what was recorded of its search.
-    pub(super) fn position(&self, fragment: &Fragment, step: usize, data: &[f32], depth: Depth) -> Position {
+    pub(super) fn position(&self, fragment: &Fragment, step: usize, recorded: &Recorded<'_>) -> Position {
         let Shape { dtype, observation_len: len, actions } = self.shape;
         let mut observation = Column::new(dtype);
         observation.append(len, &fragment.observations, step * len, len);
@@ -149,10 +151,16 @@ impl Positions {
         } else {
             vec![true; actions]
         };
-        let full = depth == Depth::Full;
-        let was_resigned = depth == Depth::Resigned;
-        let policy = data[2..].to_vec();
-        Position { observation, mask, policy, value: data[1], full, was_left: false, was_resigned }
+        Position {
+            observation,
+            mask,
+            policy: recorded.policy.to_vec(),
+            value: recorded.value,
+            full: recorded.depth == Depth::Full,
+            was_left: false,
+            was_resigned: recorded.depth == Depth::Resigned,
+            is_proven: recorded.proven,
+        }
     }
 
     /// Whether a position is of these sizes.
@@ -176,7 +184,7 @@ impl Positions {
         chunk.observations.append(len, &row, 0, len);
         chunk.masks.extend_from_slice(&position.mask);
         chunk.policies.extend_from_slice(&position.policy);
-        let search_value = if position.was_left { 1.0 } else { search_value };
+        let search_value = if position.was_left || position.is_proven { 1.0 } else { search_value };
         chunk.values.push((1.0 - search_value) * returns + search_value * position.value);
         chunk.full.push(position.full);
         self.end += 1;

@@ -27,8 +27,8 @@ fn game(depths: &[Depth]) -> Fragment {
     let mut fragment = Fragment::new(&shape);
     for (t, depth) in depths.iter().enumerate() {
         let mover = 2 * t + t % 2;
-        let data = &mut fragment.policy_data[mover * 4..mover * 4 + 4];
-        data.copy_from_slice(&[f32::from(*depth as u8), 0.1 * t as f32, 0.25, 0.75]);
+        let data = &mut fragment.policy_data[mover * 5..mover * 5 + 5];
+        data.copy_from_slice(&[f32::from(*depth as u8), 0.1 * t as f32, 0.0, 0.25, 0.75]);
     }
     let last = 2 * (depths.len() - 1);
     fragment.rewards[last..last + 2].copy_from_slice(&[1.0, -1.0]);
@@ -95,6 +95,14 @@ fn games_that_were_given_up_wrongly_are_counted() {
     assert_eq!(judged(&[Full; 3]), Judged { positions: 3, resigned: 0, resigned_wrongly: 0 });
     let (values, full) = learned(&game(&[Resigned, Full, Full]), targets(1.0, 0.0, 0));
     assert_eq!((values, full), (vec![1.0, 1.0, -1.0], vec![false, true, true]));
+}
+
+#[test]
+fn what_is_proven_is_learned_whatever_the_episode_came_to() {
+    let mut fragment = game(&[Depth::Full; 3]);
+    // The second side had a draw in tick 1, and lost.
+    fragment.policy_data[3 * 5 + 1..3 * 5 + 3].copy_from_slice(&[0.0, 1.0]);
+    assert_eq!(learned(&fragment, targets(1.0, 0.0, 0)).0, [1.0, 1.0, 0.0]);
 }
 
 #[test]

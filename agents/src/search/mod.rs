@@ -96,11 +96,13 @@ pub struct Found {
     pub value: f32,
     /// How it came to it.
     pub depth: Depth,
+    /// Whether the value is proven: that of perfect play.
+    pub proven: bool,
 }
 
-/// Numbers that are recorded of what a search found: how far it went, the value, and probabilities.
+/// Numbers that are recorded of what a search found: how far it went, the value, whether that is proven, and probabilities.
 pub(crate) fn data_width(actions: usize) -> usize {
-    2 + actions
+    3 + actions
 }
 
 /// How far the search of a step went.
@@ -128,14 +130,26 @@ impl Found {
     pub(crate) fn write(&self, data: &mut [f32]) {
         data[0] = self.depth as u8 as f32;
         data[1] = self.value;
-        data[2..].copy_from_slice(&self.policy);
+        data[2] = f32::from(u8::from(self.proven));
+        data[3..].copy_from_slice(&self.policy);
     }
 }
 
 /// What was recorded with a step.
-pub(crate) fn depth_of(data: &[f32]) -> Depth {
-    let known = Depth::ALL.into_iter().find(|&depth| data[0] == f32::from(depth as u8));
-    known.unwrap_or(Depth::None)
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded<'a> {
+    pub(crate) depth: Depth,
+    pub(crate) value: f32,
+    pub(crate) proven: bool,
+    /// `[A]`.
+    pub(crate) policy: &'a [f32],
+}
+
+impl<'a> Recorded<'a> {
+    pub(crate) fn read(data: &'a [f32]) -> Self {
+        let known = Depth::ALL.into_iter().find(|&depth| data[0] == f32::from(depth as u8));
+        Self { depth: known.unwrap_or_default(), value: data[1], proven: data[2] > 0.0, policy: &data[3..] }
+    }
 }
 
 /// Searches in all environments of a shard.
@@ -397,7 +411,8 @@ impl Search {
         self.expansions.clear();
         let scale = self.room.scale();
         for (env, tree) in self.trees.iter_mut().enumerate() {
-            if simulation >= self.budgets[env] {
+            // Where the root is proven there is nothing more to be found.
+            if simulation >= self.budgets[env] || tree.node(tree.root()).proven.is_some() {
                 continue;
             }
             let noise = &self.noise[env * actions..(env + 1) * actions];
@@ -410,10 +425,10 @@ impl Search {
                 };
                 let child = tree.outcome_to_follow(node, action, self.settings.outcomes);
                 match child {
-                    Some(child) if tree.node(child).outcome == Outcome::Running => node = child,
+                    Some(child) if tree.is_open(child) => node = child,
                     Some(end) => {
                         // An end is judged once and for all.
-                        let value = tree.node(end).value;
+                        let value = tree.node(end).proven.unwrap_or(tree.node(end).value);
                         tree.back_up(end, value, discount);
                         break;
                     }
@@ -440,6 +455,8 @@ impl Search {
             tree.settle(expansion.to, &outcome);
             if outcome.outcome != Outcome::Terminated {
                 self.leaves.push(index);
+            } else if self.settings.outcomes == 0 && self.room.scale() == Scale::Game {
+                tree.prove(expansion.to, lookahead.discount);
             }
         }
         self.judge_leaves(lookahead)?;
@@ -500,7 +517,7 @@ impl Search {
             if found.depth == Depth::Random {
                 found.action = random_move(tree.logits(tree.root()), rng);
                 found.policy.fill(0.0);
-                found.value = 0.0;
+                (found.value, found.proven) = (0.0, false);
                 continue;
             }
             let rest = Rest { simulation: 0, budget: self.budgets[env], noise, scale };
@@ -516,6 +533,12 @@ impl Search {
                     (action, tree.mean(tree.root()))
                 }
             };
+            let proven = tree.node(tree.root()).proven;
+            found.proven = proven.is_some();
+            if let Some(value) = proven {
+                found.value = value;
+                found.action = best_proven(tree, value, discount, &mut found.policy);
+            }
             let next = tree.only_outcome(tree.root(), found.action);
             self.kept[env] = next.filter(|_| self.settings.keeps_trees());
         }
@@ -556,6 +579,28 @@ impl Scale {
             }
         }
     }
+}
+
+/// The action that a proven root is worth what it is by: of several the most probable. All others lose their probability; where
+/// none has any, the one that is taken gets all.
+fn best_proven(tree: &Tree, value: f32, discount: f32, policy: &mut [f32]) -> usize {
+    let root = tree.root();
+    let mut best: Option<usize> = None;
+    for action in 0..tree.actions() {
+        if tree.proven_after(root, action, discount) != Some(value) {
+            policy[action] = 0.0;
+        } else if best.is_none_or(|best| policy[action] > policy[best]) {
+            best = Some(action);
+        }
+    }
+    let best = best.unwrap_or(0);
+    let sum: f32 = policy.iter().sum();
+    if sum > 0.0 {
+        policy.iter_mut().for_each(|share| *share /= sum);
+    } else {
+        policy[best] = 1.0;
+    }
+    best
 }
 
 /// A move of those that are allowed.

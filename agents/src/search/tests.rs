@@ -89,6 +89,29 @@ fn a_win_is_taken_a_loss_is_avoided_and_values_are_those_of_whoever_moves() {
 }
 
 #[test]
+fn wins_losses_and_draws_are_proven_and_end_the_search() {
+    for settings in [puct(400), gumbel(400)] {
+        // Played out to a draw, to a win of who moves, and to a loss: X X . / . X O / . . O, and the corner that threatens twice.
+        for (moves, value, action) in [
+            (&[0, 1, 2, 4, 3, 5, 7, 6][..], 0.0, Some(8)),
+            (&[0, 3, 1, 4], 1.0, Some(2)),
+            (&[0, 5, 4, 8, 2], -1.0, None),
+        ] {
+            let (mut simulator, mut now) = board("TicTacToe-v0", 1);
+            for &action in moves {
+                make_moves(&mut simulator, &mut now, &[action]);
+            }
+            let found = find(&settings, (&mut simulator, &now), ActMode::Deterministic);
+            assert!(found[0].proven && found[0].value == value, "{settings:?}: {:?}", found[0]);
+            assert!(action.is_none_or(|action| found[0].action == action && found[0].policy[action] == 1.0));
+            assert!((found[0].policy.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        }
+        let (mut simulator, now) = board("TicTacToe-v0", 1);
+        assert!(!find(&settings, (&mut simulator, &now), ActMode::Deterministic)[0].proven);
+    }
+}
+
+#[test]
 fn the_value_of_a_lost_position_is_minus_one() {
     // X X .
     // . X O
@@ -392,8 +415,9 @@ fn cheap_searches_and_random_openings_are_recorded_as_such() {
             assert!(!is_random || (env < 32 && length < 4), "environment {env} at {length}, tick {tick}");
             let mut data = vec![9.0; data_width(7)];
             found.write(&mut data);
-            assert_eq!(depth_of(&data), found.depth);
-            assert_eq!(is_random, data[2..].iter().all(|&p| p == 0.0));
+            let recorded = Recorded::read(&data);
+            assert_eq!((recorded.depth, recorded.value), (found.depth, found.value));
+            assert_eq!(is_random, recorded.policy.iter().all(|&p| p == 0.0));
         }
         let moves: Vec<usize> = found.iter().map(|found| found.action).collect();
         make_moves(&mut simulator, &mut now, &moves);

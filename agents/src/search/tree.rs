@@ -40,6 +40,8 @@ pub struct Node {
     pub outcome: Outcome,
     /// Whether the network has been asked, or need not be.
     is_judged: bool,
+    /// What the node is worth for whoever is to move here, where all that follows has been looked at.
+    pub proven: Option<f32>,
 }
 
 /// What a step of a copy gave.
@@ -79,6 +81,7 @@ impl Node {
             value: 0.0,
             outcome: Outcome::Running,
             is_judged: false,
+            proven: None,
         }
     }
 }
@@ -140,10 +143,11 @@ impl Tree {
         &self.logits[self.row(node)]
     }
 
-    /// The mean of what simulations found from a node on, for whoever is to move there.
+    /// The mean of what simulations found from a node on, for whoever is to move there, or what is proven.
     pub fn mean(&self, node: u32) -> f32 {
-        let Node { visits, sum, .. } = self.node(node);
-        if *visits > 0 { (sum / f64::from(*visits)) as f32 } else { 0.0 }
+        let Node { visits, sum, proven, .. } = self.node(node);
+        let mean = if *visits > 0 { (sum / f64::from(*visits)) as f32 } else { 0.0 };
+        proven.unwrap_or(mean)
     }
 
     /// The least and the greatest value of an action that was seen.
@@ -192,6 +196,39 @@ impl Tree {
         let Node { parent, agent, reward, .. } = self.nodes[node as usize];
         let passed = parent != NONE && self.nodes[parent as usize].agent != agent;
         reward + discount * if passed { -value } else { value }
+    }
+
+    /// Whether a simulation goes on from a node: the episode does, and what it comes to is not known.
+    pub(super) fn is_open(&self, node: u32) -> bool {
+        let Node { outcome, proven, .. } = self.node(node);
+        *outcome == Outcome::Running && proven.is_none()
+    }
+
+    /// Proves an end, and what is above it as far as that follows: a node from which an action wins, or all of whose actions are
+    /// proven. For games of two sides without chance, whose values end at 1 (Winands et al. 2008, MCTS-Solver).
+    pub(super) fn prove(&mut self, end: u32, discount: f32) {
+        self.nodes[end as usize].proven = Some(0.0);
+        let mut node = self.node(end).parent;
+        while node != NONE {
+            let (mut best, mut all) = (f32::NEG_INFINITY, true);
+            for action in (0..self.actions).filter(|&action| self.logits(node)[action].is_finite()) {
+                match self.proven_after(node, action, discount) {
+                    Some(value) => best = best.max(value),
+                    None => all = false,
+                }
+            }
+            if !all && best < 1.0 {
+                return;
+            }
+            self.nodes[node as usize].proven = Some(best);
+            node = self.node(node).parent;
+        }
+    }
+
+    /// What an action is proven to be worth for whoever takes it.
+    pub(super) fn proven_after(&self, node: u32, action: usize, discount: f32) -> Option<f32> {
+        let child = self.outcomes(node, action).next()?;
+        Some(self.value_before(child, self.node(child).proven?, discount))
     }
 
     /// Adds a node for an outcome of an action; none if there is no room.

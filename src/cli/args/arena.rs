@@ -6,11 +6,11 @@ use clap::{Args, ValueHint};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Players are `random`, `solver` or `solver#POSITIONS` (perfect as soon as it sees the end within so many positions, random before; in TicTacToe, ConnectFour and Othello), `gtp:COMMAND` (a program that speaks the Go Text Protocol), and runs or weight files, as PATH, PATH#SIMULATIONS (0 for the network alone) or PATH@STEP (a checkpoint that the run keeps). Both colours of each opening are played. Ratings have 95 % intervals, a draw counts half, and void games (a program that died or thought too long) count apart.\n\nExamples:\n  agon arena results/a results/b --games 200\n  agon arena results/a@1000000 results/a@5000000 results/a --simulations 64\n  agon arena results/go gtp:\"gnugo --mode gtp --level 10 --chinese-rules\" --opening 4"
+    after_help = "Players are `random`, `solver` or `solver#POSITIONS` (perfect as soon as it sees the end within so many positions, random before; in TicTacToe, ConnectFour and Othello), `gtp:COMMAND` (a program that speaks the Go Text Protocol), and runs or weight files, as PATH, PATH#SIMULATIONS (0 for the network alone) or PATH@STEP (a checkpoint that the run keeps), PATH@all for all whose weights it keeps (runtime.keep_models). Both colours of each opening are played. Ratings have 95 % intervals, a draw counts half, and void games (a program that died or thought too long) count apart.\n\nExamples:\n  agon arena results/a results/b --games 200\n  agon arena results/a@all random --simulations 64\n  agon arena results/go gtp:\"gnugo --mode gtp --level 10 --chinese-rules\" --opening 4"
 )]
 pub(in crate::cli) struct ArenaArgs {
     /// Who plays: two or more.
-    #[arg(required = true, num_args = 2..=64)]
+    #[arg(required = true, num_args = 1..=64)]
     pub(in crate::cli) players: Vec<String>,
     /// Games of each pair, rounded up to an even number.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -37,6 +37,9 @@ pub(in crate::cli) struct ArenaArgs {
     /// Seed of the openings and of what is random.
     #[arg(long, default_value_t = 0)]
     pub(in crate::cli) seed: u64,
+    /// Draw the ratings of a run's checkpoints (PATH@all) over their steps; .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub(in crate::cli) json: bool,

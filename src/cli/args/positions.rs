@@ -24,6 +24,12 @@ pub(in crate::cli) struct PositionsArgs {
     /// The checkpoint after so many environment steps, one of those that the run keeps.
     #[arg(long)]
     pub(in crate::cli) step: Option<u64>,
+    /// Every checkpoint whose weights are kept (runtime.keep_models), of all runs if it is an experiment.
+    #[arg(long, conflicts_with_all = ["step", "best"])]
+    pub(in crate::cli) all: bool,
+    /// With --all, draw outcome errors over hours of training; .svg or .png.
+    #[arg(long, value_name = "FILE", requires = "all")]
+    pub(in crate::cli) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
