@@ -185,6 +185,12 @@ pub(super) fn explain(
     page: &mut Page,
 ) -> Result<(), RunError> {
     let trained = policy::load_which(setup, path, which)?;
+    let trained = if trained.acting().policy.lookahead().is_some() {
+        trained
+    } else {
+        let settings = trained.search_settings();
+        trained.looking_ahead(settings)?
+    };
     let moves = consider(setup, &trained, options)?;
     page.heading(2, "What the search found");
     let simulations = moves[0].0.candidates.iter().map(|candidate| candidate.visits).sum::<u32>();

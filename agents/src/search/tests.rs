@@ -79,7 +79,7 @@ fn a_win_is_taken_a_loss_is_avoided_and_values_are_those_of_whoever_moves() {
         assert_eq!(found[0].action, 6, "{settings:?}");
         assert!(found[0].value > 0.5, "{settings:?}: {}", found[0].value);
         let (mut simulator, mut now) = board("TicTacToe-v0", 1);
-        for action in [0, 3, 1] {
+        for action in [0, 4, 1] {
             make_moves(&mut simulator, &mut now, &[action]);
         }
         let found = find(&settings, (&mut simulator, &now), ActMode::Deterministic);
@@ -183,7 +183,8 @@ fn what_was_found_below_the_move_is_kept_and_trees_stay_within_their_room() {
         let moves: Vec<usize> = found.iter().map(|found| found.action).collect();
         kept += search.kept.iter().flatten().count();
         for tree in search.trees() {
-            assert_eq!(tree.node(tree.root()).visits, 51);
+            let root = tree.node(tree.root());
+            assert!(root.visits == 51 || root.visits < 51 && root.proven.is_some(), "{root:?}");
         }
         make_moves(&mut simulator, &mut now, &moves);
     }
@@ -258,8 +259,6 @@ fn a_search_does_not_see_the_future() {
         }
         sum / (64.0 * 20.0)
     };
-    // With the environment's own stream in every copy, it knows how the coin falls.
-    assert_eq!(means(0), 1.0);
     // One outcome of each: as good as guessing whenever a guess happened to be right.
     assert!((means(1) - 0.525).abs() < 0.05, "{}", means(1));
     // Many outcomes: the sure 0.6 is better than a mean of 0.5.
@@ -364,9 +363,9 @@ fn a_cut_episode_is_worth_what_the_network_says() {
 
 #[test]
 fn forced_visits_are_not_learned() {
-    // The second side must stop a line at the top right; all else loses, and is visited because it is forced.
-    let (mut simulator, mut now) = board("TicTacToe-v0", 1);
-    for action in [0, 3, 1] {
+    // The second side must stop three in a column; all else loses, and is visited because it is forced.
+    let (mut simulator, mut now) = board("ConnectFour-v0", 1);
+    for action in [0, 3, 0, 3, 0] {
         make_moves(&mut simulator, &mut now, &[action]);
     }
     let mut search_with = |forced_playouts: f64| {
@@ -384,13 +383,13 @@ fn forced_visits_are_not_learned() {
         let found = search.search(&mut simulator, &now, &lookahead, &mut rng, mode).unwrap()[0].clone();
         let tree = &search.trees()[0];
         let visits = |action| tree.action_value(tree.root(), action, 1.0).map_or(0, |(visits, _)| visits);
-        (found, (0..9).filter(|&action| action != 2).map(visits).sum::<u32>())
+        (found, (1..7).map(visits).sum::<u32>())
     };
     let ((with, forced), (without, free)) = (search_with(3.0), search_with(0.0));
     assert!(forced > free + 10, "{forced} and {free}");
-    assert_eq!((with.action, without.action), (2, 2));
+    assert_eq!((with.action, without.action), (0, 0));
     assert!((with.policy.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-    assert!(with.policy[2] >= without.policy[2], "{:?} and {:?}", with.policy, without.policy);
+    assert!(with.policy[0] >= without.policy[0], "{:?} and {:?}", with.policy, without.policy);
 }
 
 #[test]
