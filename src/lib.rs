@@ -46,6 +46,7 @@ mod hash;
 #[cfg(feature = "onnx")]
 pub mod import;
 pub mod jobs;
+pub mod league;
 pub mod memory;
 pub mod model_card;
 pub mod page;
@@ -54,7 +55,6 @@ pub mod policy;
 pub mod presets;
 pub mod privacy;
 pub mod provenance;
-pub mod league;
 pub mod pruning;
 pub mod record;
 pub mod request;

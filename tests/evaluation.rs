@@ -12,7 +12,9 @@ use std::fs;
 use std::path::Path;
 
 use agon::RunError;
-use agon::evaluate::{EvalOptions, evaluate};
+use agon::agents::search::SearchConfig;
+use agon::evaluate::{EvalOptions, evaluate, evaluate_in};
+use agon::policy;
 use agon::runtime::{self, Setup};
 use agon::sinks::{Progress, Signal, Sink};
 
@@ -167,4 +169,36 @@ fn an_episode_that_nothing_ends_is_cut() {
     let options = EvalOptions { episodes: 2, max_episode_steps: 300, ..EvalOptions::default() };
     let evaluation = evaluate(&Setup::default(), directory.path(), &options).unwrap();
     assert_eq!((evaluation.cut, evaluation.mean_length), (2, 300.0));
+}
+
+#[test]
+fn a_search_goes_on_from_what_ppo_learned() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    // Few steps, so that there is something left to be found.
+    train("ppo", &[&common::PPO[..], &["total_timesteps=4096"]].concat(), 2, &run);
+    let setup = Setup::default();
+    let options = EvalOptions { episodes: 16, ..EvalOptions::default() };
+    let plain = policy::load(&run).unwrap();
+    let env = plain.card().env.clone();
+    let before = evaluate_in(&setup, &plain, &env, &options).unwrap().mean_return;
+    let settings = SearchConfig { simulations: 16, outcomes: 0, ..plain.search_settings() };
+    let ahead = plain.looking_ahead(settings.clone()).unwrap();
+    let after = evaluate_in(&setup, &ahead, &env, &options).unwrap().mean_return;
+    assert!(after > before + 20.0, "{before} without a search, {after} with one");
+    assert_eq!(ahead.search_settings(), settings);
+    // A policy without values, and one that remembers.
+    let lstm = ["network.memory={kind='lstm', hidden=16}", "agent.sequence_length=16"];
+    let remembering = ["agent.share_encoder=true"];
+    for (name, algorithm, settings) in [
+        ("dqn", "dqn", common::DQN.to_vec()),
+        ("lstm", "ppo", [&common::PPO[..], &remembering, &lstm].concat()),
+    ] {
+        let run = directory.path().join(name);
+        train(algorithm, &settings, 2, &run);
+        let trained = policy::load(&run).unwrap();
+        let settings = trained.search_settings();
+        let error = trained.looking_ahead(settings).err().unwrap().to_string();
+        assert!(error.contains("a policy with a value function"), "{error}");
+    }
 }

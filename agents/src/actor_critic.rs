@@ -238,8 +238,7 @@ impl Policy for ActorPolicy {
     }
 
     fn evaluator(&self) -> Option<&dyn Evaluator> {
-        let one_choice =
-            matches!(&self.distribution, Distribution::Categorical { nvec } if nvec.len() == 1);
+        let one_choice = matches!(&self.distribution, Distribution::Categorical { nvec } if nvec.len() == 1);
         (one_choice && self.model.state_len() == 0 && self.scales.is_none()).then_some(self as _)
     }
 

@@ -226,8 +226,8 @@ impl EnvironmentLoop {
         Ok(())
     }
 
-    /// Fills a fragment, with rivals in some rows. Its first tick comes after `env_steps` of the run's steps, and each one adds
-    /// `run_envs`: the environments of the whole run.
+    /// Fills a fragment. Its first tick comes after `env_steps` of the run's steps, and each one adds `run_envs`: the
+    /// environments of the whole run.
     ///
     /// # Errors
     /// As [`Self::tick`].
@@ -235,7 +235,21 @@ impl EnvironmentLoop {
         &mut self,
         fragment: &mut Fragment,
         policy: &dyn Policy,
+        env_steps: u64,
+        run_envs: u64,
+    ) -> Result<(), AgentError> {
+        self.fill_against(&Rivals::NONE, fragment, policy, env_steps, run_envs)
+    }
+
+    /// As [`Self::fill`], with rivals in some rows.
+    ///
+    /// # Errors
+    /// As [`Self::tick`].
+    pub fn fill_against(
+        &mut self,
         rivals: &Rivals<'_>,
+        fragment: &mut Fragment,
+        policy: &dyn Policy,
         env_steps: u64,
         run_envs: u64,
     ) -> Result<(), AgentError> {

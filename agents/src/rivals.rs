@@ -248,7 +248,7 @@ mod tests {
     fn filled(of: &mut EnvironmentLoop, rivals: &Rivals<'_>, steps: usize) -> Fragment {
         let newest = Constant { last: false };
         let mut fragment = Fragment::new(&of.fragment_shape(steps, &newest));
-        of.fill(&mut fragment, &newest, rivals, 0, 1).unwrap();
+        of.fill_against(rivals, &mut fragment, &newest, 0, 1).unwrap();
         fragment
     }
 

@@ -14,7 +14,6 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::ActMode;
-use crate::rivals::Rivals;
 use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
@@ -429,7 +428,7 @@ impl<L: Learner> Trial<L> {
         for (index, shard) in self.shards.iter_mut().enumerate() {
             let mut fragment = Fragment::new(&shard.fragment_shape(num_steps, &*policy));
             fragment.shard = index;
-            shard.fill(&mut fragment, &*policy, &Rivals::NONE, self.env_steps, run_envs).unwrap();
+            shard.fill(&mut fragment, &*policy, self.env_steps, run_envs).unwrap();
             self.episode_returns.extend(fragment.episodes.iter().map(|(_, stats)| stats.episode_return));
             fragments.push(fragment);
         }

@@ -39,7 +39,8 @@ pub fn climb(
         let hours = Hours::of(&run);
         for env_steps in kept(&run)? {
             let which = Which::Step(env_steps);
-            let rows = solved::judge(setup, &SolvedOptions { source: run.clone(), which, ..options.clone() })?;
+            let rows =
+                solved::judge(setup, &SolvedOptions { source: run.clone(), which, ..options.clone() })?;
             let rung = Rung { run: number, env_steps, hours: hours.at(env_steps), rows };
             told(&rung)?;
             rungs.push(rung);

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use agon_envs::Pcg64;
 use agon_envs::board::Unsolved;
 
+use super::Games;
 use super::players::{random_move, solver_of};
 use super::solved::{self, Solved};
-use super::Games;
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::setup::Setup;

@@ -9,6 +9,7 @@ use super::solved::{SolvedOptions, judge, read};
 use super::*;
 use crate::config::{self, EnvConfig, RunConfig};
 use crate::policy::Which;
+use crate::run::RunDirectory;
 use crate::runtime;
 use crate::setup::Setup;
 
@@ -38,6 +39,8 @@ fn trained(directory: &Path) {
         "agent.symmetries=[{kind='symmetry', group='square', actions='cells'}]",
         "network.encoder={kind='mlp', hidden=[64]}",
         "runtime.num_shards=2",
+        "runtime.checkpoint_every=6000",
+        "runtime.keep_models=true",
     ] {
         config::set(&mut table, setting).unwrap();
     }
@@ -130,7 +133,7 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
 
     // In positions with known outcomes: X wins below, O must stop a line.
     let file = directory.path().join("positions.txt");
-    let lines = "# a remark\nwin a3,c3,a2,b3 x,x,x,x,0,0,1,0,0\nstop a3,a2,b3 x,x,0,x,-1,-1,-1,-1,-1\n";
+    let lines = "# a remark\nwin a3,c3,a2,b3 x,x,x,x,0,0,1,0,0\nstop a3,b2,b3 x,x,0,-1,x,-1,-1,-1,-1\n";
     std::fs::write(&file, lines).unwrap();
     let options =
         SolvedOptions { source: run, positions: file.clone(), which: Which::Newest, simulations: Some(100) };
@@ -149,6 +152,93 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
         assert!(error.contains(message), "{error}");
     }
     assert!(read(Path::new("nowhere"), &[]).is_err());
+
+    // All of its checkpoints.
+    std::fs::write(&file, solved_lines(3, 40)).unwrap();
+    let mut told = Vec::new();
+    let rungs = ladder::climb(&setup, &options, &mut |rung| {
+        told.push(rung.env_steps);
+        Ok(())
+    });
+    let rungs = rungs.unwrap();
+    assert_eq!(told, RunDirectory::at(&options.source).kept_models().unwrap());
+    assert!(told.len() == 2 && told[1] >= 12_000, "{told:?}");
+    assert!(rungs.iter().all(|rung| rung.rows[0].count == 40 && rung.hours.is_some()), "{rungs:?}");
+    assert!(ladder::errors_picture(&rungs).unwrap().svg.contains("</svg>"));
+    let typed = players::expanded(&[format!("{typed}#8@all"), "random".to_owned()]).unwrap();
+    assert_eq!(typed.len(), 3);
+    let mut all = players(&typed.iter().map(String::as_str).collect::<Vec<_>>(), "TicTacToe-v0");
+    let options = MatchOptions { games: 4, opening: 1, seed: 1, together: 1 };
+    let played = matches::tournament(&setup, &env("TicTacToe-v0"), &mut all, &options, &mut |_| {}).unwrap();
+    let picture = ladder::elo_picture(&played.players, &played.ratings).unwrap();
+    assert!(picture.notes.iter().any(|note| note.contains("bootstrapped over games")), "{:?}", picture.notes);
+    assert!(played.matches[0].seconds_per_move.iter().all(|&seconds| seconds > 0.0));
+    let none = players::expanded(&[format!("{}@all", directory.path().display())]).unwrap_err().to_string();
+    assert!(none.contains("runtime.keep_models=true"), "{none}");
+}
+
+/// A file of positions of tic-tac-toe.
+fn solved_lines(moves: usize, count: usize) -> String {
+    let options = SolvingOptions {
+        env: env("TicTacToe-v0"),
+        moves,
+        count,
+        most: 1_000_000,
+        seed: 1,
+        set: "solved".to_owned(),
+    };
+    let mut lines = String::new();
+    let told = &mut |line: String| {
+        lines += &(line + "\n");
+        Ok(())
+    };
+    assert_eq!(solve(&Setup::default(), &options, told).unwrap(), 0);
+    lines
+}
+
+#[test]
+fn perfect_play_is_drawn_by_perfect_play_and_beats_chance() {
+    let mut all = players(&["solver", "solver#1000000", "random"], "TicTacToe-v0");
+    let options = MatchOptions { games: 40, opening: 0, seed: 2, together: 32 };
+    let setup = Setup::default();
+    let played = tournament(&setup, &env("TicTacToe-v0"), &mut all, &options, &mut |_| {}).unwrap();
+    assert_eq!(played.matches[0].draws, [20, 20]);
+    assert_eq!(played.matches[1].losses, [0, 0]);
+    assert!(played.matches[1].score() > 0.8, "{:?}", played.matches[1]);
+    let options = PlayerOptions { simulations: None, timeout: Duration::from_secs(1), seed: 0 };
+    let error = player(&setup, "solver", &env("Go-v0"), &options).err().unwrap().to_string();
+    assert!(error.contains("Go-v0 has no solver"), "{error}");
+}
+
+#[test]
+fn solved_positions_differ_and_those_that_are_too_far_or_too_few_are_said() {
+    let text = solved_lines(3, 60);
+    let mut positions: Vec<&str> = text.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    positions.sort_unstable();
+    positions.dedup();
+    assert_eq!(positions.len(), 60);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("solved.txt");
+    std::fs::write(&file, &text).unwrap();
+    let games = games("TicTacToe-v0", 1);
+    let solved = read(&file, games.names()).unwrap();
+    assert!(solved.iter().all(|position| position.scores.iter().flatten().count() == 6));
+    let options = |id: &str, moves, count, most| SolvingOptions {
+        env: env(id),
+        moves,
+        count,
+        most,
+        seed: 1,
+        set: "solved".to_owned(),
+    };
+    let fails = |options: &SolvingOptions| {
+        solve(&Setup::default(), options, &mut |_| Ok(())).unwrap_err().to_string()
+    };
+    let few = fails(&options("TicTacToe-v0", 1, 10, 1_000_000));
+    assert!(few.contains("too few positions after 1 moves") && few.contains("found 9 of 10"), "{few}");
+    let far = fails(&options("ConnectFour-v0", 2, 1, 100));
+    assert!(far.contains("found 0 of 1"), "{far}");
+    assert!(fails(&options("Hex-v0", 2, 1, 100)).contains("has no solver"));
 }
 
 /// A program that answers as the protocol says and always moves `c3`, or ends after so many commands, or is slow.

@@ -214,8 +214,7 @@ fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluat
 
 /// The settings of a search, some of them changed.
 fn search(settings: SearchConfig, changes: &[String]) -> Result<SearchConfig, RunError> {
-    let mut table =
-        toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
+    let mut table = toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
     for change in changes {
         config::set_by("--search", &mut table, change)?;
     }

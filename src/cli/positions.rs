@@ -60,7 +60,8 @@ fn climb(setup: &Setup, args: &PositionsArgs, options: &SolvedOptions) -> Result
 
 pub(super) fn solve(setup: &Setup, args: &SolveArgs) -> Result<Ending, RunError> {
     if args.set.is_empty() || args.set.contains(char::is_whitespace) || args.set.starts_with('#') {
-        let message = format!("--set {}: expected a name without blanks that does not begin with #", args.set);
+        let message =
+            format!("--set {}: expected a name without blanks that does not begin with #", args.set);
         return Err(RunError::Config(message));
     }
     let mut env = EnvConfig { id: args.env.clone(), ..EnvConfig::default() };

@@ -30,7 +30,10 @@ impl TrainedPolicy {
     /// training had no discount (`agent.gamma`).
     pub fn looking_ahead(self, settings: SearchConfig) -> Result<Self, RunError> {
         let discount = self.card.agent.get("gamma").and_then(toml::Value::as_float).ok_or_else(|| {
-            RunError::Policy(format!("{} has no setting gamma, the discount of a search", self.card.algorithm))
+            RunError::Policy(format!(
+                "{} has no setting gamma, the discount of a search",
+                self.card.algorithm
+            ))
         })?;
         let policy = LookingAhead::new(Arc::clone(&self.acting.policy), settings, discount as f32)?;
         let acting = Acting { policy: Arc::new(policy), ..self.acting };

@@ -398,16 +398,14 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
         chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
         learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&path, error))?;
         let algorithm = setup.algorithms.get(&config.algorithm)?;
-        let policy_info =
-            PolicyInfo { spaces: info.spaces.clone(), total_timesteps: config.total_timesteps };
+        let policy_info = PolicyInfo { spaces: info.spaces.clone(), total_timesteps: config.total_timesteps };
         let make = |weights: &Weights| {
             algorithm.policy(&config.agent, config.network.as_ref(), &policy_info, weights)
         };
         // The names of tensors are a few bytes each.
-        let most = algorithm.network_bytes(config.network.as_ref(), &info.spaces).saturating_mul(2) + (1 << 20);
-        league
-            .restore(&state.league, &chunks, most, &make)
-            .map_err(|error| not_of_run(&path, error))?;
+        let most =
+            algorithm.network_bytes(config.network.as_ref(), &info.spaces).saturating_mul(2) + (1 << 20);
+        league.restore(&state.league, &chunks, most, &make).map_err(|error| not_of_run(&path, error))?;
         (saved_source, saved_sinks) = (Some(state.source), state.sinks);
         statistics = state.statistics;
         window = state.window;
@@ -422,10 +420,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     }
     let policy = learner.policy()?;
     let shape = probe.fragment_shape(config, learner.num_steps(), &*policy);
-    let acting = Acting {
-        past: league.past(),
-        ..Acting::of(policy, statistics.clone(), counters.env_steps)
-    };
+    let acting = Acting { past: league.past(), ..Acting::of(policy, statistics.clone(), counters.env_steps) };
     let acting = Arc::new(acting);
     let threads = config.threads();
     notes.extend(probe.origin().remarks);

@@ -80,9 +80,11 @@ impl Shard {
         fragment.policy_version = acting.version;
         let first = self.index * self.acting.simulator.num_rows();
         let rivals = Rivals { past: &acting.past, share: self.league_share };
-        self.acting.fill(fragment, &*acting.policy, &rivals, before, run_envs).map_err(|error| match error {
-            AgentError::Environment(error) => AgentError::Environment(error.offset(first)),
-            other => other,
+        self.acting.fill_against(&rivals, fragment, &*acting.policy, before, run_envs).map_err(|error| {
+            match error {
+                AgentError::Environment(error) => AgentError::Environment(error.offset(first)),
+                other => other,
+            }
         })?;
         self.fragments += 1;
         fragment.news.clear();

@@ -116,8 +116,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let shorter = ["total_timesteps=1200", "agent.gradient_steps=4", "runtime.checkpoint_every=200"];
     let views =
         ["agent.augmentation={transformations=[{kind='negate', actions=[1, 0]}], target_views=2, views=2}"];
-    let league =
-        ["env.id=TicTacToe-v0", "env.args.opponent=self", "league={share=0.6, every=2000, size=3}"];
+    let league = ["env.id=TicTacToe-v0", "env.args.opponent=self", "league={share=0.6, every=2000, size=3}"];
     let openings = [
         "agent.search={simulations=8, outcomes=0, full_probability=0.5, cheap_simulations=3, openings={moves=3}, resignation={value=0.3}}",
         "network.encoder={kind='residual', channels=8, blocks=1, planes=4}",

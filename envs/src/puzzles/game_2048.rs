@@ -34,7 +34,7 @@
 //! The game by Gabriele Cirulli (2014), whose rules these are.
 //!
 //! # Deviations
-//! 1. Tiles of 32768 do not merge: 65536 would have no plane. Nobody has been seen to get there without a search of hours.
+//! 1. Tiles of 32768 do not merge: 65536 would have no plane.
 //! 2. An episode goes on after 2048.
 
 use std::sync::LazyLock;
@@ -106,8 +106,11 @@ impl Board {
     fn transposed(self) -> Self {
         let x = self.0;
         // Squares within blocks of two by two change places, then the blocks.
-        let x = x & 0xf0f0_0f0f_f0f0_0f0f | (x & 0x0000_f0f0_0000_f0f0) << 12 | (x & 0x0f0f_0000_0f0f_0000) >> 12;
-        Self(x & 0xff00_ff00_00ff_00ff | (x & 0x0000_0000_ff00_ff00) << 24 | (x & 0x00ff_00ff_0000_0000) >> 24)
+        let x =
+            x & 0xf0f0_0f0f_f0f0_0f0f | (x & 0x0000_f0f0_0000_f0f0) << 12 | (x & 0x0f0f_0000_0f0f_0000) >> 12;
+        Self(
+            x & 0xff00_ff00_00ff_00ff | (x & 0x0000_0000_ff00_ff00) << 24 | (x & 0x00ff_00ff_0000_0000) >> 24,
+        )
     }
 
     /// The left becomes the right.
