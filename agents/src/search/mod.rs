@@ -29,7 +29,7 @@ use agon_nn::losses::categorical;
 
 pub use ahead::LookingAhead;
 pub use settings::{GumbelConfig, OpeningConfig, PuctConfig, ResignationConfig, SearchConfig, SearchKind};
-pub use tree::{Node, Outcome, Tree};
+pub use tree::{Node, Outcome, Proof, Tree};
 
 use crate::AgentError;
 use crate::policy::ActMode;
@@ -428,7 +428,8 @@ impl Search {
                     Some(child) if tree.is_open(child) => node = child,
                     Some(end) => {
                         // An end is judged once and for all.
-                        let value = tree.node(end).proven.unwrap_or(tree.node(end).value);
+                        let node = tree.node(end);
+                        let value = node.proven.map_or(node.value, |proof| proof.value);
                         tree.back_up(end, value, discount);
                         break;
                     }
@@ -535,9 +536,9 @@ impl Search {
             };
             let proven = tree.node(tree.root()).proven;
             found.proven = proven.is_some();
-            if let Some(value) = proven {
-                found.value = value;
-                found.action = best_proven(tree, value, discount, &mut found.policy);
+            if let Some(proof) = proven {
+                found.value = proof.value;
+                found.action = best_proven(tree, proof, discount, &mut found.policy);
             }
             let next = tree.only_outcome(tree.root(), found.action);
             self.kept[env] = next.filter(|_| self.settings.keeps_trees());
@@ -581,13 +582,13 @@ impl Scale {
     }
 }
 
-/// The action that a proven root is worth what it is by: of several the most probable. All others lose their probability; where
+/// The action that a proven root comes to its end by: of several the most probable. All others lose their probability; where
 /// none has any, the one that is taken gets all.
-fn best_proven(tree: &Tree, value: f32, discount: f32, policy: &mut [f32]) -> usize {
+fn best_proven(tree: &Tree, proof: Proof, discount: f32, policy: &mut [f32]) -> usize {
     let root = tree.root();
     let mut best: Option<usize> = None;
     for action in 0..tree.actions() {
-        if tree.proven_after(root, action, discount) != Some(value) {
+        if tree.proven_after(root, action, discount) != Some(proof) {
             policy[action] = 0.0;
         } else if best.is_none_or(|best| policy[action] > policy[best]) {
             best = Some(action);

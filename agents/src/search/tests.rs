@@ -106,7 +106,16 @@ fn wins_losses_and_draws_are_proven_and_end_the_search() {
             assert!(action.is_none_or(|action| found[0].action == action && found[0].policy[action] == 1.0));
             assert!((found[0].policy.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         }
+        // Lost, but only the block makes the other side play on.
+        let (mut simulator, mut now) = board("TicTacToe-v0", 1);
+        for action in [0, 3, 1] {
+            make_moves(&mut simulator, &mut now, &[action]);
+        }
+        let settings = SearchConfig { simulations: 4000, ..settings };
+        let found = find(&settings, (&mut simulator, &now), ActMode::Deterministic);
+        assert!(found[0].proven && found[0].value == -1.0 && found[0].action == 2, "{:?}", found[0]);
         let (mut simulator, now) = board("TicTacToe-v0", 1);
+        let settings = SearchConfig { simulations: 100, ..settings };
         assert!(!find(&settings, (&mut simulator, &now), ActMode::Deterministic)[0].proven);
     }
 }

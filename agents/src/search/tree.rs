@@ -41,7 +41,24 @@ pub struct Node {
     /// Whether the network has been asked, or need not be.
     is_judged: bool,
     /// What the node is worth for whoever is to move here, where all that follows has been looked at.
-    pub proven: Option<f32>,
+    pub proven: Option<Proof>,
+}
+
+/// What perfect play makes of a node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Proof {
+    /// The value for whoever is to move.
+    pub value: f32,
+    /// Moves to the end, as far as that is known: who wins hurries, who loses does not.
+    pub plies: u32,
+}
+
+impl Proof {
+    /// Whether it is better to come to this than to another one.
+    fn is_better_than(&self, other: &Self) -> bool {
+        let hurry = if self.value > 0.0 { self.plies < other.plies } else { self.plies > other.plies };
+        self.value > other.value || self.value == other.value && hurry
+    }
 }
 
 /// What a step of a copy gave.
@@ -147,7 +164,7 @@ impl Tree {
     pub fn mean(&self, node: u32) -> f32 {
         let Node { visits, sum, proven, .. } = self.node(node);
         let mean = if *visits > 0 { (sum / f64::from(*visits)) as f32 } else { 0.0 };
-        proven.unwrap_or(mean)
+        proven.map_or(mean, |proof| proof.value)
     }
 
     /// The least and the greatest value of an action that was seen.
@@ -207,28 +224,30 @@ impl Tree {
     /// Proves an end, and what is above it as far as that follows: a node from which an action wins, or all of whose actions are
     /// proven. For games of two sides without chance, whose values end at 1 (Winands et al. 2008, MCTS-Solver).
     pub(super) fn prove(&mut self, end: u32, discount: f32) {
-        self.nodes[end as usize].proven = Some(0.0);
+        self.nodes[end as usize].proven = Some(Proof { value: 0.0, plies: 0 });
         let mut node = self.node(end).parent;
         while node != NONE {
-            let (mut best, mut all) = (f32::NEG_INFINITY, true);
+            let (mut best, mut all) = (None::<Proof>, true);
             for action in (0..self.actions).filter(|&action| self.logits(node)[action].is_finite()) {
                 match self.proven_after(node, action, discount) {
-                    Some(value) => best = best.max(value),
+                    Some(proof) if best.is_none_or(|best| proof.is_better_than(&best)) => best = Some(proof),
+                    Some(_) => {}
                     None => all = false,
                 }
             }
-            if !all && best < 1.0 {
+            if !all && best.is_none_or(|best| best.value < 1.0) {
                 return;
             }
-            self.nodes[node as usize].proven = Some(best);
+            self.nodes[node as usize].proven = best;
             node = self.node(node).parent;
         }
     }
 
-    /// What an action is proven to be worth for whoever takes it.
-    pub(super) fn proven_after(&self, node: u32, action: usize, discount: f32) -> Option<f32> {
+    /// What an action is proven to come to for whoever takes it.
+    pub(super) fn proven_after(&self, node: u32, action: usize, discount: f32) -> Option<Proof> {
         let child = self.outcomes(node, action).next()?;
-        Some(self.value_before(child, self.node(child).proven?, discount))
+        let Proof { value, plies } = self.node(child).proven?;
+        Some(Proof { value: self.value_before(child, value, discount), plies: plies + 1 })
     }
 
     /// Adds a node for an outcome of an action; none if there is no room.
