@@ -35,7 +35,7 @@ fn trained(directory: &Path) {
         "agent.learning_starts=500",
         "agent.batch_size=128",
         "agent.buffer_size=20000",
-        "agent.search={simulations=12, outcomes=0}",
+        "agent.search={simulations=12, outcomes=0, openings={moves=4, share=1.0}}",
         "agent.symmetries=[{kind='symmetry', group='square', actions='cells'}]",
         "network.encoder={kind='mlp', hidden=[64]}",
         "runtime.num_shards=2",
