@@ -100,6 +100,9 @@ impl LeagueConfig {
     }
 }
 
+/// Makes the policy of a self from its weights.
+pub(crate) type MakePolicy<'a> = dyn Fn(&Weights) -> Result<Arc<dyn Policy>, AgentError> + 'a;
+
 /// The selves of a run.
 pub(crate) struct League {
     config: LeagueConfig,
@@ -148,7 +151,7 @@ impl League {
         numbers: &[u64],
         store: &dyn ChunkStore,
         most: u64,
-        make: &dyn Fn(&Weights) -> Result<Arc<dyn Policy>, AgentError>,
+        make: &MakePolicy<'_>,
     ) -> Result<(), AgentError> {
         if numbers.len() > self.config.size || !numbers.is_sorted() {
             let message = format!("expected up to {} past selves in their order", self.config.size);
