@@ -17,6 +17,7 @@
 //! 2. The value is a linear output with a squared error; a search clips it to −1 and 1 in a game.
 //! 3. Targets of the value may lean on the search's own value (`search_value`), as Leela Chess Zero's do.
 //! 4. Acting and learning take turns, so that a run can be repeated; all of them in one process, or its workers.
+//! 5. What a search has proven is learned in place of the outcome; games that are given up are played on, with hardly any search.
 //!
 //! [`VectorInfo::turns`]: agon_envs::VectorInfo::turns
 
