@@ -19,6 +19,7 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::RunError;
+use crate::data::{self, DataConfig};
 use crate::error::AtPath;
 use crate::league::LeagueConfig;
 use crate::pruning::PruningConfig;
@@ -74,6 +75,9 @@ pub struct RunConfig {
     /// Past selves that it plays against.
     #[serde(skip_serializing_if = "LeagueConfig::is_default")]
     pub league: LeagueConfig,
+    /// Recorded experience to learn from instead of acting.
+    #[serde(skip_serializing_if = "DataConfig::is_default")]
+    pub data: DataConfig,
     /// What made the run; written, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeBy>,
@@ -207,6 +211,7 @@ impl Default for RunConfig {
             teacher: TeacherConfig::default(),
             pruning: PruningConfig::default(),
             league: LeagueConfig::default(),
+            data: DataConfig::default(),
             made_by: None,
             fit_encoder: false,
         }
@@ -304,6 +309,10 @@ impl RunConfig {
         self.teacher.validate()?;
         self.pruning.validate()?;
         self.league.validate()?;
+        self.data.validate()?;
+        if self.data.is_on() {
+            self.learn_from_data()?;
+        }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
         }
@@ -341,6 +350,24 @@ impl RunConfig {
         Ok(())
     }
 
+    /// Settles what a run that does not act needs nobody to say.
+    fn learn_from_data(&mut self) -> Result<(), RunError> {
+        let acts = [
+            (self.runtime.mode == Mode::Async, "runtime.mode = \"async\""),
+            (self.league.is_on(), "a league"),
+        ];
+        if let Some((_, found)) = acts.iter().find(|(is_on, _)| *is_on) {
+            return Err(RunError::Config(format!(
+                "data.sets: expected a run that does not act, found {found}"
+            )));
+        }
+        (self.num_envs, self.runtime.num_shards) = (1, 1);
+        if !self.eval.is_on() {
+            self.eval.every = (self.total_timesteps / data::EVALUATIONS).max(1);
+        }
+        Ok(())
+    }
+
     /// What an algorithm must know of the run, of which this is one environment.
     pub(crate) fn run_info(&self, simulator: &Simulator) -> RunInfo {
         RunInfo {
@@ -357,6 +384,7 @@ impl RunConfig {
             total_timesteps: self.total_timesteps,
             seed: self.seed,
             privileged: simulator.info().privileged.clone(),
+            recorded_steps: None,
         }
     }
 

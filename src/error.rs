@@ -104,6 +104,9 @@ pub enum RunError {
     /// A thread or thread pool could not be started.
     #[error("cannot start threads: {0}")]
     Threads(String),
+    /// A data set cannot be read or written.
+    #[error(transparent)]
+    Data(#[from] agon_data::DataError),
     /// An environment failed.
     #[error(transparent)]
     Env(#[from] EnvError),

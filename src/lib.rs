@@ -33,6 +33,7 @@ pub mod compress;
 pub mod config;
 pub mod contexts;
 pub mod curves;
+pub mod data;
 pub mod engine;
 pub mod error;
 pub mod evaluate;

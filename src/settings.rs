@@ -58,6 +58,7 @@ fn types() -> Types {
         include_str!("config.rs"),
         include_str!("config/env.rs"),
         include_str!("config/made_by.rs"),
+        include_str!("data/config.rs"),
         include_str!("league.rs"),
         include_str!("pruning.rs"),
         include_str!("teacher.rs"),

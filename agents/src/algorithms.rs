@@ -13,16 +13,18 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::a2c::A2c;
 use crate::algorithm::Algorithm;
 use crate::alphazero::AlphaZero;
+use crate::bc::Bc;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
+use crate::iql::Iql;
 use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
 use crate::ppo::Ppo;
 use crate::pqn::Pqn;
 use crate::r2d2::R2d2;
 use crate::sac::Sac;
-use crate::td3::Td3;
-use crate::{AgentError, Policy, Weights, network};
+use crate::td3::{Td3, Td3Config};
+use crate::{AgentError, Policy, Weights, critics, network};
 
 type Resolve = dyn Fn(&toml::Table) -> Result<toml::Table, AgentError> + Send + Sync;
 type Build = dyn Fn(&toml::Table, Option<&ModelConfig>, &RunInfo) -> Result<Box<dyn Learner>, AgentError>
@@ -429,6 +431,34 @@ impl Algorithms {
         let alphazero = alphazero.with_num_envs(128);
         for spec in [a2c, alphazero, appo, impala, ppo, pqn, r2d2] {
             algorithms.register(spec).expect("built-in names are distinct");
+        }
+        let bc =
+            AlgorithmSpec::of::<Bc>("bc", "A policy that does what recorded data did.", Default::default);
+        let iql = AlgorithmSpec::of::<Iql>(
+            "iql",
+            "Implicit Q-learning from recorded data: never asks about actions that are not in them.",
+            Default::default,
+        );
+        let cql = AlgorithmSpec::of::<Dqn>(
+            "cql",
+            "Conservative Q-learning from recorded data, for discrete actions: double DQN that values what was not done less.",
+            DqnConfig::cql,
+        );
+        let td3_bc = AlgorithmSpec::of::<Td3>(
+            "td3-bc",
+            "TD3 from recorded data, kept near what they did.",
+            Td3Config::td3_bc,
+        );
+        let rebrac = AlgorithmSpec::of::<Td3>(
+            "rebrac",
+            "TD3 from recorded data, policy and critics kept near what they did.",
+            Td3Config::rebrac,
+        );
+        // Networks that follow others or are several.
+        let (iql, td3_bc, rebrac) = (iql.with_networks(6), td3_bc.with_networks(6), rebrac.with_networks(6));
+        let rebrac = rebrac.with_network(critics::normed_network());
+        for spec in [bc, cql, iql, rebrac, td3_bc] {
+            algorithms.register(spec.with_num_envs(1)).expect("built-in names are distinct");
         }
         // Those that learn after a few steps of one environment, as in their papers.
         let (sac, td3) = (sac.with_networks(5), td3.with_networks(6));

@@ -32,6 +32,13 @@ pub(crate) fn default_network() -> ModelConfig {
     ModelConfig { encoder: EncoderConfig::mlp(&[256, 256], Activation::Relu), ..ModelConfig::default() }
 }
 
+/// As [`default_network`], with a LayerNorm after each linear map: what keeps values of actions that are not in recorded data
+/// from growing.
+pub(crate) fn normed_network() -> ModelConfig {
+    let (hidden, activation, layer_norm) = (vec![256, 256], Activation::Relu, true);
+    ModelConfig { encoder: EncoderConfig::Mlp { hidden, activation, layer_norm }, ..ModelConfig::default() }
+}
+
 impl TwinCritics {
     /// Random networks from what they read to what the head puts out.
     pub(crate) fn new(

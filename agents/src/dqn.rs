@@ -8,7 +8,7 @@
 //! # Source
 //! Mnih et al. (2015); van Hasselt et al. (2016) for `double`; Wang et al. (2016) for `dueling`; Schaul et al. (2016) for
 //! priorities; Fortunato et al. (2018) for noisy layers; Bellemare et al. (2017), Dabney et al. (2018a, 2018b) for
-//! distributions; Hessel et al. (2018) for all together; Kostrikov, Yarats and Fergus (2021) for `augmentation`. CleanRL 1.0 `dqn.py` for names and metrics, Stable-Baselines3 2.x
+//! distributions; Hessel et al. (2018) for all together; Kumar et al. (2020), arXiv:2006.04779, for `cql_alpha`; Kostrikov, Yarats and Fergus (2021) for `augmentation`. CleanRL 1.0 `dqn.py` for names and metrics, Stable-Baselines3 2.x
 //! `dqn.py` for `gradient_steps` and gradient clipping.
 //!
 //! # Deviations
@@ -113,6 +113,7 @@ impl ReplayAlgorithm for QLearning {
         "charts/beta",
         "losses/teacher_loss",
         "charts/teacher_coef",
+        "losses/cql_loss",
     ];
 
     fn default_network() -> ModelConfig {
@@ -263,8 +264,12 @@ impl ReplayAlgorithm for QLearning {
             Some(sums) if coef > 0.0 => sums.teacher_loss / sums.steps as f64,
             _ => f64::NAN,
         };
+        let cql_loss = match sums {
+            Some(sums) if self.config.cql_alpha > 0.0 => sums.cql_loss / sums.steps as f64,
+            _ => f64::NAN,
+        };
         let beta = experience.beta(env_steps);
-        vec![rate, self.epsilon.at(env_steps), loss, q_values, beta, teacher_loss, coef]
+        vec![rate, self.epsilon.at(env_steps), loss, q_values, beta, teacher_loss, coef, cql_loss]
     }
 }
 

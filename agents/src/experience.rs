@@ -30,12 +30,15 @@ pub struct Experience {
     pub(crate) slots: Vec<u32>,
     /// Their importance weights, `[B]`; empty if all are one.
     pub(crate) weights: Vec<f32>,
+    /// Whether it was recorded before the run, whose checkpoints then do not keep it.
+    recorded: bool,
 }
 
 /// What is saved of one, beside the buffer's full chunks.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct SavedExperience {
-    replay: SavedReplay,
+    /// None of what was recorded before the run.
+    replay: Option<SavedReplay>,
     priorities: Option<SavedPriorities>,
     rng: Pcg64,
     updates: u64,
@@ -59,7 +62,8 @@ impl Experience {
             }
         };
         let rng = Pcg64::seed_from(stream(info.seed, 1));
-        Self { replay, priorities, beta, unit, rng, updates: 0, slots: Vec::new(), weights: Vec::new() }
+        let (recorded, slots, weights) = (info.recorded_steps.is_some(), Vec::new(), Vec::new());
+        Self { replay, priorities, beta, unit, rng, updates: 0, slots, weights, recorded }
     }
 
     /// Adds the steps of fragments.
@@ -116,13 +120,13 @@ impl Experience {
         self.replay.memory_bytes() + self.priorities.as_ref().map_or(0, Priorities::memory_bytes)
     }
 
-    /// Hands the buffer's full chunks to the store and gives the rest.
+    /// Hands the buffer's full chunks to the store and gives the rest; nothing of what was recorded before the run.
     ///
     /// # Errors
     /// If a chunk cannot be kept.
     pub(crate) fn save(&self, chunks: &mut dyn ChunkStore) -> Result<SavedExperience, AgentError> {
         Ok(SavedExperience {
-            replay: self.replay.save(chunks)?,
+            replay: if self.recorded { None } else { Some(self.replay.save(chunks)?) },
             priorities: self.priorities.as_ref().map(Priorities::save),
             rng: self.rng.clone(),
             updates: self.updates,
@@ -147,8 +151,16 @@ impl Experience {
                 return Err(AgentError::Restore(format!("expected a replay buffer with {expected}")));
             }
         };
-        let replay = self.replay.restored(replay, chunks)?;
-        let (beta, unit) = (self.beta, self.unit);
-        Ok(Self { replay, priorities, beta, unit, rng, updates, slots: Vec::new(), weights: Vec::new() })
+        let replay = match (replay, self.recorded) {
+            (Some(replay), false) => self.replay.restored(replay, chunks)?,
+            (None, true) => self.replay.clone(),
+            (_, recorded) => {
+                let expected = if recorded { "recorded before the run" } else { "of the run itself" };
+                return Err(AgentError::Restore(format!("expected experience that was {expected}")));
+            }
+        };
+        let (beta, unit, recorded) = (self.beta, self.unit, self.recorded);
+        let (slots, weights) = (Vec::new(), Vec::new());
+        Ok(Self { replay, priorities, beta, unit, rng, updates, slots, weights, recorded })
     }
 }

@@ -46,6 +46,10 @@ pub struct RunInfo {
     pub seed: u64,
     /// Space of what a teacher sees of one row, where it sees more than the policy.
     pub privileged: Option<Space>,
+    /// Steps of recorded experience that the run learns from, one stream of them; none where it acts. A step of such a run is
+    /// an update.
+    #[serde(default)]
+    pub recorded_steps: Option<u64>,
 }
 
 impl RunInfo {
@@ -153,6 +157,19 @@ pub trait Learner: Send {
     /// As there.
     fn learn(&mut self, fragments: &[Fragment], env_steps: u64) -> Result<LearnReport, AgentError> {
         self.learn_unless(fragments, env_steps, &mut || false)
+    }
+
+    /// Takes over some of the recorded experience that the run learns from: one stream of consecutive steps, in its order and
+    /// all of it before anything is learned or restored.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] if the learner learns from what its own policy does only.
+    fn remember(&mut self, _recorded: &Fragment) -> Result<(), AgentError> {
+        Err(AgentError::Unsupported {
+            algorithm: "learning from recorded data",
+            expected: "an algorithm with a replay buffer, such as bc, iql, td3-bc, cql or dqn",
+            found: "one that learns from what it does itself".to_owned(),
+        })
     }
 
     /// Norms of the acting network, and of the gradients of its updates since the last call; none if the learner has no network.

@@ -16,6 +16,8 @@ pub mod algorithm;
 pub mod algorithms;
 pub mod alphazero;
 pub mod augmentation;
+pub mod bc;
+mod behavior;
 mod bits;
 pub mod bootstrapped_dqn;
 pub mod chunks;
@@ -35,10 +37,13 @@ mod exploration;
 pub mod fragment;
 pub mod guide;
 pub mod impala;
+pub mod iql;
 pub mod learner;
 mod minibatch;
 mod network;
 mod observations;
+#[cfg(test)]
+mod offline_tests;
 mod part;
 mod permutation;
 pub mod policy;
@@ -100,6 +105,8 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("r2d2/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
+    include_str!("bc.rs"),
+    include_str!("iql.rs"),
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),
     include_str!("rnd.rs"),

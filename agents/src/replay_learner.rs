@@ -19,7 +19,7 @@ use crate::guide::Guide;
 use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, Sampling};
-use crate::settings::Replaying;
+use crate::settings::{self, Replaying};
 use crate::slices::{Slice, Sums, awake, slices};
 use crate::{AgentError, Fragment, Policy, Weights};
 
@@ -40,6 +40,9 @@ pub struct Plan {
     pub(crate) gradient_slices: usize,
 }
 
+/// Updates of an iteration of a run that learns from recorded experience.
+const RECORDED_UPDATES: usize = 100;
+
 impl Plan {
     /// Of an algorithm that learns from single steps.
     pub(crate) fn of_steps(settings: Replaying, sampling: Sampling, info: &RunInfo) -> Self {
@@ -55,6 +58,53 @@ impl Plan {
             batch_size: settings.batch_size,
             gradient_slices: settings.gradient_slices,
         }
+    }
+
+    /// Of an algorithm that learns from recorded experience only.
+    ///
+    /// # Errors
+    /// If the run has none.
+    pub(crate) fn of_recorded_steps(
+        algorithm: &'static str,
+        batch_size: usize,
+        gradient_slices: usize,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        let (expected, found) = ("recorded data (--data ID)", "none".to_owned());
+        let steps = info.recorded_steps.ok_or(AgentError::Unsupported { algorithm, expected, found })?;
+        let plan = Self {
+            buffer_size: 1,
+            shape: ReplayShape::of(info),
+            sampling: Sampling::Uniform,
+            unit: Unit::Step,
+            learning_starts: 0,
+            num_steps: 1,
+            gradient_steps: 1,
+            batch_size,
+            gradient_slices,
+        };
+        plan.of_recorded(steps)
+    }
+
+    /// Of a run that learns from recorded experience: all of it is kept, and a step is an update.
+    fn of_recorded(self, steps: u64) -> Result<Self, AgentError> {
+        let expected = "algorithms that learn from single steps";
+        let unsupported = |found: &str| {
+            let algorithm = "learning from recorded data";
+            Err(AgentError::Unsupported { algorithm, expected, found: found.to_owned() })
+        };
+        if self.unit != Unit::Step {
+            return unsupported("one that learns from sequences");
+        }
+        let Ok(buffer_size) = usize::try_from(steps) else { return unsupported("more steps than memory") };
+        settings::addressable(buffer_size)?;
+        Ok(Self {
+            buffer_size,
+            learning_starts: 0,
+            num_steps: RECORDED_UPDATES,
+            gradient_steps: RECORDED_UPDATES,
+            ..self
+        })
     }
 }
 
@@ -167,6 +217,8 @@ pub struct ReplayLearner<A: ReplayAlgorithm> {
     pub(crate) algorithm: A,
     pub(crate) experience: Experience,
     plan: Plan,
+    /// Whether all that it ever learns from was recorded before.
+    recorded: bool,
     slices: Vec<Slice<A::Work, A::Sums>>,
 }
 
@@ -181,7 +233,7 @@ pub(crate) struct Saved {
 impl<A: ReplayAlgorithm> ReplayLearner<A> {
     /// A round of updates; gives their sums.
     fn round(&mut self, env_steps: u64, gives_up: &mut GivesUp<'_>) -> Result<Option<A::Sums>, AgentError> {
-        let Self { algorithm, experience, plan, slices } = self;
+        let Self { algorithm, experience, plan, slices, .. } = self;
         let mut total: Option<A::Sums> = None;
         for _ in 0..plan.gradient_steps {
             learner::go_on(gives_up)?;
@@ -207,10 +259,15 @@ impl<A: ReplayAlgorithm> Algorithm for ReplayLearner<A> {
 
     fn new(config: A::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         let (mut algorithm, plan) = A::new(config, network, info)?;
+        let plan = match info.recorded_steps {
+            Some(steps) => plan.of_recorded(steps)?,
+            None => plan,
+        };
         let mut experience =
             Experience::new(plan.buffer_size, plan.shape.clone(), plan.sampling, plan.unit, info);
         algorithm.begin(&mut experience);
-        Ok(Self { algorithm, experience, slices: slices(plan.gradient_slices), plan })
+        let recorded = info.recorded_steps.is_some();
+        Ok(Self { algorithm, experience, slices: slices(plan.gradient_slices), plan, recorded })
     }
 
     fn policy_from(
@@ -247,13 +304,19 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
         gives_up: &mut GivesUp<'_>,
     ) -> Result<LearnReport, AgentError> {
         self.experience.remember(fragments);
-        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
+        let acted: usize = fragments.iter().map(Fragment::env_steps).sum();
+        let steps = if self.recorded { self.plan.num_steps } else { acted };
         self.algorithm.before_round(env_steps - steps as u64, env_steps)?;
         let learns = env_steps > self.plan.learning_starts && self.experience.held() > 0;
         let sums =
             if learns { awake(self.slices.len() - 1, || self.round(env_steps, gives_up))? } else { None };
         let metrics = self.algorithm.metrics(sums.as_ref(), &self.experience, env_steps);
         Ok(LearnReport { updates: self.experience.updates, metrics })
+    }
+
+    fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
+        self.experience.remember(std::slice::from_ref(recorded));
+        Ok(())
     }
 
     fn memory_bytes(&self) -> u64 {

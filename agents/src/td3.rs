@@ -5,11 +5,15 @@
 //!
 //! # Source
 //! Fujimoto et al. (2018), arXiv:1802.09477; Stable-Baselines3 2.x `td3.py` and CleanRL 1.0 `td3_continuous_action.py` for
-//! names and defaults.
+//! names and defaults; Fujimoto and Gu (2021), arXiv:2106.06860, for TD3+BC and Tarasov et al. (2023), arXiv:2305.09836, for
+//! ReBRAC, both `behavior`.
 //!
 //! # Deviations
 //! 1. Truncated transitions bootstrap from their final observation.
-//! 2. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
+//! 2. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order; with `behavior` each slice divides by
+//!    the mean size of its own values.
+//! 3. ReBRAC's distances are means over dimensions, not sums, and its networks are those of `network`: critics have as many
+//!    layers as the policy.
 
 mod config;
 mod policy;
@@ -24,7 +28,7 @@ use agon_nn::{
 };
 use rand_distr::{Distribution as _, StandardNormal};
 
-pub use config::Td3Config;
+pub use config::{BehaviorConfig, Td3Config};
 
 use crate::action_box::ActionBox;
 use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics, concatenated};
@@ -112,8 +116,18 @@ impl TwinDelayed {
             .iter_mut()
             .zip(noise)
             .for_each(|(action, noise)| *action = (*action + noise).clamp(-1.0, 1.0));
-        let next_values =
+        let mut next_values =
             self.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
+        if let Some(behavior) = self.config.behavior.filter(|behavior| behavior.critic > 0.0) {
+            let mut recorded = vec![0.0; dimensions];
+            let rows = slots.iter().zip(actions.chunks_exact(dimensions)).zip(&mut next_values);
+            for ((&slot, action), value) in rows {
+                if let Some(next) = replay.next_action(slot) {
+                    self.bounds.read(next.values(), &mut recorded);
+                    *value -= behavior.critic as f32 * mean_square(action, &recorded);
+                }
+            }
+        }
         let mut taken = vec![0.0; actions.len()];
         let mut targets = Vec::with_capacity(slots.len());
         for ((&slot, action), next_value) in
@@ -146,8 +160,28 @@ impl TwinDelayed {
         let (width, scale) = (x.columns(), 1.0 / all.len() as f32);
         let (values, of_input) = self.critics.input_gradient(x, false, -scale, &self.actor.params)?;
         let of_actions = of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]);
-        let of_outputs: Vec<f32> =
-            of_actions.zip(&actions).map(|(gradient, action)| gradient * (1.0 - action * action)).collect();
+        let mut of_actions: Vec<f32> = of_actions.copied().collect();
+        if let Some(behavior) = self.config.behavior {
+            let size = values.iter().map(|value| value.abs()).sum::<f32>() / values.len() as f32;
+            // Values that are all zero say nothing of what is better.
+            let weight = behavior.q_weight as f32 / size.max(f32::MIN_POSITIVE);
+            let pull = scale * 2.0 * behavior.actor as f32 / dimensions as f32;
+            let mut taken = vec![0.0; dimensions];
+            for (row, &slot) in slots.iter().enumerate() {
+                self.bounds.read(replay.action(slot).values(), &mut taken);
+                let own = row * dimensions..(row + 1) * dimensions;
+                for ((gradient, action), taken) in
+                    of_actions[own.clone()].iter_mut().zip(&actions[own]).zip(&taken)
+                {
+                    *gradient = weight * *gradient + pull * (action - taken.clamp(-1.0, 1.0));
+                }
+            }
+        }
+        let of_outputs: Vec<f32> = of_actions
+            .iter()
+            .zip(&actions)
+            .map(|(gradient, action)| gradient * (1.0 - action * action))
+            .collect();
         tape.backward(&self.actor.params, &[(&outputs, &of_outputs)], grads)?;
         Ok(-values.iter().map(|&value| f64::from(value)).sum::<f64>())
     }
@@ -263,4 +297,10 @@ impl ReplayAlgorithm for TwinDelayed {
         let actor_loss = sums.actor_loss / batch / f64::from(sums.actor_updates);
         vec![rate, sums.critic.loss / rows, sums.critic.values / 2.0 / rows, actor_loss]
     }
+}
+
+/// The mean squared distance of two actions; what was recorded may lie beyond its bounds.
+fn mean_square(action: &[f32], recorded: &[f32]) -> f32 {
+    let squares = action.iter().zip(recorded).map(|(a, b)| (a - b.clamp(-1.0, 1.0)).powi(2));
+    squares.sum::<f32>() / action.len() as f32
 }

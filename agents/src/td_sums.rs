@@ -9,6 +9,8 @@ pub struct TdSums {
     pub(crate) q_values: f64,
     /// How far the preferences are from a teacher's.
     pub(crate) teacher_loss: f64,
+    /// How far other actions are valued above those that were taken.
+    pub(crate) cql_loss: f64,
     /// How many steps they are over.
     pub(crate) steps: usize,
 }
@@ -18,6 +20,7 @@ impl Sums for TdSums {
         self.loss += other.loss;
         self.q_values += other.q_values;
         self.teacher_loss += other.teacher_loss;
+        self.cql_loss += other.cql_loss;
         self.steps += other.steps;
     }
 }

@@ -13,7 +13,7 @@ use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::ActMode;
+use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
@@ -357,6 +357,7 @@ pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
         total_timesteps: 1000,
         seed: 0,
         privileged: None,
+        recorded_steps: None,
     }
 }
 
@@ -385,6 +386,8 @@ pub(crate) struct Trial<L> {
     pub(crate) env_steps: u64,
     /// Returns of the training episodes that ended, in order.
     pub(crate) episode_returns: Vec<f64>,
+    /// What was recorded before, of a learner that does not act.
+    pub(crate) recorded: Option<Fragment>,
     spec: EnvSpec,
     shards: Vec<EnvironmentLoop>,
 }
@@ -415,13 +418,40 @@ impl<L: Learner> Trial<L> {
             total_timesteps,
             seed,
             privileged: None,
+            recorded_steps: None,
         };
         let learner = build(&info).unwrap();
-        Self { learner, info, env_steps: 0, episode_returns: Vec::new(), spec: spec.clone(), shards }
+        let (recorded, episode_returns) = (None, Vec::new());
+        Self { learner, info, env_steps: 0, episode_returns, recorded, spec: spec.clone(), shards }
     }
 
-    /// One fragment of each shard, acted by the current policy.
+    /// A learner that does not act and learns from what somebody did in one environment.
+    pub(crate) fn recorded(
+        spec: &EnvSpec,
+        config: TrialConfig,
+        (recorder, steps): (&dyn Policy, usize),
+        build: impl FnOnce(&RunInfo) -> Result<L, AgentError>,
+    ) -> Self {
+        let mut shard = new_loop(spec, 1, config.seed, 0);
+        let mut recorded = Fragment::new(&shard.fragment_shape(steps, recorder));
+        shard.fill(&mut recorded, recorder, 0, 1).unwrap();
+        let mut trial = Self::new(spec, TrialConfig { num_envs: 1, num_shards: 1, ..config }, |info| {
+            let mut learner = build(&RunInfo { recorded_steps: Some(steps as u64), ..info.clone() })?;
+            learner.remember(&recorded)?;
+            Ok(learner)
+        });
+        trial.info.recorded_steps = Some(steps as u64);
+        trial.recorded = Some(recorded);
+        trial.shards.clear();
+        trial
+    }
+
+    /// One fragment of each shard, acted by the current policy; none of a learner that does not act.
     pub(crate) fn collect(&mut self) -> Vec<Fragment> {
+        if self.recorded.is_some() {
+            self.env_steps += self.learner.num_steps() as u64;
+            return Vec::new();
+        }
         let policy = self.learner.policy().unwrap();
         let (num_steps, run_envs) = (self.learner.num_steps(), self.info.num_envs as u64);
         let mut fragments = Vec::new();
@@ -462,6 +492,30 @@ impl<L: Learner> Trial<L> {
     }
 }
 
+/// Random actions of a kind.
+pub(crate) struct Random(pub(crate) ActionSpec);
+
+impl Policy for Random {
+    fn act(&self, _input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        match (&self.0, output.actions) {
+            (ActionSpec::Discrete { nvec }, ActionBatch::Discrete(indices)) => {
+                let draw = |n: &u32| actor.rng.bounded(u64::from(n - 1)) as u32;
+                indices
+                    .iter_mut()
+                    .zip(nvec.iter().cycle().map(draw))
+                    .for_each(|(index, drawn)| *index = drawn);
+            }
+            (ActionSpec::Continuous { low, high }, ActionBatch::Continuous(numbers)) => {
+                for (number, (low, high)) in numbers.iter_mut().zip(low.iter().zip(high).cycle()) {
+                    *number = actor.rng.uniform(f64::from(*low), f64::from(*high)) as f32;
+                }
+            }
+            _ => unreachable!("actions are of the environment's kind"),
+        }
+        Ok(())
+    }
+}
+
 /// A learner of any kind.
 pub(crate) struct Boxed(pub(crate) Box<dyn Learner>);
 
@@ -472,6 +526,10 @@ impl Learner for Boxed {
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.0.policy()
+    }
+
+    fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
+        self.0.remember(recorded)
     }
 
     fn learn_unless(
@@ -538,6 +596,9 @@ pub(crate) fn assert_continues_after_restore<L: Learner>(
     // Another seed: whatever is not restored will show.
     let mut resumed = rebuild(&RunInfo { seed: trial.info.seed + 1, ..trial.info.clone() }).unwrap();
     assert!(resumed.weights() != trial.learner.weights());
+    if let Some(recorded) = &trial.recorded {
+        resumed.remember(recorded).unwrap();
+    }
     resumed.restore(&saved).unwrap();
     assert!(resumed.save().unwrap() == saved, "what is restored is saved again");
     for _ in 0..3 {

@@ -2,6 +2,7 @@
 
 mod arena;
 mod contexts;
+mod data;
 mod explain;
 mod fairness;
 mod models;
@@ -20,6 +21,7 @@ use super::engine::EngineArgs;
 use crate::stats::Resampling;
 pub(super) use arena::{ArenaArgs, GtpArgs};
 pub(super) use contexts::ContextsArgs;
+pub(super) use data::{DataCommand, DataInfoArgs, RecordDataArgs};
 pub(super) use explain::ExplainArgs;
 pub(super) use fairness::FairnessArgs;
 pub(super) use models::{
@@ -96,6 +98,9 @@ pub(super) enum Command {
     Compare(CompareArgs),
     /// Show runs on a page, while they learn and afterwards: curves, comparisons, episodes of any checkpoint.
     Serve(ServeArgs),
+    /// Record, describe, check and convert data sets of episodes, which `train --data` learns from.
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Record episodes as a film or a contact sheet.
     Record(RecordArgs),
     /// List, describe, check, verify and play environments.

@@ -11,6 +11,7 @@ mod card;
 mod compare;
 mod compress;
 mod contexts;
+mod data;
 mod docs;
 mod engine;
 mod envs;
@@ -149,6 +150,7 @@ fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {
         Command::Serve(args) => serve::serve(setup, &args),
         Command::Record(args) => record::record(setup, &args),
         Command::Transfer(command) => transfer::transfer(setup, &command),
+        Command::Data(command) => data::data(setup, &command),
         Command::Network(args) => runs::network(setup, &args),
         Command::Presets(args) => presets::presets(&args),
         Command::New(args) => new::new(&args),

@@ -118,6 +118,9 @@ pub(super) fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, Ru
     if let Some(from) = &args.init_from {
         config.init_from = Some(from.clone());
     }
+    if !args.data.is_empty() {
+        config.data.sets.clone_from(&args.data);
+    }
     if args.matching {
         config.transfer.mode = TransferMode::Matching;
     }

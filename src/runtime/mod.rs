@@ -28,6 +28,7 @@ use agon_nn::{InstructionSet, Summary};
 use crate::RunError;
 use crate::acting::{Acting, check_widths};
 use crate::config::{MadeBy, Mode, RunConfig};
+use crate::data::{NothingNew, RecordedExperience};
 use crate::error::AtPath;
 use crate::league::League;
 use crate::memory::{self, Needs};
@@ -96,6 +97,7 @@ pub fn train_from(
     let (parts, inputs) = Parts::begin(setup, &mut config)?;
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
+        _ if config.data.is_on() => None,
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
         (None, Mode::Async) if setup.source.is_some() => {
             Some("asynchronous workers on other machines are not reproducible".to_owned())
@@ -277,6 +279,8 @@ struct Parts<'a> {
     learner: Box<dyn Learner>,
     /// What its teacher has to say, if it has one.
     teacher: Option<TeacherConfig>,
+    /// What it learns from, if it does not act.
+    recorded: Option<RecordedExperience>,
     /// What it will need of the memory.
     needs: Needs,
 }
@@ -286,7 +290,13 @@ impl<'a> Parts<'a> {
         InstructionSet::select(config.instruction_set()?)?;
         let spec = setup.registry.get(&config.env.id)?;
         let mut probe = Probe::new(&spec, config)?;
-        let (info, statistics) = (probe.run_info(config), probe.fresh_statistics());
+        let (mut info, mut statistics) = (probe.run_info(config), probe.fresh_statistics());
+        let read = || RecordedExperience::read(&config.data, &config.env.wrappers, probe.info());
+        let recorded = config.data.is_on().then(read).transpose()?;
+        if let Some(recorded) = &recorded {
+            info.recorded_steps = Some(recorded.steps());
+            statistics = recorded.moments().into_iter().cloned().collect();
+        }
         let algorithm = setup.algorithms.get(&config.algorithm)?;
         // What would be too large is refused before it is made.
         let mut needs = Needs::default();
@@ -309,7 +319,7 @@ impl<'a> Parts<'a> {
         let fragments = shape.bytes().saturating_mul(2 * config.runtime.num_shards as u64);
         needs.add("of fragments (agent.num_steps, num_envs)", fragments);
         memory::ensure_fits(&needs, 1)?;
-        Ok(Self { spec, probe, info, statistics, learner, teacher: None, needs })
+        Ok(Self { spec, probe, info, statistics, learner, teacher: None, recorded, needs })
     }
 
     /// What a new run is made of, with the weights that it begins with and its teacher.
@@ -321,6 +331,7 @@ impl<'a> Parts<'a> {
             config.teacher = config.teacher.settled(setup, (from, bytes), &config.env)?;
         }
         let mut parts = Self::new(setup, config)?;
+        config.data.checksum = parts.recorded.as_ref().map(|recorded| recorded.checksum().to_owned());
         if let (Some(from), Some(bytes)) = (&config.init_from, &inputs.init) {
             parts.begin_with(&config.transfer, from, bytes)?;
         }
@@ -379,13 +390,17 @@ struct Drive<'a> {
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, from, sink, source: make_source } = drive;
-    let Parts { spec, probe, info, mut statistics, mut learner, teacher, .. } = parts;
+    let Parts { spec, probe, info, mut statistics, mut learner, teacher, recorded, .. } = parts;
     let mut sinks = Sinks::default();
     sinks.push(Box::new(CsvLog::default()));
     sinks.push(Box::new(TensorBoard::default()));
     setup.sinks.iter().for_each(|make| sinks.push(make()));
     sinks.push(sink);
     let env_metrics = probe.env_metrics().to_vec();
+    if let Some(recorded) = recorded {
+        let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
+        recorded.each(&shape, &mut |fragment| Ok(learner.remember(fragment)?))?;
+    }
     let mut counters = Counters::default();
     let mut window = MetricsWindow::default();
     let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
@@ -437,7 +452,8 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let env_spaces = probe.env_spaces().clone();
     // An environment may be a process.
     drop(probe);
-    let source = match (make_source, &setup.source) {
+    let source: Box<dyn FragmentSource> = match (make_source, &setup.source) {
+        _ if config.data.is_on() => Box::new(NothingNew),
         (Some(make), _) => make(&context)?,
         (None, Some(make)) if config.runtime.mode == Mode::Async => make(&context)?,
         _ => Box::new(InProcess::new(&spec, &context, threads)?),

@@ -153,7 +153,10 @@ impl Session<'_> {
             self.validate(&fragments)?;
         }
         let learning = Instant::now();
-        let steps: usize = fragments.iter().map(Fragment::env_steps).sum();
+        let steps: usize = match self.info.recorded_steps {
+            Some(_) => self.learner.num_steps(),
+            None => fragments.iter().map(Fragment::env_steps).sum(),
+        };
         let env_steps = self.counters.env_steps + steps as u64;
         if let Some(teacher) = &self.teacher {
             let mean_return = self.counters.recent.mean_return();
@@ -177,7 +180,7 @@ impl Session<'_> {
             .iter()
             .map(|fragment| self.acting.version.saturating_sub(fragment.policy_version))
             .sum();
-        let policy_lag = acted as f64 / fragments.len() as f64;
+        let policy_lag = acted as f64 / fragments.len().max(1) as f64;
         let policy = self.learner.policy()?;
         self.league.grow(self.counters.env_steps, env_steps, &policy, || self.learner.weights());
         self.acting = Arc::new(Acting {

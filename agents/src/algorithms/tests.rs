@@ -8,7 +8,7 @@ use agon_nn::{Activation, MemoryConfig, RecurrentInit};
 use super::*;
 use crate::policy::ActMode;
 use crate::test_support::{
-    Aim, Boxed, Identity, Recall, Trial, TrialConfig, info_of_four_numbers, mlp, play, spec_of,
+    Aim, Boxed, Identity, Random, Recall, Trial, TrialConfig, info_of_four_numbers, mlp, play, spec_of,
 };
 
 /// A small run of an algorithm.
@@ -51,7 +51,16 @@ fn cases() -> Vec<Case> {
     cases.push(Case { name: "r2d2", settings: SEQUENCES, network: remembering, env: recall() });
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: identity() });
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: aim() });
-    cases.push(Case { name: "td3", settings: REPLAY, network: plain, env: aim() });
+    cases.push(Case { name: "td3", settings: REPLAY, network: plain.clone(), env: aim() });
+    const RECORDED: &str = "batch_size = 8";
+    for name in ["bc", "iql"] {
+        cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: identity() });
+        cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
+    }
+    cases.push(Case { name: "cql", settings: RECORDED, network: plain.clone(), env: identity() });
+    for name in ["td3-bc", "rebrac"] {
+        cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
+    }
     cases
 }
 
@@ -68,7 +77,13 @@ impl Case {
     fn trained(&self) -> Trial<Boxed> {
         let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 1000, seed: 3 };
         let build = |info: &RunInfo| self.spec().build(&self.settings(), Some(&self.network), info);
-        let mut trial = Trial::new(&self.env, sizes, |info| build(info).map(Boxed));
+        let mut trial = if ["bc", "cql", "iql", "td3-bc", "rebrac"].contains(&self.name) {
+            let action = self.env.make(&Default::default()).unwrap().action_spec().clone();
+            let recorder: (&dyn Policy, usize) = (&Random(action), 200);
+            Trial::recorded(&self.env, sizes, recorder, |info| build(info).map(Boxed))
+        } else {
+            Trial::new(&self.env, sizes, |info| build(info).map(Boxed))
+        };
         let updates = (0..6).map(|_| trial.iterate().unwrap().updates).last();
         assert!(updates > Some(0), "{}", self.name);
         trial

@@ -7,7 +7,9 @@ use crate::augmentation::ReplayAugmentation;
 use crate::coefficient::{Coefficient, auto, none};
 use crate::exploration::Exploration;
 use crate::replay::{PrioritizedConfig, Sampling};
-use crate::settings::{Replaying, above_zero, at_least_one, learning, replaying, shares_above_zero};
+use crate::settings::{
+    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
+};
 use crate::value_distribution::{C51Config, Distribution, IqnConfig, QrConfig};
 use crate::{AgentError, RunInfo};
 
@@ -64,6 +66,9 @@ pub struct DqnConfig {
     pub loss: Loss,
     /// Where the Huber loss, of errors or of quantiles, turns from squared to linear; above 0.
     pub huber_delta: f64,
+    /// Weight of how far other actions are valued above the one that was taken, CQL's α, for values without a distribution; at
+    /// least 0.
+    pub cql_alpha: f64,
     /// Largest norm of a gradient; above 0.
     pub max_grad_norm: f64,
     /// Probability of a random action at first; 1 by default, and 0 if the network's head is noisy.
@@ -101,6 +106,7 @@ impl Default for DqnConfig {
             augmentation: None,
             loss: Loss::Huber,
             huber_delta: 1.0,
+            cql_alpha: 0.0,
             max_grad_norm: 10.0,
             start_e: None,
             end_e: None,
@@ -145,6 +151,18 @@ impl DqnConfig {
         }
     }
 
+    /// Discrete CQL (Kumar et al. 2020) on double DQN: what d3rlpy 2.8 calls `DiscreteCQL`, with minibatches of 256.
+    pub fn cql() -> Self {
+        Self {
+            cql_alpha: 1.0,
+            double: true,
+            batch_size: 256,
+            learning_rate: Coefficient::Constant(3e-4),
+            target_network_frequency: 1000,
+            ..Self::default()
+        }
+    }
+
     /// The shape of the Q network by default, CleanRL's for classic control.
     pub fn default_network() -> ModelConfig {
         ModelConfig { encoder: EncoderConfig::mlp(&[120, 84], Activation::Relu), ..ModelConfig::default() }
@@ -186,6 +204,10 @@ impl DqnConfig {
             return Err(AgentError::setting("n_step", expected, self.n_step));
         }
         above_zero(&[("huber_delta", self.huber_delta), ("max_grad_norm", self.max_grad_norm)])?;
+        at_least_zero(&[("cql_alpha", self.cql_alpha)])?;
+        if self.cql_alpha > 0.0 && self.distribution != Distribution::None {
+            return Err(AgentError::setting("cql_alpha", "0 with a distribution of returns", self.cql_alpha));
+        }
         shares_above_zero(&[("tau", self.tau)])?;
         self.exploration(false).validate()?;
         self.replay.validate()?;

@@ -5,7 +5,7 @@ use agon_nn::losses::distributional::{
     add_cross_entropy_gradient, c51_project, cross_entropy_rows, quantile_huber, quantile_huber_at,
 };
 use agon_nn::losses::{huber, mse};
-use agon_nn::{Input, Params, Scratch, Tape};
+use agon_nn::{Input, Matrix, Params, Scratch, Tape};
 
 use super::config::{DqnConfig, Loss};
 use crate::augmentation::{ReplayViews, View, repeated};
@@ -112,13 +112,42 @@ impl Update<'_> {
             Some(teacher) => self.follow(teacher, &view.input, numbers.as_slice(), scale, work)?,
             None => 0.0,
         };
+        let cql_loss = self.stay_conservative(&numbers, scale, action, work);
         tape.backward(self.params, &[(&numbers, work.output_grads.as_slice())], grads)?;
         let weighted = work.losses.iter().zip(&work.row_weights);
         let loss =
             weighted.map(|(&loss, &weight)| f64::from(loss) * f64::from(weight / scale) / views as f64).sum();
         average(&mut work.errors, views);
-        let [q_values, teacher_loss] = [q_values, teacher_loss].map(|sum| sum / views as f64);
-        Ok(TdSums { loss, q_values, teacher_loss, steps: rows })
+        let [q_values, teacher_loss, cql_loss] =
+            [q_values, teacher_loss, cql_loss].map(|sum| sum / views as f64);
+        Ok(TdSums { loss, q_values, teacher_loss, cql_loss, steps: rows })
+    }
+
+    /// Adds the gradient of `α (log Σ_a exp Q(s, a) − Q(s, a_t))`; gives the sum over rows without `α`.
+    fn stay_conservative(
+        &self,
+        values: &Matrix,
+        scale: f32,
+        action: impl Fn(usize) -> usize,
+        work: &mut SliceWork,
+    ) -> f64 {
+        let (alpha, actions) = (self.config.cql_alpha as f32, self.network.actions);
+        if alpha == 0.0 {
+            return 0.0;
+        }
+        let mut sum = 0.0;
+        let rows = values.as_slice().chunks_exact(actions).zip(work.output_grads.chunks_exact_mut(actions));
+        for (row, (values, grads)) in rows.enumerate() {
+            let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let total: f32 = values.iter().map(|value| (value - most).exp()).sum();
+            let taken = action(row);
+            sum += f64::from(most + total.ln() - values[taken]);
+            for (choice, (grad, value)) in grads.iter_mut().zip(values).enumerate() {
+                let share = (value - most).exp() / total;
+                *grad += scale * alpha * (share - if choice == taken { 1.0 } else { 0.0 });
+            }
+        }
+        sum
     }
 
     /// Adds the gradient of how far preferences are from a teacher's; gives the sum over rows.

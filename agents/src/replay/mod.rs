@@ -241,6 +241,13 @@ impl ReplayBuffer {
         actions.row(entry, self.layout.shape.action_spec.width())
     }
 
+    /// What was done after a step; none where its episode ended with it, or the data do.
+    pub fn next_action(&self, slot: u32) -> Option<Action<'_>> {
+        let (stream, tick, row) = self.place(slot);
+        let goes_on = !stream.flags(&self.layout, tick, row).ended() && tick + 1 < stream.end();
+        goes_on.then(|| self.action(slot_after(slot, 1, &self.layout)))
+    }
+
     /// The reward of a step.
     pub fn reward(&self, slot: u32) -> f32 {
         let (stream, tick, row) = self.place(slot);

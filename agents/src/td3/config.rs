@@ -3,9 +3,30 @@
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::coefficient::Coefficient;
-use crate::settings::{Replaying, at_least_one, at_least_zero, learning, replaying, shares_above_zero};
+use crate::coefficient::{Coefficient, none};
+use crate::settings::{
+    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
+};
 use crate::{AgentError, RunInfo};
+
+/// How a policy is kept near the actions of recorded data, in squared distances between −1 and 1, means over dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BehaviorConfig {
+    /// Weight of values, divided by the mean size of those of a slice of the minibatch: TD3+BC's α; above 0.
+    pub q_weight: f64,
+    /// Weight of the distance of the policy's actions; at least 0.
+    pub actor: f64,
+    /// Weight of the distance of the target policy's actions, which is taken off targets; at least 0.
+    pub critic: f64,
+}
+
+impl Default for BehaviorConfig {
+    /// TD3+BC's.
+    fn default() -> Self {
+        Self { q_weight: 2.5, actor: 1.0, critic: 0.0 }
+    }
+}
 
 /// TD3's settings. The defaults are Stable-Baselines3's; actions count from −1 to 1 whatever their bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +59,9 @@ pub struct Td3Config {
     pub noise_clip: f64,
     /// Standard deviation of the noise on the actions that explore; at least 0.
     pub exploration_noise: f64,
+    /// How the policy is kept near the actions of recorded data; not at all by default.
+    #[serde(with = "none")]
+    pub behavior: Option<BehaviorConfig>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
@@ -60,6 +84,7 @@ impl Default for Td3Config {
             policy_noise: 0.2,
             noise_clip: 0.5,
             exploration_noise: 0.1,
+            behavior: None,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
         }
@@ -67,6 +92,26 @@ impl Default for Td3Config {
 }
 
 impl Td3Config {
+    /// TD3+BC (Fujimoto and Gu 2021).
+    pub fn td3_bc() -> Self {
+        Self {
+            learning_rate: Coefficient::Constant(3e-4),
+            behavior: Some(BehaviorConfig::default()),
+            ..Self::default()
+        }
+    }
+
+    /// ReBRAC (Tarasov et al. 2023): the critics are kept near the data too, and have layer norms if `network` does.
+    pub fn rebrac() -> Self {
+        let behavior = BehaviorConfig { q_weight: 1.0, actor: 0.1, critic: 0.1 };
+        Self {
+            batch_size: 1024,
+            learning_rate: Coefficient::Constant(1e-3),
+            behavior: Some(behavior),
+            ..Self::default()
+        }
+    }
+
     /// How steps are replayed.
     pub(crate) fn replaying(&self) -> Replaying {
         replaying!(self)
@@ -80,6 +125,10 @@ impl Td3Config {
         learning!(self).validate()?;
         self.replaying().validate(info)?;
         shares_above_zero(&[("tau", self.tau)])?;
+        if let Some(behavior) = &self.behavior {
+            above_zero(&[("behavior.q_weight", behavior.q_weight)])?;
+            at_least_zero(&[("behavior.actor", behavior.actor), ("behavior.critic", behavior.critic)])?;
+        }
         at_least_one(&[("policy_frequency", self.policy_frequency)])?;
         at_least_zero(&[
             ("policy_noise", self.policy_noise),

@@ -1,0 +1,184 @@
+//! A policy that is regressed on recorded actions: what imitation and advantage-weighted algorithms have in common.
+//!
+//! Choices are learned by their log-probabilities. Numbers are one action between their bounds, learned by squared distances:
+//! a normal distribution of fixed width, so that nothing runs away where data are deterministic.
+
+use std::sync::Arc;
+
+use agon_envs::{ActionBatch, ActionSpec};
+use agon_nn::kernels::tanh;
+use agon_nn::{
+    HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
+};
+
+use crate::action_box::ActionBox;
+use crate::distribution::{Distribution, Evaluated};
+use crate::learner::Spaces;
+use crate::policy::{ActInput, ActOutput, Actor, Policy};
+use crate::program::Program;
+use crate::replay::ReplayBuffer;
+use crate::slices::Sums;
+use crate::{AgentError, network};
+
+/// The network of a policy, `actor.encoder.*` and `actor.head.*`, and what it puts out.
+#[derive(Clone, Debug)]
+pub(crate) struct Behavior {
+    chain: Sequential,
+    kind: Kind,
+    summary: Summary,
+}
+
+/// What a policy puts out.
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Logits of one choice or several.
+    Choices(Distribution),
+    /// A number for each dimension, before its hyperbolic tangent.
+    Numbers(ActionBox),
+}
+
+/// Sums over rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BehaviorSums {
+    /// Of losses without their weights.
+    pub(crate) loss: f64,
+    pub(crate) rows: usize,
+}
+
+impl Sums for BehaviorSums {
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.rows += other.rows;
+    }
+}
+
+impl Behavior {
+    /// The network, and its parameters to be.
+    pub(crate) fn layout(
+        algorithm: &'static str,
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(Self, LayoutBuilder), AgentError> {
+        network::check_no_memory(algorithm, network)?;
+        network::check_not_noisy(algorithm, network)?;
+        let observation = network::observation(algorithm, &spaces.observation)?;
+        let kind = match &spaces.action {
+            ActionSpec::Discrete { .. } => Kind::Choices(Distribution::of(&spaces.action)),
+            ActionSpec::Continuous { .. } => Kind::Numbers(ActionBox::of(algorithm, &spaces.action)?),
+        };
+        let head = match &kind {
+            Kind::Choices(distribution) => distribution.head(),
+            Kind::Numbers(bounds) => agon_nn::Head::Q { actions: bounds.dimensions() },
+        };
+        let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
+        let spec = HeadSpec { name: "actor.head".to_owned(), head, init };
+        let model = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
+        Ok((Self { chain: model.chain(0)?, kind, summary: model.summary().clone() }, builder))
+    }
+
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// A snapshot that acts.
+    pub(crate) fn policy(&self, params: &Params) -> Result<Arc<dyn Policy>, AgentError> {
+        Ok(Arc::new(BehaviorPolicy {
+            packed: Packed::new(&self.chain, params)?,
+            behavior: self.clone(),
+            params: params.clone(),
+        }))
+    }
+
+    /// Adds the gradient of `Σ_b weights[b] · loss_b` over steps of a buffer: of choices `−log π(a|s)`, of numbers the mean
+    /// squared distance over dimensions, between −1 and 1.
+    ///
+    /// # Shapes
+    /// `x`: `[B, O]`; `slots`, `weights`: `[B]`.
+    pub(crate) fn regress(
+        &self,
+        params: &Params,
+        x: &Input,
+        (replay, slots): (&ReplayBuffer, &[u32]),
+        weights: &[f32],
+        grads: &mut [f32],
+    ) -> Result<BehaviorSums, AgentError> {
+        let mut tape = Tape::new();
+        let outputs = self.chain.forward_input(params, x, &mut tape)?;
+        let mut gradient = vec![0.0; outputs.as_slice().len()];
+        let loss = match &self.kind {
+            Kind::Choices(distribution) => {
+                let actions = slots.iter().flat_map(|&slot| replay.action(slot).indices()).copied();
+                let actions = ActionBatch::Discrete(actions.collect());
+                let mut evaluated = Evaluated::default();
+                distribution.evaluate(outputs.as_slice(), &[], &actions, &mut evaluated)?;
+                let of_log_probs: Vec<f32> = weights.iter().map(|weight| -weight).collect();
+                let of_entropies = vec![0.0; slots.len()];
+                distribution.gradient(&evaluated, &actions, &of_log_probs, &of_entropies, &mut gradient)?;
+                -evaluated.log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>()
+            }
+            Kind::Numbers(bounds) => {
+                let dimensions = bounds.dimensions();
+                let mut actions = outputs.as_slice().to_vec();
+                tanh(&mut actions);
+                let (mut taken, mut loss) = (vec![0.0; dimensions], 0.0);
+                let rows = gradient.chunks_exact_mut(dimensions).zip(actions.chunks_exact(dimensions));
+                for ((gradient, actions), (&slot, weight)) in rows.zip(slots.iter().zip(weights)) {
+                    bounds.read(replay.action(slot).values(), &mut taken);
+                    for ((gradient, action), taken) in gradient.iter_mut().zip(actions).zip(&taken) {
+                        let apart = action - taken.clamp(-1.0, 1.0);
+                        loss += f64::from(apart * apart) / dimensions as f64;
+                        *gradient = weight * 2.0 / dimensions as f32 * apart * (1.0 - action * action);
+                    }
+                }
+                loss
+            }
+        };
+        tape.backward(params, &[(&outputs, &gradient)], grads)?;
+        Ok(BehaviorSums { loss, rows: slots.len() })
+    }
+}
+
+/// A snapshot of the policy.
+struct BehaviorPolicy {
+    behavior: Behavior,
+    packed: Packed,
+    params: Params,
+}
+
+impl Policy for BehaviorPolicy {
+    fn data_width(&self) -> usize {
+        match &self.behavior.kind {
+            Kind::Choices(distribution) => distribution.policy_data().width(),
+            Kind::Numbers(_) => 0,
+        }
+    }
+
+    fn program(&self) -> Option<Program> {
+        let operations = self.behavior.chain.operations(self.params.layout());
+        let decision = match &self.behavior.kind {
+            Kind::Choices(distribution) => distribution.decision(),
+            Kind::Numbers(bounds) => bounds.decision(),
+        };
+        Some(Program::of(operations, &self.params, decision))
+    }
+
+    /// Numbers are the same whether it explores or not.
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let Actor { rng, scratch, outputs, choices, buffer, .. } = actor;
+        let width = self.behavior.chain.outputs();
+        outputs.resize(input.num_rows * width, 0.0);
+        let observations = network::rows(input.observations);
+        self.behavior.chain.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
+        match &self.behavior.kind {
+            Kind::Choices(distribution) => {
+                let scratch = (choices, buffer);
+                distribution.act(outputs, input.action_masks, input.mode, rng, scratch, output)?;
+            }
+            Kind::Numbers(bounds) => {
+                tanh(outputs);
+                bounds.write(outputs, output.actions);
+            }
+        }
+        Ok(())
+    }
+}

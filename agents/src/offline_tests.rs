@@ -1,0 +1,144 @@
+//! What learns from recorded experience: tasks whose answer is known, exact restoring, parity, refusals.
+
+use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer};
+use agon_nn::Activation;
+
+use crate::policy::{ActInput, ActOutput, Actor};
+use crate::test_support::{
+    Aim, Boxed, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
+    assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, with_spaces,
+};
+use crate::{AgentError, Algorithms, Learner, Policy, RunInfo};
+
+/// Does what pays in [`Identity`], except in every fourth step.
+struct Expert;
+
+impl Policy for Expert {
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let ObsBuffer::F32(observations) = input.observations else { unreachable!("numbers") };
+        let ActionBatch::Discrete(actions) = output.actions else { unreachable!("choices") };
+        for (action, row) in actions.iter_mut().zip(observations.chunks_exact(4)) {
+            let state = row.iter().position(|&value| value > 0.5).unwrap_or(0) as u32;
+            *action = if actor.rng.bounded(3) == 0 { actor.rng.bounded(3) as u32 } else { state };
+        }
+        Ok(())
+    }
+}
+
+fn identity() -> EnvSpec {
+    spec_of(Identity::default()).max_episode_steps(5)
+}
+
+fn aim() -> EnvSpec {
+    spec_of(Aim::default()).max_episode_steps(8)
+}
+
+fn build(name: &str, settings: &str, info: &RunInfo) -> Result<Boxed, AgentError> {
+    let network = mlp(&[32], Activation::Relu);
+    let spec = Algorithms::builtin().get(name)?.clone();
+    spec.build(&settings.parse().unwrap(), Some(&network), info).map(Boxed)
+}
+
+fn trial(name: &str, settings: &str, spec: &EnvSpec, recorder: &dyn Policy, seed: u64) -> Trial<Boxed> {
+    let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 1500, seed };
+    Trial::recorded(spec, sizes, (recorder, 1500), |info| build(name, settings, info))
+}
+
+fn random(spec: &EnvSpec) -> Random {
+    Random(spec.make(&Default::default()).unwrap().action_spec().clone())
+}
+
+const CHOICES: &str = "batch_size = 64\nlearning_rate = 5e-3\ngamma = 0.5";
+
+#[test]
+fn random_choices_teach_what_pays() {
+    for (name, more) in
+        [("iql", "temperature = 10.0"), ("cql", "cql_alpha = 0.05\ntarget_network_frequency = 100")]
+    {
+        for seed in 0..3 {
+            let spec = identity();
+            let mut trial = trial(name, &format!("{CHOICES}\n{more}"), &spec, &random(&spec), seed);
+            trial.run();
+            let mean = trial.evaluate(200);
+            assert!(mean > 0.95, "{name}, seed {seed}: {mean}");
+        }
+    }
+}
+
+#[test]
+fn random_numbers_teach_what_pays() {
+    let near = "behavior = { actor = 0.05 }";
+    for (name, more) in [("iql", "temperature = 30.0"), ("td3-bc", near), ("rebrac", "")] {
+        for seed in 0..3 {
+            let spec = aim();
+            let mut trial = trial(name, &format!("{CHOICES}\n{more}"), &spec, &random(&spec), seed);
+            let before = trial.evaluate(200);
+            trial.run();
+            let mean = trial.evaluate(200);
+            assert!(mean > -0.1 && mean > before, "{name}, seed {seed}: {before} to {mean}");
+        }
+    }
+}
+
+#[test]
+fn cloning_does_what_was_mostly_done() {
+    for seed in 0..3 {
+        let mut trial = trial("bc", "batch_size = 64\nlearning_rate = 5e-3", &identity(), &Expert, seed);
+        trial.run();
+        assert_eq!(trial.evaluate(200), 1.0, "seed {seed}");
+    }
+}
+
+#[test]
+fn more_conservative_values_are_lower_where_nothing_was_done() {
+    // Only one action is ever taken: the values of the others are a matter of belief.
+    struct First;
+    impl Policy for First {
+        fn act(&self, _: &ActInput<'_>, _: &mut Actor, _: ActOutput<'_>) -> Result<(), AgentError> {
+            Ok(())
+        }
+    }
+    let mut trial = trial("cql", &format!("{CHOICES}\ncql_alpha = 5.0"), &identity(), &First, 1);
+    trial.run();
+    // Whatever it sees it does what it knows: right in one state of four.
+    assert!((trial.evaluate(400) - 0.25).abs() < 0.1, "{}", trial.evaluate(400));
+}
+
+#[test]
+fn learners_of_data_continue_after_restore_and_threads_do_not_matter() {
+    for (name, spec) in [
+        ("bc", identity()),
+        ("iql", identity()),
+        ("iql", aim()),
+        ("cql", identity()),
+        ("td3-bc", aim()),
+        ("rebrac", aim()),
+    ] {
+        let make = |seed| trial(name, "batch_size = 16\ngradient_slices = 4", &spec, &random(&spec), seed);
+        assert_threads_do_not_matter(make);
+        assert_continues_after_restore(make(3), |info| {
+            build(name, "batch_size = 16\ngradient_slices = 4", info)
+        });
+    }
+}
+
+#[test]
+fn without_data_there_is_nothing_to_learn_and_others_do_not_take_any() {
+    let info = info_of_four_numbers(1);
+    for name in ["bc", "iql"] {
+        let error = build(name, "", &info).err().unwrap().to_string();
+        assert_eq!(error, format!("{name} needs recorded data (--data ID), got none"));
+    }
+    let recorded = RunInfo { recorded_steps: Some(100), ..info };
+    let mut ppo = build("ppo", "", &recorded).unwrap();
+    let cloned = trial("bc", "", &identity(), &Expert, 1);
+    let error = ppo.remember(&cloned.recorded.unwrap()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("learning from recorded data needs an algorithm with a replay buffer"),
+        "{error}"
+    );
+    let spec = ActionSpec::Continuous { low: vec![f32::NEG_INFINITY], high: vec![1.0] };
+    let unbounded = with_spaces(&recorded, |spaces| spaces.action = spec);
+    let error = build("bc", "", &unbounded).err().unwrap().to_string();
+    assert!(error.starts_with("bc needs actions with finite bounds"), "{error}");
+}

@@ -1,0 +1,123 @@
+//! Arguments of `data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum DataCommand {
+    /// Record episodes into a data set that Minari reads: of a run's policy, of its checkpoints, or of random actions.
+    #[command(
+        after_help = "Data sets lie where MINARI_DATASETS_PATH says, or under ~/.minari/datasets, as Minari's own.\nEpisodes begin with seeds that follow each other: in environments that Gymnasium has too, its own reset(seed).\nWithout normalisation: a policy that sees normalised observations is recorded with what they were before.\n\nExamples:\n  agon data record CartPole-v1 --episodes 100 --id cartpole/random-v0\n  agon data record results/ppo_CartPole-v1_1 --episodes 100 --id cartpole/expert-v0\n  agon data record results/ppo_CartPole-v1_1 --checkpoint 100000 --stochastic --episodes 100 --id cartpole/medium-v0\n  agon data record results/ppo_CartPole-v1_1 --all-until 100000 --stochastic --episodes 100 --id cartpole/medium-replay-v0"
+    )]
+    Record(RecordDataArgs),
+    /// Say what is in data sets: returns, lengths, what was observed and done; with a picture.
+    #[command(
+        after_help = "Example:\n  agon data info cartpole/random-v0 cartpole/expert-v0 --out returns.svg"
+    )]
+    Info(DataInfoArgs),
+    /// Read a whole data set, and say what of it is not as it should be.
+    Check(DataCheckArgs),
+    /// Write a data set in another layout; episodes stay as they are.
+    #[command(
+        after_help = "Example:\n  agon data convert cartpole/expert-v0 --format parquet --id cartpole/expert-v1"
+    )]
+    Convert(DataConvertArgs),
+    /// Write the episodes of several data sets as one, seeds and exact images included.
+    #[command(
+        after_help = "Example:\n  agon data mix cartpole/random-v0 cartpole/expert-v0 --each 50 --id cartpole/mixed-v0"
+    )]
+    Mix(DataMixArgs),
+    /// List the data sets under the root.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RecordDataArgs {
+    /// A run's directory, a weight file, or an environment's id for random actions.
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) source: String,
+    /// The data set's id, (namespace/)name-vN.
+    #[arg(long)]
+    pub(in crate::cli) id: String,
+    /// Episodes.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(in crate::cli) episodes: u64,
+    /// Seed of the first episode; each one has the next.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) seed: u64,
+    /// Act as in training instead of by the best action.
+    #[arg(long)]
+    pub(in crate::cli) stochastic: bool,
+    /// The best checkpoint instead of the newest.
+    #[arg(long, conflicts_with_all = ["checkpoint", "all_until"])]
+    pub(in crate::cli) best: bool,
+    /// The checkpoint after so many environment steps, one of those that the run keeps.
+    #[arg(long, value_name = "STEP", value_parser = crate::text::steps)]
+    pub(in crate::cli) checkpoint: Option<u64>,
+    /// Every checkpoint whose weights are kept (runtime.keep_models) up to so many steps, each as many episodes: much like what a
+    /// run saw on its way.
+    #[arg(long, value_name = "STEP", conflicts_with = "checkpoint", value_parser = crate::text::steps)]
+    pub(in crate::cli) all_until: Option<u64>,
+    /// An argument of the environment, where an id is given; may be repeated.
+    #[arg(long = "arg", value_name = "NAME=VALUE")]
+    pub(in crate::cli) args: Vec<String>,
+    /// The layout of the files: hdf5, arrow or parquet.
+    #[arg(long, default_value = "hdf5", value_parser = format)]
+    pub(in crate::cli) format: agon_data::Format,
+    /// Who made it.
+    #[arg(long)]
+    pub(in crate::cli) author: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DataInfoArgs {
+    /// Ids of data sets, or their directories.
+    #[arg(required = true)]
+    pub(in crate::cli) sets: Vec<String>,
+    /// Draw the returns of episodes, sorted; .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DataCheckArgs {
+    /// Ids of data sets, or their directories.
+    #[arg(required = true)]
+    pub(in crate::cli) sets: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DataConvertArgs {
+    /// The id of a data set, or its directory.
+    pub(in crate::cli) set: String,
+    /// The layout of the files: hdf5, arrow or parquet.
+    #[arg(long, value_parser = format)]
+    pub(in crate::cli) format: agon_data::Format,
+    /// The id of the new one.
+    #[arg(long)]
+    pub(in crate::cli) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DataMixArgs {
+    /// Ids of data sets, or their directories.
+    #[arg(required = true)]
+    pub(in crate::cli) sets: Vec<String>,
+    /// The first episodes of each, at most.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in crate::cli) each: Option<u64>,
+    /// The layout of the files: hdf5, arrow or parquet.
+    #[arg(long, default_value = "hdf5", value_parser = format)]
+    pub(in crate::cli) format: agon_data::Format,
+    /// The id of the new one.
+    #[arg(long)]
+    pub(in crate::cli) id: String,
+}
+
+fn format(name: &str) -> Result<agon_data::Format, String> {
+    agon_data::Format::from_name(name).ok_or_else(|| "expected hdf5, arrow or parquet".to_owned())
+}

@@ -1,0 +1,144 @@
+//! `data`: data sets of recorded episodes.
+
+use std::path::Path;
+
+use super::args::{DataCommand, DataInfoArgs, RecordDataArgs};
+use super::{Ending, say, say_json, table};
+use crate::RunError;
+use crate::config::{self, EnvConfig};
+use crate::data::record::{self, RecordOptions, Recorder};
+use crate::data::report::{self, DataReport, Summary};
+use crate::data::{self, open};
+use crate::policy::Which;
+use crate::runtime::Setup;
+use crate::stats;
+
+pub(super) fn data(setup: &Setup, command: &DataCommand) -> Result<Ending, RunError> {
+    match command {
+        DataCommand::Record(args) => record(setup, args),
+        DataCommand::Info(args) => info(args),
+        DataCommand::Check(args) => check(&args.sets),
+        DataCommand::Convert(args) => {
+            let episodes = data::copy(&[open(&args.set)?], &args.id, args.format, None)?;
+            say(format_args!("{}: {episodes} episodes as {}", args.id, args.format))
+        }
+        DataCommand::Mix(args) => {
+            let sets = args.sets.iter().map(|id| open(id)).collect::<Result<Vec<_>, _>>()?;
+            let most = args.each.map(|each| usize::try_from(each).unwrap_or(usize::MAX));
+            let episodes = data::copy(&sets, &args.id, args.format, most)?;
+            say(format_args!("{}: {episodes} episodes of {} data sets", args.id, sets.len()))
+        }
+        DataCommand::List => list(),
+    }
+}
+
+fn record(setup: &Setup, args: &RecordDataArgs) -> Result<Ending, RunError> {
+    let options = RecordOptions {
+        recorder: recorder(setup, args)?,
+        id: args.id.clone(),
+        format: args.format,
+        episodes: args.episodes,
+        seed: args.seed,
+        stochastic: args.stochastic,
+        author: args.author.clone(),
+    };
+    let recording = record::record(setup, &options)?;
+    say(format_args!(
+        "{}: {} episodes, {} steps, mean return {:.2}",
+        args.id,
+        recording.returns.len(),
+        recording.steps,
+        stats::mean(&recording.returns)
+    ))
+}
+
+/// Who acts: a registered environment's id means random actions.
+fn recorder(setup: &Setup, args: &RecordDataArgs) -> Result<Recorder, RunError> {
+    let path = Path::new(&args.source);
+    if !path.exists() && setup.registry.get(&args.source).is_ok() {
+        let mut env = EnvConfig { id: args.source.clone(), ..EnvConfig::default() };
+        args.args.iter().try_for_each(|argument| config::set_by("--arg", &mut env.args, argument))?;
+        return Ok(Recorder::Random(env));
+    }
+    if !args.args.is_empty() {
+        let message =
+            "--arg is for an environment's id: a run and a weight file have their own arguments".to_owned();
+        return Err(RunError::Config(message));
+    }
+    Ok(match args.all_until {
+        Some(last) => Recorder::Checkpoints(path.to_owned(), last),
+        None => Recorder::Policy(path.to_owned(), Which::chosen(args.checkpoint, args.best)),
+    })
+}
+
+fn info(args: &DataInfoArgs) -> Result<Ending, RunError> {
+    let reports: Vec<DataReport> =
+        args.sets.iter().map(|id| report::report(&open(id)?)).collect::<Result<_, _>>()?;
+    if let Some(out) = &args.out {
+        report::picture(&reports)?.save(out)?;
+    }
+    if args.json {
+        return say_json(&reports);
+    }
+    for told in &reports {
+        let jpeg = if told.jpeg { ", images as JPEG (not what the agent saw)" } else { "" };
+        let by = told.algorithm.as_ref().map_or(String::new(), |name| format!(", by {name}"));
+        say(format_args!(
+            "{}: {} episodes, {} steps, {}{jpeg}{by}",
+            told.id, told.episodes, told.steps, told.format
+        ))?;
+        let mut rows =
+            vec![row("return", &told.returns, String::new()), row("length", &told.lengths, String::new())];
+        for part in &told.parts {
+            let entropy = part.entropy.map_or(String::new(), |entropy| format!("{entropy:.3}"));
+            if let Some(numbers) = &part.numbers {
+                rows.push(row(&part.name, numbers, entropy));
+            }
+        }
+        say(table(&["", "min", "mean", "std", "max", "entropy"], &rows).trim_end())?;
+        say(format_args!(
+            "{:.1} % of episodes ended by themselves, {:.1} % of observations differ\n",
+            100.0 * told.terminated,
+            100.0 * told.distinct_observations
+        ))?;
+    }
+    if let Some(out) = &args.out {
+        return say(format_args!("plot: {}", out.display()));
+    }
+    Ok(Ending::Success)
+}
+
+fn row(name: &str, summary: &Summary, entropy: String) -> Vec<String> {
+    let Summary { min, mean, std, max } = summary;
+    let number = |value: &f64| format!("{value:.3}");
+    vec![name.to_owned(), number(min), number(mean), number(std), number(max), entropy]
+}
+
+fn check(sets: &[String]) -> Result<Ending, RunError> {
+    for id in sets {
+        let set = open(id)?;
+        let remarks = report::check(&set)?;
+        let told = if remarks.is_empty() { "as it should be".to_owned() } else { remarks.join("\n  ") };
+        say(format_args!("{id}: {} episodes\n  {told}", set.len()))?;
+    }
+    Ok(Ending::Success)
+}
+
+fn list() -> Result<Ending, RunError> {
+    let root = data::root()?;
+    let mut rows = Vec::new();
+    for id in agon_data::list(&root)? {
+        let set = open(id.as_str())?;
+        let metadata = set.metadata();
+        rows.push(vec![
+            id.to_string(),
+            metadata.total_episodes.to_string(),
+            metadata.total_steps.to_string(),
+            metadata.data_format.to_string(),
+        ]);
+    }
+    if rows.is_empty() {
+        return say(format_args!("no data sets under {}", root.display()));
+    }
+    say(table(&["id", "episodes", "steps", "format"], &rows).trim_end())
+}

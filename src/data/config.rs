@@ -1,0 +1,54 @@
+//! Settings of recorded experience.
+
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+
+/// Recorded experience that a run learns from instead of acting. Its steps are updates then, and it has one environment: the
+/// evaluations'.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Ids of data sets under the root of Minari's, or directories of data sets; one after the other. None for a run that acts.
+    pub sets: Vec<String>,
+    /// Share of the episodes that are learned from, those of the greatest return; above 0, at most 1.
+    pub best: f64,
+    /// Checksum of what is learned from; written, and compared when the run goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self { sets: Vec::new(), best: 1.0, checksum: None }
+    }
+}
+
+impl DataConfig {
+    /// Whether there is recorded experience to learn from.
+    pub fn is_on(&self) -> bool {
+        !self.sets.is_empty()
+    }
+
+    /// Whether nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// Naming the field, what is allowed and what was found.
+    pub fn validate(&self) -> Result<(), RunError> {
+        let wrong = |field: &str, expected: &str, found: &dyn std::fmt::Display| {
+            Err(RunError::Config(format!("data.{field} must be {expected}, got {found}")))
+        };
+        if !(self.best > 0.0 && self.best <= 1.0) {
+            return wrong("best", "above 0 and at most 1", &self.best);
+        }
+        if !self.is_on() && !self.is_default() {
+            return wrong("sets", "ids of data sets where there are other settings of them", &"none");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! What a run learns from: episodes of data sets, as the one stream of steps that a learner remembers.
+//!
+//! Data are read twice, an episode at a time: once to count, to choose and to take checksums and statistics, and once more for
+//! the learner. No more than an episode is held beside the learner's own memory.
+
+use agon_agents::{Fragment, FragmentShape};
+use agon_data::{DataSet, Episode};
+use agon_envs::wrappers::{Moments, RunningStatistics};
+use agon_envs::{ActionBatch, EpisodeStats, ObsBuffer, Space, VectorInfo, WrapperConfig};
+use sha2::{Digest, Sha256};
+
+use super::{DataConfig, convert, open};
+use crate::RunError;
+
+/// The chosen episodes of a run's data sets.
+pub(crate) struct RecordedExperience {
+    sets: Vec<DataSet>,
+    /// Which set, and which of its episodes.
+    chosen: Vec<(usize, usize)>,
+    seen: Seen,
+    steps: u64,
+    checksum: String,
+    /// Statistics of all observations, where the run's environments normalise by some.
+    moments: Option<Moments>,
+}
+
+/// What an agent sees and does in the environment that the data are of.
+struct Seen {
+    observation: Space,
+    action: Space,
+    mask_len: usize,
+    normalizes: Option<Normalize>,
+}
+
+/// How observations are normalised.
+#[derive(Clone, Copy)]
+struct Normalize {
+    epsilon: f64,
+    clip: f32,
+}
+
+/// An episode's rows.
+struct Rows {
+    /// `[T + 1, O]`.
+    observations: ObsBuffer,
+    /// `[T, W]`.
+    actions: ActionBatch,
+    /// `[T]`.
+    rewards: Vec<f32>,
+    terminated: bool,
+    /// `[T + 1, A]`, or empty.
+    masks: Vec<bool>,
+    episode_return: f64,
+}
+
+/// What the first reading found of an episode.
+struct Survey {
+    place: (usize, usize),
+    steps: usize,
+    episode_return: f64,
+    digest: [u8; 32],
+    moments: Option<Moments>,
+}
+
+impl RecordedExperience {
+    /// Reads all episodes of the data sets once, and chooses those that are learned from.
+    ///
+    /// # Errors
+    /// If a data set cannot be read, is of other spaces than the environment's, or differs from what the run began with.
+    pub(crate) fn read(
+        config: &DataConfig,
+        wrappers: &[WrapperConfig],
+        info: &VectorInfo,
+    ) -> Result<Self, RunError> {
+        if info.num_agents > 1 || !info.tasks.is_empty() {
+            let message = "data.sets: expected an environment of one agent and one task, found several";
+            return Err(RunError::Config(message.to_owned()));
+        }
+        let seen = Seen {
+            observation: info.observation_space.clone(),
+            action: info.action_space.clone(),
+            mask_len: info.mask_len,
+            normalizes: normalizer(wrappers)?,
+        };
+        let sets = config.sets.iter().map(|id| open(id)).collect::<Result<Vec<_>, _>>()?;
+        let mut surveys = Vec::new();
+        for (number, set) in sets.iter().enumerate() {
+            convert::ensure_alike("observations", &seen.observation, &set.metadata().spaces.observation)?;
+            convert::ensure_alike("actions", &seen.action, &set.metadata().spaces.action)?;
+            for index in 0..set.len() {
+                let rows = seen.rows(set, &config.sets[number], index)?;
+                if rows.rewards.is_empty() {
+                    continue;
+                }
+                surveys.push(survey((number, index), &rows, &seen));
+            }
+        }
+        let chosen = best(surveys, config.best);
+        let steps = chosen.iter().map(|survey| survey.steps as u64).sum();
+        if steps == 0 {
+            return Err(RunError::Config("data.sets: expected steps to learn from, found none".to_owned()));
+        }
+        let mut hash = Sha256::new();
+        chosen.iter().for_each(|survey| hash.update(survey.digest));
+        let checksum = crate::hash::hex(&hash.finalize());
+        if let Some(expected) = config.checksum.as_ref().filter(|expected| **expected != checksum) {
+            return Err(RunError::Config(format!(
+                "data.sets: expected the data that the run began with, of checksum {expected}, found {checksum}"
+            )));
+        }
+        let moments = seen.normalizes.map(|_| {
+            let mut all = RunningStatistics::new(seen.observation.packed_len()).moments().clone();
+            chosen.iter().filter_map(|survey| survey.moments.as_ref()).for_each(|moments| all.merge(moments));
+            all
+        });
+        let chosen = chosen.iter().map(|survey| survey.place).collect();
+        Ok(Self { sets, chosen, seen, steps, checksum, moments })
+    }
+
+    /// Steps of the chosen episodes.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Of what is learned from.
+    pub(crate) fn checksum(&self) -> &str {
+        &self.checksum
+    }
+
+    /// Statistics that observations are normalised by.
+    pub(crate) fn moments(&self) -> Option<&Moments> {
+        self.moments.as_ref()
+    }
+
+    /// Hands all steps to a learner, an episode at a time.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and what `take` gives.
+    pub(crate) fn each(
+        &self,
+        shape: &FragmentShape,
+        take: &mut dyn FnMut(&Fragment) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        for &(set, index) in &self.chosen {
+            let id = &self.sets[set].metadata().dataset_id;
+            let mut rows = self.seen.rows(&self.sets[set], id, index)?;
+            if let (Some(moments), Some(normalize)) = (&self.moments, self.seen.normalizes) {
+                normalize.apply(moments, &mut rows.observations);
+            }
+            take(&fragment(shape, rows))?;
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// The rows of an episode, checked.
+    fn rows(&self, set: &DataSet, id: &str, index: usize) -> Result<Rows, RunError> {
+        let episode = set.episode(index)?;
+        let place = |what: &str| format!("{what} of episode {index} of {id}");
+        let flags = episode.terminations.iter().zip(&episode.truncations);
+        if let Some(step) = flags.rev().skip(1).rposition(|(terminated, truncated)| *terminated || *truncated)
+        {
+            let what = place("steps before the last one");
+            return Err(RunError::Config(format!("{what} must go on, got an end at step {step}")));
+        }
+        let Episode { observations, actions, rewards, terminations, infos, .. } = episode;
+        if let Some(reward) = rewards.iter().find(|reward| !reward.is_finite()) {
+            return Err(RunError::Config(format!("{} must be finite, got {reward}", place("rewards"))));
+        }
+        let masks = infos.as_ref().and_then(|infos| infos.part("action_mask")?.as_array());
+        let masks = match masks {
+            Some(masks) if self.mask_len > 0 => {
+                let legal: Vec<bool> = masks.to_i64()?.iter().map(|&legal| legal != 0).collect();
+                let expected = (rewards.len() + 1) * self.mask_len;
+                if legal.len() != expected {
+                    let (what, found) = (place("action masks"), legal.len());
+                    return Err(RunError::Config(format!("{what} must be {expected} values, got {found}")));
+                }
+                legal
+            }
+            _ => vec![true; (rewards.len() + 1) * self.mask_len],
+        };
+        Ok(Rows {
+            observations: convert::observations(&self.observation, &observations, &place("observations"))?,
+            actions: convert::actions(&self.action, &actions, &place("actions"))?,
+            terminated: terminations.last().copied().unwrap_or(false),
+            episode_return: rewards.iter().sum(),
+            rewards: rewards.iter().map(|&reward| reward as f32).collect(),
+            masks,
+        })
+    }
+}
+
+/// How the run's environments normalise observations: by their last wrapper, or not at all.
+///
+/// # Errors
+/// If there are other statistics, whose values at the time of recording nobody knows.
+fn normalizer(wrappers: &[WrapperConfig]) -> Result<Option<Normalize>, RunError> {
+    let (last, inner) = match wrappers.split_last() {
+        Some((WrapperConfig::NormalizeObservation { epsilon, clip }, inner)) => {
+            (Some(Normalize { epsilon: *epsilon, clip: *clip as f32 }), inner)
+        }
+        _ => (None, wrappers),
+    };
+    let is_running = |wrapper: &WrapperConfig| {
+        matches!(wrapper, WrapperConfig::NormalizeObservation { .. } | WrapperConfig::NormalizeReward { .. })
+    };
+    if inner.iter().any(is_running) {
+        let message = "env.wrappers: a run that learns from data can have one running statistic, of observations in the \
+                       last wrapper; found others";
+        return Err(RunError::Config(message.to_owned()));
+    }
+    Ok(last)
+}
+
+impl Normalize {
+    /// As the wrapper does it.
+    fn apply(self, moments: &Moments, observations: &mut ObsBuffer) {
+        let ObsBuffer::F32(values) = observations else { return };
+        let scales: Vec<(f64, f64)> = (0..moments.mean.len())
+            .map(|i| (moments.mean[i], 1.0 / (moments.variance(i) + self.epsilon).sqrt()))
+            .collect();
+        for (value, (mean, scale)) in values.iter_mut().zip(scales.iter().cycle()) {
+            *value = (((f64::from(*value) - mean) * scale) as f32).clamp(-self.clip, self.clip);
+        }
+    }
+}
+
+fn survey(place: (usize, usize), rows: &Rows, seen: &Seen) -> Survey {
+    let mut hash = Sha256::new();
+    let floats = |hash: &mut Sha256, values: &[f32]| {
+        values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+    };
+    match &rows.observations {
+        ObsBuffer::F32(values) => floats(&mut hash, values),
+        ObsBuffer::U8(values) => hash.update(values),
+    }
+    match &rows.actions {
+        ActionBatch::Continuous(values) => floats(&mut hash, values),
+        ActionBatch::Discrete(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+    }
+    floats(&mut hash, &rows.rewards);
+    hash.update([u8::from(rows.terminated)]);
+    rows.masks.iter().for_each(|&legal| hash.update([u8::from(legal)]));
+    let moments = seen.normalizes.map(|_| {
+        let width = seen.observation.packed_len();
+        let mut statistics = RunningStatistics::new(width);
+        statistics.update(rows.observations.as_f32().chunks_exact(width));
+        statistics.take_news()
+    });
+    let (steps, episode_return) = (rows.rewards.len(), rows.episode_return);
+    Survey { place, steps, episode_return, digest: hash.finalize().into(), moments }
+}
+
+/// The share of episodes of the greatest return, at least one, in their own order.
+fn best(surveys: Vec<Survey>, share: f64) -> Vec<Survey> {
+    let count = ((surveys.len() as f64 * share).ceil() as usize).max(1);
+    let mut order: Vec<usize> = (0..surveys.len()).collect();
+    order.sort_by(|&a, &b| surveys[b].episode_return.total_cmp(&surveys[a].episode_return));
+    let mut is_kept = vec![false; surveys.len()];
+    order.iter().take(count).for_each(|&index| is_kept[index] = true);
+    surveys.into_iter().zip(is_kept).filter_map(|(survey, kept)| kept.then_some(survey)).collect()
+}
+
+/// An episode as a fragment of one environment.
+fn fragment(shape: &FragmentShape, rows: Rows) -> Fragment {
+    let steps = rows.rewards.len();
+    let shape =
+        FragmentShape { num_steps: steps, policy_data_width: 0, policy_state_len: 0, ..shape.clone() };
+    let len = shape.observation_len;
+    let mut fragment = Fragment::new(&shape);
+    fragment.final_observations.extend_from(&rows.observations, steps * len, len);
+    fragment.observations = rows.observations;
+    fragment.actions = rows.actions;
+    fragment.rewards = rows.rewards;
+    fragment.action_masks = rows.masks;
+    fragment.resets[0] = true;
+    let last = steps - 1;
+    fragment.terminated[last] = rows.terminated;
+    fragment.truncated[last] = !rows.terminated;
+    fragment.final_rows = vec![last as u32];
+    let stats = EpisodeStats { row: 0, episode_return: rows.episode_return, episode_length: steps as u32 };
+    fragment.episodes = vec![(last as u32, stats)];
+    fragment.episode_metrics = vec![f64::NAN; shape.num_metrics];
+    fragment
+}

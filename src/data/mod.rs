@@ -1,0 +1,47 @@
+//! Recorded experience: data sets in Minari's layout, what is recorded into them, and runs that learn from them.
+//!
+//! A data set is files (`agon_data`); an environment has packed rows; [`convert`] goes between both. A run with `data.sets`
+//! does not act: its learner remembers every step before the first update ([`experience`]), and its steps are updates.
+
+mod config;
+mod convert;
+mod copy;
+mod experience;
+mod gymnasium;
+pub mod record;
+pub mod report;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use agon_data::DataSet;
+
+use crate::RunError;
+pub use config::DataConfig;
+pub use copy::copy;
+pub(crate) use experience::RecordedExperience;
+pub(crate) use source::NothingNew;
+
+/// Updates between evaluations of a run that does not say, as a share of it.
+pub(crate) const EVALUATIONS: u64 = 20;
+
+/// A data set by its id, or by its directory.
+///
+/// # Errors
+/// If there is none, or its files are damaged.
+pub fn open(id: &str) -> Result<DataSet, RunError> {
+    let path = Path::new(id);
+    if path.join("data").is_dir() || path.join("metadata.json").is_file() {
+        return Ok(DataSet::open_path(path)?);
+    }
+    Ok(DataSet::open(&root()?, &id.parse()?)?)
+}
+
+/// Where data sets are: Minari's own root.
+///
+/// # Errors
+/// If neither `MINARI_DATASETS_PATH` nor a home directory says.
+pub fn root() -> Result<PathBuf, RunError> {
+    let message = "expected MINARI_DATASETS_PATH or HOME to say where data sets are, found neither";
+    agon_data::root().ok_or_else(|| RunError::Config(message.to_owned()))
+}
