@@ -311,7 +311,7 @@ impl RunConfig {
         self.league.validate()?;
         self.data.validate()?;
         if self.data.is_on() {
-            self.learn_from_data()?;
+            self.learn_from_data(algorithm.takes_demonstrations())?;
         }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
@@ -350,8 +350,14 @@ impl RunConfig {
         Ok(())
     }
 
-    /// Settles what a run that does not act needs nobody to say.
-    fn learn_from_data(&mut self) -> Result<(), RunError> {
+    /// Settles what a run with data needs nobody to say, above all one that does not act.
+    fn learn_from_data(&mut self, acts: bool) -> Result<(), RunError> {
+        if !self.eval.is_on() {
+            self.eval.every = (self.total_timesteps / data::EVALUATIONS).max(1);
+        }
+        if acts {
+            return Ok(());
+        }
         let acts = [
             (self.runtime.mode == Mode::Async, "runtime.mode = \"async\""),
             (self.league.is_on(), "a league"),
@@ -362,9 +368,6 @@ impl RunConfig {
             )));
         }
         (self.num_envs, self.runtime.num_shards) = (1, 1);
-        if !self.eval.is_on() {
-            self.eval.every = (self.total_timesteps / data::EVALUATIONS).max(1);
-        }
         Ok(())
     }
 
@@ -384,7 +387,7 @@ impl RunConfig {
             total_timesteps: self.total_timesteps,
             seed: self.seed,
             privileged: simulator.info().privileged.clone(),
-            recorded_steps: None,
+            recorded: None,
         }
     }
 

@@ -54,7 +54,7 @@ const SHARED: [(&str, &str); 5] = [
 
 /// The types of settings of all crates.
 fn types() -> Types {
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
         include_str!("config.rs"),
         include_str!("config/env.rs"),
         include_str!("config/made_by.rs"),

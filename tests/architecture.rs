@@ -56,8 +56,9 @@ fn every_path_in_the_map_exists() {
 fn crates_depend_on_each_other_as_drawn() {
     for (directory, forbidden) in [
         ("policy", ["agon_envs", "agon_nn", "agon_agents", "agon::", "bevy_ecs", "dfdx"].as_slice()),
-        ("envs", ["agon_nn", "agon_agents", "agon::", "dfdx"].as_slice()),
-        ("nn", ["agon_envs", "agon_agents", "agon::", "bevy_ecs"].as_slice()),
+        ("data", ["agon_envs", "agon_nn", "agon_agents", "agon::", "bevy_ecs", "dfdx"].as_slice()),
+        ("envs", ["agon_nn", "agon_agents", "agon_data", "agon::", "dfdx"].as_slice()),
+        ("nn", ["agon_envs", "agon_agents", "agon_data", "agon::", "bevy_ecs"].as_slice()),
         ("agents", ["agon::", "bevy_ecs"].as_slice()),
         ("src", ["bevy_ecs", "dfdx::"].as_slice()),
     ] {

@@ -19,7 +19,7 @@ use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::iql::Iql;
 use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
-use crate::ppo::Ppo;
+use crate::ppo::{Ppo, PpoConfig};
 use crate::pqn::Pqn;
 use crate::r2d2::R2d2;
 use crate::sac::Sac;
@@ -47,6 +47,7 @@ pub struct AlgorithmSpec {
     num_envs: usize,
     network: Option<ModelConfig>,
     networks: u64,
+    demonstrations: bool,
     resolve: Arc<Resolve>,
     settle: Arc<Settle>,
     build: Arc<Build>,
@@ -79,6 +80,7 @@ impl AlgorithmSpec {
             num_envs: NUM_ENVS,
             network: None,
             networks: 0,
+            demonstrations: false,
             resolve: Arc::new(|settings| complete(C::default, settings)),
             settle: Arc::new(|settings, _, _| Ok(settings.clone())),
             build: Arc::new(move |settings, _, info| {
@@ -99,6 +101,7 @@ impl AlgorithmSpec {
             num_envs: NUM_ENVS,
             network: Some(A::default_network()),
             networks: 1,
+            demonstrations: false,
             resolve: Arc::new(move |settings| complete(defaults, settings)),
             settle: Arc::new(move |settings, network, info| {
                 as_table(&A::settled(read(defaults, settings)?, &or_default(network), info))
@@ -119,6 +122,18 @@ impl AlgorithmSpec {
     pub fn with_num_envs(mut self, num_envs: usize) -> Self {
         self.num_envs = num_envs;
         self
+    }
+
+    /// Says that a learner acts where it has recorded experience too: what others did is what it learns to do.
+    #[must_use]
+    pub fn with_demonstrations(mut self) -> Self {
+        self.demonstrations = true;
+        self
+    }
+
+    /// Whether a learner acts where it has recorded experience too.
+    pub fn takes_demonstrations(&self) -> bool {
+        self.demonstrations
     }
 
     /// Sets how many networks of the run's shape a learner has, for an estimate of its memory; else one.
@@ -454,6 +469,19 @@ impl Algorithms {
             "TD3 from recorded data, policy and critics kept near what they did.",
             Td3Config::rebrac,
         );
+        let gail = AlgorithmSpec::of::<Ppo>(
+            "gail",
+            "PPO that is paid for what a discriminator takes for an expert's doing.",
+            PpoConfig::gail,
+        );
+        let airl = AlgorithmSpec::of::<Ppo>(
+            "airl",
+            "As GAIL, with the logit as the reward, which can be negative.",
+            PpoConfig::airl,
+        );
+        for spec in [gail, airl] {
+            algorithms.register(spec.with_demonstrations()).expect("built-in names are distinct");
+        }
         // Networks that follow others or are several.
         let (iql, td3_bc, rebrac) = (iql.with_networks(6), td3_bc.with_networks(6), rebrac.with_networks(6));
         let rebrac = rebrac.with_network(critics::normed_network());

@@ -62,7 +62,7 @@ impl Experience {
             }
         };
         let rng = Pcg64::seed_from(stream(info.seed, 1));
-        let (recorded, slots, weights) = (info.recorded_steps.is_some(), Vec::new(), Vec::new());
+        let (recorded, slots, weights) = (info.recorded_alone().is_some(), Vec::new(), Vec::new());
         Self { replay, priorities, beta, unit, rng, updates: 0, slots, weights, recorded }
     }
 

@@ -46,16 +46,29 @@ pub struct RunInfo {
     pub seed: u64,
     /// Space of what a teacher sees of one row, where it sees more than the policy.
     pub privileged: Option<Space>,
-    /// Steps of recorded experience that the run learns from, one stream of them; none where it acts. A step of such a run is
-    /// an update.
+    /// Recorded experience that the run learns from; none where it learns from what it does itself.
     #[serde(default)]
-    pub recorded_steps: Option<u64>,
+    pub recorded: Option<Recorded>,
+}
+
+/// Recorded experience that a run learns from: one stream of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Its steps.
+    pub steps: u64,
+    /// Whether the run acts too. One that does not counts updates as its steps.
+    pub acts: bool,
 }
 
 impl RunInfo {
     /// Acting rows of the whole run: its environments, times the agents of each.
     pub fn num_rows(&self) -> usize {
         self.num_envs * self.num_agents
+    }
+
+    /// Steps of recorded experience of a run that does not act; none of one that does.
+    pub fn recorded_alone(&self) -> Option<u64> {
+        self.recorded.filter(|recorded| !recorded.acts).map(|recorded| recorded.steps)
     }
 
     /// Acting rows of each shard.

@@ -12,6 +12,7 @@
 pub mod a2c;
 mod action_box;
 mod actor_critic;
+pub mod adversary;
 pub mod algorithm;
 pub mod algorithms;
 pub mod alphazero;
@@ -85,7 +86,7 @@ pub use coefficient::{Coefficient, Course};
 pub use environment_loop::EnvironmentLoop;
 pub use error::AgentError;
 pub use fragment::{Fragment, FragmentShape};
-pub use learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo, Spaces};
+pub use learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, Recorded, RunInfo, Spaces};
 pub use policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 pub use weights::Weights;
 
@@ -110,6 +111,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),
     include_str!("rnd.rs"),
+    include_str!("adversary.rs"),
     include_str!("value_distribution.rs"),
     include_str!("replay/prioritized.rs"),
 ];

@@ -3,6 +3,7 @@
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer};
 use agon_nn::Activation;
 
+use crate::learner::Recorded;
 use crate::policy::{ActInput, ActOutput, Actor};
 use crate::test_support::{
     Aim, Boxed, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
@@ -41,7 +42,7 @@ fn build(name: &str, settings: &str, info: &RunInfo) -> Result<Boxed, AgentError
 
 fn trial(name: &str, settings: &str, spec: &EnvSpec, recorder: &dyn Policy, seed: u64) -> Trial<Boxed> {
     let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 1500, seed };
-    Trial::recorded(spec, sizes, (recorder, 1500), |info| build(name, settings, info))
+    Trial::recorded(spec, sizes, (recorder, 1500, false), |info| build(name, settings, info))
 }
 
 fn random(spec: &EnvSpec) -> Random {
@@ -89,15 +90,43 @@ fn cloning_does_what_was_mostly_done() {
     }
 }
 
+/// A learner that acts and is paid by a discriminator.
+fn imitator(name: &str, more: &str, recorder: &dyn Policy, seed: u64) -> Trial<Boxed> {
+    let settings = format!("num_steps = 16\nlearning_rate = 5e-3\nanneal_lr = false\n{more}");
+    let sizes = TrialConfig { num_envs: 8, num_shards: 2, total_timesteps: 12_800, seed };
+    Trial::recorded(&identity(), sizes, (recorder, 500, true), |info| build(name, &settings, info))
+}
+
+#[test]
+fn adversaries_pay_for_what_experts_do_and_not_for_what_the_environment_does() {
+    for name in ["gail", "airl"] {
+        for seed in 0..3 {
+            let mut trial = imitator(name, "", &Expert, seed);
+            trial.run();
+            let mean = trial.evaluate(200);
+            assert!(mean > 0.9, "{name}, seed {seed}: {mean}");
+        }
+        // An expert that always does the same teaches to do the same.
+        let mut trial = imitator(name, "", &First, 0);
+        trial.run();
+        let mean = trial.evaluate(400);
+        assert!((mean - 0.25).abs() < 0.1, "{name}: {mean}");
+    }
+}
+
+/// Does the first thing whatever it sees.
+struct First;
+
+impl Policy for First {
+    fn act(&self, _: &ActInput<'_>, _: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        output.actions.indices_mut().fill(0);
+        Ok(())
+    }
+}
+
 #[test]
 fn more_conservative_values_are_lower_where_nothing_was_done() {
     // Only one action is ever taken: the values of the others are a matter of belief.
-    struct First;
-    impl Policy for First {
-        fn act(&self, _: &ActInput<'_>, _: &mut Actor, _: ActOutput<'_>) -> Result<(), AgentError> {
-            Ok(())
-        }
-    }
     let mut trial = trial("cql", &format!("{CHOICES}\ncql_alpha = 5.0"), &identity(), &First, 1);
     trial.run();
     // Whatever it sees it does what it knows: right in one state of four.
@@ -120,16 +149,23 @@ fn learners_of_data_continue_after_restore_and_threads_do_not_matter() {
             build(name, "batch_size = 16\ngradient_slices = 4", info)
         });
     }
+    let adversary = "gradient_slices = 4\nimitation = { updates = 2, batch_size = 32 }";
+    assert_threads_do_not_matter(|seed| imitator("gail", adversary, &Expert, seed));
+    assert_continues_after_restore(imitator("gail", adversary, &Expert, 3), |info| {
+        build("gail", &format!("num_steps = 16\nlearning_rate = 5e-3\nanneal_lr = false\n{adversary}"), info)
+    });
 }
 
 #[test]
 fn without_data_there_is_nothing_to_learn_and_others_do_not_take_any() {
     let info = info_of_four_numbers(1);
+    let error = build("gail", "", &info).err().unwrap().to_string();
+    assert_eq!(error, "imitation needs recorded data of experts (--data ID), got none");
     for name in ["bc", "iql"] {
         let error = build(name, "", &info).err().unwrap().to_string();
         assert_eq!(error, format!("{name} needs recorded data (--data ID), got none"));
     }
-    let recorded = RunInfo { recorded_steps: Some(100), ..info };
+    let recorded = RunInfo { recorded: Some(Recorded { steps: 100, acts: false }), ..info };
     let mut ppo = build("ppo", "", &recorded).unwrap();
     let cloned = trial("bc", "", &identity(), &Expert, 1);
     let error = ppo.remember(&cloned.recorded.unwrap()).unwrap_err().to_string();

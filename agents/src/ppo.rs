@@ -5,7 +5,7 @@
 //!
 //! # Source
 //! Schulman et al. (2017); CleanRL 1.0 `ppo.py`, whose names, defaults and metrics it keeps; Raileanu et al. (2021) for
-//! `augmentation`.
+//! `augmentation`; Ho and Ermon (2016) and Fu, Luo and Levine (2018) for `imitation`.
 //!
 //! # Deviations
 //! 1. Values are computed by the learner in one batch over the fragment, with the weights that acted, instead of tick by
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
+use crate::adversary::{self, Adversary, AdversaryReward, ImitationConfig};
 use crate::algorithm::Algorithm;
 use crate::augmentation::PolicyAugmentation;
 use crate::codec::{decode, encode};
@@ -87,6 +88,9 @@ pub struct PpoConfig {
     /// A bonus for what is new (random network distillation); none by default.
     #[serde(with = "none")]
     pub rnd: Option<RndConfig>,
+    /// Rewards by a discriminator that learns what experts did, in place of the environment's; the environment's by default.
+    #[serde(with = "none")]
+    pub imitation: Option<ImitationConfig>,
     /// What policy and values are to say the same of, though it is changed; nothing by default.
     #[serde(with = "none")]
     pub augmentation: Option<PolicyAugmentation>,
@@ -118,6 +122,7 @@ impl Default for PpoConfig {
             share_encoder: false,
             sequence_length: None,
             rnd: None,
+            imitation: None,
             augmentation: None,
             popart: None,
         }
@@ -125,6 +130,17 @@ impl Default for PpoConfig {
 }
 
 impl PpoConfig {
+    /// GAIL (Ho and Ermon 2016) with PPO in place of TRPO.
+    pub fn gail() -> Self {
+        Self { imitation: Some(ImitationConfig::default()), ..Self::default() }
+    }
+
+    /// As [`Self::gail`], with AIRL's reward.
+    pub fn airl() -> Self {
+        let imitation = ImitationConfig { reward: AdversaryReward::Airl, ..ImitationConfig::default() };
+        Self { imitation: Some(imitation), ..Self::default() }
+    }
+
     /// Checks PPO's own settings.
     fn validate(&self) -> Result<(), AgentError> {
         updates(&[("update_epochs", self.update_epochs as u64)])?;
@@ -170,6 +186,7 @@ pub struct Ppo {
     config: PpoConfig,
     core: PolicyGradient,
     rnd: Option<Rnd>,
+    adversary: Option<Adversary>,
     clip_coef: Schedule,
 }
 
@@ -178,6 +195,7 @@ pub struct Ppo {
 struct Saved {
     core: policy_gradient::Saved,
     rnd: Option<rnd::Saved>,
+    adversary: Option<adversary::Saved>,
 }
 
 impl Ppo {
@@ -191,6 +209,21 @@ impl Ppo {
         &mut self.core.part.params
     }
 
+    /// All networks, the acting one first.
+    fn parts(&self) -> Vec<&Part> {
+        let rnd = self.rnd.iter().flat_map(Rnd::parts);
+        std::iter::once(&self.core.part)
+            .chain(rnd)
+            .chain(self.adversary.iter().map(Adversary::part))
+            .collect()
+    }
+
+    fn parts_mut(&mut self) -> Vec<&mut Part> {
+        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
+        let adversary = self.adversary.iter_mut().map(Adversary::part_mut);
+        std::iter::once(&mut self.core.part).chain(rnd).chain(adversary).collect()
+    }
+
     /// One iteration, while the threads that will learn are awake.
     fn iterate(
         &mut self,
@@ -200,6 +233,11 @@ impl Ppo {
     ) -> Result<LearnReport, AgentError> {
         let PpoConfig { gamma, gae_lambda, clip_vloss, vf_coef, .. } = self.config;
         let targets = Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 };
+        let judged = match &mut self.adversary {
+            Some(adversary) => Some(adversary.judge(fragments, self.core.updates)?),
+            None => None,
+        };
+        let fragments = judged.as_ref().map_or(fragments, |judged| judged.fragments.as_slice());
         let (bonus, rnd_loss) = match &mut self.rnd {
             Some(rnd) => {
                 let (bonus, loss) = rnd.learn(fragments)?;
@@ -234,6 +272,8 @@ impl Ppo {
                 if self.config.augmentation.is_some() { mean(sums.view_loss) } else { f64::NAN },
                 if self.core.guidance() > 0.0 { mean(sums.teacher_loss) } else { f64::NAN },
                 self.core.guidance(),
+                judged.as_ref().map_or(f64::NAN, |judged| judged.loss),
+                judged.as_ref().map_or(f64::NAN, |judged| judged.accuracy),
             ],
         })
     }
@@ -253,8 +293,11 @@ impl Algorithm for Ppo {
             Rnd::new(rnd.clone(), network, config.max_grad_norm, core.gradient_slices(), info)
         };
         let rnd = config.rnd.as_ref().map(build).transpose()?;
-        let total = info.total_timesteps;
-        Ok(Self { clip_coef: config.clip_coef.annealed(config.anneal_clip_coef, total), core, rnd, config })
+        let judge =
+            |imitation: &ImitationConfig| Adversary::new(imitation.clone(), core.gradient_slices(), info);
+        let adversary = config.imitation.as_ref().map(judge).transpose()?;
+        let clip_coef = config.clip_coef.annealed(config.anneal_clip_coef, info.total_timesteps);
+        Ok(Self { clip_coef, core, rnd, adversary, config })
     }
 
     fn settled(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> PpoConfig {
@@ -267,7 +310,7 @@ impl Algorithm for Ppo {
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[rnd::PREFIX])
+        config.settings().policy_from(network, info, weights, &[rnd::PREFIX, adversary::PREFIX])
     }
 }
 
@@ -290,6 +333,8 @@ impl Learner for Ppo {
             "losses/view_loss",
             "losses/teacher_loss",
             "charts/teacher_coef",
+            "losses/discriminator_loss",
+            "charts/discriminator_accuracy",
         ]
     }
 
@@ -310,18 +355,28 @@ impl Learner for Ppo {
         awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
     }
 
+    fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
+        let Some(adversary) = &mut self.adversary else {
+            return Err(AgentError::Unsupported {
+                algorithm: "learning from recorded data",
+                expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
+                found: "ppo".to_owned(),
+            });
+        };
+        adversary.remember(recorded);
+        Ok(())
+    }
+
     fn take_norms(&mut self) -> Option<Norms> {
         self.core.take_norms()
     }
 
     fn weights(&self) -> Weights {
-        let rnd = self.rnd.iter().flat_map(Rnd::parts);
-        part::weights(&std::iter::once(&self.core.part).chain(rnd).collect::<Vec<_>>())
+        part::weights(&self.parts())
     }
 
     fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
-        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
-        part::set_rates(&mut std::iter::once(&mut self.core.part).chain(rnd).collect::<Vec<_>>(), rates)
+        part::set_rates(&mut self.parts_mut(), rates)
     }
 
     fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
@@ -334,9 +389,7 @@ impl Learner for Ppo {
     }
 
     fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
-        let mut parts: Vec<&mut Part> = std::iter::once(&mut self.core.part).chain(rnd).collect();
-        part::load_weights(&mut parts, weights)?;
+        part::load_weights(&mut self.parts_mut(), weights)?;
         self.rnd.iter_mut().try_for_each(Rnd::refresh)
     }
 
@@ -353,7 +406,11 @@ impl Learner for Ppo {
     }
 
     fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved { core: self.core.save(), rnd: self.rnd.as_ref().map(Rnd::save) })
+        encode(&Saved {
+            core: self.core.save(),
+            rnd: self.rnd.as_ref().map(Rnd::save),
+            adversary: self.adversary.as_ref().map(Adversary::save).transpose()?,
+        })
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
@@ -363,6 +420,14 @@ impl Learner for Ppo {
             (None, None) => {}
             (Some(_), None) => return Err(AgentError::Restore("expected a bonus, found none".to_owned())),
             (None, Some(_)) => return Err(AgentError::Restore("expected no bonus, found one".to_owned())),
+        }
+        match (&mut self.adversary, saved.adversary) {
+            (Some(adversary), Some(saved)) => adversary.restore(saved)?,
+            (None, None) => {}
+            (expected, _) => {
+                let expected = if expected.is_some() { "a discriminator" } else { "no discriminator" };
+                return Err(AgentError::Restore(format!("expected {expected}")));
+            }
         }
         self.core.restore(saved.core)
     }

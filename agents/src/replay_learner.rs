@@ -71,7 +71,7 @@ impl Plan {
         info: &RunInfo,
     ) -> Result<Self, AgentError> {
         let (expected, found) = ("recorded data (--data ID)", "none".to_owned());
-        let steps = info.recorded_steps.ok_or(AgentError::Unsupported { algorithm, expected, found })?;
+        let steps = info.recorded_alone().ok_or(AgentError::Unsupported { algorithm, expected, found })?;
         let plan = Self {
             buffer_size: 1,
             shape: ReplayShape::of(info),
@@ -259,14 +259,14 @@ impl<A: ReplayAlgorithm> Algorithm for ReplayLearner<A> {
 
     fn new(config: A::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         let (mut algorithm, plan) = A::new(config, network, info)?;
-        let plan = match info.recorded_steps {
+        let plan = match info.recorded_alone() {
             Some(steps) => plan.of_recorded(steps)?,
             None => plan,
         };
         let mut experience =
             Experience::new(plan.buffer_size, plan.shape.clone(), plan.sampling, plan.unit, info);
         algorithm.begin(&mut experience);
-        let recorded = info.recorded_steps.is_some();
+        let recorded = info.recorded_alone().is_some();
         Ok(Self { algorithm, experience, slices: slices(plan.gradient_slices), plan, recorded })
     }
 

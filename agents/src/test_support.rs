@@ -13,6 +13,7 @@ use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::learner::Recorded;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights};
 
@@ -357,7 +358,7 @@ pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
         total_timesteps: 1000,
         seed: 0,
         privileged: None,
-        recorded_steps: None,
+        recorded: None,
     }
 }
 
@@ -386,7 +387,7 @@ pub(crate) struct Trial<L> {
     pub(crate) env_steps: u64,
     /// Returns of the training episodes that ended, in order.
     pub(crate) episode_returns: Vec<f64>,
-    /// What was recorded before, of a learner that does not act.
+    /// What was recorded before.
     pub(crate) recorded: Option<Fragment>,
     spec: EnvSpec,
     shards: Vec<EnvironmentLoop>,
@@ -418,37 +419,41 @@ impl<L: Learner> Trial<L> {
             total_timesteps,
             seed,
             privileged: None,
-            recorded_steps: None,
+            recorded: None,
         };
         let learner = build(&info).unwrap();
         let (recorded, episode_returns) = (None, Vec::new());
         Self { learner, info, env_steps: 0, episode_returns, recorded, spec: spec.clone(), shards }
     }
 
-    /// A learner that does not act and learns from what somebody did in one environment.
+    /// A learner of what somebody did in one environment, which acts too or not.
     pub(crate) fn recorded(
         spec: &EnvSpec,
         config: TrialConfig,
-        (recorder, steps): (&dyn Policy, usize),
+        (recorder, steps, acts): (&dyn Policy, usize, bool),
         build: impl FnOnce(&RunInfo) -> Result<L, AgentError>,
     ) -> Self {
         let mut shard = new_loop(spec, 1, config.seed, 0);
         let mut recorded = Fragment::new(&shard.fragment_shape(steps, recorder));
         shard.fill(&mut recorded, recorder, 0, 1).unwrap();
-        let mut trial = Self::new(spec, TrialConfig { num_envs: 1, num_shards: 1, ..config }, |info| {
-            let mut learner = build(&RunInfo { recorded_steps: Some(steps as u64), ..info.clone() })?;
+        let told = Some(Recorded { steps: steps as u64, acts });
+        let config = if acts { config } else { TrialConfig { num_envs: 1, num_shards: 1, ..config } };
+        let mut trial = Self::new(spec, config, |info| {
+            let mut learner = build(&RunInfo { recorded: told, ..info.clone() })?;
             learner.remember(&recorded)?;
             Ok(learner)
         });
-        trial.info.recorded_steps = Some(steps as u64);
+        trial.info.recorded = told;
         trial.recorded = Some(recorded);
-        trial.shards.clear();
+        if !acts {
+            trial.shards.clear();
+        }
         trial
     }
 
     /// One fragment of each shard, acted by the current policy; none of a learner that does not act.
     pub(crate) fn collect(&mut self) -> Vec<Fragment> {
-        if self.recorded.is_some() {
+        if self.shards.is_empty() {
             self.env_steps += self.learner.num_steps() as u64;
             return Vec::new();
         }

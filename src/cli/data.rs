@@ -24,8 +24,7 @@ pub(super) fn data(setup: &Setup, command: &DataCommand) -> Result<Ending, RunEr
         }
         DataCommand::Mix(args) => {
             let sets = args.sets.iter().map(|id| open(id)).collect::<Result<Vec<_>, _>>()?;
-            let most = args.each.map(|each| usize::try_from(each).unwrap_or(usize::MAX));
-            let episodes = data::copy(&sets, &args.id, args.format, most)?;
+            let episodes = data::copy(&sets, &args.id, args.format, args.each)?;
             say(format_args!("{}: {episodes} episodes of {} data sets", args.id, sets.len()))
         }
         DataCommand::List => list(),

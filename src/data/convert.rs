@@ -132,7 +132,7 @@ fn write_packed(
                 let found = format!("{:?}", array.shape());
                 return Err(wrong(place, &format!("of {len} numbers a row"), &found));
             }
-            let numbers = array.to_f32()?;
+            let numbers = array.to_f32();
             for (row, (numbers, out)) in
                 numbers.chunks_exact(len).zip(out.chunks_exact_mut(width)).enumerate()
             {

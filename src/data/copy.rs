@@ -10,7 +10,7 @@ use crate::RunError;
 ///
 /// # Errors
 /// If there is no set, their spaces differ or only some have JPEG files, the id exists, or an episode does not fit the layout.
-pub fn copy(sets: &[DataSet], id: &str, format: Format, most: Option<usize>) -> Result<usize, RunError> {
+pub fn copy(sets: &[DataSet], id: &str, format: Format, most: Option<u64>) -> Result<u64, RunError> {
     let Some(first) = sets.first() else {
         return Err(RunError::Config("expected data sets to copy, found none".to_owned()));
     };
@@ -55,7 +55,7 @@ pub fn copy(sets: &[DataSet], id: &str, format: Format, most: Option<usize>) -> 
     let mut writer = Writer::create(&root()?, metadata)?;
     let mut episodes = 0;
     for set in sets {
-        for index in 0..set.len().min(most.unwrap_or(usize::MAX)) {
+        for index in 0..set.len().min(most.unwrap_or(u64::MAX)) {
             writer.push(&set.episode(index)?)?;
             episodes += 1;
         }

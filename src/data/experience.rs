@@ -16,7 +16,7 @@ use crate::RunError;
 pub(crate) struct RecordedExperience {
     sets: Vec<DataSet>,
     /// Which set, and which of its episodes.
-    chosen: Vec<(usize, usize)>,
+    chosen: Vec<(usize, u64)>,
     seen: Seen,
     steps: u64,
     checksum: String,
@@ -55,7 +55,7 @@ struct Rows {
 
 /// What the first reading found of an episode.
 struct Survey {
-    place: (usize, usize),
+    place: (usize, u64),
     steps: usize,
     episode_return: f64,
     digest: [u8; 32],
@@ -132,6 +132,17 @@ impl RecordedExperience {
         self.moments.as_ref()
     }
 
+    /// What whoever watches should know of the data, a sentence each.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let has_jpeg = |set: &&DataSet| {
+            let metadata = set.metadata();
+            let spaces = &metadata.spaces;
+            metadata.jpeg_encoding && (spaces.observation.has_image() || spaces.action.has_image())
+        };
+        let ids = self.sets.iter().filter(has_jpeg).map(|set| set.metadata().dataset_id.as_str());
+        ids.map(|id| format!("{id} has its images as JPEG files, which are not what the agent saw")).collect()
+    }
+
     /// Hands all steps to a learner, an episode at a time.
     ///
     /// # Errors
@@ -142,7 +153,7 @@ impl RecordedExperience {
         take: &mut dyn FnMut(&Fragment) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         for &(set, index) in &self.chosen {
-            let id = &self.sets[set].metadata().dataset_id;
+            let id = self.sets[set].metadata().dataset_id.as_str();
             let mut rows = self.seen.rows(&self.sets[set], id, index)?;
             if let (Some(moments), Some(normalize)) = (&self.moments, self.seen.normalizes) {
                 normalize.apply(moments, &mut rows.observations);
@@ -155,7 +166,7 @@ impl RecordedExperience {
 
 impl Seen {
     /// The rows of an episode, checked.
-    fn rows(&self, set: &DataSet, id: &str, index: usize) -> Result<Rows, RunError> {
+    fn rows(&self, set: &DataSet, id: &str, index: u64) -> Result<Rows, RunError> {
         let episode = set.episode(index)?;
         let place = |what: &str| format!("{what} of episode {index} of {id}");
         let flags = episode.terminations.iter().zip(&episode.truncations);
@@ -165,6 +176,9 @@ impl Seen {
             return Err(RunError::Config(format!("{what} must go on, got an end at step {step}")));
         }
         let Episode { observations, actions, rewards, terminations, infos, .. } = episode;
+        let spaces = &set.metadata().spaces;
+        let (observations, actions) =
+            (observations.decode(&spaces.observation)?, actions.decode(&spaces.action)?);
         if let Some(reward) = rewards.iter().find(|reward| !reward.is_finite()) {
             return Err(RunError::Config(format!("{} must be finite, got {reward}", place("rewards"))));
         }
@@ -227,7 +241,7 @@ impl Normalize {
     }
 }
 
-fn survey(place: (usize, usize), rows: &Rows, seen: &Seen) -> Survey {
+fn survey(place: (usize, u64), rows: &Rows, seen: &Seen) -> Survey {
     let mut hash = Sha256::new();
     let floats = |hash: &mut Sha256, values: &[f32]| {
         values.iter().for_each(|value| hash.update(value.to_le_bytes()));

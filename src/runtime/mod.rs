@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use agon_agents::{AgentError, Learner, PolicyInfo, RunInfo, Weights};
+use agon_agents::{AgentError, Learner, PolicyInfo, Recorded, RunInfo, Weights};
 use agon_envs::EnvSpec;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
@@ -97,7 +97,7 @@ pub fn train_from(
     let (parts, inputs) = Parts::begin(setup, &mut config)?;
     let made_by = MadeBy::this_program(&config)?;
     let inexact = match (&source, config.runtime.mode) {
-        _ if config.data.is_on() => None,
+        _ if parts.info.recorded_alone().is_some() => None,
         (Some(_), _) => Some("its fragments come from elsewhere".to_owned()),
         (None, Mode::Async) if setup.source.is_some() => {
             Some("asynchronous workers on other machines are not reproducible".to_owned())
@@ -289,15 +289,23 @@ impl<'a> Parts<'a> {
     fn new(setup: &'a Setup, config: &RunConfig) -> Result<Self, RunError> {
         InstructionSet::select(config.instruction_set()?)?;
         let spec = setup.registry.get(&config.env.id)?;
+        let algorithm = setup.algorithms.get(&config.algorithm)?;
         let mut probe = Probe::new(&spec, config)?;
         let (mut info, mut statistics) = (probe.run_info(config), probe.fresh_statistics());
         let read = || RecordedExperience::read(&config.data, &config.env.wrappers, probe.info());
         let recorded = config.data.is_on().then(read).transpose()?;
         if let Some(recorded) = &recorded {
-            info.recorded_steps = Some(recorded.steps());
-            statistics = recorded.moments().into_iter().cloned().collect();
+            let acts = algorithm.takes_demonstrations();
+            info.recorded = Some(Recorded { steps: recorded.steps(), acts });
+            if let (true, Some(_)) = (acts, recorded.moments()) {
+                let message =
+                    "env.wrappers: expected no running statistics where a run acts and has data, found some";
+                return Err(RunError::Config(message.to_owned()));
+            }
+            if !acts {
+                statistics = recorded.moments().into_iter().cloned().collect();
+            }
         }
-        let algorithm = setup.algorithms.get(&config.algorithm)?;
         // What would be too large is refused before it is made.
         let mut needs = Needs::default();
         let environments = probe.bytes().saturating_mul(config.num_envs as u64);
@@ -397,7 +405,9 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     setup.sinks.iter().for_each(|make| sinks.push(make()));
     sinks.push(sink);
     let env_metrics = probe.env_metrics().to_vec();
+    let mut notes = Vec::new();
     if let Some(recorded) = recorded {
+        notes.extend(recorded.remarks());
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         recorded.each(&shape, &mut |fragment| Ok(learner.remember(fragment)?))?;
     }
@@ -406,9 +416,8 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let mut chunks = ChunkFiles::new(run.checkpoints(), &[]);
     let mut league = League::new(&config.league);
     let (mut saved_source, mut saved_sinks) = (None, Vec::new());
-    let mut notes = Vec::new();
     if let Some(Newest { path, state, passed_over }) = from {
-        notes = notes_on(&state, &passed_over, config);
+        notes.extend(notes_on(&state, &passed_over, config));
         check_sizes(&path, &state, &statistics, env_metrics.len())?;
         chunks = ChunkFiles::new(run.checkpoints(), &state.chunks);
         learner.restore_with(&state.learner, &chunks).map_err(|error| not_of_run(&path, error))?;
@@ -453,7 +462,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     // An environment may be a process.
     drop(probe);
     let source: Box<dyn FragmentSource> = match (make_source, &setup.source) {
-        _ if config.data.is_on() => Box::new(NothingNew),
+        _ if info.recorded_alone().is_some() => Box::new(NothingNew),
         (Some(make), _) => make(&context)?,
         (None, Some(make)) if config.runtime.mode == Mode::Async => make(&context)?,
         _ => Box::new(InProcess::new(&spec, &context, threads)?),

@@ -153,7 +153,7 @@ impl Session<'_> {
             self.validate(&fragments)?;
         }
         let learning = Instant::now();
-        let steps: usize = match self.info.recorded_steps {
+        let steps: usize = match self.info.recorded_alone() {
             Some(_) => self.learner.num_steps(),
             None => fragments.iter().map(Fragment::env_steps).sum(),
         };

@@ -97,6 +97,27 @@ const SEARCH: [&str; 10] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// Settings of a short run that learns from what random actions did in CartPole.
+const RECORDED: [&str; 6] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/cartpole/random-v0']"),
+    "total_timesteps=4000",
+    "agent.batch_size=32",
+    "network.encoder.hidden=[32]",
+    "runtime.checkpoint_every=500",
+    "runtime.log_every=100",
+];
+
+/// The same of Pendulum, whose observations are normalised by the data.
+const RECORDED_NUMBERS: [&str; 7] = [
+    "env.id=Pendulum-v1",
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/pendulum/random-v0']"),
+    "env.wrappers=[{kind='normalize_observation'}]",
+    "total_timesteps=3000",
+    "agent.batch_size=32",
+    "network.encoder.hidden=[32]",
+    "runtime.checkpoint_every=500",
+];
+
 /// A short run of an algorithm: its name, and its settings.
 pub(crate) struct Case {
     pub(crate) algorithm: &'static str,
@@ -166,6 +187,13 @@ pub(crate) fn cases() -> Vec<Case> {
         case("rainbow", &[&DQN, &shorter]),
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
         case("r2d2", &[&R2D2]),
+        case("bc", &[&RECORDED, &["data.best=0.5"]]),
+        case("iql", &[&RECORDED]),
+        case("iql", &[&RECORDED_NUMBERS]),
+        case("cql", &[&RECORDED]),
+        case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
+        case("td3-bc", &[&RECORDED_NUMBERS]),
+        case("rebrac", &[&RECORDED_NUMBERS]),
         case("alphazero", &[&SEARCH, &openings]),
         case("alphazero", &[&SEARCH, &bounds, &symmetric]),
         case("alphazero", &[&SEARCH, &alone]),

@@ -57,6 +57,10 @@ fn cases() -> Vec<Case> {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
     }
+    for name in ["gail", "airl"] {
+        cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: identity() });
+        cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: aim() });
+    }
     cases.push(Case { name: "cql", settings: RECORDED, network: plain.clone(), env: identity() });
     for name in ["td3-bc", "rebrac"] {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
@@ -77,9 +81,10 @@ impl Case {
     fn trained(&self) -> Trial<Boxed> {
         let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 1000, seed: 3 };
         let build = |info: &RunInfo| self.spec().build(&self.settings(), Some(&self.network), info);
-        let mut trial = if ["bc", "cql", "iql", "td3-bc", "rebrac"].contains(&self.name) {
+        let acts = self.spec().takes_demonstrations();
+        let mut trial = if acts || ["bc", "cql", "iql", "td3-bc", "rebrac"].contains(&self.name) {
             let action = self.env.make(&Default::default()).unwrap().action_spec().clone();
-            let recorder: (&dyn Policy, usize) = (&Random(action), 200);
+            let recorder: (&dyn Policy, usize, bool) = (&Random(action), 200, acts);
             Trial::recorded(&self.env, sizes, recorder, |info| build(info).map(Boxed))
         } else {
             Trial::new(&self.env, sizes, |info| build(info).map(Boxed))

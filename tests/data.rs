@@ -1,0 +1,172 @@
+//! Data sets as a user makes and uses them: recorded, described, converted, mixed, learned from; and refused where they are not
+//! what the run is of.
+//!
+//! With `AGON_TEST_PYTHON`, an interpreter that has Minari, h5py, pyarrow, Pillow and Gymnasium, that loads them too.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use agon::data;
+use serde_json::Value;
+
+/// Runs the program with data sets under `root`; gives what it prints, or its error.
+fn agon(root: &Path, arguments: &[&str]) -> Result<String, String> {
+    let mut command = common::agon(root, arguments);
+    let output = command.env("MINARI_DATASETS_PATH", root.join("sets")).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+fn record(root: &Path, source: &str, id: &str, more: &[&str]) {
+    let fixed = ["data", "record", source, "--episodes", "12", "--id", id];
+    agon(root, &[&fixed, more].concat()).unwrap();
+}
+
+/// What `data info` says of a set, without its id and format.
+fn info(root: &Path, id: &str) -> Value {
+    let mut told: Value =
+        serde_json::from_str(&agon(root, &["data", "info", id, "--json"]).unwrap()).unwrap();
+    let told = told.as_array_mut().unwrap()[0].as_object_mut().unwrap();
+    told.remove("id");
+    told.remove("format");
+    Value::Object(told.clone())
+}
+
+#[test]
+fn a_data_set_is_the_same_in_every_layout() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for env in ["CartPole-v1", "Pendulum-v1", "MinAtar/Breakout-v0", "Taxi-v4", "Blackjack-v1"] {
+        let name = env.to_lowercase().replace(['/', '-'], "_");
+        let id = |what: &str| format!("{name}/{what}-v0");
+        record(root, env, &id("hdf5"), &[]);
+        let expected = info(root, &id("hdf5"));
+        assert_eq!(expected["episodes"], 12, "{env}");
+        for format in ["arrow", "parquet"] {
+            let converted = ["data", "convert", &id("hdf5"), "--format", format, "--id", &id(format)];
+            agon(root, &converted).unwrap();
+            assert_eq!(info(root, &id(format)), expected, "{env} as {format}");
+            let told = agon(root, &["data", "check", &id(format)]).unwrap();
+            assert!(told.contains("as it should be"), "{env} as {format}: {told}");
+        }
+        // Recorded again it is the same, episode by episode.
+        record(root, env, &id("again"), &["--format", "arrow"]);
+        assert_eq!(info(root, &id("again")), expected, "{env} again");
+    }
+}
+
+#[test]
+fn mixed_sets_keep_episodes_and_seeds_and_no_id_is_taken_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    record(root, "CartPole-v1", "a-v0", &["--seed", "5"]);
+    record(root, "CartPole-v1", "b-v0", &["--seed", "100", "--format", "parquet"]);
+    agon(root, &["data", "mix", "a-v0", "b-v0", "--each", "4", "--id", "mixed-v0"]).unwrap();
+    let set = data::open(root.join("sets/mixed-v0").to_str().unwrap()).unwrap();
+    let seeds: Vec<i64> = (0..set.len()).map(|index| set.episode(index).unwrap().seed.unwrap()).collect();
+    assert_eq!(seeds, [5, 6, 7, 8, 100, 101, 102, 103]);
+    let error = agon(root, &["data", "mix", "a-v0", "--id", "b-v0"]).unwrap_err();
+    assert!(error.contains("b-v0 must not exist yet"), "{error}");
+    record(root, "Pendulum-v1", "other-v0", &[]);
+    let error = agon(root, &["data", "mix", "a-v0", "other-v0", "--id", "c-v0"]).unwrap_err();
+    assert!(error.contains("other-v0: expected observations of"), "{error}");
+    assert!(!root.join("sets/c-v0").exists());
+    let error = agon(root, &["data", "info", "none-v0"]).unwrap_err();
+    assert!(error.contains("none-v0"), "{error}");
+    let listed = agon(root, &["data", "list"]).unwrap();
+    assert!(["a-v0", "b-v0", "mixed-v0", "other-v0"].iter().all(|id| listed.contains(id)), "{listed}");
+}
+
+#[test]
+fn a_policy_that_sees_normalised_observations_is_recorded_with_what_they_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let train = [
+        "train",
+        "ppo",
+        "Pendulum-v1",
+        "--preset",
+        "none",
+        "--total-timesteps",
+        "2000",
+        "--name",
+        "run",
+        "--set",
+        "env.wrappers=[{kind='normalize_observation'}, {kind='normalize_reward'}]",
+        "--set",
+        "runtime.keep_models=true",
+        "--checkpoint-every",
+        "500",
+    ];
+    agon(root, &train).unwrap();
+    record(root, "results/run", "final-v0", &[]);
+    record(root, "results/run", "way-v0", &["--all-until", "1500", "--stochastic"]);
+    for id in ["final-v0", "way-v0"] {
+        let told = info(root, id);
+        let part = &told["parts"][0]["numbers"];
+        // The speed reaches beyond 1, and neither angle does; rewards are the environment's own.
+        assert!(part["max"].as_f64().unwrap() > 1.5 && part["min"].as_f64().unwrap() >= -8.0, "{told}");
+        assert!(told["returns"]["mean"].as_f64().unwrap() < -200.0, "{told}");
+    }
+}
+
+#[test]
+fn a_run_learns_from_the_data_that_it_began_with_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    record(root, "CartPole-v1", "random-v0", &[]);
+    let train = |algorithm: &str, env: &str, more: &[&str]| {
+        let fixed = ["train", algorithm, env, "--total-timesteps", "400", "--name", "run", "--force"];
+        agon(root, &[&fixed, more].concat())
+    };
+    train("bc", "CartPole-v1", &["--data", "random-v0"]).unwrap();
+    let rows = fs::read_to_string(root.join("results/run/evaluations.csv")).unwrap();
+    assert!(rows.lines().count() > 3, "evaluations are part of the run: {rows}");
+    // The same id, another content.
+    fs::remove_dir_all(root.join("sets/random-v0")).unwrap();
+    record(root, "CartPole-v1", "random-v0", &["--seed", "1000"]);
+    let error = agon(root, &["resume", "results/run", "--total-timesteps", "800"]).unwrap_err();
+    assert!(error.contains("expected the data that the run began with"), "{error}");
+    for (algorithm, env, more, expected) in [
+        ("bc", "CartPole-v1", vec![], "bc needs recorded data (--data ID), got none"),
+        ("bc", "Pendulum-v1", vec!["--data", "random-v0"], "expected observations of Box"),
+        ("ppo", "CartPole-v1", vec!["--data", "random-v0"], "needs an algorithm with a replay buffer"),
+        ("r2d2", "CartPole-v1", vec!["--data", "random-v0"], "needs algorithms that learn from single steps"),
+        (
+            "bc",
+            "CartPole-v1",
+            vec!["--data", "random-v0", "--set", "data.best=0"],
+            "data.best must be above 0",
+        ),
+        ("bc", "CartPole-v1", vec!["--set", "data.best=0.1"], "data.sets must be ids of data sets"),
+        ("iql", "CartPole-v1", vec!["--data", "none-v0"], "none-v0"),
+        ("iql", "CartPole-v1", vec!["--data", "no id"], "id"),
+        ("cql", "CartPole-v1", vec!["--data", "random-v0", "--async"], "expected a run that does not act"),
+    ] {
+        let error = train(algorithm, env, &more).unwrap_err();
+        assert!(error.contains(expected), "{algorithm} on {env} with {more:?}: {error}");
+    }
+}
+
+#[test]
+fn minari_reads_what_is_recorded_and_gymnasium_plays_it_again() {
+    let Ok(python) = std::env::var("AGON_TEST_PYTHON") else {
+        eprintln!("skipped: AGON_TEST_PYTHON names no interpreter");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for format in ["hdf5", "arrow", "parquet"] {
+        record(root, "CartPole-v1", &format!("cartpole/{format}-v0"), &["--format", format]);
+        record(root, "Pendulum-v1", &format!("pendulum/{format}-v0"), &["--format", format]);
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/minari.py");
+    let output =
+        Command::new(python).arg(script).env("MINARI_DATASETS_PATH", root.join("sets")).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+}
