@@ -73,7 +73,7 @@ class Bench:
                 "--set", "runtime.keep_models=true", "--out", str(self.folder), "--name", run.name,
             )
         record = lambda source, quality, *more: missing(quality) and self.agon(
-            "data", "record", str(source), "--episodes", str(EPISODES), "--id", ident(quality), *more
+            "data", "record", str(source), "--episodes", str(EPISODES), "--out", ident(quality), *more
         )
         record(env, "random")
         record(run, "expert", "--seed", "10000")
@@ -88,7 +88,7 @@ class Bench:
             record(run, "medium", "--checkpoint", str(medium), "--stochastic", "--seed", "20000")
             record(run, "medium-replay", "--all-until", str(medium), "--stochastic", "--seed", "30000")
         if missing("mixed"):
-            self.agon("data", "mix", ident("random"), ident("expert"), "--each", str(EPISODES // 2), "--id", ident("mixed"))
+            self.agon("data", "mix", ident("random"), ident("expert"), "--each", str(EPISODES // 2), "--out", ident("mixed"))
         return {quality: ident(quality) for quality in QUALITIES}, (random_return, expert_return)
 
     def told(self, ident):
@@ -111,7 +111,7 @@ class Bench:
         for seed in range(1, self.seeds + 1):
             with open(run / f"seed_{seed}" / "evaluations.csv", newline="") as file:
                 rows = list(csv.DictReader(file))
-            late = [float(row["mean_return"]) for row in rows if float(row["env_steps"]) > 0.75 * self.updates]
+            late = [float(row["eval/mean_return"]) for row in rows if float(row["global_step"]) > 0.75 * self.updates]
             scores.append(sum(late) / len(late))
         return scores
 

@@ -311,7 +311,8 @@ impl RunConfig {
         self.league.validate()?;
         self.data.validate()?;
         if self.data.is_on() {
-            self.learn_from_data(algorithm.takes_demonstrations())?;
+            self.data.acts = algorithm.takes_demonstrations();
+            self.learn_from_data()?;
         }
         if self.total_timesteps == 0 {
             return wrong("total_timesteps", "at least 1", &self.total_timesteps);
@@ -351,11 +352,11 @@ impl RunConfig {
     }
 
     /// Settles what a run with data needs nobody to say, above all one that does not act.
-    fn learn_from_data(&mut self, acts: bool) -> Result<(), RunError> {
+    fn learn_from_data(&mut self) -> Result<(), RunError> {
         if !self.eval.is_on() {
             self.eval.every = (self.total_timesteps / data::EVALUATIONS).max(1);
         }
-        if acts {
+        if self.data.acts {
             return Ok(());
         }
         let acts = [

@@ -16,6 +16,7 @@ use crate::policy;
 use crate::run::directory::{CONFIG, INIT, RunLock, TEACHER, write_atomically};
 use crate::run::{Failure, RunDirectory};
 use crate::runtime;
+use crate::score::EVALUATION_METRIC;
 use crate::setup::Setup;
 use crate::sinks::{RETURN_METRIC, Sink};
 
@@ -326,12 +327,16 @@ fn go_on<'a>(
 /// If the metrics cannot be read or a picture cannot be written.
 pub fn draw_curve(setup: &Setup, path: &Path, config: &RunConfig) -> Result<(), RunError> {
     let label = Some(config.algorithm.to_uppercase());
-    let curve = plot::load_curve(path, XAxis::Steps, RETURN_METRIC, label)?;
+    let (metric, x_label, y_label) = match config.data.is_alone() {
+        true => (EVALUATION_METRIC, "updates", "mean return of evaluations"),
+        false => (RETURN_METRIC, XAxis::Steps.label(), "mean return of the last 100 episodes"),
+    };
+    let curve = plot::load_curve(path, XAxis::Steps, metric, label)?;
     let threshold = setup.registry.get(&config.env.id)?.threshold();
     let options = PlotOptions {
         title: config.env.id.clone(),
-        x_label: XAxis::Steps.label().to_owned(),
-        y_label: "mean return of the last 100 episodes".to_owned(),
+        x_label: x_label.to_owned(),
+        y_label: y_label.to_owned(),
         threshold: threshold.map(|threshold| (threshold, format!("solved: {threshold}"))),
         ..Default::default()
     };

@@ -22,7 +22,7 @@ fn agon(root: &Path, arguments: &[&str]) -> Result<String, String> {
 }
 
 fn record(root: &Path, source: &str, id: &str, more: &[&str]) {
-    let fixed = ["data", "record", source, "--episodes", "12", "--id", id];
+    let fixed = ["data", "record", source, "--episodes", "12", "--out", id];
     agon(root, &[&fixed, more].concat()).unwrap();
 }
 
@@ -47,7 +47,7 @@ fn a_data_set_is_the_same_in_every_layout() {
         let expected = info(root, &id("hdf5"));
         assert_eq!(expected["episodes"], 12, "{env}");
         for format in ["arrow", "parquet"] {
-            let converted = ["data", "convert", &id("hdf5"), "--format", format, "--id", &id(format)];
+            let converted = ["data", "convert", &id("hdf5"), "--format", format, "--out", &id(format)];
             agon(root, &converted).unwrap();
             assert_eq!(info(root, &id(format)), expected, "{env} as {format}");
             let told = agon(root, &["data", "check", &id(format)]).unwrap();
@@ -65,14 +65,14 @@ fn mixed_sets_keep_episodes_and_seeds_and_no_id_is_taken_twice() {
     let root = directory.path();
     record(root, "CartPole-v1", "a-v0", &["--seed", "5"]);
     record(root, "CartPole-v1", "b-v0", &["--seed", "100", "--format", "parquet"]);
-    agon(root, &["data", "mix", "a-v0", "b-v0", "--each", "4", "--id", "mixed-v0"]).unwrap();
+    agon(root, &["data", "mix", "a-v0", "b-v0", "--each", "4", "--out", "mixed-v0"]).unwrap();
     let set = data::open(root.join("sets/mixed-v0").to_str().unwrap()).unwrap();
     let seeds: Vec<i64> = (0..set.len()).map(|index| set.episode(index).unwrap().seed.unwrap()).collect();
     assert_eq!(seeds, [5, 6, 7, 8, 100, 101, 102, 103]);
-    let error = agon(root, &["data", "mix", "a-v0", "--id", "b-v0"]).unwrap_err();
+    let error = agon(root, &["data", "mix", "a-v0", "--out", "b-v0"]).unwrap_err();
     assert!(error.contains("b-v0 must not exist yet"), "{error}");
     record(root, "Pendulum-v1", "other-v0", &[]);
-    let error = agon(root, &["data", "mix", "a-v0", "other-v0", "--id", "c-v0"]).unwrap_err();
+    let error = agon(root, &["data", "mix", "a-v0", "other-v0", "--out", "c-v0"]).unwrap_err();
     assert!(error.contains("other-v0: expected observations of"), "{error}");
     assert!(!root.join("sets/c-v0").exists());
     let error = agon(root, &["data", "info", "none-v0"]).unwrap_err();

@@ -15,6 +15,7 @@ use crate::algorithm::Algorithm;
 use crate::alphazero::AlphaZero;
 use crate::bc::Bc;
 use crate::bootstrapped_dqn::BootstrappedDqn;
+use crate::dagger::Dagger;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::impala::{Impala, ImpalaConfig};
 use crate::iql::Iql;
@@ -482,6 +483,12 @@ impl Algorithms {
         for spec in [gail, airl] {
             algorithms.register(spec.with_demonstrations()).expect("built-in names are distinct");
         }
+        let dagger = AlgorithmSpec::of::<Dagger>(
+            "dagger",
+            "A policy that does what a trained one would do where it comes to itself.",
+            Default::default,
+        );
+        algorithms.register(dagger).expect("built-in names are distinct");
         // Networks that follow others or are several.
         let (iql, td3_bc, rebrac) = (iql.with_networks(6), td3_bc.with_networks(6), rebrac.with_networks(6));
         let rebrac = rebrac.with_network(critics::normed_network());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use agon_nn::{ModelConfig, OptimizerConfig, Schedule, Summary};
 use serde::{Deserialize, Serialize};
 
-use crate::behavior::{Behavior, BehaviorSums};
+use crate::behavior::{Behavior, BehaviorSums, recorded_actions};
 use crate::coefficient::Coefficient;
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, stream};
@@ -131,7 +131,8 @@ impl ReplayAlgorithm for Cloning {
         let sums = for_each_slice(slices, slots.len(), params.len(), |range, (), grads| {
             let slots = &slots[range];
             let weights = vec![scale; slots.len()];
-            self.behavior.regress(params, &replay.observations(slots)?, (replay, slots), &weights, grads)
+            let actions = recorded_actions(replay, slots);
+            self.behavior.regress(params, &replay.observations(slots)?, &actions, &weights, grads)
         })?;
         error::ensure_finite("BC loss", sums.loss, experience.updates)?;
         self.actor.descend(slices, f64::INFINITY, self.learning_rate.at(env_steps))?;

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use agon_envs::{ActionBatch, ActionSpec};
+use agon_envs::{Action, ActionBatch, ActionSpec};
 use agon_nn::kernels::tanh;
 use agon_nn::{
     HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
 };
 
 use crate::action_box::ActionBox;
-use crate::distribution::{Distribution, Evaluated};
+use crate::distribution::{Distribution, Evaluated, other_actions};
 use crate::learner::Spaces;
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
 use crate::program::Program;
@@ -89,52 +89,65 @@ impl Behavior {
         }))
     }
 
-    /// Adds the gradient of `Σ_b weights[b] · loss_b` over steps of a buffer: of choices `−log π(a|s)`, of numbers the mean
-    /// squared distance over dimensions, between −1 and 1.
+    /// Adds the gradient of `Σ_b weights[b] · loss_b`: of choices `−log π(a|s)`, of numbers the mean squared distance over
+    /// dimensions, between −1 and 1.
     ///
     /// # Shapes
-    /// `x`: `[B, O]`; `slots`, `weights`: `[B]`.
+    /// `x`: `[B, O]`; `actions`: `[B, W]`; `weights`: `[B]`.
     pub(crate) fn regress(
         &self,
         params: &Params,
         x: &Input,
-        (replay, slots): (&ReplayBuffer, &[u32]),
+        actions: &ActionBatch,
         weights: &[f32],
         grads: &mut [f32],
     ) -> Result<BehaviorSums, AgentError> {
         let mut tape = Tape::new();
         let outputs = self.chain.forward_input(params, x, &mut tape)?;
         let mut gradient = vec![0.0; outputs.as_slice().len()];
-        let loss = match &self.kind {
-            Kind::Choices(distribution) => {
-                let actions = slots.iter().flat_map(|&slot| replay.action(slot).indices()).copied();
-                let actions = ActionBatch::Discrete(actions.collect());
+        let loss = match (&self.kind, actions) {
+            (Kind::Choices(distribution), actions) => {
                 let mut evaluated = Evaluated::default();
-                distribution.evaluate(outputs.as_slice(), &[], &actions, &mut evaluated)?;
+                distribution.evaluate(outputs.as_slice(), &[], actions, &mut evaluated)?;
                 let of_log_probs: Vec<f32> = weights.iter().map(|weight| -weight).collect();
-                let of_entropies = vec![0.0; slots.len()];
-                distribution.gradient(&evaluated, &actions, &of_log_probs, &of_entropies, &mut gradient)?;
+                let of_entropies = vec![0.0; weights.len()];
+                distribution.gradient(&evaluated, actions, &of_log_probs, &of_entropies, &mut gradient)?;
                 -evaluated.log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>()
             }
-            Kind::Numbers(bounds) => {
+            (Kind::Numbers(bounds), ActionBatch::Continuous(wanted)) => {
                 let dimensions = bounds.dimensions();
-                let mut actions = outputs.as_slice().to_vec();
-                tanh(&mut actions);
-                let (mut taken, mut loss) = (vec![0.0; dimensions], 0.0);
-                let rows = gradient.chunks_exact_mut(dimensions).zip(actions.chunks_exact(dimensions));
-                for ((gradient, actions), (&slot, weight)) in rows.zip(slots.iter().zip(weights)) {
-                    bounds.read(replay.action(slot).values(), &mut taken);
-                    for ((gradient, action), taken) in gradient.iter_mut().zip(actions).zip(&taken) {
-                        let apart = action - taken.clamp(-1.0, 1.0);
+                let mut own = outputs.as_slice().to_vec();
+                tanh(&mut own);
+                let (mut target, mut loss) = (vec![0.0; dimensions], 0.0);
+                let rows = gradient.chunks_exact_mut(dimensions).zip(own.chunks_exact(dimensions));
+                for ((gradient, own), (wanted, weight)) in
+                    rows.zip(wanted.chunks_exact(dimensions).zip(weights))
+                {
+                    bounds.read(wanted, &mut target);
+                    for ((gradient, action), target) in gradient.iter_mut().zip(own).zip(&target) {
+                        // What is wanted may lie beyond the bounds.
+                        let apart = action - target.clamp(-1.0, 1.0);
                         loss += f64::from(apart * apart) / dimensions as f64;
                         *gradient = weight * 2.0 / dimensions as f32 * apart * (1.0 - action * action);
                     }
                 }
                 loss
             }
+            (Kind::Numbers(_), ActionBatch::Discrete(_)) => return Err(other_actions()),
         };
         tape.backward(params, &[(&outputs, &gradient)], grads)?;
-        Ok(BehaviorSums { loss, rows: slots.len() })
+        Ok(BehaviorSums { loss, rows: weights.len() })
+    }
+}
+
+/// The actions of steps of a buffer, `[B, W]`.
+pub(crate) fn recorded_actions(replay: &ReplayBuffer, slots: &[u32]) -> ActionBatch {
+    let actions = slots.iter().map(|&slot| replay.action(slot));
+    match slots.first().map(|&slot| replay.action(slot)) {
+        Some(Action::Discrete(_)) => {
+            ActionBatch::Discrete(actions.flat_map(|action| action.indices()).copied().collect())
+        }
+        _ => ActionBatch::Continuous(actions.flat_map(|action| action.values()).copied().collect()),
     }
 }
 

@@ -8,7 +8,7 @@
 //! Schmitt et al. (2018), arXiv:1803.03835 (kickstarting), equation 3; Agarwal et al. (2022), arXiv:2206.01626 (`QDagger`),
 //! equation 2; Rusu et al. (2016), arXiv:1511.06295 (policy distillation).
 
-use agon_envs::ActionSpec;
+use agon_envs::{ActionBatch, ActionSpec};
 use agon_nn::losses::categorical::softmax_rows;
 use agon_nn::{Input, Tape, ToldChain};
 
@@ -115,6 +115,44 @@ impl Guide {
                 probs.chunks_exact(support.len()).map(|probs| expected(probs) / self.temperature).collect()
             }
             _ => numbers.to_vec(),
+        })
+    }
+}
+
+impl Guide {
+    /// What it would do, as an environment takes it: the best options, or means within their bounds.
+    ///
+    /// # Shapes
+    /// `[B, W]`.
+    ///
+    /// # Errors
+    /// As [`Self::outputs`].
+    pub(crate) fn actions(&self, x: &Input) -> Result<ActionBatch, AgentError> {
+        let outputs = self.outputs(x)?;
+        let width = outputs.len() / x.rows();
+        Ok(match &self.decision {
+            Decision::Gaussian { low, high } => {
+                let bounds = low.iter().zip(high);
+                let means = outputs.chunks_exact(width).flat_map(|row| {
+                    row.iter().zip(bounds.clone()).map(|(mean, (low, high))| mean.clamp(*low, *high))
+                });
+                ActionBatch::Continuous(means.collect())
+            }
+            decision => {
+                let nvec = match decision {
+                    Decision::Categorical { nvec } => nvec.clone(),
+                    _ => vec![width],
+                };
+                let mut best = Vec::with_capacity(x.rows() * nvec.len());
+                for mut row in outputs.chunks_exact(width) {
+                    for &options in &nvec {
+                        let (own, rest) = row.split_at(options);
+                        row = rest;
+                        best.push(crate::exploration::best(own, None) as u32);
+                    }
+                }
+                ActionBatch::Discrete(best)
+            }
         })
     }
 }

@@ -24,7 +24,7 @@ use agon_nn::{
 use serde::{Deserialize, Serialize};
 
 use crate::action_box::ActionBox;
-use crate::behavior::{Behavior, BehaviorSums};
+use crate::behavior::{Behavior, BehaviorSums, recorded_actions};
 use crate::coefficient::Coefficient;
 use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics, concatenated};
 use crate::experience::Experience;
@@ -257,7 +257,8 @@ impl ImplicitQ {
                 scale * weight
             })
             .collect();
-        sums.behavior = self.behavior.regress(&self.actor.params, &x, (replay, slots), &weights, grads)?;
+        let actions = recorded_actions(replay, slots);
+        sums.behavior = self.behavior.regress(&self.actor.params, &x, &actions, &weights, grads)?;
         Ok(sums)
     }
 

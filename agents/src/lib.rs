@@ -25,6 +25,7 @@ pub mod chunks;
 pub mod codec;
 mod coefficient;
 mod critics;
+pub mod dagger;
 pub mod distillation;
 mod distribution;
 mod divergence;
@@ -107,6 +108,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
     include_str!("bc.rs"),
+    include_str!("dagger.rs"),
     include_str!("iql.rs"),
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),

@@ -7,7 +7,7 @@ use crate::learner::Recorded;
 use crate::policy::{ActInput, ActOutput, Actor};
 use crate::test_support::{
     Aim, Boxed, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
-    assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, with_spaces,
+    assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, untrained_teacher, with_spaces,
 };
 use crate::{AgentError, Algorithms, Learner, Policy, RunInfo};
 
@@ -88,6 +88,34 @@ fn cloning_does_what_was_mostly_done() {
         trial.run();
         assert_eq!(trial.evaluate(200), 1.0, "seed {seed}");
     }
+}
+
+/// A learner that is told what to do where it comes to.
+fn apprentice(spec: &EnvSpec, seed: u64) -> Trial<Boxed> {
+    let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 3000, seed };
+    Trial::new(spec, sizes, |info| build_apprentice(info))
+}
+
+fn build_apprentice(info: &RunInfo) -> Result<Boxed, AgentError> {
+    let mut learner =
+        build("dagger", "learning_starts = 32\ngradient_slices = 4\nlearning_rate = 5e-3", info)?;
+    learner.follow(untrained_teacher(info))?;
+    Ok(learner)
+}
+
+#[test]
+fn an_apprentice_does_what_its_teacher_would() {
+    for spec in [identity(), aim()] {
+        let mut trial = apprentice(&spec, 2);
+        trial.run();
+        let loss = trial.iterate().unwrap().metrics[1];
+        assert!(loss < 0.01, "{loss}");
+        assert_threads_do_not_matter(|seed| apprentice(&spec, seed));
+        assert_continues_after_restore(apprentice(&spec, 3), build_apprentice);
+    }
+    let mut alone = build("dagger", "learning_starts = 0", &info_of_four_numbers(1)).unwrap();
+    let error = alone.learn(&[], 64).unwrap_err().to_string();
+    assert_eq!(error, "dagger needs a teacher (teacher.policy), got none");
 }
 
 /// A learner that acts and is paid by a discriminator.

@@ -13,9 +13,12 @@ use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use crate::guide::Guide;
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor};
-use crate::{AgentError, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights};
+use crate::{
+    AgentError, Algorithms, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights,
+};
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
 #[derive(Clone, Serialize, Deserialize)]
@@ -521,6 +524,15 @@ impl Policy for Random {
     }
 }
 
+/// A teacher that knows nothing, but always says the same.
+pub(crate) fn untrained_teacher(info: &RunInfo) -> Guide {
+    let ppo = Algorithms::builtin().get("ppo").unwrap().clone();
+    let network = mlp(&[8], Activation::Tanh);
+    let teacher =
+        ppo.build(&toml::Table::new(), Some(&network), &RunInfo { seed: 5, ..info.clone() }).unwrap();
+    Guide::new(&*teacher.policy().unwrap(), info, 1.0, false).unwrap()
+}
+
 /// A learner of any kind.
 pub(crate) struct Boxed(pub(crate) Box<dyn Learner>);
 
@@ -535,6 +547,10 @@ impl Learner for Boxed {
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
         self.0.remember(recorded)
+    }
+
+    fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
+        self.0.follow(guide)
     }
 
     fn learn_unless(

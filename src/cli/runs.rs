@@ -15,6 +15,7 @@ use crate::memory;
 use crate::presets;
 use crate::request::{Place, Request};
 use crate::run::RunDirectory;
+use crate::run::directory::CONFIG;
 use crate::run::written::is_finished;
 use crate::runtime::{self, Setup};
 use crate::text::{duration, human};
@@ -242,8 +243,13 @@ fn report(runs: &[(SeedRun, Ended)], before: &[u64], path: &Path, json: bool) ->
             (true, false) => "finished",
             (false, _) => "stopped",
         };
+        let config = RunConfig::load(&run.path.join(CONFIG));
+        let of = match config.is_ok_and(|config| config.data.is_alone()) {
+            true => "the last evaluation",
+            false => "the last 100 episodes",
+        };
         say_sentence(&format!(
-            "seed {}: {word} after {} steps in {}, {rate} steps/s, mean return of the last 100 episodes {mean}",
+            "seed {}: {word} after {} steps in {}, {rate} steps/s, mean return of {of} {mean}",
             run.seed,
             outcome.env_steps,
             duration(outcome.seconds),

@@ -13,6 +13,9 @@ pub struct DataConfig {
     pub sets: Vec<String>,
     /// Share of the episodes that are learned from, those of the greatest return; above 0, at most 1.
     pub best: f64,
+    /// Whether the run acts too, which its algorithm decides; written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub acts: bool,
     /// Checksum of what is learned from; written, and compared when the run goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
@@ -20,7 +23,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { sets: Vec::new(), best: 1.0, checksum: None }
+        Self { sets: Vec::new(), best: 1.0, acts: false, checksum: None }
     }
 }
 
@@ -28,6 +31,11 @@ impl DataConfig {
     /// Whether there is recorded experience to learn from.
     pub fn is_on(&self) -> bool {
         !self.sets.is_empty()
+    }
+
+    /// Whether there is nothing else to learn from: the run does not act.
+    pub fn is_alone(&self) -> bool {
+        self.is_on() && !self.acts
     }
 
     /// Whether nothing is said.

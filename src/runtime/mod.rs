@@ -295,7 +295,7 @@ impl<'a> Parts<'a> {
         let read = || RecordedExperience::read(&config.data, &config.env.wrappers, probe.info());
         let recorded = config.data.is_on().then(read).transpose()?;
         if let Some(recorded) = &recorded {
-            let acts = algorithm.takes_demonstrations();
+            let acts = config.data.acts;
             info.recorded = Some(Recorded { steps: recorded.steps(), acts });
             if let (true, Some(_)) = (acts, recorded.moments()) {
                 let message =
@@ -440,6 +440,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
             recent: state.recent,
             best: state.best,
             seconds_before: state.seconds,
+            evaluated: None,
         };
     }
     let policy = learner.policy()?;

@@ -35,6 +35,8 @@ pub(super) struct Counters {
     pub(super) recent: Recent,
     pub(super) best: Option<Best>,
     pub(super) seconds_before: f64,
+    /// The mean return of this process's last evaluation.
+    pub(super) evaluated: Option<f64>,
 }
 
 /// A run under way.
@@ -134,7 +136,7 @@ impl Session<'_> {
         let outcome = Outcome {
             finished: self.counters.env_steps >= total,
             env_steps: self.counters.env_steps,
-            mean_return: self.counters.recent.mean_return(),
+            mean_return: self.mean_return(),
             seconds: self.seconds(),
         };
         self.sinks.end(&outcome)?;
@@ -262,6 +264,7 @@ impl Session<'_> {
             if self.improves(mean_return) {
                 self.counters.best = Some(Best { env_steps, mean_return });
             }
+            self.counters.evaluated = Some(mean_return);
             self.sinks.evaluation(self.counters.iteration, &evaluation)?;
         }
         let metrics: Vec<(&str, f64)> =
@@ -270,7 +273,7 @@ impl Session<'_> {
             env_steps: now,
             total_timesteps: self.config.total_timesteps,
             updates: iteration.report.updates,
-            mean_return: self.counters.recent.mean_return(),
+            mean_return: self.mean_return(),
             seconds: self.counters.seconds_before + self.started.elapsed().as_secs_f64(),
             steps_per_second: (now - steps_before) as f64 / self.started.elapsed().as_secs_f64(),
             metrics: &metrics,
@@ -328,6 +331,15 @@ impl Session<'_> {
             learn_s: iteration.learned,
         };
         self.sinks.metrics(&row, &timing)
+    }
+
+    /// What to show of how good the policy is: the mean return of the last training episodes, or where nobody acts that of the last
+    /// evaluation.
+    fn mean_return(&self) -> f64 {
+        match (self.info.recorded_alone(), self.counters.evaluated) {
+            (Some(_), Some(evaluated)) => evaluated,
+            _ => self.counters.recent.mean_return(),
+        }
     }
 
     /// Whether a mean return is the highest so far.

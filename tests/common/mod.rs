@@ -107,6 +107,12 @@ const RECORDED: [&str; 6] = [
     "runtime.log_every=100",
 ];
 
+/// Settings of a run that acts and imitates what random actions did in CartPole.
+const IMITATING: [&str; 2] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/cartpole/random-v0']"),
+    "agent.imitation={updates=2, batch_size=32, hidden=[16]}",
+];
+
 /// The same of Pendulum, whose observations are normalised by the data.
 const RECORDED_NUMBERS: [&str; 7] = [
     "env.id=Pendulum-v1",
@@ -187,6 +193,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("rainbow", &[&DQN, &shorter]),
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
         case("r2d2", &[&R2D2]),
+        case("gail", &[&PPO, &IMITATING]),
         case("bc", &[&RECORDED, &["data.best=0.5"]]),
         case("iql", &[&RECORDED]),
         case("iql", &[&RECORDED_NUMBERS]),

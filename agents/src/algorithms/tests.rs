@@ -9,6 +9,7 @@ use super::*;
 use crate::policy::ActMode;
 use crate::test_support::{
     Aim, Boxed, Identity, Random, Recall, Trial, TrialConfig, info_of_four_numbers, mlp, play, spec_of,
+    untrained_teacher,
 };
 
 /// A small run of an algorithm.
@@ -61,6 +62,9 @@ fn cases() -> Vec<Case> {
         cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: aim() });
     }
+    for env in [identity(), aim()] {
+        cases.push(Case { name: "dagger", settings: REPLAY, network: plain.clone(), env });
+    }
     cases.push(Case { name: "cql", settings: RECORDED, network: plain.clone(), env: identity() });
     for name in ["td3-bc", "rebrac"] {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
@@ -80,7 +84,13 @@ impl Case {
     /// The run after some updates.
     fn trained(&self) -> Trial<Boxed> {
         let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 1000, seed: 3 };
-        let build = |info: &RunInfo| self.spec().build(&self.settings(), Some(&self.network), info);
+        let build = |info: &RunInfo| {
+            let mut learner = self.spec().build(&self.settings(), Some(&self.network), info)?;
+            if self.name == "dagger" {
+                learner.follow(untrained_teacher(info))?;
+            }
+            Ok(learner)
+        };
         let acts = self.spec().takes_demonstrations();
         let mut trial = if acts || ["bc", "cql", "iql", "td3-bc", "rebrac"].contains(&self.name) {
             let action = self.env.make(&Default::default()).unwrap().action_spec().clone();

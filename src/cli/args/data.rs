@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 pub(in crate::cli) enum DataCommand {
     /// Record episodes into a data set that Minari reads: of a run's policy, of its checkpoints, or of random actions.
     #[command(
-        after_help = "Data sets lie where MINARI_DATASETS_PATH says, or under ~/.minari/datasets, as Minari's own.\nEpisodes begin with seeds that follow each other: in environments that Gymnasium has too, its own reset(seed).\nWithout normalisation: a policy that sees normalised observations is recorded with what they were before.\n\nExamples:\n  agon data record CartPole-v1 --episodes 100 --id cartpole/random-v0\n  agon data record results/ppo_CartPole-v1_1 --episodes 100 --id cartpole/expert-v0\n  agon data record results/ppo_CartPole-v1_1 --checkpoint 100000 --stochastic --episodes 100 --id cartpole/medium-v0\n  agon data record results/ppo_CartPole-v1_1 --all-until 100000 --stochastic --episodes 100 --id cartpole/medium-replay-v0"
+        after_help = "Data sets lie where MINARI_DATASETS_PATH says, or under ~/.minari/datasets, as Minari's own.\nEpisodes begin with seeds that follow each other: in environments that Gymnasium has too, its own reset(seed).\nWithout normalisation: a policy that sees normalised observations is recorded with what they were before.\n\nExamples:\n  agon data record CartPole-v1 --episodes 100 --out cartpole/random-v0\n  agon data record results/ppo_CartPole-v1_1 --episodes 100 --out cartpole/expert-v0\n  agon data record results/ppo_CartPole-v1_1 --checkpoint 100000 --stochastic --episodes 100 --out cartpole/medium-v0\n  agon data record results/ppo_CartPole-v1_1 --all-until 100000 --stochastic --episodes 100 --out cartpole/medium-replay-v0"
     )]
     Record(RecordDataArgs),
     /// Say what is in data sets: returns, lengths, what was observed and done; with a picture.
@@ -20,12 +20,12 @@ pub(in crate::cli) enum DataCommand {
     Check(DataCheckArgs),
     /// Write a data set in another layout; episodes stay as they are.
     #[command(
-        after_help = "Example:\n  agon data convert cartpole/expert-v0 --format parquet --id cartpole/expert-v1"
+        after_help = "Example:\n  agon data convert cartpole/expert-v0 --format parquet --out cartpole/expert-v1"
     )]
     Convert(DataConvertArgs),
     /// Write the episodes of several data sets as one, seeds and exact images included.
     #[command(
-        after_help = "Example:\n  agon data mix cartpole/random-v0 cartpole/expert-v0 --each 50 --id cartpole/mixed-v0"
+        after_help = "Example:\n  agon data mix cartpole/random-v0 cartpole/expert-v0 --each 50 --out cartpole/mixed-v0"
     )]
     Mix(DataMixArgs),
     /// List the data sets under the root.
@@ -38,7 +38,7 @@ pub(in crate::cli) struct RecordDataArgs {
     #[arg(value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) source: String,
     /// The data set's id, (namespace/)name-vN.
-    #[arg(long)]
+    #[arg(long = "out", value_name = "ID")]
     pub(in crate::cli) id: String,
     /// Episodes.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -98,7 +98,7 @@ pub(in crate::cli) struct DataConvertArgs {
     #[arg(long, value_parser = format)]
     pub(in crate::cli) format: agon_data::Format,
     /// The id of the new one.
-    #[arg(long)]
+    #[arg(long = "out", value_name = "ID")]
     pub(in crate::cli) id: String,
 }
 
@@ -114,7 +114,7 @@ pub(in crate::cli) struct DataMixArgs {
     #[arg(long, default_value = "hdf5", value_parser = format)]
     pub(in crate::cli) format: agon_data::Format,
     /// The id of the new one.
-    #[arg(long)]
+    #[arg(long = "out", value_name = "ID")]
     pub(in crate::cli) id: String,
 }
 

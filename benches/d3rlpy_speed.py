@@ -1,0 +1,92 @@
+"""Updates a second of BC, IQL and TD3+BC beside d3rlpy's: the same data, network sizes and minibatches, in turns.
+
+    python benches/d3rlpy_speed.py PROGRAM FOLDER [--rounds 3] [--updates 3000]
+
+Needs d3rlpy 2.8.1 (which wants Gymnasium 1.0.0, so an environment of its own) and h5py. Both sides use as many threads as the
+machine has cores. Medians over rounds; an evaluation of one episode at the end is part of our time.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import d3rlpy
+import h5py
+import numpy as np
+
+EPISODES = 50
+IDENT = "pendulum/speed-v0"
+
+
+def read(path):
+    """Our HDF5 file as d3rlpy's data set."""
+    parts = {name: [] for name in ("observations", "actions", "rewards", "terminals", "timeouts")}
+    with h5py.File(path, "r") as file:
+        for number in range(len(file)):
+            episode = file[f"episode_{number}"]
+            parts["observations"].append(episode["observations"][:-1])
+            parts["actions"].append(episode["actions"][:])
+            parts["rewards"].append(episode["rewards"][:].astype(np.float32))
+            parts["terminals"].append(episode["terminations"][:].astype(np.float32))
+            parts["timeouts"].append(episode["truncations"][:].astype(np.float32))
+    joined = {name: np.concatenate(values) for name, values in parts.items()}
+    return d3rlpy.dataset.MDPDataset(**joined)
+
+
+def theirs(name, data, updates):
+    config = {
+        "bc": d3rlpy.algos.BCConfig(batch_size=256),
+        "iql": d3rlpy.algos.IQLConfig(batch_size=256),
+        "td3-bc": d3rlpy.algos.TD3PlusBCConfig(batch_size=256),
+    }[name]
+    learner = config.create(device=False)
+    learner.build_with_dataset(data)
+    began = time.perf_counter()
+    learner.fit(
+        data, n_steps=updates, n_steps_per_epoch=updates, show_progress=False, save_interval=10**9,
+        logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+    )
+    return updates / (time.perf_counter() - began)
+
+
+def ours(program, folder, name, updates):
+    done = subprocess.run(
+        [
+            program, "train", name, "Pendulum-v1", "--data", IDENT, "--preset", "none", "--total-timesteps", str(updates),
+            "--eval-every", str(updates), "--set", "eval.episodes=1", "--set", "agent.batch_size=256",
+            "--set", "network.encoder.hidden=[256, 256]", "--out", str(folder), "--name", f"speed-{name}", "--force", "--json",
+        ],
+        env={**os.environ, "MINARI_DATASETS_PATH": str(folder / "sets")}, capture_output=True, text=True, check=True,
+    )
+    return json.loads(done.stdout)[0]["steps_per_second"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=3000)
+    arguments = parser.parse_args()
+    program, folder = str(Path(arguments.program).resolve()), arguments.folder.resolve()
+    file = folder / "sets" / IDENT / "data" / "main_data.hdf5"
+    if not file.exists():
+        subprocess.run(
+            [program, "data", "record", "Pendulum-v1", "--episodes", str(EPISODES), "--out", IDENT],
+            env={**os.environ, "MINARI_DATASETS_PATH": str(folder / "sets")}, check=True, stdout=subprocess.DEVNULL,
+        )
+    data = read(file)
+    print("| algorithm | ours, updates/s | d3rlpy " + d3rlpy.__version__ + ", updates/s | factor |\n|---|---|---|---|")
+    for name in ("bc", "iql", "td3-bc"):
+        rounds = [(ours(program, folder, name, arguments.updates), theirs(name, data, arguments.updates)) for _ in range(arguments.rounds)]
+        mine, other = (statistics.median(side) for side in zip(*rounds))
+        told = lambda side: f"({min(side):.0f} to {max(side):.0f})"
+        print(f"| {name} | {mine:.0f} {told([a for a, _ in rounds])} | {other:.0f} {told([b for _, b in rounds])} | {mine / other:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
