@@ -1,7 +1,8 @@
 //! Kill runs with SIGKILL at random moments, resume them to their end, and find the same bytes as without.
 //!
 //! Every algorithm, wrapped and multi-agent environments, memories; killed once, killed again while it goes on, killed
-//! while it is being resumed. `AGON_KILLS` says how often each is killed (1 by default); `results/README.md` shows more.
+//! while it is being resumed. `AGON_KILLS` says how often each is killed (1 by default), `AGON_KILLED`
+//! of which algorithm only; `results/README.md` shows more.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -100,7 +101,11 @@ fn every_algorithm_resumes_to_the_same_bytes_after_sigkill() {
         std::env::var("AGON_KILLS").map_or(1, |text| text.parse().expect("AGON_KILLS is a number"));
     let mut rng = Pcg64::seed_from(2026);
     let mut kills = 0;
+    let only = std::env::var("AGON_KILLED").ok();
     for common::Case { algorithm, settings } in common::cases() {
+        if only.as_ref().is_some_and(|only| only != algorithm) {
+            continue;
+        }
         let env = settings
             .iter()
             .rev()

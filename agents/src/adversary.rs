@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::learner::{RunInfo, Spaces, stream};
 use crate::part::{self, Part, SavedPart};
-use crate::settings::{above_zero, at_least_one, updates};
+use crate::settings::{above_zero, rows, samples, updates};
 use crate::slices::{Slice, Sums, for_each_slice, slices};
 use crate::{AgentError, Fragment, network};
 
@@ -84,7 +84,8 @@ impl ImitationConfig {
         above_zero(&[("imitation.learning_rate", self.learning_rate)])?;
         updates(&[("imitation.updates", self.updates as u64)])?;
         let widths = self.hidden.iter().map(|&width| ("imitation.hidden", width as u64));
-        at_least_one(&widths.chain([("imitation.batch_size", self.batch_size as u64)]).collect::<Vec<_>>())
+        samples(&widths.collect::<Vec<_>>())?;
+        rows(&[("imitation.batch_size", self.batch_size as u64)])
     }
 }
 

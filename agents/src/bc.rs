@@ -18,7 +18,7 @@ use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, stream};
 use crate::part::Part;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
-use crate::settings::{Learning, at_least_one};
+use crate::settings::{Learning, rows};
 use crate::slices::{Slice, for_each_slice};
 use crate::{AgentError, Policy, Weights, critics, error};
 
@@ -62,7 +62,7 @@ impl BcConfig {
         let Self { learning_rate, optimizer, gradient_slices, .. } = *self;
         Learning { learning_rate, gamma: 1.0, gradient_slices: Some(gradient_slices), optimizer }
             .validate()?;
-        at_least_one(&[("batch_size", self.batch_size as u64)])
+        rows(&[("batch_size", self.batch_size as u64)])
     }
 }
 

@@ -32,7 +32,7 @@ use crate::learner::{PolicyInfo, RunInfo, Spaces, single_discrete, stream};
 use crate::part::Part;
 use crate::replay::ReplayBuffer;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
-use crate::settings::{Learning, above_zero, at_least_one, at_least_zero, shares_above_zero};
+use crate::settings::{Learning, above_zero, at_least_zero, rows, shares_above_zero};
 use crate::slices::{Slice, Sums, for_each_slice};
 use crate::{AgentError, Policy, Weights, critics, error, network};
 
@@ -93,7 +93,7 @@ impl IqlConfig {
     pub fn validate(&self) -> Result<(), AgentError> {
         let Self { learning_rate, gamma, optimizer, gradient_slices, .. } = *self;
         Learning { learning_rate, gamma, gradient_slices: Some(gradient_slices), optimizer }.validate()?;
-        at_least_one(&[("batch_size", self.batch_size as u64)])?;
+        rows(&[("batch_size", self.batch_size as u64)])?;
         shares_above_zero(&[("tau", self.tau)])?;
         at_least_zero(&[("temperature", self.temperature)])?;
         above_zero(&[("max_weight", self.max_weight)])?;

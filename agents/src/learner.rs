@@ -176,11 +176,19 @@ pub trait Learner: Send {
     /// all of it before anything is learned or restored.
     ///
     /// # Errors
-    /// [`AgentError::Unsupported`] if the learner learns from what its own policy does only.
+    /// As [`Self::takes_recorded`].
     fn remember(&mut self, _recorded: &Fragment) -> Result<(), AgentError> {
+        self.takes_recorded()
+    }
+
+    /// Refuses recorded experience, before any is read, if the learner can make nothing of it.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] if the learner learns from what its own policy does only.
+    fn takes_recorded(&self) -> Result<(), AgentError> {
         Err(AgentError::Unsupported {
             algorithm: "learning from recorded data",
-            expected: "an algorithm with a replay buffer, such as bc, iql, td3-bc, cql or dqn",
+            expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
             found: "one that learns from what it does itself".to_owned(),
         })
     }

@@ -356,15 +356,20 @@ impl Learner for Ppo {
     }
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
-        let Some(adversary) = &mut self.adversary else {
-            return Err(AgentError::Unsupported {
-                algorithm: "learning from recorded data",
-                expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
-                found: "ppo".to_owned(),
-            });
-        };
+        let Some(adversary) = &mut self.adversary else { return self.takes_recorded() };
         adversary.remember(recorded);
         Ok(())
+    }
+
+    fn takes_recorded(&self) -> Result<(), AgentError> {
+        if self.adversary.is_some() {
+            return Ok(());
+        }
+        Err(AgentError::Unsupported {
+            algorithm: "learning from recorded data",
+            expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
+            found: "ppo without agent.imitation".to_owned(),
+        })
     }
 
     fn take_norms(&mut self) -> Option<Norms> {

@@ -319,6 +319,10 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
         Ok(())
     }
 
+    fn takes_recorded(&self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
     fn memory_bytes(&self) -> u64 {
         self.experience.memory_bytes()
     }

@@ -14,6 +14,9 @@ const MOST: u64 = 1_000_000_000;
 /// Most updates, or passes, between two looks at whether a run is to stop.
 const MOST_UPDATES: u64 = 100_000;
 
+/// Most rows of a minibatch that nothing else bounds.
+const MOST_ROWS: u64 = 1 << 20;
+
 /// Most samples of a distribution: each is an output for every action.
 const MOST_SAMPLES: u64 = 10_000;
 
@@ -25,7 +28,7 @@ pub(crate) fn at_least_one(fields: &[(&'static str, u64)]) -> Result<(), AgentEr
     })
 }
 
-/// Numbers of samples, atoms or quantiles of a distribution.
+/// Numbers of samples, atoms or quantiles of a distribution, and widths of small layers.
 pub(crate) fn samples(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
     fields.iter().try_for_each(|&(field, value)| {
         ensure(value > 0, field, "at least 1", value)?;
@@ -38,6 +41,14 @@ pub(crate) fn updates(fields: &[(&'static str, u64)]) -> Result<(), AgentError> 
     fields.iter().try_for_each(|&(field, value)| {
         ensure(value > 0, field, "at least 1", value)?;
         ensure(value <= MOST_UPDATES, field, "at most 100000", value)
+    })
+}
+
+/// Numbers of rows that are held at once: at least 1, and no more than memory has room for.
+pub(crate) fn rows(fields: &[(&'static str, u64)]) -> Result<(), AgentError> {
+    fields.iter().try_for_each(|&(field, value)| {
+        ensure(value > 0, field, "at least 1", value)?;
+        ensure(value <= MOST_ROWS, field, "at most 1048576", value)
     })
 }
 

@@ -541,6 +541,10 @@ impl Learner for Boxed {
         self.0.num_steps()
     }
 
+    fn metric_names(&self) -> &'static [&'static str] {
+        self.0.metric_names()
+    }
+
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.0.policy()
     }

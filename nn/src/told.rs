@@ -11,7 +11,7 @@ use crate::init::Init;
 use crate::kernels::{IntegerWeight, SparseScratch, SparseWeight, Target, activate, padded, to_bytes};
 use crate::layer::Layer;
 use crate::linear::Linear;
-use crate::model::Dueling;
+use crate::model::{Dueling, FreeLogStd};
 use crate::norm::Norm;
 use crate::parallel::{Parallel, ParallelBranch};
 use crate::params::{LayoutBuilder, Params};
@@ -30,8 +30,8 @@ pub struct ToldChain {
 }
 
 impl ToldChain {
-    /// The chain of operations on rows of `width` values: linear maps, convolutions, activations, norms, streams and residual
-    /// blocks, compressed weights as the numbers that they stand for.
+    /// The chain of operations on rows of `width` values: linear maps, convolutions, activations, norms, streams, residual blocks
+    /// and deviations after their means, compressed weights as the numbers that they stand for.
     ///
     /// # Errors
     /// If there is another operation, or parameters do not fit.
@@ -154,6 +154,14 @@ impl Teller<'_> {
                     built.push((index.to_string(), from..to, self.layers(&branch.operations, to - from)?));
                 }
                 Parallel::new(width, built)?.into()
+            }
+            Operation::Append { parameter: theirs, width: own } => {
+                let Some(values) = parameter(theirs) else { return Err(untold(operation)) };
+                check(values.len() == *own && *own == width, operation)?;
+                let name = self.next();
+                let layer = FreeLogStd::new(&mut self.builder, &name, *own);
+                self.remember(name, theirs, values);
+                Arc::new(layer)
             }
             other => return Err(untold(other)),
         })

@@ -280,8 +280,14 @@ fn best(surveys: Vec<Survey>, share: f64) -> Vec<Survey> {
 /// An episode as a fragment of one environment.
 fn fragment(shape: &FragmentShape, rows: Rows) -> Fragment {
     let steps = rows.rewards.len();
-    let shape =
-        FragmentShape { num_steps: steps, policy_data_width: 0, policy_state_len: 0, ..shape.clone() };
+    let shape = FragmentShape {
+        num_steps: steps,
+        num_envs: 1,
+        num_agents: 1,
+        policy_data_width: 0,
+        policy_state_len: 0,
+        ..shape.clone()
+    };
     let len = shape.observation_len;
     let mut fragment = Fragment::new(&shape);
     fragment.final_observations.extend_from(&rows.observations, steps * len, len);

@@ -314,6 +314,9 @@ impl<'a> Parts<'a> {
         needs.add("of networks and optimizers (network)", networks);
         memory::ensure_fits(&needs, 1)?;
         let mut learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
+        if recorded.is_some() {
+            learner.takes_recorded()?;
+        }
         config.transfer.set_rates(&mut *learner)?;
         config.pruning.begin(&mut *learner)?;
         needs.add("of replay when it is full (agent.buffer_size)", learner.memory_bytes());

@@ -113,7 +113,13 @@ const IMITATING: [&str; 2] = [
     "agent.imitation={updates=2, batch_size=32, hidden=[16]}",
 ];
 
-/// The same of Pendulum, whose observations are normalised by the data.
+/// Settings of a run that imitates a small policy that PPO learned in CartPole.
+const APPRENTICE: [&str; 2] = [
+    concat!("teacher.policy='", env!("CARGO_MANIFEST_DIR"), "/tests/golden/cartpole_teacher.safetensors'"),
+    "agent.gradient_steps=10",
+];
+
+/// As [`RECORDED`] in Pendulum, whose observations are normalised by the data.
 const RECORDED_NUMBERS: [&str; 7] = [
     "env.id=Pendulum-v1",
     concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/pendulum/random-v0']"),
@@ -194,6 +200,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
         case("r2d2", &[&R2D2]),
         case("gail", &[&PPO, &IMITATING]),
+        case("airl", &[&PPO, &IMITATING]),
+        case("dagger", &[&DQN, &APPRENTICE]),
         case("bc", &[&RECORDED, &["data.best=0.5"]]),
         case("iql", &[&RECORDED]),
         case("iql", &[&RECORDED_NUMBERS]),

@@ -198,12 +198,12 @@ impl BuiltHead {
 
 /// Appends logarithms of standard deviations, which are parameters, to each row of means.
 #[derive(Debug)]
-struct FreeLogStd {
+pub(crate) struct FreeLogStd {
     log_std: ParamRange,
 }
 
 impl FreeLogStd {
-    fn new(builder: &mut LayoutBuilder, name: &str, dimensions: usize) -> Self {
+    pub(crate) fn new(builder: &mut LayoutBuilder, name: &str, dimensions: usize) -> Self {
         Self { log_std: builder.add(name, &[1, dimensions], Init::Zeros) }
     }
 }

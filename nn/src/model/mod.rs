@@ -13,7 +13,7 @@ mod implicit;
 mod summary;
 
 pub use encoder::{EncoderConfig, Observation};
-pub(crate) use head::Dueling;
+pub(crate) use head::{Dueling, FreeLogStd};
 pub use head::{Head, HeadConfig, HeadInit};
 pub use implicit::{ImplicitConfig, ImplicitQuantiles, PackedImplicit};
 pub use summary::Summary;

@@ -1,8 +1,9 @@
-"""Updates a second of BC, IQL and TD3+BC beside d3rlpy's: the same data, network sizes and minibatches, in turns.
+"""BC, IQL and TD3+BC beside d3rlpy's: the same data, network sizes, minibatches and step sizes.
 
-    python benches/d3rlpy_speed.py PROGRAM FOLDER [--rounds 3] [--updates 3000]
+    python benches/d3rlpy_peer.py PROGRAM FOLDER [--rounds 3] [--updates 3000]      updates a second, in turns
+    python benches/d3rlpy_peer.py PROGRAM FOLDER --scores QUALITY/ALGORITHM …       d3rlpy's scores on Pendulum's data
 
-Needs d3rlpy 2.8.1 (which wants Gymnasium 1.0.0, so an environment of its own) and h5py. Both sides use as many threads as the
+FOLDER is that of benches/offline.py, which makes the data and has our scores. Needs d3rlpy 2.8.1 (which wants Gymnasium 1.0.0, so an environment of its own) and h5py. Both sides use as many threads as the
 machine has cores. Medians over rounds; an evaluation of one episode at the end is part of our time.
 """
 
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import d3rlpy
+import gymnasium
 import h5py
 import numpy as np
 
@@ -53,6 +55,38 @@ def theirs(name, data, updates):
     return updates / (time.perf_counter() - began)
 
 
+def score(name, data, seed, updates, evaluations=5, episodes=20):
+    """The mean return of evaluations in the last quarter, as benches/offline.py has it."""
+    d3rlpy.seed(seed)
+    encoder = d3rlpy.models.VectorEncoderFactory([64, 64])
+    more = {} if name == "bc" else {"critic_encoder_factory": encoder, "actor_encoder_factory": encoder}
+    config = {
+        "bc": lambda: d3rlpy.algos.BCConfig(batch_size=256, encoder_factory=encoder),
+        "iql": lambda: d3rlpy.algos.IQLConfig(batch_size=256, value_encoder_factory=encoder, **more),
+        "td3-bc": lambda: d3rlpy.algos.TD3PlusBCConfig(batch_size=256, **more),
+    }[name]()
+    learner = config.create(device=False)
+    environment = gymnasium.make("Pendulum-v1")
+    returns = []
+    step = updates // 20
+    fitter = learner.fitter(
+        data, n_steps=updates, n_steps_per_epoch=step, show_progress=False, save_interval=10**9,
+        logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
+    )
+    for epoch, _ in fitter:
+        if epoch <= 20 - evaluations:
+            continue
+        for episode in range(episodes):
+            observation, _ = environment.reset(seed=1_000_000 * seed + 1000 * epoch + episode)
+            total, ended = 0.0, False
+            while not ended:
+                action = learner.predict(observation[None])[0]
+                observation, reward, terminated, truncated, _ = environment.step(action)
+                total, ended = total + float(reward), terminated or truncated
+            returns.append(total)
+    return float(np.mean(returns))
+
+
 def ours(program, folder, name, updates):
     done = subprocess.run(
         [
@@ -71,7 +105,19 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--scores", nargs="+", default=[])
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    for cell in arguments.scores:
+        quality, name = cell.split("/")
+        sets = arguments.folder / "sets" / "pendulum-v1"
+        mean = lambda of: float(np.mean([r.compute_return() for r in read(sets / f"{of}-v0" / "data" / "main_data.hdf5").episodes]))
+        low, high = mean("random"), mean("expert")
+        data = read(sets / f"{quality}-v0" / "data" / "main_data.hdf5")
+        scores = [100 * (score(name, data, seed, 20_000) - low) / (high - low) for seed in range(1, arguments.seeds + 1)]
+        print(f"{cell}: {np.mean(scores):.0f} ({', '.join(f'{value:.0f}' for value in scores)})", flush=True)
+    if arguments.scores:
+        return
     program, folder = str(Path(arguments.program).resolve()), arguments.folder.resolve()
     file = folder / "sets" / IDENT / "data" / "main_data.hdf5"
     if not file.exists():

@@ -1,0 +1,86 @@
+"""Imitation from 1, 4 and 16 episodes of an expert: BC, GAIL, AIRL and DAgger, normalised scores.
+
+    python benches/imitation.py PROGRAM FOLDER [TASK ...] [--seeds 5]
+
+The experts and scores are those of benches/offline.py, which is asked for its data first. GAIL and AIRL have the settings of the
+task's PPO preset and as many steps as it; DAgger has no episodes but asks the expert at each of its own steps. A score is the
+mean return of 100 episodes after training, between 0 (random actions) and 100 (the expert). Needs Python 3.11, no packages.
+"""
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+
+from offline import TASKS, Bench, interquartile_mean, interval
+
+PRESETS = Path(__file__).parent.parent / "src" / "presets"
+#: The preset of PPO, its steps for GAIL and AIRL, DAgger's steps.
+SETTINGS = {
+    "CartPole-v1": ("ppo-cartpole", 100_000, 5_000),
+    "Pendulum-v1": ("ppo-pendulum", 200_000, 5_000),
+    "LunarLander-v3": ("ppo-lunarlander", 1_000_000, 20_000),
+}
+
+
+def assignments(prefix, value):
+    """Settings of a table as those of the command line."""
+    if isinstance(value, dict) and "kind" not in value:
+        return [part for key, inner in value.items() for part in assignments(f"{prefix}.{key}" if prefix else key, inner)]
+    return ["--set", f"{prefix}={toml(value)}"]
+
+
+def toml(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("folder")
+    parser.add_argument("tasks", nargs="*")
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    bench = Bench(arguments.program, arguments.folder, arguments.seeds, 5_000)
+    for env in arguments.tasks or SETTINGS:
+        preset, ppo_steps, dagger_steps = SETTINGS[env]
+        _, run_arguments, small = TASKS[env]
+        sets, (low, high) = bench.make_data(env, run_arguments)
+        expert = bench.folder / f"ppo-{bench.name(env)}"
+        config = tomllib.loads((PRESETS / f"{preset}.toml").read_text())["config"]
+        ppo = assignments("", {key: value for key, value in config.items() if key in ("agent", "network", "num_envs")})
+        print(f"\n### {env}\n\nRandom actions {low:.1f}, expert {high:.1f}.\n\n| episodes | bc | gail | airl | dagger |\n|---|---|---|---|---|")
+        for episodes in (1, 4, 16):
+            few = f"{bench.name(env)}/expert-{episodes}-v0"
+            if not (bench.folder / "sets" / few).exists():
+                bench.agon("data", "mix", sets["expert"], "--each", str(episodes), "--out", few)
+            cells = []
+            for algorithm in ("bc", "gail", "airl", "dagger"):
+                if algorithm == "dagger" and episodes > 1:
+                    cells.append("")
+                    continue
+                more = {
+                    "bc": ["--data", few, "--total-timesteps", "5000", "--set", small[0]],
+                    "gail": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
+                    "airl": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
+                    "dagger": ["--set", f"teacher.policy={expert}", "--total-timesteps", str(dagger_steps), "--set", small[0]],
+                }[algorithm]
+                run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}"
+                if not (run / f"seed_{arguments.seeds}" / "model.safetensors").exists():
+                    bench.agon(
+                        "train", algorithm, env, "--preset", "none", "--seeds", str(arguments.seeds), "--eval-every", str(10**9),
+                        "--set", "eval.episodes=1", "--out", str(run.parent), "--name", run.name, "--json", *more,
+                    )
+                scores = []
+                for seed in range(1, arguments.seeds + 1):
+                    told = json.loads(bench.agon("eval", str(run / f"seed_{seed}"), "--episodes", "100", "--json"))
+                    scores.append(100 * (told["mean_return"] - low) / (high - low))
+                bounds = interval(scores)
+                cells.append(f"{interquartile_mean(scores):.0f} [{bounds[0]:.0f}, {bounds[1]:.0f}]")
+            print(f"| {episodes} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
