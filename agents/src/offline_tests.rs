@@ -97,7 +97,7 @@ fn cloning_does_what_was_mostly_done() {
 /// A learner that is told what to do where it comes to.
 fn apprentice(spec: &EnvSpec, seed: u64) -> Trial<Boxed> {
     let sizes = TrialConfig { num_envs: 4, num_shards: 2, total_timesteps: 3000, seed };
-    Trial::new(spec, sizes, |info| build_apprentice(info))
+    Trial::new(spec, sizes, build_apprentice)
 }
 
 fn build_apprentice(info: &RunInfo) -> Result<Boxed, AgentError> {
