@@ -65,7 +65,7 @@ def main():
                     "bc": ["--data", few, "--total-timesteps", "5000", "--set", small[0]],
                     "gail": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
                     "airl": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
-                    "dagger": ["--set", f"teacher.policy={expert}", "--total-timesteps", str(dagger_steps), "--set", small[0]],
+                    "dagger": ["--set", f"teacher.policy={expert}", "--set", "teacher.decay=constant", "--total-timesteps", str(dagger_steps), "--set", small[0]],
                 }[algorithm]
                 run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}"
                 if not (run / f"seed_{arguments.seeds}" / "model.safetensors").exists():

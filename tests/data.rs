@@ -130,6 +130,14 @@ fn a_run_learns_from_the_data_that_it_began_with_or_not_at_all() {
     train("bc", "CartPole-v1", &["--data", "random-v0"]).unwrap();
     let rows = fs::read_to_string(root.join("results/run/evaluations.csv")).unwrap();
     assert!(rows.lines().count() > 3, "evaluations are part of the run: {rows}");
+    // The same content elsewhere is the same data.
+    agon(root, &["data", "convert", "random-v0", "--format", "parquet", "--out", "moved-v0"]).unwrap();
+    let config = root.join("results/run/config.toml");
+    let moved = fs::read_to_string(&config).unwrap().replace("random-v0", "moved-v0");
+    fs::write(&config, &moved).unwrap();
+    agon(root, &["resume", "results/run", "--total-timesteps", "600"]).unwrap();
+    let config_now = fs::read_to_string(&config).unwrap().replace("moved-v0", "random-v0");
+    fs::write(&config, config_now).unwrap();
     // The same id, another content.
     fs::remove_dir_all(root.join("sets/random-v0")).unwrap();
     record(root, "CartPole-v1", "random-v0", &["--seed", "1000"]);

@@ -1,7 +1,7 @@
 //! Recorded experience: data sets in Minari's layout, what is recorded into them, and runs that learn from them.
 //!
-//! A data set is files (`agon_data`); an environment has packed rows; [`convert`] goes between both. A run with `data.sets`
-//! does not act: its learner remembers every step before the first update ([`experience`]), and its steps are updates.
+//! A data set is files (`agon_data`); an environment has packed rows; `convert` goes between both. A run with `data.sets`
+//! does not act: its learner remembers every step before the first update (`experience`), and its steps are updates.
 
 mod config;
 mod convert;
