@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Minari 0.5.4: `pip install "minari[hdf5]"`, and `"minari[all]"` too, cannot write or read a data set.
+# Minari 0.5.4: after `pip install "minari[hdf5]"`, or `"minari[all]"`, no data set can be made.
 #
 # The guess: the extra of a layout installs what the layout needs, above all that of the default one.
 #
 # What happens: since images can be JPEG, both storages import Pillow when they are loaded, images or not, and no extra names it.
-# The first data set that is created or loaded ends in `ModuleNotFoundError: No module named 'PIL'`, and its id is taken from then
-# on: asked for again, it "already exists". Nobody notices who has
-# Pillow for another reason, as matplotlib or imageio bring it.
+# The first data set that is created ends in `ModuleNotFoundError: No module named 'PIL'`, and its id is taken from then on: asked
+# for again, it "already exists". Nobody notices who has Pillow for another reason, as matplotlib or imageio bring it.
 #
 # Why it matters: a clean environment that reads data sets of numbers, such as a container for training, fails at the first one.
 set -euo pipefail
