@@ -228,6 +228,10 @@ impl Adversary {
             self.reads.write(fragment, &rows, &mut own);
             places.extend(rows.into_iter().map(|row| (index, row)));
         }
+        if places.is_empty() {
+            // Nobody took part in any tick: there is nothing to judge.
+            return Ok(Judged { fragments: fragments.to_vec(), loss: f64::NAN, accuracy: f64::NAN });
+        }
         normalize(&self.scales, &mut own, width);
         let verdicts = self.learn(&own)?;
         crate::error::ensure_finite("discriminator loss", verdicts.loss, updates)?;
