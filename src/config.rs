@@ -426,7 +426,9 @@ impl RunConfig {
         let deciding = |own: &Self, other: &Self| {
             let wrappers = own.teacher.wrappers.or(other.teacher.wrappers);
             let teacher = TeacherConfig { wrappers, ..own.teacher.clone() };
-            Self { teacher, ..own.clone() }.deciding()
+            let checksum = own.data.checksum.clone().or_else(|| other.data.checksum.clone());
+            let data = DataConfig { checksum, ..own.data.clone() };
+            Self { teacher, data, ..own.clone() }.deciding()
         };
         first_difference(&deciding(self, other), &deciding(other, self))
     }

@@ -127,6 +127,22 @@ fn a_run_learns_from_the_data_that_it_began_with_or_not_at_all() {
         let fixed = ["train", algorithm, env, "--total-timesteps", "400", "--name", "run", "--force"];
         agon(root, &[&fixed, more].concat())
     };
+    // An experiment that is asked for again goes on.
+    let seeds = [
+        "train",
+        "bc",
+        "CartPole-v1",
+        "--data",
+        "random-v0",
+        "--total-timesteps",
+        "300",
+        "--seeds",
+        "2",
+        "--name",
+        "two",
+    ];
+    agon(root, &seeds).unwrap();
+    agon(root, &["resume", "results/two", "--total-timesteps", "500"]).unwrap();
     train("bc", "CartPole-v1", &["--data", "random-v0"]).unwrap();
     let rows = fs::read_to_string(root.join("results/run/evaluations.csv")).unwrap();
     assert!(rows.lines().count() > 3, "evaluations are part of the run: {rows}");
@@ -145,6 +161,7 @@ fn a_run_learns_from_the_data_that_it_began_with_or_not_at_all() {
     assert!(error.contains("expected the data that the run began with"), "{error}");
     for (algorithm, env, more, expected) in [
         ("bc", "CartPole-v1", vec![], "bc needs recorded data (--data ID), got none"),
+        ("dagger", "CartPole-v1", vec![], "dagger needs a teacher (teacher.policy), got none"),
         ("bc", "Pendulum-v1", vec!["--data", "random-v0"], "expected observations of Box"),
         (
             "ppo",

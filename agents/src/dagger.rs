@@ -154,6 +154,10 @@ impl ReplayAlgorithm for Aggregation {
     }
 
     fn before_round(&mut self, _before: u64, _now: u64) -> Result<(), AgentError> {
+        self.ensure_ready()
+    }
+
+    fn ensure_ready(&self) -> Result<(), AgentError> {
         if self.teacher.is_some() {
             return Ok(());
         }

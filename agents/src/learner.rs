@@ -193,6 +193,14 @@ pub trait Learner: Send {
         })
     }
 
+    /// Refuses to begin without what it cannot learn without, such as a teacher: asked when all that a run has was handed over.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] with what is missing.
+    fn ensure_ready(&self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
     /// Norms of the acting network, and of the gradients of its updates since the last call; none if the learner has no network.
     fn take_norms(&mut self) -> Option<Norms> {
         None

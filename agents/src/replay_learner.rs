@@ -163,6 +163,14 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
         Ok(())
     }
 
+    /// As [`Learner::ensure_ready`].
+    ///
+    /// # Errors
+    /// As there.
+    fn ensure_ready(&self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
     /// Called once before anything else that draws.
     fn begin(&mut self, _experience: &mut Experience) {}
 
@@ -321,6 +329,10 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
 
     fn takes_recorded(&self) -> Result<(), AgentError> {
         Ok(())
+    }
+
+    fn ensure_ready(&self) -> Result<(), AgentError> {
+        self.algorithm.ensure_ready()
     }
 
     fn memory_bytes(&self) -> u64 {

@@ -54,7 +54,13 @@ fn record(setup: &Setup, args: &RecordDataArgs) -> Result<Ending, RunError> {
 /// Who acts: a registered environment's id means random actions.
 fn recorder(setup: &Setup, args: &RecordDataArgs) -> Result<Recorder, RunError> {
     let path = Path::new(&args.source);
-    if !path.exists() && setup.registry.get(&args.source).is_ok() {
+    if !path.exists() {
+        setup.registry.get(&args.source)?;
+        if args.best || args.stochastic || args.checkpoint.is_some() || args.all_until.is_some() {
+            let message =
+                "--best, --stochastic, --checkpoint and --all-until are for a run: random actions have none";
+            return Err(RunError::Config(message.to_owned()));
+        }
         let mut env = EnvConfig { id: args.source.clone(), ..EnvConfig::default() };
         args.args.iter().try_for_each(|argument| config::set_by("--arg", &mut env.args, argument))?;
         return Ok(Recorder::Random(env));

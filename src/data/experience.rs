@@ -9,7 +9,7 @@ use agon_envs::wrappers::{Moments, RunningStatistics};
 use agon_envs::{ActionBatch, EpisodeStats, ObsBuffer, Space, VectorInfo, WrapperConfig};
 use sha2::{Digest, Sha256};
 
-use super::{DataConfig, convert, open};
+use super::{DataConfig, convert, gymnasium, open};
 use crate::RunError;
 
 /// The chosen episodes of a run's data sets.
@@ -133,14 +133,21 @@ impl RecordedExperience {
     }
 
     /// What whoever watches should know of the data, a sentence each.
-    pub(crate) fn remarks(&self) -> Vec<String> {
+    pub(crate) fn remarks(&self, env: &str) -> Vec<String> {
         let has_jpeg = |set: &&DataSet| {
             let metadata = set.metadata();
             let spaces = &metadata.spaces;
             metadata.jpeg_encoding && (spaces.observation.has_image() || spaces.action.has_image())
         };
         let ids = self.sets.iter().filter(has_jpeg).map(|set| set.metadata().dataset_id.as_str());
-        ids.map(|id| format!("{id} has its images as JPEG files, which are not what the agent saw")).collect()
+        let jpeg =
+            ids.map(|id| format!("{id} has its images as JPEG files, which are not what the agent saw"));
+        let others = self.sets.iter().filter_map(|set| {
+            let (id, of) =
+                (&set.metadata().dataset_id, gymnasium::env_of(set.metadata().env_spec.as_deref()?)?);
+            (of != env).then(|| format!("{id} was recorded in {of}, the run is evaluated in {env}"))
+        });
+        jpeg.chain(others).collect()
     }
 
     /// Hands all steps to a learner, an episode at a time.

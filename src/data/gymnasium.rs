@@ -46,3 +46,10 @@ pub(super) fn spec(env: &EnvConfig, time_limit: Option<u32>) -> String {
     })
     .to_string()
 }
+
+/// The id of the environment that the text of an `EnvSpec` is of: ours, where it is one of ours.
+pub(super) fn env_of(spec: &str) -> Option<String> {
+    let spec: Value = serde_json::from_str(spec).ok()?;
+    let own = spec.get("kwargs").and_then(|kwargs| kwargs.get("agon_id"));
+    Some(own.or_else(|| spec.get("id"))?.as_str()?.to_owned())
+}

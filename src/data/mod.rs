@@ -34,7 +34,20 @@ pub fn open(id: &str) -> Result<DataSet, RunError> {
     if path.join("data").is_dir() || path.join("metadata.json").is_file() {
         return Ok(DataSet::open_path(path)?);
     }
-    Ok(DataSet::open(&root()?, &id.parse()?)?)
+    if path.is_dir() {
+        return Err(RunError::Directory {
+            path: path.to_owned(),
+            message: "expected a data set (data/metadata.json), found none".to_owned(),
+        });
+    }
+    let (root, id) = (root()?, id.parse()?);
+    let folder = agon_data::DataSetId::folder(&id, &root);
+    if !folder.is_dir() {
+        let message =
+            format!("no data set {id} under {}: `agon data list` shows those that are there", root.display());
+        return Err(RunError::Config(message));
+    }
+    Ok(DataSet::open(&root, &id)?)
 }
 
 /// Where data sets are: Minari's own root.

@@ -349,6 +349,7 @@ impl<'a> Parts<'a> {
         if let (Some(from), Some(bytes)) = (&config.teacher.policy, &inputs.teacher) {
             parts.follow(setup, config, from, bytes)?;
         }
+        parts.learner.ensure_ready()?;
         Ok((parts, inputs))
     }
 
@@ -410,7 +411,7 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let env_metrics = probe.env_metrics().to_vec();
     let mut notes = Vec::new();
     if let Some(recorded) = recorded {
-        notes.extend(recorded.remarks());
+        notes.extend(recorded.remarks(&config.env.id));
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         recorded.each(&shape, &mut |fragment| Ok(learner.remember(fragment)?))?;
     }

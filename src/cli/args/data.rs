@@ -44,7 +44,7 @@ pub(in crate::cli) struct RecordDataArgs {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(in crate::cli) episodes: u64,
     /// Seed of the first episode; each one has the next.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub(in crate::cli) seed: u64,
     /// Act as in training instead of by the best action.
     #[arg(long)]
