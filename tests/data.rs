@@ -67,12 +67,13 @@ fn a_data_set_is_the_same_in_every_layout() {
 fn mixed_sets_keep_episodes_and_seeds_and_no_id_is_taken_twice() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    record(root, "CartPole-v1", "a-v0", &["--seed", "5"]);
-    record(root, "CartPole-v1", "b-v0", &["--seed", "100", "--format", "parquet"]);
+    record(root, "CartPole-v1", "a-v0", &["--seed", "5", "--author", "Ada"]);
+    record(root, "CartPole-v1", "b-v0", &["--seed", "100", "--format", "parquet", "--author", "Bo"]);
     agon(root, &["data", "mix", "a-v0", "b-v0", "--each", "4", "--out", "mixed-v0"]).unwrap();
     let set = data::open(root.join("sets/mixed-v0").to_str().unwrap()).unwrap();
     let seeds: Vec<i64> = (0..set.len()).map(|index| set.episode(index).unwrap().seed.unwrap()).collect();
     assert_eq!(seeds, [5, 6, 7, 8, 100, 101, 102, 103]);
+    assert_eq!(set.metadata().author, ["Ada", "Bo"]);
     let error = agon(root, &["data", "mix", "a-v0", "--out", "b-v0"]).unwrap_err();
     assert!(error.contains("b-v0 must not exist yet"), "{error}");
     record(root, "Pendulum-v1", "other-v0", &[]);
@@ -184,6 +185,28 @@ fn a_run_learns_from_the_data_that_it_began_with_or_not_at_all() {
         let error = train(algorithm, env, &more).unwrap_err();
         assert!(error.contains(expected), "{algorithm} on {env} with {more:?}: {error}");
     }
+}
+
+#[test]
+fn an_end_amid_an_episode_is_refused_where_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    record(root, "CartPole-v1", "whole-v0", &[]);
+    let set = data::open(root.join("sets/whole-v0").to_str().unwrap()).unwrap();
+    let mut episode = set.episode(0).unwrap();
+    episode.terminations[1] = true;
+    let metadata = agon_data::Metadata { dataset_id: "cut-v0".parse().unwrap(), ..set.metadata().clone() };
+    let mut writer = agon_data::Writer::create(&root.join("sets"), metadata).unwrap();
+    writer.push(&episode).unwrap();
+    writer.finish().unwrap();
+    let told = agon(root, &["data", "check", "cut-v0"]).unwrap();
+    assert!(told.contains("episode 0 ends at step 1 and goes on"), "{told}");
+    let error = agon(root, &["train", "bc", "CartPole-v1", "--data", "cut-v0"]).unwrap_err();
+    assert!(error.contains("episode 0 of cut-v0 must go on, got an end at step 1"), "{error}");
+    let seed = i64::MAX.to_string();
+    let error =
+        agon(root, &["data", "record", "CartPole-v1", "--seed", &seed, "--out", "late-v0"]).unwrap_err();
+    assert!(error.contains("the seeds of all episodes must be at most"), "{error}");
 }
 
 #[test]

@@ -47,6 +47,14 @@ pub fn copy(sets: &[DataSet], id: &str, format: Format, most: Option<u64>) -> Re
         ..told.clone()
     };
     if sets.len() > 1 {
+        metadata.author = all(sets, |metadata| &metadata.author);
+        metadata.author_email = all(sets, |metadata| &metadata.author_email);
+        metadata.requirements = all(sets, |metadata| &metadata.requirements);
+        metadata.code_permalink = is_same(|metadata| &metadata.code_permalink);
+        if sets.iter().any(|set| scores(set.metadata()) != scores(told)) {
+            (metadata.ref_min_score, metadata.ref_max_score) = (None, None);
+            metadata.num_episodes_average_score = None;
+        }
         metadata.description = Some(format!(
             "Episodes of {}.",
             sets.iter().map(|set| set.metadata().dataset_id.to_string()).collect::<Vec<_>>().join(", ")
@@ -62,4 +70,20 @@ pub fn copy(sets: &[DataSet], id: &str, format: Format, most: Option<u64>) -> Re
     }
     writer.finish()?;
     Ok(episodes)
+}
+
+/// What any of the sets says, each thing once.
+fn all(sets: &[DataSet], pick: fn(&Metadata) -> &Vec<String>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for said in sets.iter().flat_map(|set| pick(set.metadata())) {
+        if !found.contains(said) {
+            found.push(said.clone());
+        }
+    }
+    found
+}
+
+/// The returns that scores are told by.
+fn scores(metadata: &Metadata) -> (Option<f64>, Option<f64>) {
+    (metadata.ref_min_score, metadata.ref_max_score)
 }

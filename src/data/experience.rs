@@ -177,8 +177,8 @@ impl Seen {
         let episode = set.episode(index)?;
         let place = |what: &str| format!("{what} of episode {index} of {id}");
         let flags = episode.terminations.iter().zip(&episode.truncations);
-        if let Some(step) = flags.rev().skip(1).rposition(|(terminated, truncated)| *terminated || *truncated)
-        {
+        let mut before_last = flags.take(episode.total_steps().saturating_sub(1));
+        if let Some(step) = before_last.position(|(terminated, truncated)| *terminated || *truncated) {
             let what = place("steps before the last one");
             return Err(RunError::Config(format!("{what} must go on, got an end at step {step}")));
         }

@@ -1,7 +1,8 @@
 //! Recorded experience: data sets in Minari's layout, what is recorded into them, and runs that learn from them.
 //!
-//! A data set is files (`agon_data`); an environment has packed rows; `convert` goes between both. A run with `data.sets`
-//! does not act: its learner remembers every step before the first update (`experience`), and its steps are updates.
+//! A data set is files (`agon_data`); an environment has packed rows; `convert` goes between both. The
+//! learner of a run with `data.sets` is handed every step before the first update (`experience`); most such runs do not act, and
+//! their steps are updates.
 
 mod config;
 mod convert;
@@ -22,7 +23,7 @@ pub use copy::copy;
 pub(crate) use experience::RecordedExperience;
 pub(crate) use source::NothingNew;
 
-/// Updates between evaluations of a run that does not say, as a share of it.
+/// Evaluations of a run with data that does not say how many updates or steps are between them.
 pub(crate) const EVALUATIONS: u64 = 20;
 
 /// A data set by its id, or by its directory.

@@ -64,6 +64,12 @@ pub struct Recording {
 /// If there is no such policy or environment, the data set exists, or an episode cannot be recorded; nothing of it is left
 /// then.
 pub fn record(setup: &Setup, options: &RecordOptions) -> Result<Recording, RunError> {
+    // Files keep signed seeds.
+    if options.seed.checked_add(options.episodes).is_none_or(|last| i64::try_from(last).is_err()) {
+        let (most, found) = (i64::MAX, options.seed);
+        let message = format!("the seeds of all episodes must be at most {most}, got {found} for the first");
+        return Err(RunError::Config(message));
+    }
     let mut actors = Actors::new(setup, options)?;
     let mut recording = Recording { steps: 0, returns: Vec::new() };
     let mut stage = Stage::new(setup, &actors.env, actors.policies.first())?;
