@@ -17,6 +17,7 @@ use crate::bc::Bc;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dagger::Dagger;
 use crate::dqn::{Dqn, DqnConfig};
+use crate::dreamer::Dreamer;
 use crate::impala::{Impala, ImpalaConfig};
 use crate::iql::Iql;
 use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
@@ -439,13 +440,18 @@ impl Algorithms {
             "Recurrent Q-learning from replayed sequences, for environments that must be remembered.",
             Default::default,
         );
+        let dreamer = AlgorithmSpec::of::<Dreamer>(
+            "dreamer",
+            "A world model learned from few steps, and a policy learned in what it imagines (off-policy).",
+            Default::default,
+        );
         let alphazero = AlgorithmSpec::of::<AlphaZero>(
             "alphazero",
             "A search improves on the network, which learns from it: games against oneself, or anything that can be forked.",
             Default::default,
         );
         let alphazero = alphazero.with_num_envs(128);
-        for spec in [a2c, alphazero, appo, impala, ppo, pqn, r2d2] {
+        for spec in [a2c, alphazero, appo, dreamer, impala, ppo, pqn, r2d2] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         let bc =

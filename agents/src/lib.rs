@@ -31,6 +31,7 @@ mod distribution;
 mod divergence;
 mod division;
 pub mod dqn;
+pub mod dreamer;
 pub mod environment_loop;
 pub mod error;
 mod estimator;
@@ -105,6 +106,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("dqn/config.rs"),
     include_str!("bootstrapped_dqn/config.rs"),
     include_str!("r2d2/config.rs"),
+    include_str!("dreamer/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
     include_str!("bc.rs"),

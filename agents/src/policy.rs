@@ -2,7 +2,7 @@
 
 use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
 use agon_nn::losses::choices::Choices;
-use agon_nn::{ModelScratch, Scratch};
+use agon_nn::{ModelScratch, RssmScratch, Scratch};
 
 use crate::AgentError;
 use crate::program::Program;
@@ -59,6 +59,8 @@ pub struct Actor {
     pub scratch: Scratch,
     /// Working memory of networks with several parts.
     pub model_scratch: ModelScratch,
+    /// Working memory of world models.
+    pub rssm_scratch: RssmScratch,
     /// Networks' outputs.
     pub outputs: Vec<f32>,
     /// Probabilities of discrete actions.
@@ -75,6 +77,7 @@ impl Actor {
             state: Vec::new(),
             scratch: Scratch::default(),
             model_scratch: ModelScratch::default(),
+            rssm_scratch: RssmScratch::default(),
             outputs: Vec::new(),
             choices: Choices::default(),
             buffer: Vec::new(),

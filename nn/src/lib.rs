@@ -13,7 +13,7 @@
 //! - A [`Model`] is an encoder, a memory and heads, built from a [`ModelConfig`].
 //! - [`Adam`], any other [`Optimizer`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients; a
 //!   [`Schedule`] gives learning rates, an [`Ema`] follows the parameters.
-//! - [`generative`] has variational autoencoders and generative adversarial networks.
+//! - [`generative`] has variational autoencoders and generative adversarial networks; [`rssm`] is a recurrent state-space model.
 //! - [`losses`] has the numerics of output heads, [`kernels`] vectorised functions over slices.
 //! - [`weights`] reads and writes safetensors.
 //!
@@ -54,6 +54,7 @@ pub mod params;
 pub mod pool;
 pub mod recurrent;
 pub mod residual;
+pub mod rssm;
 pub mod schedule;
 pub mod sequential;
 pub mod spectral_norm;
@@ -101,6 +102,7 @@ pub use params::{Layout, LayoutBuilder, ParamRange, ParamSpec, Params};
 pub use pool::{Pool2d, PoolConfig};
 pub use recurrent::{Cell, Recurrent, RecurrentInit, Unroll};
 pub use residual::{Activate, Residual};
+pub use rssm::{PackedRssm, Rssm, RssmConfig, RssmScratch};
 pub use schedule::Schedule;
 pub use sequential::{Packed, Scratch, Sequential};
 pub use spectral_norm::SpectralNorm;

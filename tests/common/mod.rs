@@ -83,6 +83,27 @@ pub(crate) const CONTINUOUS: [&str; 9] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// Settings of a short run that imagines.
+const DREAMER: [&str; 17] = [
+    "env.id=CartPole-v1",
+    "num_envs=2",
+    "runtime.num_shards=2",
+    "total_timesteps=1200",
+    "agent.buffer_size=600",
+    "agent.learning_starts=100",
+    "agent.num_steps=4",
+    "agent.sequence_length=8",
+    "agent.batch_size=4",
+    "agent.gradient_steps=1",
+    "agent.horizon=4",
+    "agent.deterministic=16",
+    "agent.latents=4",
+    "agent.classes=4",
+    "agent.hidden=16",
+    "agent.bins=21",
+    "runtime.checkpoint_every=200",
+];
+
 /// Settings of a short run of a search in games against oneself, with everything that chance decides in them.
 const SEARCH: [&str; 10] = [
     "env.id=TicTacToe-v0",
@@ -199,6 +220,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("rainbow", &[&DQN, &shorter]),
         case("bootstrapped-dqn", &[&DQN, &shorter, &["agent.ensemble=3"]]),
         case("r2d2", &[&R2D2]),
+        case("dreamer", &[&DREAMER]),
+        case("dreamer", &[&DREAMER, &["env.id=Pendulum-v1"]]),
         case("gail", &[&PPO, &IMITATING]),
         case("airl", &[&PPO, &IMITATING]),
         case("dagger", &[&DQN, &APPRENTICE]),

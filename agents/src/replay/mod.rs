@@ -68,6 +68,15 @@ pub struct NStep {
     pub last: u32,
 }
 
+/// When something was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Where a step was taken.
+    Before(u32),
+    /// Where it led to: the final observation if it ended an episode.
+    After(u32),
+}
+
 impl ReplayBuffer {
     /// An empty buffer for `capacity` steps, rounded down to whole ticks of all rows. Its memory grows with its contents.
     ///
@@ -188,7 +197,7 @@ impl ReplayBuffer {
     /// # Errors
     /// If there are no slots.
     pub fn observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
-        self.input(slots, Stream::observation, Stream::observation)
+        self.moments(slots.iter().map(|&slot| Moment::Before(slot)))
     }
 
     /// What steps led to, as a network reads it: `[slots.len(), O]`. The final observation where one ended an episode.
@@ -196,41 +205,39 @@ impl ReplayBuffer {
     /// # Errors
     /// If there are no slots.
     pub fn next_observations(&self, slots: &[u32]) -> Result<Input, AgentError> {
-        self.input(slots, Stream::next_observation, Stream::next_observation)
+        self.moments(slots.iter().map(|&slot| Moment::After(slot)))
     }
 
-    fn input(
-        &self,
-        slots: &[u32],
-        floats: impl Fn(&Stream, &Layout, (u64, usize), &mut [f32], &mut [f32]),
-        bytes: impl Fn(&Stream, &Layout, (u64, usize), &mut [u8], &mut [u8]),
-    ) -> Result<Input, AgentError> {
-        let width = self.layout.shape.observation_len;
+    /// What was observed at some moments, as a network reads it: `[moments.len(), O]`.
+    ///
+    /// # Errors
+    /// If there are no moments.
+    pub fn moments(&self, moments: impl ExactSizeIterator<Item = Moment>) -> Result<Input, AgentError> {
+        let (count, width) = (moments.len(), self.layout.shape.observation_len);
         match self.layout.shape.dtype {
             Dtype::F32 => {
-                let mut matrix = Matrix::zeros(slots.len(), width)?;
-                self.write(slots, matrix.as_mut_slice(), floats);
+                let mut matrix = Matrix::zeros(count, width)?;
+                self.write(moments, matrix.as_mut_slice());
                 Ok(Input::Floats(matrix))
             }
             Dtype::U8 => {
-                let mut values = vec![0; slots.len() * width];
-                self.write(slots, &mut values, bytes);
-                network::bytes(slots.len(), width, values)
+                let mut values = vec![0; count * width];
+                self.write(moments, &mut values);
+                network::bytes(count, width, values)
             }
         }
     }
 
-    fn write<T: Element>(
-        &self,
-        slots: &[u32],
-        out: &mut [T],
-        write: impl Fn(&Stream, &Layout, (u64, usize), &mut [T], &mut [T]),
-    ) {
+    fn write<T: Element>(&self, moments: impl Iterator<Item = Moment>, out: &mut [T]) {
         let shape = &self.layout.shape;
         let mut frame = vec![T::default(); if shape.frames.is_some() { shape.frame_len() } else { 0 }];
-        for (&slot, out) in slots.iter().zip(out.chunks_exact_mut(shape.observation_len)) {
+        for (moment, out) in moments.zip(out.chunks_exact_mut(shape.observation_len)) {
+            let (Moment::Before(slot) | Moment::After(slot)) = moment;
             let (stream, tick, row) = self.place(slot);
-            write(stream, &self.layout, (tick, row), &mut frame, out);
+            match moment {
+                Moment::Before(_) => stream.observation(&self.layout, (tick, row), &mut frame, out),
+                Moment::After(_) => stream.next_observation(&self.layout, (tick, row), &mut frame, out),
+            }
         }
     }
 

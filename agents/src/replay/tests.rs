@@ -197,8 +197,8 @@ fn observation(buffer: &ReplayBuffer, case: &Case, slot: u32, next: bool) -> Vec
         return numbers(input.unwrap(), case);
     }
     let mut out = vec![0_u8; FRAME * case.stack];
-    let write = if next { Stream::next_observation } else { Stream::observation };
-    buffer.write(&[slot], &mut out, write);
+    let moment = if next { Moment::After(slot) } else { Moment::Before(slot) };
+    buffer.write([moment].into_iter(), &mut out);
     out.into_iter().map(f32::from).collect()
 }
 

@@ -1,7 +1,8 @@
 //! Numerics of the usual output heads: values together with their gradients.
 //!
 //! - Discrete actions: [`categorical`], [`multi_categorical`], and batches of either: [`choices`]. Continuous ones: [`gaussian`], [`squashed_gaussian`].
-//! - Values: [`huber`], [`mse`]; [`dueling`] heads; [`distributional`] ones (C51, quantiles).
+//! - Values: [`huber`], [`mse`]; [`dueling`] heads; [`distributional`] ones (C51, quantiles); numbers as bins: [`two_hot`].
+//! - Discrete latent variables: [`mixed_categorical`].
 //! - Generative models: [`bce_with_logits`], [`gaussian_kl_standard`], [`gan`].
 //!
 //! Functions named `add_…` add to gradients, so that the terms of a loss go one after another into one buffer. Their
@@ -17,9 +18,11 @@ pub mod dueling;
 pub mod gan;
 pub mod gaussian;
 mod gaussian_kl_standard;
+pub mod mixed_categorical;
 pub mod multi_categorical;
 mod regression;
 pub mod squashed_gaussian;
+pub mod two_hot;
 
 #[cfg(test)]
 mod test_support;

@@ -1,0 +1,188 @@
+//! Dreamer's settings.
+
+use agon_nn::losses::two_hot::TwoHot;
+use agon_nn::rssm::{Divergence, RssmConfig};
+use agon_nn::{AdamConfig, OptimizerConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::coefficient::Coefficient;
+use crate::error::ensure;
+use crate::settings::{
+    above_zero, addressable, at_least_one, at_least_zero, learning, rows, samples, shares, updates,
+};
+use crate::{AgentError, RunInfo};
+
+/// Most values of a layer or a state of a world model.
+const MOST_VALUES: usize = 1 << 16;
+
+/// Dreamer's settings. The defaults are small: for vectors of numbers, on a few cores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DreamerConfig {
+    /// Transitions that the replay buffer holds.
+    pub buffer_size: usize,
+    /// Environment steps before the first update.
+    pub learning_starts: u64,
+    /// Ticks of a fragment, and from the beginning of a replayed sequence to that of the next; at least 1.
+    pub num_steps: usize,
+    /// Ticks of a replayed sequence, a multiple of `num_steps`. Final observations are moments of their own, for which the last ticks
+    /// make room.
+    pub sequence_length: usize,
+    /// Sequences of a minibatch; at least 1.
+    pub batch_size: usize,
+    /// Updates in a round, after each fragment; at least 1.
+    pub gradient_steps: usize,
+    /// Step size of the world model; above 0, or a schedule.
+    pub learning_rate: Coefficient,
+    /// Step size of the policy; above 0, or a schedule.
+    pub actor_learning_rate: Coefficient,
+    /// Step size of the critic; above 0, or a schedule.
+    pub critic_learning_rate: Coefficient,
+    /// Discount factor, 0 to 1.
+    pub gamma: f64,
+    /// λ of the returns of imagined trajectories, 0 to 1.
+    pub return_lambda: f64,
+    /// Imagined steps; at least 1.
+    pub horizon: usize,
+    /// Values of the world model's deterministic state.
+    pub deterministic: usize,
+    /// Categorical latent variables.
+    pub latents: usize,
+    /// Classes of each.
+    pub classes: usize,
+    /// Width of all layers of the world model, the policy and the critic.
+    pub hidden: usize,
+    /// Hidden layers of the decoder, the policy and the critic; those of reward and continuation have one.
+    pub head_layers: usize,
+    /// Bins of rewards and values, an odd number of at least 3.
+    pub bins: usize,
+    /// Greatest logarithm that bins stand for; above 0 and at most 80.
+    pub bins_limit: f64,
+    /// Share of latent variables' and discrete actions' probabilities that is uniform, at least 0 and below 1.
+    pub uniform: f64,
+    /// Divergence between what was observed and what was expected that a state has for free, in nats.
+    pub free_nats: f64,
+    /// Weight of the divergence where it draws the expectation to what was observed.
+    pub dynamics_coef: f64,
+    /// Weight of the divergence where it draws what was observed to the expectation.
+    pub representation_coef: f64,
+    /// Weight of the policy's entropy; at least 0, or a schedule.
+    pub ent_coef: Coefficient,
+    /// Share of the critic that its slow copy takes over with each update, above 0 and at most 1.
+    pub tau: f64,
+    /// Weight of the slow copy's values among what the critic learns; at least 0.
+    pub slow_coef: f64,
+    /// How much of the range of returns stays from update to update, 0 to 1.
+    pub return_decay: f64,
+    /// Largest norm of a gradient; above 0.
+    pub max_grad_norm: f64,
+    /// The optimizer of all networks. Its step sizes are the learning rates.
+    pub optimizer: OptimizerConfig,
+    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
+    pub gradient_slices: usize,
+}
+
+impl Default for DreamerConfig {
+    fn default() -> Self {
+        Self {
+            buffer_size: 200_000,
+            learning_starts: 1024,
+            num_steps: 8,
+            sequence_length: 32,
+            batch_size: 16,
+            gradient_steps: 4,
+            learning_rate: Coefficient::Constant(6e-4),
+            actor_learning_rate: Coefficient::Constant(3e-4),
+            critic_learning_rate: Coefficient::Constant(3e-4),
+            gamma: 0.997,
+            return_lambda: 0.95,
+            horizon: 15,
+            deterministic: 128,
+            latents: 16,
+            classes: 16,
+            hidden: 128,
+            head_layers: 2,
+            bins: 61,
+            bins_limit: 15.0,
+            uniform: 0.01,
+            free_nats: 1.0,
+            dynamics_coef: 0.5,
+            representation_coef: 0.1,
+            ent_coef: Coefficient::Constant(3e-4),
+            tau: 0.02,
+            slow_coef: 1.0,
+            return_decay: 0.99,
+            max_grad_norm: 100.0,
+            optimizer: OptimizerConfig::Adam(AdamConfig { eps: 1e-8, ..AdamConfig::default() }),
+            gradient_slices: 2,
+        }
+    }
+}
+
+impl DreamerConfig {
+    pub(super) fn rssm(&self) -> RssmConfig {
+        let &Self { deterministic, latents, classes, hidden, uniform, .. } = self;
+        RssmConfig { deterministic, latents, classes, hidden, uniform: uniform as f32 }
+    }
+
+    pub(super) fn divergence(&self) -> Divergence {
+        Divergence {
+            dynamics: self.dynamics_coef as f32,
+            representation: self.representation_coef as f32,
+            free: self.free_nats as f32,
+        }
+    }
+
+    pub(super) fn two_hot(&self) -> Result<TwoHot, AgentError> {
+        Ok(TwoHot::new(self.bins, self.bins_limit as f32)?)
+    }
+
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
+    pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        learning!(self).validate()?;
+        self.actor_learning_rate.ensure_above_zero("actor_learning_rate")?;
+        self.critic_learning_rate.ensure_above_zero("critic_learning_rate")?;
+        self.ent_coef.ensure_at_least_zero("ent_coef")?;
+        at_least_one(&[("num_steps", self.num_steps as u64), ("sequence_length", self.sequence_length as u64)])?;
+        updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        samples(&[("horizon", self.horizon as u64), ("head_layers", self.head_layers as u64)])?;
+        rows(&[("batch_size", self.batch_size as u64)])?;
+        let states = (self.batch_size as u64).saturating_mul(self.sequence_length as u64);
+        rows(&[("batch_size * sequence_length", states)])?;
+        // All imagined states are held at once.
+        rows(&[("batch_size * sequence_length * horizon", states.saturating_mul(self.horizon as u64))])?;
+        for (field, value) in [
+            ("deterministic", self.deterministic),
+            ("latents * classes", self.latents.saturating_mul(self.classes)),
+            ("hidden", self.hidden),
+        ] {
+            ensure((1..=MOST_VALUES).contains(&value), field, "between 1 and 65536", value)?;
+        }
+        ensure(self.bins <= MOST_VALUES, "bins", "at most 65536", self.bins)?;
+        self.two_hot()?;
+        ensure((0.0..1.0).contains(&self.uniform), "uniform", "at least 0 and below 1", self.uniform)?;
+        shares(&[("return_lambda", self.return_lambda), ("return_decay", self.return_decay)])?;
+        ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;
+        at_least_zero(&[
+            ("free_nats", self.free_nats),
+            ("dynamics_coef", self.dynamics_coef),
+            ("representation_coef", self.representation_coef),
+            ("slow_coef", self.slow_coef),
+        ])?;
+        above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
+        ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;
+        if !self.sequence_length.is_multiple_of(self.num_steps) {
+            let expected = format!("a multiple of num_steps = {}", self.num_steps);
+            return Err(AgentError::setting("sequence_length", expected, self.sequence_length));
+        }
+        let least = self.sequence_length.saturating_mul(2 * info.num_rows());
+        if self.buffer_size < least {
+            let expected = format!("at least 2 sequences of each environment = {least}");
+            return Err(AgentError::setting("buffer_size", expected, self.buffer_size));
+        }
+        addressable(self.buffer_size)
+    }
+}
