@@ -60,6 +60,9 @@ pub struct DreamerConfig {
     pub bins_limit: f64,
     /// Share of latent variables' and discrete actions' probabilities that is uniform, at least 0 and below 1.
     pub uniform: f64,
+    /// Weight of what is told of observations; above 0. Numbers are told with squared errors: those that differ by little are told
+    /// only where this is great enough to pay for the latent variables that hold them.
+    pub observation_coef: f64,
     /// Divergence between what was observed and what was expected that a state has for free, in nats.
     pub free_nats: f64,
     /// Weight of the divergence where it draws the expectation to what was observed.
@@ -105,6 +108,7 @@ impl Default for DreamerConfig {
             bins: 61,
             bins_limit: 15.0,
             uniform: 0.01,
+            observation_coef: 1.0,
             free_nats: 1.0,
             dynamics_coef: 0.5,
             representation_coef: 0.1,
@@ -172,7 +176,7 @@ impl DreamerConfig {
             ("representation_coef", self.representation_coef),
             ("slow_coef", self.slow_coef),
         ])?;
-        above_zero(&[("max_grad_norm", self.max_grad_norm)])?;
+        above_zero(&[("max_grad_norm", self.max_grad_norm), ("observation_coef", self.observation_coef)])?;
         ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;
         if !self.sequence_length.is_multiple_of(self.num_steps) {
             let expected = format!("a multiple of num_steps = {}", self.num_steps);

@@ -69,9 +69,16 @@ fn what_was_seen_before_is_recalled() {
 
 #[test]
 fn numbers_are_aimed_at() {
-    let (latents, classes, bins_limit) = (8, 8, 1.0);
-    let config =
-        DreamerConfig { gradient_steps: 2, horizon: 2, gamma: 0.0, latents, classes, bins_limit, ..small() };
+    let config = DreamerConfig {
+        gradient_steps: 2,
+        horizon: 2,
+        gamma: 0.0,
+        latents: 8,
+        classes: 8,
+        bins_limit: 1.0,
+        observation_coef: 20.0,
+        ..small()
+    };
     let mut trial = trial(&spec_of(Aim::default()).max_episode_steps(8), &config, 500, 1);
     trial.run();
     // Doing nothing loses a third.

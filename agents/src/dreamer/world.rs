@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) continuation: Sequential,
     pub(super) two_hot: TwoHot,
     divergence: Divergence,
+    observation_coef: f32,
     pub(super) summary: Summary,
 }
 
@@ -115,6 +116,7 @@ impl World {
             reward: reward.chain(0)?,
             continuation: continuation.chain(0)?,
             divergence: config.divergence(),
+            observation_coef: config.observation_coef as f32,
             summary: Summary { parts },
             sight,
             rssm,
@@ -154,7 +156,7 @@ impl World {
 
         let moments = features.rows();
         let mut sums = WorldSums { moments, ..WorldSums::default() };
-        let of_told = self.observation_loss(&seen, &told, scale, &mut sums)?;
+        let of_told = self.observation_loss(&seen, &told, scale * self.observation_coef, &mut sums)?;
         let of_rewards = self.reward_loss(sequences, &rewards, scale, &mut sums)?;
         let mut of_continues = vec![0.0; moments];
         let pairs = continues.as_slice().iter().zip(&sequences.continues);
