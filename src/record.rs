@@ -5,7 +5,7 @@ use std::path::Path;
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
-use agon_envs::{Action, Autoreset, Frame, MakeOptions, ObsBuffer, Pcg64, Simulator, check};
+use agon_envs::{Action, ActionBatch, ActionSpec, Autoreset, Frame, MakeOptions, ObsBuffer, Pcg64, Simulator, check};
 
 use crate::acting::{Acting, fit};
 use crate::policy::{self, TrainedPolicy, Which};
@@ -50,6 +50,32 @@ pub struct Episode {
     pub episode_return: f64,
     /// Steps.
     pub length: u32,
+}
+
+/// An episode, or its beginning, as a policy saw it. Of several agents the first one's.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// `[T + 1, O]`: outside all wrappers, as the policy has it; the last one is what the last action led to.
+    pub observations: ObsBuffer,
+    /// `[T, W]`.
+    pub actions: ActionBatch,
+    /// `[T]`.
+    pub rewards: Vec<f64>,
+}
+
+impl Recording {
+    /// Actions, `T`.
+    pub fn steps(&self) -> usize {
+        self.rewards.len()
+    }
+
+    /// All numbers that were observed, `[T + 1, O]`; bytes as 0 to 255.
+    pub fn values(&self) -> Vec<f32> {
+        match &self.observations {
+            ObsBuffer::F32(values) => values.clone(),
+            ObsBuffer::U8(values) => values.iter().map(|&value| f32::from(value)).collect(),
+        }
+    }
 }
 
 impl Player {
@@ -151,6 +177,40 @@ impl Player {
             goes_on = wants_more(self.frame()?, Some(step))? && !over;
         }
         Ok(self.acting.restart()?)
+    }
+
+    /// Plays one episode, or so many steps of it, and gives what was seen and done.
+    ///
+    /// # Errors
+    /// If the environment fails.
+    pub fn recording(&mut self, max_steps: usize) -> Result<Recording, RunError> {
+        let simulator = &self.acting.simulator;
+        let (len, rows) = (simulator.observation_len(), simulator.num_rows());
+        let spec = simulator.action_spec().clone();
+        let width = spec.width();
+        let mut observations = ObsBuffer::zeros(self.acting.now.observations.dtype(), 0);
+        observations.extend_from(&self.acting.now.observations, 0, len);
+        let (mut indices, mut numbers, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
+        while rewards.len() < max_steps {
+            self.tick()?;
+            let EnvironmentLoop { now, actions, .. } = &self.acting;
+            match actions.row(0, actions.len() / rows) {
+                Action::Discrete(choices) => indices.extend_from_slice(choices),
+                Action::Continuous(values) => numbers.extend_from_slice(values),
+            }
+            rewards.push(now.rewards[0]);
+            observations.extend_from(&now.observations, 0, len);
+            if self.is_over() {
+                break;
+            }
+        }
+        debug_assert_eq!(indices.len() + numbers.len(), rewards.len() * width);
+        let actions = match spec {
+            ActionSpec::Discrete { .. } => ActionBatch::Discrete(indices),
+            ActionSpec::Continuous { .. } => ActionBatch::Continuous(numbers),
+        };
+        self.acting.restart()?;
+        Ok(Recording { observations, actions, rewards })
     }
 
     fn is_over(&self) -> bool {

@@ -28,6 +28,7 @@
 
 mod actions;
 mod config;
+mod dream;
 mod imagination;
 mod policy;
 mod sequences;

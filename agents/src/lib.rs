@@ -81,6 +81,7 @@ pub mod transfer;
 pub mod value_distribution;
 mod view_loss;
 pub mod weights;
+pub mod world_model;
 
 pub use algorithm::Algorithm;
 pub use algorithms::{AlgorithmSpec, Algorithms};

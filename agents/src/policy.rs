@@ -7,6 +7,7 @@ use agon_nn::{ModelScratch, RssmScratch, Scratch};
 use crate::AgentError;
 use crate::program::Program;
 use crate::search::{Evaluator, Lookahead};
+use crate::world_model::WorldModel;
 
 /// How a policy chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,11 @@ pub trait Policy: Send + Sync {
     /// What a search can ask of it: logits of a single discrete action, and values, by observation alone. None if it has no such
     /// thing. See [`LookingAhead`](crate::search::LookingAhead).
     fn evaluator(&self) -> Option<&dyn Evaluator> {
+        None
+    }
+
+    /// Its model of the world, for whoever looks at it; none if it has no such thing.
+    fn world_model(&self) -> Option<&dyn WorldModel> {
         None
     }
 

@@ -4,7 +4,7 @@ use super::args::ExplainArgs;
 use super::{Ending, say, say_sentence};
 use crate::RunError;
 use crate::explain::{
-    self, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SearchOptions,
+    self, DreamOptions, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SearchOptions,
     SurrogateOptions,
 };
 use crate::policy::Which;
@@ -29,6 +29,11 @@ pub(super) fn explain(setup: &Setup, args: &ExplainArgs) -> Result<Ending, RunEr
         search: SearchOptions {
             simulations: args.simulations.map(|simulations| simulations as usize),
             ..SearchOptions::default()
+        },
+        dreams: DreamOptions {
+            context: args.context as usize,
+            steps: args.steps as usize,
+            ..DreamOptions::default()
         },
         surrogate: SurrogateOptions {
             kind: args.surrogate.map(Into::into),

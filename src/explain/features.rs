@@ -1,6 +1,6 @@
 //! What the numbers of an observation and the actions are called: words of the environment's page.
 
-use agon_envs::EnvSpec;
+use agon_envs::{EnvSpec, Space};
 use agon_policy::{InputKind, InputPart};
 
 /// A number that is looked at: one of the observation, or one that is computed of an image's channels.
@@ -153,6 +153,16 @@ impl Features {
         };
         self.all.iter().map(value).collect()
     }
+}
+
+/// What the numbers of an observation of one box are called on the environment's page; empty where it does not say.
+pub(super) fn observation_names(spec: &EnvSpec, space: &Space) -> Vec<String> {
+    let rows = spec.page_section("Observation space").map(|page| table(&page)).unwrap_or_default();
+    let name = |index: usize| {
+        let told = rows.iter().find(|row| row.index == index)?;
+        Some(if told.unit.is_empty() { told.meaning.clone() } else { format!("{}, {}", told.meaning, told.unit) })
+    };
+    (0..space.packed_len()).map_while(name).collect()
 }
 
 /// A row of a page's table.

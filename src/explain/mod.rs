@@ -6,6 +6,7 @@
 //!
 //! Of policies that remember, only the present step is explained: what they remember of earlier ones is taken as it is.
 
+mod dreams;
 mod features;
 pub mod internals;
 pub mod output;
@@ -17,6 +18,7 @@ pub mod surrogate;
 
 use std::path::{Path, PathBuf};
 
+pub use dreams::DreamOptions;
 pub use features::{Feature, FeatureKind, Features, Group, action_names};
 pub use internals::InternalsOptions;
 pub use output::ImportanceOptions;
@@ -41,6 +43,8 @@ pub enum By {
     Pictures,
     /// By what its search found beside each move of an episode.
     Search,
+    /// By what its world model imagines, beside what happened.
+    Dreams,
     /// By a policy that can be read: a decision tree, or weighted sums.
     Surrogate,
 }
@@ -62,6 +66,8 @@ pub struct ExplainOptions {
     pub pictures: PictureOptions,
     /// How a search is looked into; the seed is the one above.
     pub search: SearchOptions,
+    /// How dreams are looked at; the seed is the one above.
+    pub dreams: DreamOptions,
     /// How surrogates are made; the seed is the one above.
     pub surrogate: SurrogateOptions,
 }
@@ -78,33 +84,38 @@ pub fn explain(
 ) -> Result<Vec<String>, RunError> {
     let trained = policy::load_which(setup, path, which)?;
     let mut page = Page::new(&options.out, "explain", "why it acts", trained.card())?;
-    // All ways but a search ask the policy as a program of its own.
-    let mut others = options.by.iter().filter(|by| **by != By::Search);
+    // A search and a world model are the policy's own; all other ways ask it as a program.
+    let asks_itself = |by: &By| matches!(by, By::Search | By::Dreams);
+    let mut others = options.by.iter().filter(|by| !asks_itself(by));
     let subject = others.next().map(|_| Subject::of(setup, trained)).transpose()?;
     for by in &options.by {
-        let Some(subject) = subject.as_ref().filter(|_| *by != By::Search) else {
-            let own = SearchOptions { seed: options.seed, ..options.search.clone() };
-            search::explain(setup, path, which, &own, &mut page)?;
-            continue;
-        };
-        match by {
-            By::Search => {}
-            By::Output => {
+        match (by, &subject) {
+            (By::Search, _) => {
+                let own = SearchOptions { seed: options.seed, ..options.search.clone() };
+                search::explain(setup, path, which, &own, &mut page)?;
+            }
+            (By::Dreams, _) => {
+                let own = DreamOptions { seed: options.seed, ..options.dreams };
+                dreams::explain(setup, path, which, &own, &mut page)?;
+            }
+            (By::Output, Some(subject)) => {
                 let own = ImportanceOptions { seed: options.seed, ..options.importance };
                 output::explain(setup, subject, &own, &mut page)?;
             }
-            By::Internals => {
+            (By::Internals, Some(subject)) => {
                 let own = InternalsOptions { seed: options.seed, ..options.internals.clone() };
                 internals::explain(setup, path, subject, &own, &mut page)?;
             }
-            By::Pictures => {
+            (By::Pictures, Some(subject)) => {
                 let own = PictureOptions { seed: options.seed, ..options.pictures };
                 pictures::explain(setup, subject, &own, &mut page)?;
             }
-            By::Surrogate => {
+            (By::Surrogate, Some(subject)) => {
                 let own = SurrogateOptions { seed: options.seed, ..options.surrogate.clone() };
                 surrogate::explain(setup, subject, &own, &mut page)?;
             }
+            // There is a subject where one of these is asked for.
+            (By::Output | By::Internals | By::Pictures | By::Surrogate, None) => {}
         }
     }
     page.finish()

@@ -7,21 +7,24 @@ use agon_nn::rssm::Latents;
 use agon_nn::{Packed, PackedRssm, Params, Sequential};
 
 use super::actions::{Actions, uniform};
+use super::dream::Heads;
 use super::world::World;
 use crate::AgentError;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::world_model::WorldModel;
 
 /// A snapshot of world model and policy.
 ///
 /// What it remembers of a row: the deterministic state, the class of each latent variable plus one, and what was done last. All
 /// zeros are the state before an episode.
 pub(super) struct DreamerPolicy {
-    world: Arc<World>,
-    actions: Actions,
+    pub(super) world: Arc<World>,
+    pub(super) actions: Actions,
     actor: Sequential,
-    encoder: Packed,
-    rssm: PackedRssm,
+    pub(super) encoder: Packed,
+    pub(super) rssm: PackedRssm,
     of_actor: Packed,
+    pub(super) heads: Heads,
 }
 
 /// How a remembered row is divided.
@@ -97,6 +100,7 @@ impl DreamerPolicy {
             encoder: Packed::new(&world.encoder, of_world)?,
             rssm: PackedRssm::new(&world.rssm, of_world)?,
             of_actor: Packed::new(actor, of_actor)?,
+            heads: Heads::new(world, of_world)?,
             world: Arc::clone(world),
             actions: actions.clone(),
             actor: actor.clone(),
@@ -105,6 +109,10 @@ impl DreamerPolicy {
 }
 
 impl Policy for DreamerPolicy {
+    fn world_model(&self) -> Option<&dyn WorldModel> {
+        Some(self)
+    }
+
     fn state_len(&self) -> usize {
         Remembered::of(&self.world, &self.actions).len()
     }

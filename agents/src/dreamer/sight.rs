@@ -1,10 +1,14 @@
 //! What a world model sees, and what it must be able to tell again.
 
 use agon_envs::ObsBuffer;
-use agon_nn::losses::two_hot::symlog;
+use agon_nn::losses::mixed_categorical::most_probable;
+use agon_nn::losses::two_hot::{symexp, symlog};
 use agon_nn::{Input, Matrix, Observation, Rows};
 
 use crate::{AgentError, network};
+
+/// What a byte's share is multiplied by to be the byte again.
+const BYTES: f32 = 1.0 / network::BYTE_SCALE;
 
 /// How a part of an observation is told again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,24 @@ impl Sight {
         Ok(targets)
     }
 
+    /// Observations in their own units, `[B, O]`, of what a decoder puts out, `[B, Y]`: categories by the most probable one.
+    pub(super) fn told(&self, outputs: &[f32]) -> Vec<f32> {
+        let mut told = Vec::with_capacity(outputs.len());
+        for mut row in outputs.chunks_exact(self.outputs().max(1)) {
+            for &(len, kind) in &self.parts {
+                let width = if let Told::Category(choices) = kind { choices } else { len };
+                let (own, rest) = row.split_at(width);
+                row = rest;
+                match kind {
+                    Told::Numbers => told.extend(own.iter().map(|&y| symexp(y))),
+                    Told::Shares => told.extend(own.iter().map(|y| BYTES / (1.0 + (-y).exp()))),
+                    Told::Category(_) => told.push(most_probable(own) as f32),
+                }
+            }
+        }
+        told
+    }
+
     /// The loss of one row's outputs, `[Y]`, in nats or as squared errors; its gradient times `weight` overwrites `gradient`.
     pub(super) fn loss(&self, target: &[f32], outputs: &[f32], weight: f32, gradient: &mut [f32]) -> f32 {
         let (mut of, mut out, mut loss) = (0, 0, 0.0);
@@ -159,6 +181,16 @@ mod tests {
         for (got, expected) in read.as_slice().iter().zip([ln2, -ln2, 2.0, 1.0]) {
             assert!((got - expected).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn what_is_told_has_the_units_of_what_was_seen() {
+        let sight = Sight::new(&all(), false);
+        let told = sight.told(&[std::f32::consts::LN_2, 0.0, 0.1, 0.3, 0.2, 0.0, 1.0]);
+        assert!((told[0] - 1.0).abs() < 1e-6 && told[1..] == [0.0, 1.0, 1.0]);
+        let image = Observation::Image { shape: ImageShape::new(1, 1, 2), channels_last: false };
+        let told = Sight::new(&image, true).told(&[0.0, 100.0]);
+        assert!((told[0] - 127.5).abs() < 1e-3 && told[1] == 255.0);
     }
 
     #[test]

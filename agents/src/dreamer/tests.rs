@@ -1,10 +1,11 @@
 //! Learning in imagination, what sequences are made of, parity, settings.
 
-use agon_envs::EnvSpec;
+use agon_envs::{ActionBatch, EnvSpec, ObsBuffer};
 
 use super::*;
 use crate::Algorithm;
 use crate::replay::Moment;
+use crate::world_model::Lived;
 use crate::test_support::{
     Aim, Bandit, Identity, Recall, Trial, TrialConfig, Wheel, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,
@@ -144,6 +145,39 @@ fn what_ends_an_episode_is_a_moment_of_its_own() {
         }
         assert!(sequences.resets[t] || !begins, "an episode begins after one has ended");
     }
+}
+
+#[test]
+fn a_dream_sees_as_long_as_it_may_and_then_goes_on() {
+    let mut trial = trial(&spec_of(Recall::default()), &small(), 100, 0);
+    trial.run();
+    let policy = trial.learner.policy().unwrap();
+    let model = policy.world_model().unwrap();
+    // A cue, and what follows it whatever is done; the second episode has the other cue.
+    let episode = |cue: [f32; 2], later: f32| {
+        let rows = [[cue[0], cue[1], 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, later, 0.0]];
+        ObsBuffer::F32(rows.concat())
+    };
+    let actions = ActionBatch::Discrete(vec![1, 0]);
+    let dream = |observations: &ObsBuffer, context: usize| {
+        model.dream(&Lived { observations, actions: &actions, steps: 2 }, context).unwrap()
+    };
+    let whole = dream(&episode([1.0, 0.0], 1.0), 3);
+    assert_eq!(whole.reconstructed, whole.imagined, "all of it was seen");
+    let blind = dream(&episode([1.0, 0.0], 1.0), 1);
+    assert_eq!(blind.imagined[..4], blind.reconstructed[..4]);
+    // What is not looked at changes nothing of what is imagined.
+    let other = dream(&episode([1.0, 0.0], 9.0), 1);
+    assert_eq!(other.imagined, blind.imagined);
+    assert_ne!(other.reconstructed, blind.reconstructed);
+    assert_eq!([blind.rewards.len(), blind.continues.len()], [3, 3]);
+    assert!(blind.continues.iter().all(|share| (0.0..=1.0).contains(share)));
+    let short = Lived { observations: &ObsBuffer::F32(vec![0.0; 4]), actions: &actions, steps: 2 };
+    let error = model.dream(&short, 1).unwrap_err().to_string();
+    assert!(error.contains("12 values of 3 observations"), "{error}");
+    let observations = episode([1.0, 0.0], 1.0);
+    let lived = Lived { observations: &observations, actions: &actions, steps: 2 };
+    assert!(model.dream(&lived, 0).is_err() && model.dream(&lived, 4).is_err());
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(in crate::cli) enum ByArg {
     Pictures,
     /// What its search found: visits, values and principal variations beside each move of an episode.
     Search,
+    /// What its world model imagines after some steps of an episode, beside what happened (dreamer).
+    Dreams,
     /// A policy that can be read: a decision tree (VIPER), or weighted sums where actions are numbers.
     Surrogate,
 }
@@ -28,6 +30,7 @@ impl From<ByArg> for By {
             ByArg::Internals => Self::Internals,
             ByArg::Pictures => Self::Pictures,
             ByArg::Search => Self::Search,
+            ByArg::Dreams => Self::Dreams,
             ByArg::Surrogate => Self::Surrogate,
         }
     }
@@ -107,6 +110,12 @@ pub(in crate::cli) struct ExplainArgs {
     /// Simulations before each move; by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Search")]
     pub(in crate::cli) simulations: Option<u64>,
+    /// Observations that a world model looks at before it goes on by itself.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Dreams")]
+    pub(in crate::cli) context: u64,
+    /// Steps of the episode, at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000), help_heading = "Dreams")]
+    pub(in crate::cli) steps: u64,
     /// Which surrogate; by default a tree where actions are choices, else weighted sums.
     #[arg(long, value_name = "KIND", help_heading = "Surrogate")]
     pub(in crate::cli) surrogate: Option<KindArg>,
