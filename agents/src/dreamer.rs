@@ -24,7 +24,8 @@
 //! 4. An evaluation takes the most probable latent variables and the best action instead of draws.
 //! 5. Sequences begin where fragments began, with the state that acting had there, instead of anywhere with zeros.
 //! 6. Rewards and values have fewer bins (`bins`), from `−bins_limit` to `bins_limit`.
-//! 7. Adam with clipped gradients, as in the first version; step sizes are larger, as the networks are small.
+//! 7. Imagination begins at every `imagination_stride`-th moment.
+//! 8. Adam with clipped gradients, as in the first version; step sizes are larger, as the networks are small.
 
 mod actions;
 mod config;
@@ -97,8 +98,9 @@ pub struct SliceWork {
     scratch: ImaginationScratch,
     probs: MixedProbs,
     rng: Option<Pcg64>,
-    /// The states that imagination begins with, `[N, F]`.
+    /// The states that imagination begins with, `[N, F]`, and whether anything follows them, `[N]`.
     states: Vec<f32>,
+    continues: Vec<bool>,
     imagined: Imagined,
 }
 
@@ -175,8 +177,16 @@ impl DreamerNetworks {
         let (params, before) = (&self.of_world.params, (&deterministic, &latents));
         let (sums, states) =
             self.world.backward(params, &work.sequences, seen, (&noise, before), scale, grads)?;
+        // All moments have their turn from update to update.
+        let (stride, width) = (self.config.imagination_stride, states.columns());
+        let first = (seed % stride as u64) as usize;
         work.states.clear();
-        work.states.extend_from_slice(states.as_slice());
+        work.continues.clear();
+        for step in (first..steps).step_by(stride) {
+            let of_step = step * rows..(step + 1) * rows;
+            work.states.extend_from_slice(&states.as_slice()[of_step.start * width..of_step.end * width]);
+            work.continues.extend_from_slice(&work.sequences.continues[of_step]);
+        }
         Ok(DreamerSums { world: sums, ..DreamerSums::default() })
     }
 
@@ -257,7 +267,7 @@ impl DreamerNetworks {
 
     /// One over the imagined steps of an update.
     fn scale(&self) -> f32 {
-        1.0 / (self.config.batch_size * self.config.sequence_length * self.config.horizon) as f32
+        1.0 / (self.config.imagined() * self.config.horizon) as f32
     }
 }
 
@@ -405,9 +415,9 @@ impl ReplayAlgorithm for DreamerNetworks {
             },
         )?;
         slices::for_each(slices, |_, slice| {
-            let SliceWork { sequences, scratch, rng, states, imagined, .. } = &mut slice.work;
+            let SliceWork { scratch, rng, states, continues, imagined, .. } = &mut slice.work;
             let Some(rng) = rng else { return Ok(()) };
-            imagining.imagine(states, &sequences.continues, rng, scratch, imagined)
+            imagining.imagine(states, continues, rng, scratch, imagined)
         })?;
         drop(imagining);
         let range = self.return_range(slices, updates == 0);

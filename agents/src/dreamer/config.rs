@@ -44,6 +44,9 @@ pub struct DreamerConfig {
     pub return_lambda: f64,
     /// Imagined steps; at least 1.
     pub horizon: usize,
+    /// From every how many moments of a sequence imagination begins, a divisor of `sequence_length`: 1 is all of them, as in the
+    /// paper. Imagining is most of the computation.
+    pub imagination_stride: usize,
     /// Values of the world model's deterministic state.
     pub deterministic: usize,
     /// Categorical latent variables.
@@ -100,6 +103,7 @@ impl Default for DreamerConfig {
             gamma: 0.997,
             return_lambda: 0.95,
             horizon: 15,
+            imagination_stride: 2,
             deterministic: 128,
             latents: 16,
             classes: 16,
@@ -124,6 +128,11 @@ impl Default for DreamerConfig {
 }
 
 impl DreamerConfig {
+    /// Trajectories that are imagined in an update.
+    pub(super) fn imagined(&self) -> usize {
+        self.batch_size * (self.sequence_length / self.imagination_stride)
+    }
+
     pub(super) fn rssm(&self) -> RssmConfig {
         let &Self { deterministic, latents, classes, hidden, uniform, .. } = self;
         RssmConfig { deterministic, latents, classes, hidden, uniform: uniform as f32 }
@@ -152,6 +161,10 @@ impl DreamerConfig {
         self.ent_coef.ensure_at_least_zero("ent_coef")?;
         at_least_one(&[("num_steps", self.num_steps as u64), ("sequence_length", self.sequence_length as u64)])?;
         updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        if self.imagination_stride == 0 || !self.sequence_length.is_multiple_of(self.imagination_stride) {
+            let expected = format!("a divisor of sequence_length = {}", self.sequence_length);
+            return Err(AgentError::setting("imagination_stride", expected, self.imagination_stride));
+        }
         samples(&[("horizon", self.horizon as u64), ("head_layers", self.head_layers as u64)])?;
         rows(&[("batch_size", self.batch_size as u64)])?;
         let states = (self.batch_size as u64).saturating_mul(self.sequence_length as u64);

@@ -3,7 +3,7 @@
 use agon_envs::{ActionBatch, EnvSpec, ObsBuffer};
 
 use super::*;
-use crate::Algorithm;
+use crate::{Algorithm, Learner};
 use crate::replay::Moment;
 use crate::world_model::Lived;
 use crate::test_support::{
@@ -25,6 +25,7 @@ fn small() -> DreamerConfig {
         critic_learning_rate: 3e-3.into(),
         gamma: 0.9,
         horizon: 5,
+        imagination_stride: 1,
         deterministic: 16,
         latents: 4,
         classes: 4,
@@ -90,7 +91,8 @@ fn numbers_are_aimed_at() {
 #[test]
 fn threads_do_not_change_the_result() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    let config = DreamerConfig { learning_starts: 10, gradient_slices: 3, ..small() };
+    let config =
+        DreamerConfig { learning_starts: 10, gradient_slices: 3, imagination_stride: 2, ..small() };
     assert_threads_do_not_matter(|seed| trial(&spec, &config, 8, seed));
 }
 
@@ -189,6 +191,10 @@ fn settings_out_of_range_are_named() {
     };
     for (config, expected) in [
         (DreamerConfig { sequence_length: 6, ..small() }, "sequence_length must be a multiple of num_steps = 4, got 6"),
+        (
+            DreamerConfig { imagination_stride: 3, ..small() },
+            "imagination_stride must be a divisor of sequence_length = 8, got 3",
+        ),
         (DreamerConfig { bins: 4, ..small() }, "bins"),
         (DreamerConfig { hidden: 0, ..small() }, "hidden must be between 1 and 65536, got 0"),
         (DreamerConfig { uniform: 1.0, ..small() }, "uniform"),
