@@ -51,6 +51,7 @@ fn observed<'a>(now: &'a StepBatch, starts: &'a [bool]) -> Observed<'a> {
         observations: ObsRow::from(&now.observations),
         action_masks: &now.action_masks,
         episode_starts: starts,
+        rewards: &now.rewards,
     }
 }
 
@@ -113,7 +114,7 @@ fn one_row_alone_acts_as_it_does_among_others() {
         for (row, policy) in alone.iter_mut().enumerate() {
             let observations = now.observations.view(row * width, width);
             let starts = &starts[row..=row];
-            let one = Observed { observations, action_masks: &[], episode_starts: starts };
+            let one = Observed { observations, action_masks: &[], episode_starts: starts, rewards: &[] };
             assert_eq!(policy.act_in(&one).unwrap().indices(), &actions.indices()[row..=row]);
         }
         simulator.step(&actions, &mut now).unwrap();
@@ -155,9 +156,12 @@ fn wrong_observations_are_refused_and_leave_the_policy_usable() {
     assert!(message.contains("got 0 values"), "{message}");
     let starts = [true; 2];
     let observations = ObsRow::F32(&[0.0; 4]);
-    let one = Observed { observations, action_masks: &[], episode_starts: &starts };
+    let one = Observed { observations, action_masks: &[], episode_starts: &starts, rewards: &[] };
     let message = policy.act_in(&one).unwrap_err().to_string();
     assert!(message.contains("episode starts must be 1"), "{message}");
+    let one = Observed { episode_starts: &[], rewards: &[0.0; 2], ..one };
+    let message = policy.act_in(&one).unwrap_err().to_string();
+    assert!(message.contains("rewards must be 1, or none, got 2"), "{message}");
     assert!(
         matches!(policy.act(&[0.0_f32; 8][..]).unwrap(), ActionBatch::Discrete(actions) if actions.len() == 2)
     );
