@@ -33,6 +33,7 @@ mod error;
 #[cfg(test)]
 mod finite_differences;
 pub mod generative;
+pub mod gpt;
 pub mod image;
 mod init;
 pub mod input;

@@ -98,7 +98,11 @@ fn eval_exported(setup: &Setup, args: &EvalArgs, export: &Export) -> Result<Endi
 
 /// Refuses what is for runs, of which a file has one policy.
 fn check_choices(args: &EvalArgs, what: &str) -> Result<(), RunError> {
-    if args.stochastic || args.best || args.checkpoint.is_some() || !args.search.is_empty() || args.target_return.is_some()
+    if args.stochastic
+        || args.best
+        || args.checkpoint.is_some()
+        || !args.search.is_empty()
+        || args.target_return.is_some()
     {
         let message = format!(
             "{what} has one policy, which takes its best actions: expected neither --stochastic, --best, --checkpoint, --search nor --target-return"

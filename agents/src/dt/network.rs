@@ -39,10 +39,7 @@ pub(super) struct Returns {
 impl Network {
     /// The network, `returns.*`, `observations.*`, `actions.*`, `position.*`, `norm_in.*`, `layers.*`, `norm.*`, `head.*` and the
     /// buffer `returns`, and its parameters to be.
-    pub(super) fn layout(
-        config: &ModelConfig,
-        spaces: &Spaces,
-    ) -> Result<(Self, LayoutBuilder), AgentError> {
+    pub(super) fn layout(config: &ModelConfig, spaces: &Spaces) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_not_noisy("dt", config)?;
         let MemoryConfig::Transformer(transformer) = &config.memory else {
             let (algorithm, expected) = ("dt", "network.memory.kind = \"transformer\"");
@@ -62,11 +59,7 @@ impl Network {
         let identity = agon_nn::EncoderConfig::Identity;
         let kinds = [
             kind("embed_return", Observation::Vector(1), &identity),
-            kind(
-                "embed_observation",
-                network::observation("dt", &spaces.observation)?,
-                &config.encoder,
-            ),
+            kind("embed_observation", network::observation("dt", &spaces.observation)?, &config.encoder),
             kind("embed_action", Observation::Vector(action_len), &identity),
         ];
         let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);

@@ -91,8 +91,8 @@ impl Policy for ReturnConditioned {
             )));
         }
         let begins = self.go_on(input, state);
-        let of_each = |what: &dyn Fn(&[f32]) -> f32| state.chunks_exact(len).map(what).collect::<Vec<_>>();
-        let returns = of_each(&|state| state[RETURN_TO_GO] / self.scale);
+        let returns: Vec<f32> =
+            state.chunks_exact(len).map(|state| state[RETURN_TO_GO] / self.scale).collect();
         let now: Vec<u32> = state.chunks_exact(len).map(|state| state[TIMESTEP] as u32).collect();
         let before: Vec<u32> = now.iter().map(|timestep| timestep.saturating_sub(1)).collect();
         let actions: Vec<f32> =

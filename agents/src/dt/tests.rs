@@ -5,6 +5,7 @@ use agon_nn::RecurrentInit;
 
 use super::network::Returns;
 use super::*;
+use crate::algorithm::Algorithm;
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::replay::ReplayShape;
@@ -109,7 +110,10 @@ fn returns_to_go_are_sums_to_the_end_of_the_episode() {
     let timesteps: Vec<u32> = (0..6).map(|slot| trajectories.timestep(slot)).collect();
     assert_eq!(timesteps, [0, 1, 2, 0, 1, 0]);
     assert_eq!(trajectories.returns(), Returns { best: 4.5, scale: 7.0 });
-    assert_eq!(Trajectories::of(&replay_of(&[0.0; 2], &[1])).unwrap().returns(), Returns { best: 0.0, scale: 1.0 });
+    assert_eq!(
+        Trajectories::of(&replay_of(&[0.0; 2], &[1])).unwrap().returns(),
+        Returns { best: 0.0, scale: 1.0 }
+    );
     // Summed from the end in twice the precision, and rounded once.
     let many = Trajectories::of(&replay_of(&[0.1; 1000], &[999])).unwrap();
     assert_eq!(many.return_to_go(0), (1000.0 * f64::from(0.1_f32)) as f32);

@@ -141,8 +141,7 @@ impl Gpt {
         let name = format!("{prefix}position");
         let position = Encoding::new(builder, &name, position, (width, heads))?;
         parts.extend(position.describe().map(|line| (name, vec![line])));
-        let norm =
-            Norm::layer(builder, &format!("{prefix}norm_in"), width, Norm::LAYER_EPS);
+        let norm = Norm::layer(builder, &format!("{prefix}norm_in"), width, Norm::LAYER_EPS);
         let norm = Sequential::new(vec![norm.into()])?;
         parts.push((format!("{prefix}norm_in"), norm.summary()));
         let block = BlockConfig { width, heads, feed_forward, activation: Activation::Gelu };

@@ -11,14 +11,17 @@ const OUTPUTS: usize = 5;
 const READ: usize = 1;
 
 fn build(position: Position) -> (Gpt, Params) {
+    build_with(position, WINDOW)
+}
+
+fn build_with(position: Position, window: usize) -> (Gpt, Params) {
     let kind = |(name, width): (&str, usize)| {
         let encoder =
             if width == 4 { EncoderConfig::mlp(&[6], Activation::Tanh) } else { EncoderConfig::Identity };
         TokenKind { name: name.to_owned(), observation: Observation::Vector(width), encoder }
     };
     let kinds: Vec<TokenKind> = ["a", "b", "c"].into_iter().zip(WIDTHS).map(kind).collect();
-    let config =
-        TransformerConfig { layers: 2, heads: 2, width: 8, feed_forward: 12, window: WINDOW, position };
+    let config = TransformerConfig { layers: 2, heads: 2, width: 8, feed_forward: 12, window, position };
     let head = HeadSpec {
         name: "head".to_owned(),
         head: Head::Categorical { actions: OUTPUTS },
@@ -53,9 +56,8 @@ impl Steps {
 
     /// Some of the steps.
     fn part(&self, range: std::ops::Range<usize>) -> Self {
-        let parts = [0, 1, 2].map(|kind| {
-            self.parts[kind][range.start * WIDTHS[kind]..range.end * WIDTHS[kind]].to_vec()
-        });
+        let parts = [0, 1, 2]
+            .map(|kind| self.parts[kind][range.start * WIDTHS[kind]..range.end * WIDTHS[kind]].to_vec());
         Self { parts, positions: self.positions[range].to_vec() }
     }
 
@@ -102,7 +104,8 @@ fn act(gpt: &Gpt, params: &Params, sequences: [&Steps; 2], begins: usize) -> Vec
             // The last kind belongs to the step before.
             let before = embedded(2, t.saturating_sub(1));
             let [first, second] = [embedded(0, t), embedded(1, t)];
-            (0..2).flat_map(|row| [&before, &first, &second].map(move |token| (row, token)))
+            (0..2)
+                .flat_map(|row| [&before, &first, &second].map(move |token| (row, token)))
                 .flat_map(|(row, token)| token[row * width..(row + 1) * width].to_vec())
                 .collect()
         })
@@ -122,13 +125,13 @@ fn act(gpt: &Gpt, params: &Params, sequences: [&Steps; 2], begins: usize) -> Vec
 
 #[test]
 fn acting_gives_the_bits_of_learning_in_every_window() {
-    for position in positions() {
-        let (gpt, params) = build(position);
+    for (position, window) in positions().into_iter().zip([1, 2, WINDOW]) {
+        let (gpt, params) = build_with(position, window);
         let (a, b) = (Steps::new(8, 0, 7), Steps::new(5, 0, 90).then(&Steps::new(3, 0, 31)));
         for (t, [of_a, of_b]) in act(&gpt, &params, [&a, &b], 5).into_iter().enumerate() {
             // The window alone: its last output.
             let expected = |own: &Steps, begin: usize| {
-                let window = own.part(begin.max((t + 1).saturating_sub(WINDOW))..t + 1);
+                let window = own.part(begin.max((t + 1).saturating_sub(window))..t + 1);
                 let outputs = window.outputs(&gpt, &params);
                 outputs[outputs.len() - OUTPUTS..].to_vec()
             };

@@ -141,21 +141,23 @@ impl Gpt {
     }
 
     /// Puts new tokens into a window; gives the places of those that are to be computed.
-    fn take_in(&self, tokens: &[f32], reset: bool, state: &mut [f32]) -> Range<usize> {
+    fn take_in(&self, mut tokens: &[f32], reset: bool, state: &mut [f32]) -> Range<usize> {
         let (width, step) = (self.width(), self.kinds());
-        let fresh = tokens.len() / width;
         let (count, store) = state.split_at_mut(1);
         // A state may come from a file: what it says is no more than there can be.
         let mut held = if reset { 0 } else { (count[0] as usize).min(self.ring.window) };
         let mut first = held;
-        while held + fresh > self.ring.window {
+        while held + tokens.len() / width > self.ring.window {
+            // The last tokens of the oldest step are among the new ones where the window has no other.
             let forgotten = step.min(held);
+            tokens = &tokens[(step - forgotten) * width..];
             store.copy_within(forgotten * width..held * width, 0);
             (held, first) = (held - forgotten, 0);
         }
-        store[held * width..(held + fresh) * width].copy_from_slice(tokens);
-        count[0] = (held + fresh) as f32;
-        first..held + fresh
+        let end = held + tokens.len() / width;
+        store[held * width..end * width].copy_from_slice(tokens);
+        count[0] = end as f32;
+        first..end
     }
 
     /// Runs the blocks on some places of each window, and the head on the last of them.
