@@ -159,9 +159,9 @@ fn the_future_does_not_change_the_past() {
         let steps = Steps::new(WINDOW, 2, 11);
         let before = steps.outputs(&gpt, &params);
         for t in 0..WINDOW {
-            for kind in 0..3 {
+            for (kind, width) in WIDTHS.into_iter().enumerate() {
                 let mut changed = steps.part(0..WINDOW);
-                changed.parts[kind][t * WIDTHS[kind]] += 0.5;
+                changed.parts[kind][t * width] += 0.5;
                 let after = changed.outputs(&gpt, &params);
                 // A token changes the outputs of its step if it comes no later than the kind that is read.
                 let first = if kind <= READ { t } else { t + 1 };
