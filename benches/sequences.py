@@ -16,7 +16,7 @@ Makes data and runs as `benches/offline.py` does, and keeps what is there alread
 import argparse
 import json
 
-from offline import Bench, interquartile_mean, interval
+from offline import EPISODES, Bench, interquartile_mean, interval
 
 TRANSFORMER = "network.memory={layers=3, heads=4, width=32, feed_forward=128, window=10, position={learned={positions=500}}}"
 ALGORITHMS = {
@@ -27,9 +27,8 @@ ALGORITHMS = {
     "iql": ("iql", ["network.encoder.hidden=[64, 64]"], 2.5),
 }
 PPO = ["--preset", "none", "--set", "num_envs=16", "--set", "agent.num_steps=64", "--set", "agent.ent_coef=0.02"]
-SPARSE = {
-    "MiniGrid-Empty-Random-6x6-v0": [*PPO, "--total-timesteps", "100000"],
-}
+# Arguments of the environment, and of PPO's run.
+SPARSE = {"FrozenLake-v1": (["is_slippery=false"], [*PPO, "--total-timesteps", "100000"])}
 TARGETS = [25, 50, 100, 200, 300, 400, 500, 1000]
 
 
@@ -39,9 +38,10 @@ def cell(values):
 
 
 class Sequences(Bench):
-    def of(self, env, ident, label):
+    def of(self, env, ident, label, more=()):
         """The mean return of each seed in the last quarter of the updates."""
         algorithm, settings, times = ALGORITHMS[label]
+        settings = [*settings, *more]
         one, self.updates = self.updates, int(self.updates * times)
         try:
             return self.train(env, algorithm, ident, settings, label)
@@ -49,14 +49,20 @@ class Sequences(Bench):
             self.updates = one
 
     def sparse(self):
-        for env, run_arguments in SPARSE.items():
+        for env, (arguments, run_arguments) in SPARSE.items():
+            more = [f"env.args.{argument}" for argument in arguments]
+            run_arguments = [*(part for setting in more for part in ("--set", setting)), *run_arguments]
+            random = f"{self.name(env)}/random-v0"
+            if not (self.folder / "sets" / random).exists():
+                own = [part for argument in arguments for part in ("--arg", argument)]
+                self.agon("data", "record", env, "--episodes", str(EPISODES), "--out", random, *own)
             sets, (low, high) = self.make_data(env, run_arguments)
             print(f"\n### {env}\n\nRandom actions {low:.2f}, expert data {high:.2f}.\n", flush=True)
             print(f"| data | return of the data | {' | '.join(ALGORITHMS)} |")
             print("|---" * (len(ALGORITHMS) + 2) + "|", flush=True)
             for quality, ident in sets.items():
                 score = lambda value: 100 * (value - low) / (high - low)
-                cells = [cell([score(value) for value in self.of(env, ident, label)]) for label in ALGORITHMS]
+                cells = [cell([score(value) for value in self.of(env, ident, label, more)]) for label in ALGORITHMS]
                 print(f"| {quality} | {score(self.returns(ident)):.0f} | {' | '.join(cells)} |", flush=True)
 
     def stitching(self):
@@ -64,10 +70,12 @@ class Sequences(Bench):
         if not (self.folder / "sets" / ident).exists():
             self.agon("data", "record", env, "--episodes", "30", "--out", ident)
         returns = self.told(ident)["returns"]
+        # There is no time limit, and who never comes to the end would walk for ever.
+        cut = ["eval.max_episode_steps=300"]
         print(f"\n### {env}\n\nReturns of the data: {json.dumps(returns)}. The optimum is -13.\n")
         print(f"| {' | '.join(ALGORITHMS)} |")
         print("|---" * len(ALGORITHMS) + "|", flush=True)
-        print(f"| {' | '.join(cell(self.of(env, ident, label)) for label in ALGORITHMS)} |", flush=True)
+        print(f"| {' | '.join(cell(self.of(env, ident, label, cut)) for label in ALGORITHMS)} |", flush=True)
 
     def targets(self):
         env = "CartPole-v1"

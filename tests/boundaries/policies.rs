@@ -268,3 +268,39 @@ fn damaged_numbers_are_found_and_named() {
         evaluate(&Setup::default(), &file, &EvalOptions { episodes: 1, ..EvalOptions::default() });
     assert!(evaluated.unwrap_err().to_string().contains("the environment shows"));
 }
+
+#[test]
+fn a_policy_that_acts_by_a_return_aims_at_another_one() {
+    let (setup, directory) = (Setup::default(), tempfile::tempdir().unwrap());
+    let dt = common::cases().into_iter().find(|case| case.algorithm == "dt").unwrap();
+    let run = directory.path().join("dt");
+    train(&setup, "dt", &dt.settings, 2, &run);
+    let settled = || policy::load(&run).unwrap();
+    let other = || settled().aiming_at(-3.0).unwrap();
+    // What it does differs with the return, and with what it is told of rewards.
+    let actions = |mut policy: TrainedPolicy, reward: Option<f64>| -> Vec<u32> {
+        let (width, envs) = (4, 8);
+        let observations: Vec<f32> =
+            (0..width * envs).map(|i| ((i * 37 % 23) as f32 - 11.0) / 60.0).collect();
+        let rewards = vec![reward.unwrap_or(0.0); if reward.is_some() { envs } else { 0 }];
+        let mut steps = || {
+            let observations = ObsRow::F32(&observations);
+            let now = Observed { observations, action_masks: &[], episode_starts: &[], rewards: &rewards };
+            policy.act_in(&now).unwrap().indices().to_vec()
+        };
+        (0..12).flat_map(|_| steps()).collect()
+    };
+    assert_eq!(actions(settled(), Some(1.0)), actions(settled(), Some(1.0)));
+    assert_eq!(actions(settled(), Some(0.0)), actions(settled(), None), "as if there had been none");
+    let card = settled().card().clone();
+    assert_eq!(card, other().card().clone(), "it is the same run's");
+    let far = settled().aiming_at(1e6).unwrap();
+    assert_ne!(actions(far, None), actions(settled().aiming_at(-1e6).unwrap(), None));
+
+    let message = settled().aiming_at(f64::NAN).err().unwrap().to_string();
+    assert!(message.contains("must be finite, got NaN"), "{message}");
+    let ppo = directory.path().join("ppo");
+    train(&setup, "ppo", &common::PPO, 2, &ppo);
+    let message = policy::load(&ppo).unwrap().aiming_at(1.0).err().unwrap().to_string();
+    assert!(message.contains("expected none, got 1 for ppo"), "{message}");
+}
