@@ -132,8 +132,8 @@ const RECORDED_NUMBERS: [&str; 7] = [
 
 /// A small transformer over the last steps of an episode, and as little work as it needs.
 const SEQUENCES: [&str; 5] = [
-    "total_timesteps=600",
-    "runtime.checkpoint_every=200",
+    "total_timesteps=1500",
+    "runtime.checkpoint_every=400",
     "agent.batch_size=8",
     "network.encoder.hidden=[8]",
     "network.memory={layers=2, heads=2, width=8, feed_forward=16, window=5, position={learned={positions=20}}}",
