@@ -37,8 +37,8 @@ pub(super) struct Returns {
 }
 
 impl Network {
-    /// The network, `returns.*`, `observations.*`, `actions.*`, `position.*`, `norm_in.*`, `layers.*`, `norm.*`, `head.*` and the
-    /// buffer `returns`, and its parameters to be.
+    /// The network, `embed_return.*`, `embed_observation.*`, `embed_action.*`, `position.*`, `norm_in.*`, `layers.*`, `norm.*` and
+    /// `head.*`, and the buffer `returns`; and its parameters to be.
     pub(super) fn layout(config: &ModelConfig, spaces: &Spaces) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_not_noisy("dt", config)?;
         let MemoryConfig::Transformer(transformer) = &config.memory else {
