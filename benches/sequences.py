@@ -8,8 +8,9 @@ Makes data and runs as `benches/offline.py` does, and keeps what is there alread
 * sparse: tasks that pay once, at their end. Data sets and scores are those of `benches/offline.py`. The transformer has three
   layers of width 32 and sees ten steps. `bc`, `cql` and `iql` take 2.5 times as many updates as `dt`: as many steps in all,
   minibatches of 256 against 64 steps with up to nine before them.
-* stitching: random walks along a cliff, none of which is good. A cell is the mean return; the best return of the data and the
-  optimum are beside it.
+* stitching: random walks along a cliff, none of which is good. A cell is the mean return of episodes that are cut after 300
+  steps; the best return of the data and the optimum are beside it, and DQN with four times as many updates, which shows that
+  the data have what it takes.
 * targets: what `dt` comes to when other returns are asked for, after training on mixed data of CartPole.
 """
 
@@ -27,6 +28,14 @@ ALGORITHMS = {
     "iql": ("iql", ["network.encoder.hidden=[64, 64]"], 2.5),
 }
 PPO = ["--preset", "none", "--set", "num_envs=16", "--set", "agent.num_steps=64", "--set", "agent.ent_coef=0.02"]
+# One that bootstraps, and learns the optimum from these walks.
+STITCHES = {
+    "dqn": (
+        "dqn",
+        ["network.encoder.hidden=[64, 64]", "agent.learning_rate=1e-3", "agent.batch_size=256", "agent.target_network_frequency=200"],
+        4,
+    )
+}
 # Arguments of the environment, and of PPO's run.
 SPARSE = {"FrozenLake-v1": (["is_slippery=false"], [*PPO, "--total-timesteps", "100000"])}
 TARGETS = [25, 50, 100, 200, 300, 400, 500, 1000]
@@ -40,7 +49,7 @@ def cell(values):
 class Sequences(Bench):
     def of(self, env, ident, label, more=()):
         """The mean return of each seed in the last quarter of the updates."""
-        algorithm, settings, times = ALGORITHMS[label]
+        algorithm, settings, times = {**ALGORITHMS, **STITCHES}[label]
         settings = [*settings, *more]
         one, self.updates = self.updates, int(self.updates * times)
         try:
@@ -73,9 +82,15 @@ class Sequences(Bench):
         # There is no time limit, and who never comes to the end would walk for ever.
         cut = ["eval.max_episode_steps=300"]
         print(f"\n### {env}\n\nReturns of the data: {json.dumps(returns)}. The optimum is -13.\n")
-        print(f"| {' | '.join(ALGORITHMS)} |")
-        print("|---" * len(ALGORITHMS) + "|", flush=True)
-        print(f"| {' | '.join(cell(self.of(env, ident, label, cut)) for label in ALGORITHMS)} |", flush=True)
+        labels = [*ALGORITHMS, *STITCHES]
+        print(f"| {' | '.join(labels)} | dt asked for the optimum |")
+        print("|---" * (len(labels) + 1) + "|", flush=True)
+        cells = [cell(self.of(env, ident, label, cut)) for label in labels]
+        run = self.folder / "runs" / f"{self.name(env)}-random-v0-dt"
+        asked = ["--target-return", "-13", "--episodes", "20", "--set", "env.max_episode_steps=300", "--json"]
+        found = json.loads(self.agon("eval", str(run), *asked))
+        cells.append(cell([seed["mean_return"] for seed in found["seeds"]]))
+        print(f"| {' | '.join(cells)} |", flush=True)
 
     def targets(self):
         env = "CartPole-v1"
