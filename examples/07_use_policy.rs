@@ -22,7 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut returns = Vec::new();
     while returns.len() < 8 {
         let observations = ObsRow::from(&now.observations);
-        let observed = Observed { observations, action_masks: &now.action_masks, episode_starts: &starts };
+        let observed = Observed {
+            observations,
+            action_masks: &now.action_masks,
+            episode_starts: &starts,
+            rewards: &now.rewards,
+        };
         let actions = policy.act_in(&observed)?;
         simulator.step(actions, &mut now)?;
         starts = now.terminated.iter().zip(&now.truncated).map(|(a, b)| *a || *b).collect();

@@ -73,6 +73,7 @@ fn files_of_other_programs_act_as_they_do_there() {
                 num_rows: *rows,
                 action_masks: &[],
                 resets: &resets[step * rows..(step + 1) * rows],
+                rewards: &[],
                 tasks: &[],
                 env_steps: 0,
                 mode: ActMode::Deterministic,

@@ -18,6 +18,7 @@ use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dagger::Dagger;
 use crate::dqn::{Dqn, DqnConfig};
 use crate::dreamer::Dreamer;
+use crate::dt::Dt;
 use crate::impala::{Impala, ImpalaConfig};
 use crate::iql::Iql;
 use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
@@ -461,6 +462,11 @@ impl Algorithms {
             "Implicit Q-learning from recorded data: never asks about actions that are not in them.",
             Default::default,
         );
+        let dt = AlgorithmSpec::of::<Dt>(
+            "dt",
+            "Decision transformer: recorded data as sequences of returns-to-go, observations and actions; asked for a high return.",
+            Default::default,
+        );
         let cql = AlgorithmSpec::of::<Dqn>(
             "cql",
             "Conservative Q-learning from recorded data, for discrete actions: double DQN that values what was not done less.",
@@ -498,7 +504,7 @@ impl Algorithms {
         // Networks that follow others or are several.
         let (iql, td3_bc, rebrac) = (iql.with_networks(6), td3_bc.with_networks(6), rebrac.with_networks(6));
         let rebrac = rebrac.with_network(critics::normed_network());
-        for spec in [bc, cql, iql, rebrac, td3_bc] {
+        for spec in [bc, cql, dt, iql, rebrac, td3_bc] {
             algorithms.register(spec.with_num_envs(1)).expect("built-in names are distinct");
         }
         // Those that learn after a few steps of one environment, as in their papers.

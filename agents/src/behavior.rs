@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
-use agon_envs::{Action, ActionBatch, ActionSpec};
+use agon_envs::{Action, ActionBatch, ActionSpec, Pcg64};
 use agon_nn::kernels::tanh;
+use agon_nn::losses::choices::Choices;
 use agon_nn::{
-    HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
 };
 
 use crate::action_box::ActionBox;
 use crate::distribution::{Distribution, Evaluated, other_actions};
 use crate::learner::Spaces;
-use crate::policy::{ActInput, ActOutput, Actor, Policy};
-use crate::program::Program;
+use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
+use crate::program::{Decision, Program};
 use crate::replay::ReplayBuffer;
 use crate::slices::Sums;
 use crate::{AgentError, network};
@@ -24,13 +25,13 @@ use crate::{AgentError, network};
 #[derive(Clone, Debug)]
 pub(crate) struct Behavior {
     chain: Sequential,
-    kind: Kind,
+    regressed: Regressed,
     summary: Summary,
 }
 
-/// What a policy puts out.
+/// What a policy that is regressed on actions puts out.
 #[derive(Clone, Debug)]
-enum Kind {
+pub(crate) enum Regressed {
     /// Logits of one choice or several.
     Choices(Distribution),
     /// A number for each dimension, before its hyperbolic tangent.
@@ -62,18 +63,11 @@ impl Behavior {
         network::check_no_memory(algorithm, network)?;
         network::check_not_noisy(algorithm, network)?;
         let observation = network::observation(algorithm, &spaces.observation)?;
-        let kind = match &spaces.action {
-            ActionSpec::Discrete { .. } => Kind::Choices(Distribution::of(&spaces.action)),
-            ActionSpec::Continuous { .. } => Kind::Numbers(ActionBox::of(algorithm, &spaces.action)?),
-        };
-        let head = match &kind {
-            Kind::Choices(distribution) => distribution.head(),
-            Kind::Numbers(bounds) => agon_nn::Head::Q { actions: bounds.dimensions() },
-        };
+        let regressed = Regressed::of(algorithm, &spaces.action)?;
         let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
-        let spec = HeadSpec { name: "actor.head".to_owned(), head, init };
+        let spec = HeadSpec { name: "actor.head".to_owned(), head: regressed.head(), init };
         let model = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
-        Ok((Self { chain: model.chain(0)?, kind, summary: model.summary().clone() }, builder))
+        Ok((Self { chain: model.chain(0)?, regressed, summary: model.summary().clone() }, builder))
     }
 
     pub(crate) fn summary(&self) -> &Summary {
@@ -89,8 +83,7 @@ impl Behavior {
         }))
     }
 
-    /// Adds the gradient of `Σ_b weights[b] · loss_b`: of choices `−log π(a|s)`, of numbers the mean squared distance over
-    /// dimensions, between −1 and 1.
+    /// Adds the gradient of `Σ_b weights[b] · loss_b`, see [`Regressed::loss`].
     ///
     /// # Shapes
     /// `x`: `[B, O]`; `actions`: `[B, W]`; `weights`: `[B]`.
@@ -105,18 +98,69 @@ impl Behavior {
         let mut tape = Tape::new();
         let outputs = self.chain.forward_input(params, x, &mut tape)?;
         let mut gradient = vec![0.0; outputs.as_slice().len()];
-        let loss = match (&self.kind, actions) {
-            (Kind::Choices(distribution), actions) => {
+        let loss = self.regressed.loss(outputs.as_slice(), actions, weights, &mut gradient)?;
+        tape.backward(params, &[(&outputs, &gradient)], grads)?;
+        Ok(BehaviorSums { loss, rows: weights.len() })
+    }
+}
+
+impl Regressed {
+    /// Of an action space; numbers must have finite bounds.
+    pub(crate) fn of(algorithm: &'static str, spec: &ActionSpec) -> Result<Self, AgentError> {
+        Ok(match spec {
+            ActionSpec::Discrete { .. } => Self::Choices(Distribution::of(spec)),
+            ActionSpec::Continuous { .. } => Self::Numbers(ActionBox::of(algorithm, spec)?),
+        })
+    }
+
+    /// The head of a network that puts it out.
+    pub(crate) fn head(&self) -> Head {
+        match self {
+            Self::Choices(distribution) => distribution.head(),
+            Self::Numbers(bounds) => Head::Q { actions: bounds.dimensions() },
+        }
+    }
+
+    /// Numbers recorded with an action, `P`.
+    pub(crate) fn data_width(&self) -> usize {
+        match self {
+            Self::Choices(distribution) => distribution.policy_data().width(),
+            Self::Numbers(_) => 0,
+        }
+    }
+
+    /// How its best action is read from a row of outputs.
+    fn decision(&self) -> Decision {
+        match self {
+            Self::Choices(distribution) => distribution.decision(),
+            Self::Numbers(bounds) => bounds.decision(),
+        }
+    }
+
+    /// The sum of losses: of choices `−log π(a|s)`, of numbers the mean squared distance over dimensions, between −1 and 1.
+    /// `gradient`, zeros, becomes that of `Σ_b weights[b] · loss_b`.
+    ///
+    /// # Shapes
+    /// `outputs`, `gradient`: `[B, outputs]`; `actions`: `[B, W]`; `weights`: `[B]`.
+    pub(crate) fn loss(
+        &self,
+        outputs: &[f32],
+        actions: &ActionBatch,
+        weights: &[f32],
+        gradient: &mut [f32],
+    ) -> Result<f64, AgentError> {
+        match (self, actions) {
+            (Self::Choices(distribution), actions) => {
                 let mut evaluated = Evaluated::default();
-                distribution.evaluate(outputs.as_slice(), &[], actions, &mut evaluated)?;
+                distribution.evaluate(outputs, &[], actions, &mut evaluated)?;
                 let of_log_probs: Vec<f32> = weights.iter().map(|weight| -weight).collect();
                 let of_entropies = vec![0.0; weights.len()];
-                distribution.gradient(&evaluated, actions, &of_log_probs, &of_entropies, &mut gradient)?;
-                -evaluated.log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>()
+                distribution.gradient(&evaluated, actions, &of_log_probs, &of_entropies, gradient)?;
+                Ok(-evaluated.log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>())
             }
-            (Kind::Numbers(bounds), ActionBatch::Continuous(wanted)) => {
+            (Self::Numbers(bounds), ActionBatch::Continuous(wanted)) => {
                 let dimensions = bounds.dimensions();
-                let mut own = outputs.as_slice().to_vec();
+                let mut own = outputs.to_vec();
                 tanh(&mut own);
                 let (mut target, mut loss) = (vec![0.0; dimensions], 0.0);
                 let rows = gradient.chunks_exact_mut(dimensions).zip(own.chunks_exact(dimensions));
@@ -131,12 +175,33 @@ impl Behavior {
                         *gradient = weight * 2.0 / dimensions as f32 * apart * (1.0 - action * action);
                     }
                 }
-                loss
+                Ok(loss)
             }
-            (Kind::Numbers(_), ActionBatch::Discrete(_)) => return Err(other_actions()),
-        };
-        tape.backward(params, &[(&outputs, &gradient)], grads)?;
-        Ok(BehaviorSums { loss, rows: weights.len() })
+            (Self::Numbers(_), ActionBatch::Discrete(_)) => Err(other_actions()),
+        }
+    }
+
+    /// Reads actions from outputs, which are used up. Numbers are the same whether it explores or not.
+    ///
+    /// # Shapes
+    /// `outputs`: `[N, outputs]`, `masks`: `[N, A]` or empty.
+    pub(crate) fn act(
+        &self,
+        outputs: &mut [f32],
+        masks: &[bool],
+        mode: ActMode,
+        rng: &mut Pcg64,
+        scratch: (&mut Choices, &mut Vec<f32>),
+        to: ActOutput<'_>,
+    ) -> Result<(), AgentError> {
+        match self {
+            Self::Choices(distribution) => distribution.act(outputs, masks, mode, rng, scratch, to),
+            Self::Numbers(bounds) => {
+                tanh(outputs);
+                bounds.write(outputs, to.actions);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -160,19 +225,12 @@ struct BehaviorPolicy {
 
 impl Policy for BehaviorPolicy {
     fn data_width(&self) -> usize {
-        match &self.behavior.kind {
-            Kind::Choices(distribution) => distribution.policy_data().width(),
-            Kind::Numbers(_) => 0,
-        }
+        self.behavior.regressed.data_width()
     }
 
     fn program(&self) -> Option<Program> {
         let operations = self.behavior.chain.operations(self.params.layout());
-        let decision = match &self.behavior.kind {
-            Kind::Choices(distribution) => distribution.decision(),
-            Kind::Numbers(bounds) => bounds.decision(),
-        };
-        Some(Program::of(operations, &self.params, decision))
+        Some(Program::of(operations, &self.params, self.behavior.regressed.decision()))
     }
 
     /// Numbers are the same whether it explores or not.
@@ -182,16 +240,7 @@ impl Policy for BehaviorPolicy {
         outputs.resize(input.num_rows * width, 0.0);
         let observations = network::rows(input.observations);
         self.behavior.chain.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
-        match &self.behavior.kind {
-            Kind::Choices(distribution) => {
-                let scratch = (choices, buffer);
-                distribution.act(outputs, input.action_masks, input.mode, rng, scratch, output)?;
-            }
-            Kind::Numbers(bounds) => {
-                tanh(outputs);
-                bounds.write(outputs, output.actions);
-            }
-        }
-        Ok(())
+        let scratch = (choices, buffer);
+        self.behavior.regressed.act(outputs, input.action_masks, input.mode, rng, scratch, output)
     }
 }

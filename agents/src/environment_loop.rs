@@ -44,6 +44,7 @@ pub struct SavedLoop {
     resets: Vec<bool>,
     observations: ObsBuffer,
     action_masks: Vec<bool>,
+    rewards: Vec<f64>,
     rivalry: SavedRivalry,
 }
 
@@ -136,6 +137,7 @@ impl EnvironmentLoop {
             num_rows: self.simulator.num_rows(),
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            rewards: &self.now.rewards,
             tasks: &[],
             env_steps,
             mode,
@@ -194,6 +196,7 @@ impl EnvironmentLoop {
             num_rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            rewards: &self.now.rewards,
             tasks: &self.tasks(),
             env_steps,
             mode: ActMode::Deterministic,
@@ -282,6 +285,7 @@ impl EnvironmentLoop {
             resets: self.resets.clone(),
             observations: self.now.observations.clone(),
             action_masks: self.now.action_masks.clone(),
+            rewards: self.now.rewards.clone(),
             rivalry: self.rivalry.save(),
         })
     }
@@ -295,6 +299,7 @@ impl EnvironmentLoop {
             ("observations", self.now.observations.len(), saved.observations.len()),
             ("action masks", self.now.action_masks.len(), saved.action_masks.len()),
             ("rows", self.resets.len(), saved.resets.len()),
+            ("rewards", self.now.rewards.len(), saved.rewards.len()),
         ];
         for (what, expected, found) in sizes {
             if expected != found {
@@ -316,6 +321,7 @@ impl EnvironmentLoop {
         self.resets = saved.resets;
         self.now.observations = saved.observations;
         self.now.action_masks = saved.action_masks;
+        self.now.rewards = saved.rewards;
         Ok(())
     }
 }

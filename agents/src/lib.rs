@@ -32,6 +32,7 @@ mod divergence;
 mod division;
 pub mod dqn;
 pub mod dreamer;
+pub mod dt;
 pub mod environment_loop;
 pub mod error;
 mod estimator;
@@ -112,6 +113,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("td3/config.rs"),
     include_str!("bc.rs"),
     include_str!("dagger.rs"),
+    include_str!("dt/config.rs"),
     include_str!("iql.rs"),
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),

@@ -1,5 +1,7 @@
 //! What acts: an immutable snapshot of a network, and the state that each actor keeps for it.
 
+use std::sync::Arc;
+
 use agon_envs::{ActionBatch, ObsBuffer, Pcg64};
 use agon_nn::losses::choices::Choices;
 use agon_nn::{ModelScratch, RssmScratch, Scratch};
@@ -29,6 +31,9 @@ pub struct ActInput<'a> {
     pub action_masks: &'a [bool],
     /// `[N]`: where an episode begins with this observation, so that what came before is to be forgotten.
     pub resets: &'a [bool],
+    /// `[N]`: what the last action of each row was paid, as the environment with its wrappers pays it; of no meaning where an
+    /// episode begins. Empty where nobody says: a policy that goes by rewards acts as if there had been none.
+    pub rewards: &'a [f64],
     /// `[N]`: the task that each row plays; empty where there is but one, or nobody says. For [`Policy::values`]: acting does not
     /// ask.
     pub tasks: &'a [u32],
@@ -126,6 +131,12 @@ pub trait Policy: Send + Sync {
     /// How it looks ahead in copies of the environments where there are some, as in training; none if it acts on what it
     /// observes alone. [`Policy::act`] is what it does without.
     fn lookahead(&self) -> Option<Lookahead<'_>> {
+        None
+    }
+
+    /// The same policy, aiming at another return of an episode, undiscounted; none if it aims at none. What it remembers of
+    /// episodes that have begun stays as it is.
+    fn aiming_at(&self, _target_return: f64) -> Option<Arc<dyn Policy>> {
         None
     }
 

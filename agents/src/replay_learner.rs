@@ -171,6 +171,14 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
         Ok(())
     }
 
+    /// Called when all of the recorded experience of a run that does not act is there.
+    ///
+    /// # Errors
+    /// If it cannot be learned from.
+    fn recorded(&mut self, _experience: &Experience) -> Result<(), AgentError> {
+        Ok(())
+    }
+
     /// Called once before anything else that draws.
     fn begin(&mut self, _experience: &mut Experience) {}
 
@@ -324,7 +332,8 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
         self.experience.remember(std::slice::from_ref(recorded));
-        Ok(())
+        let is_whole = self.recorded && self.experience.replay.is_full();
+        if is_whole { self.algorithm.recorded(&self.experience) } else { Ok(()) }
     }
 
     fn takes_recorded(&self) -> Result<(), AgentError> {

@@ -182,6 +182,7 @@ impl Rivalry {
             num_rows: rows.len(),
             action_masks: &work.masks,
             resets: &vec![true; rows.len()],
+            rewards: &[],
             tasks: &[],
             env_steps,
             mode: ActMode::Explore,

@@ -10,7 +10,7 @@
 //!   [`Packed`] weights.
 //! - [`Recurrent`] layers and [`attention`] mix the rows of a sequence; a [`Memory`] is either of them behind one
 //!   interface.
-//! - A [`Model`] is an encoder, a memory and heads, built from a [`ModelConfig`].
+//! - A [`Model`] is an encoder, a memory and heads, built from a [`ModelConfig`]; a [`Gpt`] runs on steps of several tokens.
 //! - [`Adam`], any other [`Optimizer`], [`clip_grad_norm`] and [`check_finite`] work on flat gradients; a
 //!   [`Schedule`] gives learning rates, an [`Ema`] follows the parameters.
 //! - [`generative`] has variational autoencoders and generative adversarial networks; [`rssm`] is a recurrent state-space model.
@@ -33,6 +33,7 @@ mod error;
 #[cfg(test)]
 mod finite_differences;
 pub mod generative;
+pub mod gpt;
 pub mod image;
 mod init;
 pub mod input;
@@ -77,6 +78,7 @@ pub use custom::{CustomPart, CustomParts};
 pub use ema::{Ema, EmaConfig, EmaState};
 pub use embedding::{Embedding, OneHot};
 pub use error::NnError;
+pub use gpt::{Gpt, GptInput, GptTokens, PackedGpt, TokenKind};
 pub use image::{ChannelsFirst, ImageShape};
 pub use init::Init;
 pub use input::{BitMatrix, ByteMatrix, Input, Rows};

@@ -209,6 +209,9 @@ class Policy:
     ) -> tuple[Path, int]:
         """Writes it as a file, and a recording beside it; gives the recording's path and steps."""
 
+    def aiming_at(self, target_return: float) -> Policy:
+        """The same policy, aiming at another return of an episode."""
+
     def episodes(self, seed: int | None = None) -> Episodes:
         """Episodes to act in; with a seed actions are drawn as in training."""
 
@@ -221,6 +224,7 @@ class Episodes:
         rows: int,
         masks: NDArray[np.bool_] | None,
         starts: NDArray[np.bool_] | None,
+        rewards: NDArray[np.float64] | None,
     ) -> NDArray[np.int64] | NDArray[np.float32]:
         """The actions for `N` packed rows of observations."""
 

@@ -47,6 +47,14 @@ class Policy:
         """A state to begin with. With a ``seed`` actions are drawn as in training, else the best ones are taken."""
         return self._native.episodes(seed)
 
+    def aiming_at(self, target_return: float) -> Policy:
+        """The same policy, aiming at another return of an episode than it was trained to: of ``dt``.
+
+        Raises
+            AgonError: if it aims at none.
+        """
+        return Policy(self._native.aiming_at(target_return))
+
     def __call__(
         self,
         observation: Any,
@@ -54,11 +62,14 @@ class Policy:
         *,
         action_mask: Any = None,
         episode_start: Any = None,
+        reward: Any = None,
     ) -> tuple[Any, _agon.Episodes]:
         """The actions for one observation, or for a batch of them, and the state to go on with.
 
         ``action_mask`` is ``[A]`` or ``[N, A]``, nonzero where an action is legal. ``episode_start`` is ``[N]``, true for the
         environments whose episode begins with this observation; without it episodes begin where ``state`` is ``None``.
+        ``reward`` is a number or ``[N]``, what the last action was paid: for a policy that aims at a return (``dt``), which acts as
+        if there had been no rewards where it is not told.
 
         Raises
             ValueError: if the observations are not of :attr:`observation_space`, naming both; or if they are not as many as
@@ -70,7 +81,8 @@ class Policy:
         rows, is_batch = _pack(self.observation_space, observation)
         masks = None if action_mask is None else np.ascontiguousarray(action_mask, dtype=bool).reshape(-1)
         starts = None if episode_start is None else np.atleast_1d(np.ascontiguousarray(episode_start, dtype=bool))
-        actions = _unpack(self.action_space, state.act(rows.reshape(-1), len(rows), masks, starts), len(rows))
+        rewards = None if reward is None else np.atleast_1d(np.ascontiguousarray(reward, dtype=np.float64))
+        actions = _unpack(self.action_space, state.act(rows.reshape(-1), len(rows), masks, starts, rewards), len(rows))
         has_parts = isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple))
         if is_batch:
             return actions, state

@@ -121,6 +121,12 @@ impl Policy {
         Ok((written.recording, written.steps))
     }
 
+    /// The same policy, aiming at another return of an episode.
+    fn aiming_at(&self, target_return: f64) -> PyResult<Self> {
+        let aiming = self.trained().aiming_at(target_return).map_err(error::of_run)?;
+        Ok(Self { trained: Mutex::new(aiming) })
+    }
+
     /// Episodes to act in. Its best actions are taken, or with a `seed` actions are drawn as in training.
     #[pyo3(signature = (seed=None))]
     fn episodes(&self, seed: Option<u64>) -> Episodes {
@@ -164,7 +170,8 @@ enum Rows<'py> {
 #[pymethods]
 impl Episodes {
     /// The actions for `N` rows of packed observations, one after the other, `[N * O]`: indices from zero `[N, W]`, or numbers
-    /// `[N, W]`. `rows` is `N`, `starts` are the environments whose episodes begin here, all at the first call.
+    /// `[N, W]`. `rows` is `N`, `starts` are the environments whose episodes begin here, all at the first call, and `rewards` what
+    /// the last actions were paid, `[N]`.
     fn act<'py>(
         &self,
         py: Python<'py>,
@@ -172,6 +179,7 @@ impl Episodes {
         rows: usize,
         masks: Option<PyReadonlyArray1<'py, bool>>,
         starts: Option<PyReadonlyArray1<'py, bool>>,
+        rewards: Option<PyReadonlyArray1<'py, f64>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let contiguous = |_| PyTypeError::new_err("expected arrays whose values lie one after the other");
         let observations = match &observations {
@@ -183,6 +191,10 @@ impl Episodes {
             None => Ok(Vec::new()),
         };
         let (masks, starts) = (flags(&masks)?, flags(&starts)?);
+        let rewards = match &rewards {
+            Some(rewards) => rewards.as_slice().map(<[f64]>::to_vec).map_err(contiguous)?,
+            None => Vec::new(),
+        };
         let Ok(mut state) = self.state.try_lock() else {
             return Err(PyRuntimeError::new_err("these episodes are being acted in by another thread"));
         };
@@ -195,7 +207,8 @@ impl Episodes {
                  others with None for a state"
             )));
         }
-        let observed = Observed { observations, action_masks: &masks, episode_starts: &starts };
+        let (action_masks, episode_starts) = (&masks, &starts);
+        let observed = Observed { observations, action_masks, episode_starts, rewards: &rewards };
         let Acting { policy, rows: known } = &mut *state;
         let actions = policy.act_in(&observed).map_err(error::of_run)?;
         *known = Some(rows);

@@ -107,6 +107,7 @@ impl Thinker {
             num_rows: rows,
             action_masks: &games.now.action_masks,
             resets: &resets,
+            rewards: &[],
             tasks: &[],
             env_steps: 0,
             mode: ActMode::Deterministic,

@@ -168,7 +168,7 @@ pub(super) struct PresetsArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false\n  agon eval results/ppo_MinAtar-Breakout-v0_1 --search simulations=16 --search outcomes=2\n  agon eval model.onnx CartPole-v1"
+    after_help = "Of an experiment every seed is evaluated, and their mean is printed with its interval.\n\nExamples:\n  agon eval results/ppo_CartPole-v1_1\n  agon eval results/ppo\n  agon eval results/ppo/seed_3 --best --episodes 20 --stochastic\n  agon eval results/ppo/seed_3 --checkpoint 250112 --set env.max_episode_steps=1000\n  agon eval results/lake --arg is_slippery=false\n  agon eval results/ppo_MinAtar-Breakout-v0_1 --search simulations=16 --search outcomes=2\n  agon eval results/dt_CartPole-v1_1 --target-return 200\n  agon eval model.onnx CartPole-v1"
 )]
 pub(super) struct EvalArgs {
     /// The directory of a run or an experiment, a weight file, or an ONNX file.
@@ -201,6 +201,9 @@ pub(super) struct EvalArgs {
     /// `agent.search` of alphazero; may be repeated. For policies with a value function.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) search: Vec<String>,
+    /// Aim at this return of an episode instead of the one that training settled: for dt.
+    #[arg(long, value_name = "RETURN", allow_negative_numbers = true)]
+    pub(super) target_return: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

@@ -98,9 +98,14 @@ fn eval_exported(setup: &Setup, args: &EvalArgs, export: &Export) -> Result<Endi
 
 /// Refuses what is for runs, of which a file has one policy.
 fn check_choices(args: &EvalArgs, what: &str) -> Result<(), RunError> {
-    if args.stochastic || args.best || args.checkpoint.is_some() || !args.search.is_empty() {
+    if args.stochastic
+        || args.best
+        || args.checkpoint.is_some()
+        || !args.search.is_empty()
+        || args.target_return.is_some()
+    {
         let message = format!(
-            "{what} has one policy, which takes its best actions: expected neither --stochastic, --best, --checkpoint nor --search"
+            "{what} has one policy, which takes its best actions: expected neither --stochastic, --best, --checkpoint, --search nor --target-return"
         );
         return Err(RunError::Config(message));
     }
@@ -206,6 +211,10 @@ fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluat
     } else {
         let settings = search(trained.search_settings(), &args.search)?;
         trained.looking_ahead(settings)?
+    };
+    let trained = match args.target_return {
+        Some(target_return) => trained.aiming_at(target_return)?,
+        None => trained,
     };
     let card = trained.card();
     let env = changed(&card.env, &args.set, &args.arg)?;

@@ -245,6 +245,7 @@ pub(crate) fn episodes(
             observations: ObsRow::from(&now.observations),
             action_masks: &now.action_masks,
             episode_starts: &[starts],
+            rewards: &now.rewards,
         };
         let (_, values) = trained.act_and_value(&observed)?;
         if starts {

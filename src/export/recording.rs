@@ -101,6 +101,7 @@ impl Export {
                         observations: (&now.observations).into(),
                         action_masks: &now.action_masks,
                         episode_starts: &[starts],
+                        rewards: &now.rewards,
                     };
                     let actions = trained.act_in(&observed)?;
                     let expected = actions.row(0, actions.len() / agents);

@@ -53,6 +53,7 @@ impl OnnxPolicy {
             num_rows: 1,
             action_masks: &vec![true; info.mask_len],
             resets: &[true],
+            rewards: &[],
             tasks: &[],
             env_steps: 0,
             mode: ActMode::Deterministic,

@@ -24,12 +24,16 @@ pub struct Observed<'a> {
     pub action_masks: &'a [bool],
     /// `[E]`: the environments whose episode begins with this observation; empty where none does. All do at the first call.
     pub episode_starts: &'a [bool],
+    /// `[N]`: what the last action of each row was paid by the environment itself, of no meaning where an episode begins; empty
+    /// where nobody says. For policies that aim at a return, which act as if there had been no rewards where they are not told.
+    pub rewards: &'a [f64],
 }
 
 /// What passes between the caller and the innermost environment.
 struct Border {
     observations: ObsBuffer,
     action_masks: Vec<bool>,
+    rewards: Vec<f64>,
     actions: ActionBatch,
 }
 
@@ -61,6 +65,7 @@ pub(super) fn num_envs(spaces: &EnvSpaces, observed: &Observed<'_>) -> Result<us
     for (what, expected, found) in [
         ("action masks", masks, observed.action_masks.len()),
         ("episode starts", num_envs, observed.episode_starts.len()),
+        ("rewards", num_envs * spaces.num_agents, observed.rewards.len()),
     ] {
         if found != 0 && found != expected {
             return Err(wrong(format!("{what} must be {expected}, or none, got {found}")));
@@ -164,6 +169,8 @@ impl Feed {
         }
         border.action_masks.clear();
         border.action_masks.extend_from_slice(observed.action_masks);
+        border.rewards.clear();
+        border.rewards.extend_from_slice(observed.rewards);
     }
 }
 
@@ -189,6 +196,7 @@ fn outside(spaces: &EnvSpaces, num_envs: usize) -> Result<(Box<dyn VectorEnv>, S
     let border = Arc::new(Mutex::new(Border {
         observations: ObsBuffer::zeros(info.dtype(), 0),
         action_masks: Vec::new(),
+        rewards: Vec::new(),
         actions: ActionBatch::zeros(&action_spec, info.num_rows()),
     }));
     let outside = Outside { info, border: Arc::clone(&border) };
@@ -257,6 +265,8 @@ impl Outside {
         let (len, mask_len) = (self.info.observation_len(), self.info.mask_len);
         for row in rows {
             out.observations.copy_range(row * len, &border.observations, row * len, len);
+            // What is not said is nothing to wrappers, and the policy is told that nobody says.
+            out.rewards[row] = border.rewards.get(row).copied().unwrap_or(0.0);
             let masks = row * mask_len..(row + 1) * mask_len;
             match border.action_masks.get(masks.clone()) {
                 Some(given) => out.action_masks[masks].copy_from_slice(given),

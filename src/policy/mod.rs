@@ -13,9 +13,11 @@
 //! A policy takes the observations that the environment itself gives and answers with the actions that it takes: wrappers
 //! that change either (stacked frames, normalisation with the run's statistics, rescaled actions) are part of it. What a
 //! wrapper does to the world is not: repeated and sticky actions, noise and time limits are the caller's.
-//! It remembers what it must of each row; say where episodes begin with [`Observed::episode_starts`].
+//! It remembers what it must of each row; say where episodes begin with [`Observed::episode_starts`], and to a policy that aims at
+//! a return what was paid with [`Observed::rewards`].
 
 mod ahead;
+mod aim;
 mod feed;
 mod file;
 mod portable;
@@ -84,6 +86,8 @@ struct Session {
     actions: ActionBatch,
     policy_data: Vec<f32>,
     resets: Vec<bool>,
+    /// Whether the caller said what was paid.
+    rewarded: bool,
     /// In the environment's own terms.
     env_actions: ActionBatch,
 }
@@ -216,7 +220,7 @@ impl TrainedPolicy {
     /// If the observations are not whole rows of the environment's observation space.
     pub fn act<'a>(&mut self, observations: impl Into<ObsRow<'a>>) -> Result<&ActionBatch, RunError> {
         let observations = observations.into();
-        self.act_in(&Observed { observations, action_masks: &[], episode_starts: &[] })
+        self.act_in(&Observed { observations, action_masks: &[], episode_starts: &[], rewards: &[] })
     }
 
     /// As [`Self::act`], with action masks, and told where episodes begin.
@@ -252,6 +256,7 @@ impl TrainedPolicy {
         match self.session.take().filter(|session| session.feed.num_envs() == num_envs) {
             Some(mut session) => {
                 session.feed.advance(observed, &mut session.now, &mut session.resets)?;
+                session.rewarded = !observed.rewards.is_empty();
                 Ok(session)
             }
             None => self.begin(num_envs, observed),
@@ -272,7 +277,8 @@ impl TrainedPolicy {
         let actions = ActionBatch::zeros(&self.card.spaces.action, rows);
         let env_actions = feed.new_actions();
         let (actor, resets) = (Actor::new(rng), vec![true; rows]);
-        Ok(Session { feed, actor, now, actions, policy_data: Vec::new(), resets, env_actions })
+        let (policy_data, rewarded) = (Vec::new(), !observed.rewards.is_empty());
+        Ok(Session { feed, actor, now, actions, policy_data, resets, rewarded, env_actions })
     }
 }
 
@@ -286,6 +292,7 @@ impl Session {
             num_rows,
             action_masks: &self.now.action_masks,
             resets: &self.resets,
+            rewards: if self.rewarded { &self.now.rewards } else { &[] },
             tasks: &[],
             env_steps: acting.env_steps,
             mode: ActMode::Deterministic,
@@ -294,7 +301,7 @@ impl Session {
     }
 
     fn act(&mut self, acting: &Acting, mode: ActMode) -> Result<(), RunError> {
-        let Self { feed, actor, now, actions, policy_data, resets, env_actions } = self;
+        let Self { feed, actor, now, actions, policy_data, resets, rewarded, env_actions } = self;
         let num_rows = resets.len();
         policy_data.resize(num_rows * acting.policy.data_width(), 0.0);
         actor.state.resize(num_rows * acting.policy.state_len(), 0.0);
@@ -303,6 +310,7 @@ impl Session {
             num_rows,
             action_masks: &now.action_masks,
             resets,
+            rewards: if *rewarded { &now.rewards } else { &[] },
             tasks: &[],
             env_steps: acting.env_steps,
             mode,

@@ -51,6 +51,7 @@ fn observed<'a>(now: &'a StepBatch, starts: &'a [bool]) -> Observed<'a> {
         observations: ObsRow::from(&now.observations),
         action_masks: &now.action_masks,
         episode_starts: starts,
+        rewards: &now.rewards,
     }
 }
 
@@ -113,7 +114,7 @@ fn one_row_alone_acts_as_it_does_among_others() {
         for (row, policy) in alone.iter_mut().enumerate() {
             let observations = now.observations.view(row * width, width);
             let starts = &starts[row..=row];
-            let one = Observed { observations, action_masks: &[], episode_starts: starts };
+            let one = Observed { observations, action_masks: &[], episode_starts: starts, rewards: &[] };
             assert_eq!(policy.act_in(&one).unwrap().indices(), &actions.indices()[row..=row]);
         }
         simulator.step(&actions, &mut now).unwrap();
@@ -155,9 +156,12 @@ fn wrong_observations_are_refused_and_leave_the_policy_usable() {
     assert!(message.contains("got 0 values"), "{message}");
     let starts = [true; 2];
     let observations = ObsRow::F32(&[0.0; 4]);
-    let one = Observed { observations, action_masks: &[], episode_starts: &starts };
+    let one = Observed { observations, action_masks: &[], episode_starts: &starts, rewards: &[] };
     let message = policy.act_in(&one).unwrap_err().to_string();
     assert!(message.contains("episode starts must be 1"), "{message}");
+    let one = Observed { episode_starts: &[], rewards: &[0.0; 2], ..one };
+    let message = policy.act_in(&one).unwrap_err().to_string();
+    assert!(message.contains("rewards must be 1, or none, got 2"), "{message}");
     assert!(
         matches!(policy.act(&[0.0_f32; 8][..]).unwrap(), ActionBatch::Discrete(actions) if actions.len() == 2)
     );
@@ -263,4 +267,40 @@ fn damaged_numbers_are_found_and_named() {
     let evaluated =
         evaluate(&Setup::default(), &file, &EvalOptions { episodes: 1, ..EvalOptions::default() });
     assert!(evaluated.unwrap_err().to_string().contains("the environment shows"));
+}
+
+#[test]
+fn a_policy_that_acts_by_a_return_aims_at_another_one() {
+    let (setup, directory) = (Setup::default(), tempfile::tempdir().unwrap());
+    let dt = common::cases().into_iter().find(|case| case.algorithm == "dt").unwrap();
+    let run = directory.path().join("dt");
+    train(&setup, "dt", &dt.settings, 2, &run);
+    let settled = || policy::load(&run).unwrap();
+    let other = || settled().aiming_at(-3.0).unwrap();
+    // What it does differs with the return, and with what it is told of rewards.
+    let actions = |mut policy: TrainedPolicy, reward: Option<f64>| -> Vec<u32> {
+        let (width, envs) = (4, 8);
+        let observations: Vec<f32> =
+            (0..width * envs).map(|i| ((i * 37 % 23) as f32 - 11.0) / 60.0).collect();
+        let rewards = vec![reward.unwrap_or(0.0); if reward.is_some() { envs } else { 0 }];
+        let mut steps = || {
+            let observations = ObsRow::F32(&observations);
+            let now = Observed { observations, action_masks: &[], episode_starts: &[], rewards: &rewards };
+            policy.act_in(&now).unwrap().indices().to_vec()
+        };
+        (0..12).flat_map(|_| steps()).collect()
+    };
+    assert_eq!(actions(settled(), Some(1.0)), actions(settled(), Some(1.0)));
+    assert_eq!(actions(settled(), Some(0.0)), actions(settled(), None), "as if there had been none");
+    let card = settled().card().clone();
+    assert_eq!(card, other().card().clone(), "it is the same run's");
+    let far = settled().aiming_at(1e6).unwrap();
+    assert_ne!(actions(far, None), actions(settled().aiming_at(-1e6).unwrap(), None));
+
+    let message = settled().aiming_at(f64::NAN).err().unwrap().to_string();
+    assert!(message.contains("must be finite, got NaN"), "{message}");
+    let ppo = directory.path().join("ppo");
+    train(&setup, "ppo", &common::PPO, 2, &ppo);
+    let message = policy::load(&ppo).unwrap().aiming_at(1.0).err().unwrap().to_string();
+    assert!(message.contains("expected none, got 1 for ppo"), "{message}");
 }

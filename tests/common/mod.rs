@@ -151,6 +151,15 @@ const RECORDED_NUMBERS: [&str; 7] = [
     "runtime.checkpoint_every=500",
 ];
 
+/// A small transformer over the last steps of an episode, and as little work as it needs.
+const SEQUENCES: [&str; 5] = [
+    "total_timesteps=1500",
+    "runtime.checkpoint_every=400",
+    "agent.batch_size=8",
+    "network.encoder.hidden=[8]",
+    "network.memory={layers=2, heads=2, width=8, feed_forward=16, window=5, position={learned={positions=20}}}",
+];
+
 /// A short run of an algorithm: its name, and its settings.
 pub(crate) struct Case {
     pub(crate) algorithm: &'static str,
@@ -229,6 +238,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("iql", &[&RECORDED]),
         case("iql", &[&RECORDED_NUMBERS]),
         case("cql", &[&RECORDED]),
+        case("dt", &[&RECORDED, &SEQUENCES]),
+        case("dt", &[&RECORDED_NUMBERS, &SEQUENCES]),
         case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
         case("td3-bc", &[&RECORDED_NUMBERS]),
         case("rebrac", &[&RECORDED_NUMBERS]),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use agon_envs::EnvSpec;
-use agon_nn::{Activation, MemoryConfig, RecurrentInit};
+use agon_nn::{Activation, MemoryConfig, Position, RecurrentInit, TransformerConfig};
 
 use super::*;
 use crate::policy::ActMode;
@@ -62,6 +62,18 @@ fn cases() -> Vec<Case> {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
     }
+    let mut transformer = plain.clone();
+    transformer.memory = MemoryConfig::Transformer(TransformerConfig {
+        layers: 2,
+        heads: 2,
+        width: 8,
+        feed_forward: 8,
+        window: 3,
+        position: Position::Learned { positions: 4 },
+    });
+    for env in [identity(), aim()] {
+        cases.push(Case { name: "dt", settings: RECORDED, network: transformer.clone(), env });
+    }
     for name in ["gail", "airl"] {
         cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: ROLLOUT, network: plain.clone(), env: aim() });
@@ -96,7 +108,7 @@ impl Case {
             Ok(learner)
         };
         let acts = self.spec().takes_demonstrations();
-        let mut trial = if acts || ["bc", "cql", "iql", "td3-bc", "rebrac"].contains(&self.name) {
+        let mut trial = if acts || ["bc", "cql", "dt", "iql", "td3-bc", "rebrac"].contains(&self.name) {
             let action = self.env.make(&Default::default()).unwrap().action_spec().clone();
             let recorder: (&dyn Policy, usize, bool) = (&Random(action), 200, acts);
             Trial::recorded(&self.env, sizes, recorder, |info| build(info).map(Boxed))

@@ -124,6 +124,7 @@ fn an_episode_follows_one_member() {
             num_rows: 100,
             action_masks: &[],
             resets,
+            rewards: &[],
             tasks: &[],
             env_steps: 0,
             mode: ActMode::Explore,

@@ -79,6 +79,7 @@ fn act(dqn: &Dqn, observations: Vec<f32>, rows: usize, env_steps: u64, mode: Act
         num_rows: rows,
         action_masks: &[],
         resets: &[],
+        rewards: &[],
         tasks: &[],
         env_steps,
         mode,

@@ -1,4 +1,5 @@
-//! Consecutive steps of one row, from where a fragment began: what recurrent networks learn from.
+//! Consecutive steps of one row: from where a fragment began, what recurrent networks learn from, and up to any step, what is
+//! learned from what came before it.
 
 use agon_envs::Pcg64;
 
@@ -54,6 +55,44 @@ impl ReplayBuffer {
     /// The slot of the same row so many ticks later.
     pub fn following(&self, slot: u32, ticks: usize) -> u32 {
         super::slot_after(slot, ticks as u64, &self.layout)
+    }
+
+    /// Whether as many ticks are held as there is room for.
+    pub fn is_full(&self) -> bool {
+        self.streams.iter().all(|stream| stream.end() >= self.layout.capacity)
+    }
+
+    /// The rows of all streams: each is a history of steps.
+    pub fn histories(&self) -> usize {
+        self.streams.len() * self.layout.shape.num_rows
+    }
+
+    /// The slots of a history that are held, the oldest first.
+    ///
+    /// # Panics
+    /// If there is no such history.
+    pub fn history(&self, index: usize) -> impl DoubleEndedIterator<Item = u32> {
+        let (stream, row) = (index / self.layout.shape.num_rows, index % self.layout.shape.num_rows);
+        let (begin, end) = (self.streams[stream].begin(&self.layout), self.streams[stream].end());
+        (begin..end).map(move |tick| self.slot(stream, tick, row))
+    }
+
+    /// The last steps of an episode up to one of them, as many as `len` at most, the oldest first.
+    pub fn context(&self, slot: u32, len: usize) -> impl Iterator<Item = u32> {
+        let (stream, last, row) = self.place(slot);
+        let oldest = stream.begin(&self.layout).max((last + 1).saturating_sub(len as u64));
+        let mut first = last;
+        while first > oldest && !stream.flags(&self.layout, first, row).reset() {
+            first -= 1;
+        }
+        let ticks = (last - first) as usize;
+        (0..=ticks).map(move |tick| self.preceding(slot, ticks - tick))
+    }
+
+    /// The slot of the same row so many ticks before, which must be held.
+    fn preceding(&self, slot: u32, ticks: usize) -> u32 {
+        let capacity = self.layout.capacity;
+        super::slot_after(slot, capacity - ticks as u64 % capacity, &self.layout)
     }
 
     /// Whether an episode began with a step.

@@ -4,6 +4,7 @@
 //! between, attention, which alone mixes rows.
 
 mod block;
+mod encoding;
 mod gate;
 mod heads;
 mod mask;
@@ -15,11 +16,10 @@ mod tokens;
 
 pub(crate) use block::PackedBlock;
 pub use block::{BlockConfig, TransformerBlock};
+pub(crate) use encoding::Encoding;
 pub use gate::GruGate;
 pub(crate) use heads::Order;
 pub use mask::AttentionMask;
-pub(crate) use multi_head::check_rotary;
 pub use multi_head::{CrossAttention, SelfAttention};
 pub use position::Position;
-pub(crate) use position::{Angles, add_learned};
 pub(crate) use tokens::{Projected, Tokens};

@@ -271,7 +271,7 @@ impl CrossAttention {
 }
 
 /// Rotations turn pairs of columns.
-pub(crate) fn check_rotary(head_width: usize) -> Result<(), NnError> {
+pub(super) fn check_rotary(head_width: usize) -> Result<(), NnError> {
     if head_width.is_multiple_of(2) {
         return Ok(());
     }

@@ -103,7 +103,7 @@ fn write_angles(position: usize, row: &mut [f32]) {
 }
 
 /// A table of learned rows, `<name>.weight`, as PyTorch's embedding.
-pub(crate) fn add_learned(
+pub(super) fn add_learned(
     builder: &mut LayoutBuilder,
     name: &str,
     positions: usize,

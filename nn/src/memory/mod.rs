@@ -11,6 +11,7 @@ mod tests;
 use agon_policy::Operation;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::ring::Ring;
 use self::stack::{PackedStack, Stack};
 use crate::attention::Position;
 use crate::error::NnError;

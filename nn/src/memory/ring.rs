@@ -9,20 +9,20 @@ use crate::kernels::{Left, Pooled, Right, Start, divide_rows, gemm_strided, soft
 
 /// The sizes of one block's keys and values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ring {
-    pub(super) window: usize,
-    pub(super) width: usize,
-    pub(super) heads: usize,
+pub(crate) struct Ring {
+    pub(crate) window: usize,
+    pub(crate) width: usize,
+    pub(crate) heads: usize,
 }
 
 impl Ring {
     /// How many values a block's ring has in a state.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         2 * self.window * self.width
     }
 
     /// Puts a step's key and value into the ring.
-    pub(super) fn write(&self, ring: &mut [f32], position: usize, key: &[f32], value: &[f32]) {
+    pub(crate) fn write(&self, ring: &mut [f32], position: usize, key: &[f32], value: &[f32]) {
         let place = position % self.window;
         let (keys, values) = ring.split_at_mut(self.window * self.width);
         for (row, &key) in keys.chunks_exact_mut(self.window).zip(key) {
@@ -32,7 +32,7 @@ impl Ring {
     }
 
     /// Copies a step's key and value out of the ring.
-    pub(super) fn read(&self, ring: &[f32], position: usize, key: &mut [f32], value: &mut [f32]) {
+    pub(crate) fn read(&self, ring: &[f32], position: usize, key: &mut [f32], value: &mut [f32]) {
         let place = position % self.window;
         let (keys, values) = ring.split_at(self.window * self.width);
         for (row, key) in keys.chunks_exact(self.window).zip(key) {
@@ -44,7 +44,7 @@ impl Ring {
     /// Attends to the steps up to `position`, the last one written.
     ///
     /// Sums run from the oldest step to the newest, as those over sequences do: the results are the same bit for bit.
-    pub(super) fn attend(&self, ring: &[f32], position: usize, query: &[f32], out: &mut [f32]) {
+    pub(crate) fn attend(&self, ring: &[f32], position: usize, query: &[f32], out: &mut [f32]) {
         let Self { window, width, heads } = *self;
         let head_width = width / heads;
         let count = window.min(position + 1);

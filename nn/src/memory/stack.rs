@@ -3,26 +3,24 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use agon_policy::{Attention, AttentionPosition, Operation};
+use agon_policy::{Attention, Operation};
 
 use super::ring::Ring;
 use super::{TransformerConfig, check_step};
 use crate::attention::{
-    Angles, AttentionMask, BlockConfig, Order, PackedBlock, Position, Projected, Tokens, TransformerBlock,
-    add_learned, check_rotary,
+    AttentionMask, BlockConfig, Encoding, Order, PackedBlock, Projected, Tokens, TransformerBlock,
 };
 use crate::error::NnError;
 use crate::init::Init;
-use crate::kernels::{Pooled, add};
+use crate::kernels::Pooled;
 use crate::layer::LayerSummary;
 use crate::linear::{Activation, Linear};
 use crate::matrix::{Matrix, check_length};
 use crate::norm::Norm;
-use crate::operation::name_of;
-use crate::params::{Layout, LayoutBuilder, ParamRange, Params};
+use crate::params::{Layout, LayoutBuilder, Params};
 use crate::recurrent::Unroll;
 use crate::sequential::{Packed, Scratch, Sequential};
-use crate::tape::{Backward, Tape};
+use crate::tape::Tape;
 
 /// A transformer that remembers the last steps.
 #[derive(Debug, Clone)]
@@ -32,14 +30,6 @@ pub(super) struct Stack {
     blocks: Vec<TransformerBlock>,
     norm: Option<Sequential>,
     ring: Ring,
-}
-
-#[derive(Debug, Clone)]
-enum Encoding {
-    None,
-    Learned(ParamRange),
-    Sinusoidal(Angles),
-    Rotary(Angles),
 }
 
 /// Where the steps of a batch of sequences stand in their episodes.
@@ -75,21 +65,7 @@ impl Stack {
         let init = Init::PYTORCH_LINEAR;
         let input =
             Linear::new(builder, &format!("{prefix}.input"), inputs, width, Activation::Identity, init);
-        let position = match position {
-            Position::None => Encoding::None,
-            Position::Learned { positions: 0 } => {
-                let (field, got) = ("positions", "0".to_owned());
-                return Err(NnError::Config { field, expected: "at least 1", got });
-            }
-            Position::Learned { positions } => {
-                Encoding::Learned(add_learned(builder, &format!("{prefix}.position"), positions, width))
-            }
-            Position::Sinusoidal => Encoding::Sinusoidal(Angles::new(width)),
-            Position::Rotary => {
-                check_rotary(width / heads)?;
-                Encoding::Rotary(Angles::new(width / heads))
-            }
-        };
+        let position = Encoding::new(builder, &format!("{prefix}.position"), position, (width, heads))?;
         let activation = if gated { Activation::Relu } else { Activation::Gelu };
         let block_config = BlockConfig { width, heads, feed_forward, activation };
         let block = if gated { TransformerBlock::gated } else { TransformerBlock::pre_norm };
@@ -120,11 +96,7 @@ impl Stack {
 
     pub(super) fn describe(&self) -> Vec<LayerSummary> {
         let mut lines = self.input.summary();
-        if let Encoding::Learned(table) = &self.position {
-            let (layer, output_shape) =
-                (format!("LearnedPosition{:?}", table.shape()), vec![self.ring.width]);
-            lines.push(LayerSummary { layer, output_shape, parameters: table.len(), flops: 0 });
-        }
+        lines.extend(self.position.describe());
         lines.extend(self.blocks.iter().map(|block| block.describe(self.ring.window)));
         lines.extend(self.norm.iter().flat_map(Sequential::summary));
         lines
@@ -135,14 +107,7 @@ impl Stack {
         let Ring { window, width, heads } = self.ring;
         Operation::Attention(Box::new(Attention {
             input: self.input.operations(layout),
-            position: match &self.position {
-                Encoding::None => AttentionPosition::None,
-                Encoding::Learned(table) => {
-                    AttentionPosition::Learned { table: name_of(layout, table), positions: table.shape()[0] }
-                }
-                Encoding::Sinusoidal(_) => AttentionPosition::Sinusoidal,
-                Encoding::Rotary(_) => AttentionPosition::Rotary,
-            },
+            position: self.position.told(layout),
             width,
             heads,
             window,
@@ -182,7 +147,7 @@ impl Stack {
             .window(self.ring.window)
             .segments_of(&places.query_segments, &places.key_segments);
         let mut h = self.input.forward(params, x, tape)?;
-        h = self.encode(params, h, &places.positions, tape)?;
+        h = self.position.encode(params, h, &places.positions, tape)?;
         for (index, block) in self.blocks.iter().enumerate() {
             let qkv = block.project(params, &h, tape)?;
             let tokens = Tokens {
@@ -280,50 +245,6 @@ impl Stack {
         &state[start..start + self.ring.len()]
     }
 
-    /// Adds the encodings of positions to tokens, as one operation on the tape.
-    fn encode(
-        &self,
-        params: &Params,
-        tokens: Matrix,
-        positions: &Rc<[u32]>,
-        tape: &mut Tape,
-    ) -> Result<Matrix, NnError> {
-        if matches!(self.position, Encoding::None | Encoding::Rotary(_)) {
-            return Ok(tokens);
-        }
-        let table = match &self.position {
-            Encoding::Learned(table) if table.range().end > params.len() => {
-                let (expected, got) = (table.range().end, params.len());
-                return Err(NnError::Length { name: "parameters", expected, got });
-            }
-            Encoding::Learned(table) => table.of(params.as_slice()),
-            _ => &[],
-        };
-        let out = Matrix::output(tokens.rows(), tokens.columns(), |out| {
-            out.copy_from_slice(tokens.as_slice());
-            for (row, &position) in out.chunks_exact_mut(self.ring.width).zip(&**positions) {
-                self.position.add_to(table, position as usize, row);
-            }
-        })?;
-        let (encoding, positions) = (self.position.clone(), Rc::clone(positions));
-        tape.record(params, &[&tokens], &[&out], move |flow| {
-            let Backward { outputs, inputs, params } = flow;
-            let Some(Some(delta)) = outputs.into_iter().next() else { return };
-            if let (Encoding::Learned(table), Some(mut params)) = (&encoding, params) {
-                let width = table.shape()[1];
-                let target = params.sum_of(table);
-                for (delta, &position) in delta.chunks_exact(width).zip(&*positions) {
-                    let row = (position as usize).min(table.shape()[0] - 1);
-                    add(&mut target[row * width..(row + 1) * width], delta);
-                }
-            }
-            for mut input in inputs.into_iter().flatten() {
-                input.fill(|target| target.copy_from_slice(delta));
-            }
-        });
-        Ok(out)
-    }
-
     pub(super) fn step(
         &self,
         packed: &PackedStack,
@@ -388,26 +309,6 @@ impl Stack {
     }
 }
 
-impl Encoding {
-    /// How many values the learned encodings have.
-    fn table_len(&self) -> usize {
-        if let Self::Learned(range) = self { range.len() } else { 0 }
-    }
-
-    /// Adds the encoding of a position to a token; `table` holds the learned ones.
-    fn add_to(&self, table: &[f32], position: usize, row: &mut [f32]) {
-        match self {
-            Self::None | Self::Rotary(_) => {}
-            Self::Sinusoidal(angles) => angles.add_to(position, row),
-            Self::Learned(range) => {
-                let (count, width) = (range.shape()[0], row.len());
-                let at = position.min(count - 1) * width;
-                add(row, &table[at..at + width]);
-            }
-        }
-    }
-}
-
 /// A stack's weights in the order in which acting reads them.
 #[derive(Clone)]
 pub(super) struct PackedStack {
@@ -435,11 +336,8 @@ impl PackedStack {
         for (packed, block) in self.blocks.iter_mut().zip(&stack.blocks) {
             packed.update(block, params)?;
         }
-        // The table lies before the blocks, which have checked the parameters' length.
         self.table.clear();
-        if let Encoding::Learned(range) = &stack.position {
-            self.table.extend_from_slice(range.of(params.as_slice()));
-        }
+        self.table.extend_from_slice(stack.position.table(params)?);
         match (&mut self.norm, &stack.norm) {
             (Some(packed), Some(norm)) => packed.update(norm, params),
             _ => Ok(()),

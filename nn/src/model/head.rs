@@ -84,9 +84,9 @@ pub struct HeadInit {
 }
 
 /// The layers of a head, and those of them that are noisy.
-pub(super) struct BuiltHead {
-    pub(super) layers: Vec<Arc<dyn Layer>>,
-    pub(super) noisy: Vec<NoisyLinear>,
+pub(crate) struct BuiltHead {
+    pub(crate) layers: Vec<Arc<dyn Layer>>,
+    pub(crate) noisy: Vec<NoisyLinear>,
 }
 
 impl Head {
@@ -109,7 +109,7 @@ impl Head {
     ///
     /// # Errors
     /// [`NnError::Config`] if a size is zero.
-    pub(super) fn build(
+    pub(crate) fn build(
         &self,
         builder: &mut LayoutBuilder,
         prefix: &str,

@@ -14,6 +14,7 @@ fn masked_actions_are_not_taken() {
             num_rows: 400,
             action_masks: &masks,
             resets: &[],
+            rewards: &[],
             tasks: &[],
             env_steps,
             mode,

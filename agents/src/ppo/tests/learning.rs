@@ -11,6 +11,7 @@ fn act(ppo: &Ppo, observations: &[f32], rows: usize, masks: &[bool], mode: ActMo
         num_rows: rows,
         action_masks: masks,
         resets: &[],
+        rewards: &[],
         tasks: &[],
         env_steps: 0,
         mode,
