@@ -110,6 +110,16 @@ impl Experience {
         }
     }
 
+    /// A seed of new networks where an update begins with such: every so many updates, if at all.
+    ///
+    /// # Source
+    /// Nikishin et al. (2022), arXiv:2205.07802; D'Oro et al. (2023), "Sample-efficient reinforcement learning by breaking the
+    /// replay ratio barrier": what was learned first is forgotten, what was seen is kept.
+    pub(crate) fn reset_seed(&mut self, every: Option<u64>) -> Option<u64> {
+        let due = every.is_some_and(|every| self.updates > 0 && self.updates.is_multiple_of(every));
+        due.then(|| self.rng.next_u64())
+    }
+
     /// How much of the bias of priorities is undone; NaN without.
     pub(crate) fn beta(&self, env_steps: u64) -> f64 {
         self.beta.at(env_steps)

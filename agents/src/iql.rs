@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::action_box::ActionBox;
 use crate::behavior::{Behavior, BehaviorSums, recorded_actions};
 use crate::coefficient::Coefficient;
-use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics, concatenated};
+use crate::critics::{CRITICS, CriticSums, Critics, CriticsConfig, TARGET_CRITICS, concatenated};
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, single_discrete, stream};
 use crate::part::Part;
@@ -146,7 +146,7 @@ pub struct ImplicitQ {
     value_chain: Sequential,
     value_summary: Summary,
     value: Part,
-    critics: TwinCritics,
+    critics: Critics,
     learning_rate: Schedule,
 }
 
@@ -320,7 +320,14 @@ impl ReplayAlgorithm for ImplicitQ {
             value_chain: value.chain(0)?,
             value_summary: value.summary().clone(),
             value: Part::trained(VALUE, value_builder.build(stream(info.seed, 3)), config.optimizer)?,
-            critics: TwinCritics::new(&read, network, &head, config.optimizer, stream(info.seed, 2))?,
+            critics: Critics::new(
+                CriticsConfig::default(),
+                &read,
+                network,
+                &head,
+                config.optimizer,
+                stream(info.seed, 2),
+            )?,
             learning_rate: config.learning_rate.annealed(config.anneal_lr, info.total_timesteps),
             behavior,
             reads,

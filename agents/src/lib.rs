@@ -105,6 +105,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("dqn/config.rs"),
     include_str!("bootstrapped_dqn/config.rs"),
     include_str!("r2d2/config.rs"),
+    include_str!("critics/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
     include_str!("bc.rs"),

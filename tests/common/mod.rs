@@ -83,6 +83,13 @@ pub(crate) const CONTINUOUS: [&str; 9] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// Many critics, some of which are asked, and networks that begin anew.
+const ENSEMBLE: [&str; 3] = [
+    "agent.critics={count=4, targets=2, policy_reduction='mean', layer_norm=true}",
+    "agent.policy_frequency=5",
+    "agent.reset_every=75",
+];
+
 /// Settings of a short run of a search in games against oneself, with everything that chance decides in them.
 const SEARCH: [&str; 10] = [
     "env.id=TicTacToe-v0",
@@ -187,6 +194,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("appo", &[&REMEMBERING, &lstm]),
         case("sac", &[&CONTINUOUS]),
         case("sac", &[&CONTINUOUS, &["env.id=CartPole-v1"]]),
+        case("sac", &[&CONTINUOUS, &ENSEMBLE]),
         case("td3", &[&CONTINUOUS]),
         case("pqn", &[&PQN]),
         case("dqn", &[&DQN]),

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::augmentation::ReplayAugmentation;
 use crate::coefficient::{Coefficient, auto, none};
-use crate::settings::{Replaying, at_least_zero, learning, replaying, shares_above_zero};
+use crate::critics::CriticsConfig;
+use crate::settings::{
+    Replaying, at_least_one, at_least_zero, learning, replaying, reset_every, shares_above_zero,
+};
 use crate::{AgentError, RunInfo};
 
 /// SAC's settings. The defaults are Stable-Baselines3's.
@@ -31,6 +34,15 @@ pub struct SacConfig {
     pub gamma: f64,
     /// How far target networks move in an update; above 0, at most 1.
     pub tau: f64,
+    /// Updates of the critics for each one of the policy and the temperature; at least 1.
+    pub policy_frequency: u64,
+    /// How many critics there are, and which of them are asked.
+    pub critics: CriticsConfig,
+    /// Updates after which all networks, the temperature and the optimizers begin anew, while the replay stays; never by default.
+    #[serde(with = "none")]
+    pub reset_every: Option<u64>,
+    /// Whether targets count the entropy of what follows. The policy is paid for its own either way.
+    pub backup_entropy: bool,
     /// The temperature α, if it is not learned; at least 0.
     #[serde(with = "auto")]
     pub ent_coef: Option<f64>,
@@ -59,6 +71,10 @@ impl Default for SacConfig {
             anneal_lr: false,
             gamma: 0.99,
             tau: 0.005,
+            policy_frequency: 1,
+            critics: CriticsConfig::default(),
+            reset_every: None,
+            backup_entropy: true,
             ent_coef: None,
             target_entropy: None,
             augmentation: None,
@@ -82,6 +98,9 @@ impl SacConfig {
         learning!(self).validate()?;
         self.replaying().validate(info)?;
         shares_above_zero(&[("tau", self.tau)])?;
+        at_least_one(&[("policy_frequency", self.policy_frequency)])?;
+        self.critics.validate()?;
+        reset_every(self.reset_every)?;
         at_least_zero(&[("ent_coef", self.ent_coef.unwrap_or(1.0))])
     }
 }

@@ -79,7 +79,8 @@ impl Continuous {
         blocks.flat_map(|index| &update.noise[index * block..][of_rows.clone()]).copied().collect()
     }
 
-    /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`.
+    /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`, or as `critics` and
+    /// `backup_entropy` say.
     pub(super) fn critic_gradient(
         &self,
         update: &Update<'_>,
@@ -99,7 +100,7 @@ impl Continuous {
             update.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
         let mut following = vec![0.0; slots.len()];
         for (row, (value, log_prob)) in next_values.iter().zip(&log_probs).enumerate() {
-            following[row % slots.len()] += value - update.alpha * log_prob;
+            following[row % slots.len()] += value - update.following_alpha * log_prob;
         }
         let targets = update.targets(slots, &following);
         let all = repeated(slots, views.of_observations);
@@ -134,7 +135,7 @@ impl Continuous {
         let x = concatenated(&observations, &actions, dimensions)?;
         let width = x.columns();
         let (values, of_input) =
-            update.critics.input_gradient(x, true, -update.scale, update.actor_params)?;
+            update.critics.input_gradient(x, -update.scale, update.actor_params)?;
         let of_actions: Vec<f32> =
             of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]).copied().collect();
         let weights = vec![update.scale * update.alpha; rows];
