@@ -7,6 +7,7 @@
 //! Fujimoto et al. (2018), arXiv:1802.09477, section 4; Chen et al. (2021), arXiv:2101.05982, algorithm 1.
 
 mod config;
+mod reads;
 
 use agon_envs::Pcg64;
 use agon_nn::{
@@ -15,6 +16,7 @@ use agon_nn::{
 };
 
 pub use config::{CriticsConfig, Reduction};
+pub(crate) use reads::Reads;
 
 use crate::AgentError;
 use crate::part::Part;
@@ -113,7 +115,7 @@ impl Critics {
         Ok(reduction.of(&outputs(networks, x, &self.online.params, &mut Tape::inference())?))
     }
 
-/// The gradient of `½ Σ (Q(s, a) − y)²` over all networks, times `scale`; gives the sums of loss and values.
+    /// The gradient of `½ Σ (Q(s, a) − y)²` over all networks, times `scale`; gives the sums of loss and values.
     ///
     /// # Shapes
     /// `chosen`: the column of each row's action, `[B]`; `targets`: `[B]`; `grads`: all parameters.
@@ -225,12 +227,15 @@ fn outputs<'a>(
 pub(crate) struct CriticSums {
     pub(crate) loss: f64,
     pub(crate) values: f64,
+    /// How far other actions are valued above those that were taken, where that is asked (CQL).
+    pub(crate) gap: f64,
 }
 
 impl Sums for CriticSums {
     fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.values += other.values;
+        self.gap += other.gap;
     }
 }
 
@@ -286,7 +291,8 @@ mod tests {
         others.add("unrelated", &[2], Init::Zeros);
         let (others, weight, step) = (others.build(0), -0.5, 1.0 / 256.0);
         for policy_reduction in [Reduction::First, Reduction::Min, Reduction::Mean] {
-            let critics = critics_of(CriticsConfig { count: 3, policy_reduction, ..CriticsConfig::default() });
+            let critics =
+                critics_of(CriticsConfig { count: 3, policy_reduction, ..CriticsConfig::default() });
             let mut x = rows(1);
             let evaluate = |x: &[f32]| {
                 let x = Matrix::from_slice(4, 3, x).unwrap();
@@ -301,7 +307,10 @@ mod tests {
                 };
                 let difference = (sum(at + step) - sum(at - step)) / f64::from(2.0 * step);
                 x[i] = at;
-                assert!((difference - f64::from(gradient[i])).abs() < 1e-4, "{policy_reduction:?}, value {i}");
+                assert!(
+                    (difference - f64::from(gradient[i])).abs() < 1e-4,
+                    "{policy_reduction:?}, value {i}"
+                );
             }
         }
     }
@@ -387,6 +396,9 @@ mod tests {
         assert!(normed > critics().online.params.layout().len());
         let network = ModelConfig { encoder: EncoderConfig::Identity, ..ModelConfig::default() };
         let error = config.network(&network).unwrap_err().to_string();
-        assert_eq!(error, "critics.layer_norm must be false with an encoder that is not mlp or cnn, got true");
+        assert_eq!(
+            error,
+            "critics.layer_norm must be false with an encoder that is not mlp or cnn, got true"
+        );
     }
 }

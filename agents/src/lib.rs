@@ -17,6 +17,7 @@ pub mod algorithm;
 pub mod algorithms;
 pub mod alphazero;
 pub mod augmentation;
+pub mod awac;
 pub mod bc;
 mod behavior;
 mod bits;
@@ -108,9 +109,10 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("critics/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
+    include_str!("awac/config.rs"),
     include_str!("bc.rs"),
     include_str!("dagger.rs"),
-    include_str!("iql.rs"),
+    include_str!("iql/config.rs"),
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),
     include_str!("rnd.rs"),

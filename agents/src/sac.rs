@@ -5,7 +5,8 @@
 //!
 //! # Source
 //! Haarnoja et al. (2018), arXiv:1812.05905; Christodoulou (2019), arXiv:1910.07207, for discrete actions;
-//! Kostrikov, Yarats and Fergus (2021), arXiv:2004.13649, for `augmentation`; Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
+//! Kostrikov, Yarats and Fergus (2021), arXiv:2004.13649, for `augmentation`; Chen et al. (2021), arXiv:2101.05982, for
+//! `critics` and `policy_frequency`; Kumar et al. (2020), arXiv:2006.04779, for `cql_alpha`; Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
 //!
 //! # Deviations
 //! 1. The critics are updated first, then the policy against the new critics, then the temperature (Stable-Baselines3
@@ -14,6 +15,7 @@
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
 mod config;
+mod conservative;
 mod continuous;
 mod discrete;
 mod update;
@@ -22,15 +24,15 @@ use std::sync::Arc;
 
 use agon_envs::ActionSpec;
 use agon_nn::{
-    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule,
-    Sequential, Summary,
+    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule, Sequential,
+    Summary,
 };
 
 pub use config::SacConfig;
 
 use crate::augmentation::ReplayViews;
-pub use crate::critics::{CriticsConfig, Reduction};
 use crate::critics::{CRITICS, CriticSums, Critics, TARGET_CRITICS};
+pub use crate::critics::{CriticsConfig, Reduction};
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::Part;
@@ -38,6 +40,7 @@ use crate::replay::Sampling;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
 use crate::slices::{Slice, Sums, for_each_slice};
 use crate::{AgentError, Policy, Weights, critics, error, network};
+use conservative::Conservative;
 use continuous::Continuous;
 use discrete::Discrete;
 use update::Update;
@@ -130,6 +133,7 @@ pub struct SoftActorCritic {
     /// Standard normal numbers of an update.
     noise: Vec<f32>,
     views: ReplayViews,
+    conservative: Option<Conservative>,
 }
 
 impl SoftActorCritic {
@@ -212,6 +216,7 @@ impl SoftActorCritic {
             gamma: self.config.gamma as f32,
             alpha: self.alpha(),
             following_alpha: if self.config.backup_entropy { self.alpha() } else { 0.0 },
+            conservative: self.conservative.as_ref(),
             scale: 1.0 / experience.slots.len() as f32,
         }
     }
@@ -229,6 +234,7 @@ impl ReplayAlgorithm for SoftActorCritic {
         "losses/actor_loss",
         "losses/entropy",
         "losses/alpha",
+        "losses/cql_loss",
     ];
 
     fn default_network() -> ModelConfig {
@@ -260,6 +266,7 @@ impl ReplayAlgorithm for SoftActorCritic {
             learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
             views: ReplayViews::of(config.augmentation.as_ref(), &info.spaces)?,
+            conservative: Conservative::of(&config),
             kind,
             config,
         };
@@ -307,6 +314,9 @@ impl ReplayAlgorithm for SoftActorCritic {
         if let Kind::Continuous(continuous) = &self.kind {
             let blocks = self.views.of_targets + 1;
             continuous.draw_noise(blocks * rows, &mut experience.rng, &mut self.noise);
+            if let Some(conservative) = &mut self.conservative {
+                conservative.draw(rows, continuous.dimensions(), &mut experience.rng);
+            }
         }
         let seed = self.views.seed(&mut experience.rng);
         self.critics.draw_targets(&mut experience.rng);
@@ -326,21 +336,24 @@ impl ReplayAlgorithm for SoftActorCritic {
 
         let mut sums = SacSums { critic: critic.critic, rows, alpha, ..SacSums::default() };
         if (updates + 1).is_multiple_of(self.config.policy_frequency) {
-            sums = SacSums { critic: sums.critic, rows, alpha, ..self.climb(experience, slices, seed, rate)? };
+            sums =
+                SacSums { critic: sums.critic, rows, alpha, ..self.climb(experience, slices, seed, rate)? };
         }
         self.critics.follow(self.config.tau)?;
         Ok(sums)
     }
     fn metrics(&self, sums: Option<&SacSums>, _experience: &Experience, env_steps: u64) -> Vec<f64> {
-        let (mut means, mut alpha) = ([f64::NAN; 4], self.alpha());
+        let (mut means, mut alpha) = ([f64::NAN; 5], self.alpha());
         if let Some(sums) = sums {
             let (rows, actor_rows) = (sums.rows as f64, sums.actor_rows as f64);
             let values = sums.critic.values / self.critics.count() as f64;
-            means = [sums.critic.loss / rows, values / rows, sums.actor_loss / actor_rows, sums.entropy / actor_rows];
+            let gap = if self.conservative.is_some() { sums.critic.gap } else { f64::NAN };
+            let [actor_loss, entropy] = [sums.actor_loss, sums.entropy].map(|sum| sum / actor_rows);
+            means = [sums.critic.loss / rows, values / rows, actor_loss, entropy, gap / rows];
             alpha = sums.alpha;
         }
-        let [qf_loss, qf_values, actor_loss, entropy] = means;
+        let [qf_loss, qf_values, actor_loss, entropy, cql_loss] = means;
         let rate = self.learning_rate.at(env_steps);
-        vec![rate, qf_loss, qf_values, actor_loss, entropy, f64::from(alpha)]
+        vec![rate, qf_loss, qf_values, actor_loss, entropy, f64::from(alpha), cql_loss]
     }
 }

@@ -218,8 +218,7 @@ impl ReplayAlgorithm for TwinDelayed {
         let params = builder.clone().build(stream(info.seed, 0));
         let read = Observation::Vector(chain.inputs() + bounds.dimensions());
         let seed = stream(info.seed, 2);
-        let critics =
-            Critics::new(config.critics, &read, network, &Head::Value, config.optimizer, seed)?;
+        let critics = Critics::new(config.critics, &read, network, &Head::Value, config.optimizer, seed)?;
         let plan = Plan::of_steps(config.replaying(), Sampling::Uniform, info);
         let (rate, total) = (config.learning_rate, info.total_timesteps);
         let algorithm = Self {
@@ -306,7 +305,12 @@ impl ReplayAlgorithm for TwinDelayed {
         let batch = self.config.batch_size as f64;
         let rows = self.config.gradient_steps as f64 * batch;
         let actor_loss = sums.actor_loss / batch / f64::from(sums.actor_updates);
-        vec![rate, sums.critic.loss / rows, sums.critic.values / self.critics.count() as f64 / rows, actor_loss]
+        vec![
+            rate,
+            sums.critic.loss / rows,
+            sums.critic.values / self.critics.count() as f64 / rows,
+            actor_loss,
+        ]
     }
 }
 

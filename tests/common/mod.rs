@@ -126,6 +126,20 @@ const APPRENTICE: [&str; 2] = [
     "agent.gradient_steps=10",
 ];
 
+/// Settings of runs that act in CartPole and in Pendulum, and learn from what random actions did there too.
+const BESIDE: [&str; 3] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/cartpole/random-v0']"),
+    "data.acts=true",
+    "eval.every=600",
+];
+const BESIDE_NUMBERS: [&str; 5] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/pendulum/random-v0']"),
+    "data.acts=true",
+    "data.share=0.3",
+    "eval.every=600",
+    "eval.episodes=2",
+];
+
 /// As [`RECORDED`] in Pendulum, whose observations are normalised by the data.
 const RECORDED_NUMBERS: [&str; 7] = [
     "env.id=Pendulum-v1",
@@ -215,8 +229,15 @@ pub(crate) fn cases() -> Vec<Case> {
         case("iql", &[&RECORDED_NUMBERS]),
         case("cql", &[&RECORDED]),
         case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
+        case("cql-sac", &[&RECORDED_NUMBERS, &["total_timesteps=1000", "agent.cql_actions=3"]]),
+        case("cal-ql", &[&CONTINUOUS, &BESIDE_NUMBERS, &["total_timesteps=600", "agent.cql_actions=3"]]),
+        case("awac", &[&RECORDED]),
+        case("awac", &[&CONTINUOUS, &BESIDE_NUMBERS]),
         case("td3-bc", &[&RECORDED_NUMBERS]),
         case("rebrac", &[&RECORDED_NUMBERS]),
+        case("dqn", &[&DQN, &shorter, &BESIDE]),
+        case("sac", &[&CONTINUOUS, &BESIDE_NUMBERS]),
+        case("iql", &[&CONTINUOUS, &BESIDE_NUMBERS]),
         case("alphazero", &[&SEARCH, &openings]),
         case("alphazero", &[&SEARCH, &bounds, &symmetric]),
         case("alphazero", &[&SEARCH, &alone]),

@@ -69,7 +69,9 @@ impl CriticsConfig {
         let mut network = network.clone();
         match &mut network.encoder {
             _ if !self.layer_norm => (),
-            EncoderConfig::Mlp { layer_norm, .. } | EncoderConfig::Cnn { layer_norm, .. } => *layer_norm = true,
+            EncoderConfig::Mlp { layer_norm, .. } | EncoderConfig::Cnn { layer_norm, .. } => {
+                *layer_norm = true
+            }
             _ => {
                 let expected = "false with an encoder that is not mlp or cnn";
                 return Err(AgentError::setting("critics.layer_norm", expected, true));
@@ -114,8 +116,8 @@ impl Reduction {
                 let mut weights = vec![vec![0.0; len]; outputs.len()];
                 for index in 0..len {
                     let value = |network: usize| outputs[network].as_slice()[index];
-                    let smallest =
-                        (1..outputs.len()).fold(0, |best, next| if value(next) < value(best) { next } else { best });
+                    let smallest = (1..outputs.len())
+                        .fold(0, |best, next| if value(next) < value(best) { next } else { best });
                     weights[smallest][index] = weight;
                 }
                 weights

@@ -11,7 +11,7 @@ use crate::test_support::{
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, mlp, small_cnn,
     spec_of, with_spaces,
 };
-use crate::{AgentError, Algorithm, RunInfo};
+use crate::{AgentError, Algorithm, Learner, RunInfo};
 
 /// Which learner with which settings.
 #[derive(Clone, Debug)]
@@ -145,8 +145,7 @@ fn truncation_bootstraps_from_the_final_observation() {
 
 /// Many updates a step from an ensemble, of networks that begin anew now and then.
 fn efficient() -> [AnyConfig; 2] {
-    let critics =
-        CriticsConfig { count: 4, targets: 2, policy_reduction: Reduction::Mean, ..sac().critics };
+    let critics = CriticsConfig { count: 4, targets: 2, policy_reduction: Reduction::Mean, ..sac().critics };
     let sac = SacConfig { critics, policy_frequency: 2, reset_every: Some(14), ..sac() };
     let critics = CriticsConfig { count: 3, layer_norm: true, ..td3().critics };
     [AnyConfig::Sac(sac), AnyConfig::Td3(Td3Config { critics, reset_every: Some(14), ..td3() })]
@@ -176,7 +175,7 @@ fn a_reset_begins_anew_with_the_same_replay() {
             let updates = trial.iterate().unwrap().updates;
             let weights = trial.learner.weights();
             let critics = weights.iter().filter(|(name, ..)| name.starts_with("critics.q1.head"));
-            sizes.push((updates, critics.map(|(_, _, values)| values.to_vec()).next_back().unwrap()));
+            sizes.push((updates, critics.map(|(_, _, values)| values.to_vec()).last().unwrap()));
         }
         // Steps of Adam are about the step size each; a reset is another network.
         let moved = |pair: &[(u64, Vec<f32>)]| {
@@ -186,7 +185,13 @@ fn a_reset_begins_anew_with_the_same_replay() {
         for pair in sizes.windows(2).filter(|pair| pair[1].0 > pair[0].0) {
             // An update whose number is a multiple of 14 begins with new networks.
             let is_reset = (pair[1].0 - 1) / 14 > pair[0].0.saturating_sub(1) / 14;
-            assert!(is_reset || moved(pair) < 0.05, "updates {} to {}: {}", pair[0].0, pair[1].0, moved(pair));
+            assert!(
+                is_reset || moved(pair) < 0.05,
+                "updates {} to {}: {}",
+                pair[0].0,
+                pair[1].0,
+                moved(pair)
+            );
         }
         assert!(sizes.windows(2).any(|pair| moved(pair) > 0.05), "nothing began anew");
     }
@@ -250,7 +255,7 @@ fn sac_views_that_change_nothing_give_the_losses_of_none() {
     let (views, expected) =
         (augmented(same, 3, 4), SacConfig { augmentation: None, ..augmented(same, 1, 1) });
     let (views, expected) = (first_metrics(views), first_metrics(expected));
-    let near = views.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5);
+    let near = views.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5 || a.is_nan() && b.is_nan());
     assert!(near, "{views:?} {expected:?}");
 }
 

@@ -53,7 +53,7 @@ impl ReplayBuffer {
 
     /// The slot of the same row so many ticks later.
     pub fn following(&self, slot: u32, ticks: usize) -> u32 {
-        super::slot_after(slot, ticks as u64, &self.layout)
+        self.slot_after(slot, ticks as u64)
     }
 
     /// Whether an episode began with a step.

@@ -1,13 +1,15 @@
 //! SAC's settings.
 
+use agon_envs::ActionSpec;
 use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::ReplayAugmentation;
 use crate::coefficient::{Coefficient, auto, none};
 use crate::critics::CriticsConfig;
+use crate::error::ensure;
 use crate::settings::{
-    Replaying, at_least_one, at_least_zero, learning, replaying, reset_every, shares_above_zero,
+    Replaying, at_least_one, at_least_zero, learning, replaying, reset_every, rows, shares_above_zero,
 };
 use crate::{AgentError, RunInfo};
 
@@ -43,6 +45,12 @@ pub struct SacConfig {
     pub reset_every: Option<u64>,
     /// Whether targets count the entropy of what follows. The policy is paid for its own either way.
     pub backup_entropy: bool,
+    /// Weight of how far other actions are valued above the one that was taken, CQL's α, of continuous actions; at least 0.
+    pub cql_alpha: f64,
+    /// Other actions that this is estimated from: as many of chance, of the policy and of the policy in the next state; at least 1.
+    pub cql_actions: usize,
+    /// Whether the policy's actions are not pushed below the return that followed in the data, discounted: Cal-QL.
+    pub cql_calibrated: bool,
     /// The temperature α, if it is not learned; at least 0.
     #[serde(with = "auto")]
     pub ent_coef: Option<f64>,
@@ -75,6 +83,9 @@ impl Default for SacConfig {
             critics: CriticsConfig::default(),
             reset_every: None,
             backup_entropy: true,
+            cql_alpha: 0.0,
+            cql_actions: 10,
+            cql_calibrated: false,
             ent_coef: None,
             target_entropy: None,
             augmentation: None,
@@ -85,6 +96,16 @@ impl Default for SacConfig {
 }
 
 impl SacConfig {
+    /// CQL for continuous actions (Kumar et al. 2020), as the authors have it for locomotion: targets without entropy.
+    pub fn cql() -> Self {
+        Self { cql_alpha: 5.0, backup_entropy: false, ..Self::default() }
+    }
+
+    /// Cal-QL (Nakamoto et al. 2023): [`Self::cql`], calibrated.
+    pub fn cal_ql() -> Self {
+        Self { cql_calibrated: true, ..Self::cql() }
+    }
+
     /// How steps are replayed.
     pub(crate) fn replaying(&self) -> Replaying {
         replaying!(self)
@@ -101,6 +122,15 @@ impl SacConfig {
         at_least_one(&[("policy_frequency", self.policy_frequency)])?;
         self.critics.validate()?;
         reset_every(self.reset_every)?;
+        at_least_zero(&[("cql_alpha", self.cql_alpha)])?;
+        rows(&[("cql_actions", self.cql_actions as u64)])?;
+        let is_conservative = self.cql_alpha > 0.0;
+        let (discrete, continuous) =
+            ("0 for discrete actions, which `cql` is for", "none with cql_alpha above 0");
+        let is_discrete = matches!(info.spaces.action, ActionSpec::Discrete { .. });
+        ensure(!(is_conservative && is_discrete), "cql_alpha", discrete, self.cql_alpha)?;
+        let is_changed = is_conservative && self.augmentation.is_some();
+        ensure(!is_changed, "augmentation", continuous, "transformations")?;
         at_least_zero(&[("ent_coef", self.ent_coef.unwrap_or(1.0))])
     }
 }

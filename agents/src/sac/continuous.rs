@@ -28,7 +28,7 @@ pub(super) struct Continuous {
 
 /// Means and logarithms of standard deviations of a batch, `[B, D]` each.
 #[derive(Default)]
-struct Parameters {
+pub(super) struct Parameters {
     means: Vec<f32>,
     log_stds: Vec<f32>,
     /// Where the logarithm was cut, so that it has no gradient.
@@ -36,7 +36,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn of(outputs: &[f32], dimensions: usize) -> Self {
+    pub(super) fn of(outputs: &[f32], dimensions: usize) -> Self {
         let mut parameters = Self::default();
         for row in outputs.chunks_exact(2 * dimensions) {
             parameters.means.extend_from_slice(&row[..dimensions]);
@@ -48,7 +48,13 @@ impl Parameters {
         parameters
     }
 
-    fn distribution(&self, dimensions: usize) -> Result<SquashedGaussian<'_>, AgentError> {
+    /// As many times the batch, one after the other.
+    pub(super) fn repeated(&self, times: usize) -> Self {
+        let Self { means, log_stds, cut } = self;
+        Self { means: means.repeat(times), log_stds: log_stds.repeat(times), cut: cut.repeat(times) }
+    }
+
+    pub(super) fn distribution(&self, dimensions: usize) -> Result<SquashedGaussian<'_>, AgentError> {
         Ok(SquashedGaussian::new(Gaussian::new(&self.means, &self.log_stds, dimensions)?))
     }
 }
@@ -110,6 +116,11 @@ impl Continuous {
             self.bounds.read(update.replay.action(slot).values(), action);
             view.actions.values(row, action);
         }
+        if let Some(conservative) = update.conservative {
+            // Without augmentation there is one view of each.
+            let seen = (&view.input, taken.as_slice(), &parameters);
+            return conservative.gradient(self, update, (slots, range), seen, &targets, grads);
+        }
         let x = concatenated(&view.input, &taken, dimensions)?;
         update.regress(&Input::Floats(x), &vec![0; all.len()], &targets, grads)
     }
@@ -134,8 +145,7 @@ impl Continuous {
         distribution.sample_with_log_prob(&noise, &mut actions, &mut log_probs)?;
         let x = concatenated(&observations, &actions, dimensions)?;
         let width = x.columns();
-        let (values, of_input) =
-            update.critics.input_gradient(x, -update.scale, update.actor_params)?;
+        let (values, of_input) = update.critics.input_gradient(x, -update.scale, update.actor_params)?;
         let of_actions: Vec<f32> =
             of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]).copied().collect();
         let weights = vec![update.scale * update.alpha; rows];

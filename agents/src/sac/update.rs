@@ -2,6 +2,7 @@
 
 use agon_nn::{Input, Params, Sequential};
 
+use super::conservative::Conservative;
 use crate::AgentError;
 use crate::augmentation::{ReplayViews, repeated};
 use crate::critics::{CriticSums, Critics};
@@ -22,6 +23,8 @@ pub(super) struct Update<'a> {
     pub(super) alpha: f32,
     /// What a nat of the entropy of what follows is worth.
     pub(super) following_alpha: f32,
+    /// CQL's term of the critics' loss.
+    pub(super) conservative: Option<&'a Conservative>,
     /// One over the transitions of the minibatch.
     pub(super) scale: f32,
 }
@@ -51,7 +54,7 @@ impl Update<'_> {
         let views = self.views.of_observations;
         let scale = self.scale / views as f32;
         let sums = self.critics.regress(x, chosen, &repeated(targets, views), scale, grads)?;
-        Ok(CriticSums { loss: sums.loss / views as f64, values: sums.values / views as f64 })
+        Ok(CriticSums { loss: sums.loss / views as f64, values: sums.values / views as f64, gap: 0.0 })
     }
 
     /// Where steps were taken, as the policy sees it: one view.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::coefficient::{Coefficient, none};
 use crate::critics::{CriticsConfig, Reduction};
 use crate::settings::{
-    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
+    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, reset_every, shares_above_zero,
 };
 use crate::{AgentError, RunInfo};
 
