@@ -37,14 +37,18 @@ pub mod error;
 mod estimator;
 mod experience;
 mod exploration;
+pub mod fitted_q;
 pub mod fragment;
 pub mod guide;
 pub mod impala;
+pub mod importance;
 pub mod iql;
 pub mod learner;
 mod minibatch;
 mod network;
 mod observations;
+#[cfg(test)]
+mod off_policy_tests;
 #[cfg(test)]
 mod offline_tests;
 mod part;
@@ -73,6 +77,7 @@ pub mod sac;
 pub mod search;
 mod settings;
 mod slices;
+pub mod target_policy;
 pub mod td3;
 mod td_sums;
 #[cfg(test)]
