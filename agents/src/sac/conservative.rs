@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use agon_envs::Pcg64;
-use agon_nn::{Input, Tape};
+use agon_nn::{Input, Matrix, Tape};
 use rand_distr::{Distribution as _, StandardNormal};
 
 use super::continuous::{Continuous, Parameters};
@@ -97,8 +97,7 @@ impl Conservative {
         }
         let calibrated: &[u32] = if self.calibrated { slots } else { &[] };
         let bounds: Vec<f32> = calibrated.iter().map(|&slot| return_to_go(update, slot)).collect();
-        let seen = update.replay.observations(&slots.repeat(1 + 3 * count))?;
-        let x = Input::Floats(concatenated(&seen, &actions, dimensions)?);
+        let x = Input::Floats(concatenated(&repeated(observations, 1 + 3 * count)?, &actions, dimensions)?);
         let others = Others { log_densities: &log_densities, bounds: &bounds };
         let (scale, mut sums) = (update.scale, CriticSums::default());
         update.critics.gradient(&x, grads, |values, gradient| {
@@ -116,6 +115,13 @@ impl Conservative {
         })?;
         Ok(sums)
     }
+}
+
+/// As many times a batch of observations, one after the other.
+fn repeated(observations: &Input, times: usize) -> Result<Input, AgentError> {
+    let Input::Floats(rows) = observations else { return Ok(observations.clone()) };
+    let values = rows.as_slice().repeat(times);
+    Ok(Input::Floats(Matrix::from_slice(times * rows.rows(), rows.columns(), &values)?))
 }
 
 /// The discounted rewards from a step to the end of its episode; below everything where that goes on still.
