@@ -9,7 +9,7 @@ use crate::coefficient::{Coefficient, auto, none};
 use crate::critics::CriticsConfig;
 use crate::error::ensure;
 use crate::settings::{
-    Replaying, at_least_one, at_least_zero, learning, replaying, reset_every, rows, shares_above_zero,
+    Replaying, at_least_one, at_least_zero, learning, replaying, reset_every, samples, shares_above_zero,
 };
 use crate::{AgentError, RunInfo};
 
@@ -123,7 +123,7 @@ impl SacConfig {
         self.critics.validate()?;
         reset_every(self.reset_every)?;
         at_least_zero(&[("cql_alpha", self.cql_alpha)])?;
-        rows(&[("cql_actions", self.cql_actions as u64)])?;
+        samples(&[("cql_actions", self.cql_actions as u64)])?;
         let is_conservative = self.cql_alpha > 0.0;
         let (discrete, continuous) =
             ("0 for discrete actions, which `cql` is for", "none with cql_alpha above 0");
