@@ -49,7 +49,7 @@ impl TargetPolicy {
             return unsuited("an environment without action masks", "one with masks");
         }
         let kind = match &spaces.action {
-            ActionSpec::Discrete { .. } => Kind::Choice(single_discrete(SUBJECT, &spaces.action)? as usize),
+            ActionSpec::Discrete { .. } => Kind::Choice(single_discrete(SUBJECT, &spaces.action)?),
             ActionSpec::Continuous { .. } => Kind::Numbers(ActionBox::of(SUBJECT, &spaces.action)?),
         };
         if sampled && !matches!(decision, Decision::Categorical { .. }) {

@@ -70,7 +70,7 @@ impl CriticsConfig {
         match &mut network.encoder {
             _ if !self.layer_norm => (),
             EncoderConfig::Mlp { layer_norm, .. } | EncoderConfig::Cnn { layer_norm, .. } => {
-                *layer_norm = true
+                *layer_norm = true;
             }
             _ => {
                 let expected = "false with an encoder that is not mlp or cnn";
@@ -114,12 +114,12 @@ impl Reduction {
             Self::First => vec![vec![weight; len]],
             Self::Min => {
                 let mut weights = vec![vec![0.0; len]; outputs.len()];
-                for index in 0..len {
+                let smallest = |index: usize| {
                     let value = |network: usize| outputs[network].as_slice()[index];
-                    let smallest = (1..outputs.len())
-                        .fold(0, |best, next| if value(next) < value(best) { next } else { best });
-                    weights[smallest][index] = weight;
-                }
+                    let of_two = |best, next| if value(next) < value(best) { next } else { best };
+                    (1..outputs.len()).fold(0, of_two)
+                };
+                (0..len).for_each(|index| weights[smallest(index)][index] = weight);
                 weights
             }
         }
