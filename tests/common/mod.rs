@@ -229,7 +229,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("iql", &[&RECORDED_NUMBERS]),
         case("cql", &[&RECORDED]),
         case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
-        case("cql-sac", &[&RECORDED_NUMBERS, &["total_timesteps=1000", "agent.cql_actions=3"]]),
+        case("cql-sac", &[&RECORDED_NUMBERS, &["total_timesteps=1500", "agent.cql_actions=3"]]),
         case("cal-ql", &[&CONTINUOUS, &BESIDE_NUMBERS, &["total_timesteps=600", "agent.cql_actions=3"]]),
         case("awac", &[&RECORDED]),
         case("awac", &[&CONTINUOUS, &BESIDE_NUMBERS]),
