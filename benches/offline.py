@@ -29,6 +29,7 @@ DISCRETE = {
     "10 % bc": ("bc", ["data.best=0.1"]),
     "cql": ("cql", []),
     "iql": ("iql", []),
+    "awac": ("awac", []),
 }
 CONTINUOUS = {
     "bc": ("bc", []),
@@ -36,6 +37,9 @@ CONTINUOUS = {
     "td3-bc": ("td3-bc", []),
     "iql": ("iql", []),
     "rebrac": ("rebrac", ["agent.batch_size=256"]),
+    "awac": ("awac", []),
+    "cql": ("cql-sac", []),
+    "cal-ql": ("cal-ql", []),
 }
 TASKS = {
     "CartPole-v1": (DISCRETE, ["--total-timesteps", "100000"], SMALL),

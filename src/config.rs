@@ -311,7 +311,7 @@ impl RunConfig {
         self.league.validate()?;
         self.data.validate()?;
         if self.data.is_on() {
-            self.data.acts = algorithm.takes_demonstrations();
+            self.data.acts |= algorithm.takes_demonstrations();
             self.learn_from_data()?;
         }
         if self.total_timesteps == 0 {

@@ -53,8 +53,11 @@ const FILES: &[(&str, &str)] = &[
     ("qr-dqn-mountaincar", include_str!("presets/qr-dqn-mountaincar.toml")),
     ("r2d2-cartpole-novel", include_str!("presets/r2d2-cartpole-novel.toml")),
     ("rainbow-cartpole", include_str!("presets/rainbow-cartpole.toml")),
+    ("redq", include_str!("presets/redq.toml")),
+    ("rlpd", include_str!("presets/rlpd.toml")),
     ("sac-lunarlander", include_str!("presets/sac-lunarlander.toml")),
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
+    ("sac-resets", include_str!("presets/sac-resets.toml")),
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
 ];
 

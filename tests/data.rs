@@ -227,3 +227,94 @@ fn minari_reads_what_is_recorded_and_gymnasium_plays_it_again() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
 }
+
+#[test]
+fn policies_are_evaluated_from_what_others_did() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let train = |algorithm: &str, env: &str, name: &str| {
+        let sizes = ["--preset", "none", "--total-timesteps", "1000", "--name", name];
+        let small = ["--set", "network.encoder.hidden=[16]"];
+        agon(root, &[&["train", algorithm, env], &sizes[..], &small].concat()).unwrap();
+    };
+    train("ppo", "CartPole-v1", "run");
+    record(root, "results/run", "own-v0", &["--stochastic"]);
+    record(root, "CartPole-v1", "random-v0", &[]);
+    let evaluate = |set: &str, more: &[&str]| -> Result<Value, String> {
+        let fixed = ["data", "evaluate", set, "--policy", "results/run", "--json", "--updates", "200"];
+        agon(root, &[&fixed, more].concat()).map(|told| serde_json::from_str(&told).unwrap())
+    };
+    // Of the policy's own episodes every ratio is one.
+    let wis = ["--method", "wis", "--stochastic", "--gamma", "1"];
+    let own = evaluate("own-v0", &[&wis[..], &["--behavior", "results/run"]].concat()).unwrap();
+    let mean = info(root, "own-v0")["returns"]["mean"].as_f64().unwrap();
+    assert!((own["value"]["value"].as_f64().unwrap() - mean).abs() < 1e-6, "{own} and {mean}");
+    assert!((own["effective_episodes"].as_f64().unwrap() - 12.0).abs() < 1e-6, "{own}");
+    let between = own["value"]["low"].as_f64().unwrap()..own["value"]["high"].as_f64().unwrap();
+    assert!(between.contains(&mean), "{own}");
+    // Of random episodes it is worth less than all of them.
+    for behavior in [&["--behavior", "random"][..], &[]] {
+        let other = evaluate("random-v0", &[&wis[..], behavior].concat()).unwrap();
+        let effective = other["effective_episodes"].as_f64().unwrap();
+        assert!(effective > 1.0 && effective < 12.0, "{other}");
+        assert!(other["value"]["value"].as_f64().unwrap() > 5.0, "{other}");
+    }
+    let fitted = evaluate("random-v0", &[]).unwrap();
+    assert!(
+        fitted["loss"].as_f64().unwrap().is_finite() && fitted["effective_episodes"].is_null(),
+        "{fitted}"
+    );
+    assert_eq!(fitted, evaluate("random-v0", &["--method", "fqe"]).unwrap(), "the same seed gives the same");
+    let error = evaluate("random-v0", &["--gamma", "1.5"]).unwrap_err();
+    assert!(error.contains("gamma must be between 0 and 1, got 1.5"), "{error}");
+    train("td3", "Pendulum-v1", "numbers");
+    record(root, "Pendulum-v1", "swings-v0", &[]);
+    let of_numbers = |method: &str| {
+        let fixed = ["data", "evaluate", "swings-v0", "--policy", "results/numbers", "--updates", "20"];
+        agon(root, &[&fixed[..], &["--method", method]].concat())
+    };
+    assert!(of_numbers("fqe").unwrap().contains("discounted return"));
+    let error = of_numbers("wis").unwrap_err();
+    assert!(error.contains("expected a policy of one choice, found numbers"), "{error}");
+    let error = agon(root, &["data", "evaluate", "swings-v0", "--policy", "results/run"]).unwrap_err();
+    assert!(error.contains("expected observations of"), "{error}");
+}
+
+#[test]
+fn a_run_acts_and_learns_from_data_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    record(root, "Pendulum-v1", "swings-v0", &[]);
+    let train = |algorithm: &str, name: &str, more: &[&str]| {
+        let fixed = ["train", algorithm, "Pendulum-v1", "--preset", "none", "--name", name];
+        let small = ["--set", "network.encoder.hidden=[16]", "--set", "agent.batch_size=16"];
+        agon(root, &[&fixed, &small[..], more].concat())
+    };
+    let data = ["--data", "swings-v0"];
+    let both = [&data[..], &["--acts", "--set", "eval.every=300", "--set", "eval.episodes=1"]].concat();
+    train("sac", "sac", &[&both[..], &["--total-timesteps", "300"]].concat()).unwrap();
+    let config = fs::read_to_string(root.join("results/sac/config.toml")).unwrap();
+    assert!(config.contains("acts = true") && config.contains("checksum = "), "{config}");
+    let episodes = fs::read_to_string(root.join("results/sac/episodes.csv")).unwrap();
+    assert_eq!(episodes.lines().count(), 2, "an episode of 200 steps ended: {episodes}");
+    // What IQL learned from the data alone goes on in the environment.
+    train("iql", "alone", &[&data[..], &["--total-timesteps", "200"]].concat()).unwrap();
+    let begun = ["--init-from", "results/alone", "--total-timesteps", "200"];
+    train("iql", "beside", &[&both[..], &begun].concat()).unwrap();
+    for (algorithm, more, expected) in [
+        ("sac", &["--acts"][..], "data.sets must be ids of data sets"),
+        ("bc", &both[..], "bc needs recorded data alone (data.acts = false), got a run that acts too"),
+        ("cql", &data[..], "cql needs a Discrete action space"),
+        (
+            "sac",
+            &["--data", "swings-v0", "--acts", "--set", "data.share=1.0"],
+            "data.share must be above 0 and below 1",
+        ),
+    ] {
+        let error = train(algorithm, "refused", more).unwrap_err();
+        assert!(error.contains(expected), "{algorithm}: {error}");
+    }
+    let ppo = ["train", "ppo", "Pendulum-v1", "--preset", "none", "--data", "swings-v0", "--acts"];
+    let error = agon(root, &ppo).unwrap_err();
+    assert!(error.contains("learning from recorded data needs"), "{error}");
+}

@@ -13,6 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::a2c::A2c;
 use crate::algorithm::Algorithm;
 use crate::alphazero::AlphaZero;
+use crate::awac::Awac;
 use crate::bc::Bc;
 use crate::bootstrapped_dqn::BootstrappedDqn;
 use crate::dagger::Dagger;
@@ -25,7 +26,7 @@ use crate::learner::{Learner, PolicyInfo, RunInfo, Spaces};
 use crate::ppo::{Ppo, PpoConfig};
 use crate::pqn::Pqn;
 use crate::r2d2::R2d2;
-use crate::sac::Sac;
+use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
 use crate::{AgentError, Policy, Weights, critics, network};
 
@@ -51,6 +52,7 @@ pub struct AlgorithmSpec {
     network: Option<ModelConfig>,
     networks: u64,
     demonstrations: bool,
+    hint: Option<&'static str>,
     resolve: Arc<Resolve>,
     settle: Arc<Settle>,
     build: Arc<Build>,
@@ -84,6 +86,7 @@ impl AlgorithmSpec {
             network: None,
             networks: 0,
             demonstrations: false,
+            hint: None,
             resolve: Arc::new(|settings| complete(C::default, settings)),
             settle: Arc::new(|settings, _, _| Ok(settings.clone())),
             build: Arc::new(move |settings, _, info| {
@@ -105,6 +108,7 @@ impl AlgorithmSpec {
             network: Some(A::default_network()),
             networks: 1,
             demonstrations: false,
+            hint: None,
             resolve: Arc::new(move |settings| complete(defaults, settings)),
             settle: Arc::new(move |settings, network, info| {
                 as_table(&A::settled(read(defaults, settings)?, &or_default(network), info))
@@ -137,6 +141,23 @@ impl AlgorithmSpec {
     /// Whether a learner acts where it has recorded experience too.
     pub fn takes_demonstrations(&self) -> bool {
         self.demonstrations
+    }
+
+    /// Says what else there is where an environment does not suit the algorithm.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// What does not suit the algorithm, under the name that it was asked for by and with what else there is.
+    fn named(&self, error: AgentError) -> AgentError {
+        match (error, self.hint) {
+            (AgentError::Unsupported { expected, found, .. }, Some(hint)) => {
+                AgentError::Config(format!("{} needs {expected}, got {found}; {hint}", self.name))
+            }
+            (error, _) => error,
+        }
     }
 
     /// Sets how many networks of the run's shape a learner has, for an estimate of its memory; else one.
@@ -246,7 +267,8 @@ impl AlgorithmSpec {
         network: Option<&ModelConfig>,
         info: &RunInfo,
     ) -> Result<Box<dyn Learner>, AgentError> {
-        (self.build)(settings, network.or(self.network.as_ref()), info).map_err(AgentError::with_path)
+        (self.build)(settings, network.or(self.network.as_ref()), info)
+            .map_err(|error| self.named(error.with_path()))
     }
 
     /// The policy that a learner with these weights publishes, without the learner: no optimizer, replay or shards.
@@ -472,6 +494,22 @@ impl Algorithms {
             "Conservative Q-learning from recorded data, for discrete actions: double DQN that values what was not done less.",
             DqnConfig::cql,
         );
+        let cql = cql.with_hint("cql-sac is for continuous actions");
+        let cql_sac = AlgorithmSpec::of::<Sac>(
+            "cql-sac",
+            "Conservative Q-learning from recorded data, for continuous actions: SAC that values what was not done less.",
+            SacConfig::cql,
+        );
+        let cal_ql = AlgorithmSpec::of::<Sac>(
+            "cal-ql",
+            "As CQL for continuous actions, calibrated by the data's returns, so that it goes on well where it acts.",
+            SacConfig::cal_ql,
+        );
+        let awac = AlgorithmSpec::of::<Awac>(
+            "awac",
+            "Advantage-weighted actor-critic from recorded data, which goes on where it acts.",
+            Default::default,
+        );
         let td3_bc = AlgorithmSpec::of::<Td3>(
             "td3-bc",
             "TD3 from recorded data, kept near what they did.",
@@ -504,7 +542,9 @@ impl Algorithms {
         // Networks that follow others or are several.
         let (iql, td3_bc, rebrac) = (iql.with_networks(6), td3_bc.with_networks(6), rebrac.with_networks(6));
         let rebrac = rebrac.with_network(critics::normed_network());
-        for spec in [bc, cql, dt, iql, rebrac, td3_bc] {
+        let (awac, cal_ql, cql_sac) =
+            (awac.with_networks(5), cal_ql.with_networks(5), cql_sac.with_networks(5));
+        for spec in [awac, bc, cal_ql, cql, cql_sac, dt, iql, rebrac, td3_bc] {
             algorithms.register(spec.with_num_envs(1)).expect("built-in names are distinct");
         }
         // Those that learn after a few steps of one environment, as in their papers.

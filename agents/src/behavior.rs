@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use agon_envs::{Action, ActionBatch, ActionSpec, Pcg64};
-use agon_nn::kernels::tanh;
+use agon_nn::kernels::{exp, tanh};
+use agon_nn::losses::categorical;
 use agon_nn::losses::choices::Choices;
 use agon_nn::{
     Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
 };
+use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::action_box::ActionBox;
 use crate::distribution::{Distribution, Evaluated, other_actions};
@@ -27,6 +29,8 @@ pub(crate) struct Behavior {
     chain: Sequential,
     regressed: Regressed,
     summary: Summary,
+    /// Standard deviation of the noise on numbers while it explores.
+    noise: f32,
 }
 
 /// What a policy that is regressed on actions puts out.
@@ -67,7 +71,12 @@ impl Behavior {
         let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
         let spec = HeadSpec { name: "actor.head".to_owned(), head: regressed.head(), init };
         let model = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
-        Ok((Self { chain: model.chain(0)?, regressed, summary: model.summary().clone() }, builder))
+        Ok((Self { chain: model.chain(0)?, regressed, summary: model.summary().clone(), noise: 0.0 }, builder))
+    }
+
+    /// With noise of a standard deviation on numbers while it explores, where they count from −1 to 1.
+    pub(crate) fn exploring(self, noise: f64) -> Self {
+        Self { noise: noise as f32, ..self }
     }
 
     pub(crate) fn summary(&self) -> &Summary {
@@ -81,6 +90,20 @@ impl Behavior {
             behavior: self.clone(),
             params: params.clone(),
         }))
+    }
+
+    /// What the policy does: the probabilities of one choice, `[B, A]`, or its numbers between −1 and 1, `[B, D]`.
+    pub(crate) fn doing(&self, params: &Params, x: &Input) -> Result<Vec<f32>, AgentError> {
+        let outputs = self.chain.forward_input(params, x, &mut Tape::inference())?;
+        let mut doing = outputs.as_slice().to_vec();
+        match &self.regressed {
+            Regressed::Choices(_) => {
+                categorical::log_softmax_rows(outputs.as_slice(), self.chain.outputs(), &mut doing)?;
+                exp(&mut doing);
+            }
+            Regressed::Numbers(_) => tanh(&mut doing),
+        }
+        Ok(doing)
     }
 
     /// Adds the gradient of `Σ_b weights[b] · loss_b`, see [`Regressed::loss`].
@@ -205,6 +228,15 @@ impl Regressed {
     }
 }
 
+/// `min(exp(β (Q(s, a) − V(s))), w)`: how much steps count that a policy is regressed on, `[B]`.
+///
+/// # Source
+/// Nair et al. (2020), arXiv:2006.09359, equation 13 (AWAC); Kostrikov et al. (2021), arXiv:2110.06169, equation 7 (IQL).
+pub(crate) fn advantage_weights(action_values: &[f32], values: &[f32], beta: f32, most: f32) -> Vec<f32> {
+    let pairs = action_values.iter().zip(values);
+    pairs.map(|(action_value, value)| (beta * (action_value - value)).exp().min(most)).collect()
+}
+
 /// The actions of steps of a buffer, `[B, W]`.
 pub(crate) fn recorded_actions(replay: &ReplayBuffer, slots: &[u32]) -> ActionBatch {
     let actions = slots.iter().map(|&slot| replay.action(slot));
@@ -233,14 +265,26 @@ impl Policy for BehaviorPolicy {
         Some(Program::of(operations, &self.params, self.behavior.regressed.decision()))
     }
 
-    /// Numbers are the same whether it explores or not.
+    /// Numbers are the same whether it explores or not, where there is no noise on them.
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
         let Actor { rng, scratch, outputs, choices, buffer, .. } = actor;
         let width = self.behavior.chain.outputs();
         outputs.resize(input.num_rows * width, 0.0);
         let observations = network::rows(input.observations);
         self.behavior.chain.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
-        let scratch = (choices, buffer);
-        self.behavior.regressed.act(outputs, input.action_masks, input.mode, rng, scratch, output)
+        match &self.behavior.regressed {
+            Regressed::Numbers(bounds) if input.mode == ActMode::Explore && self.behavior.noise > 0.0 => {
+                tanh(outputs);
+                for action in outputs.iter_mut() {
+                    let noise: f32 = StandardNormal.sample(&mut *rng);
+                    *action = (*action + self.behavior.noise * noise).clamp(-1.0, 1.0);
+                }
+                bounds.write(outputs, output.actions);
+                Ok(())
+            }
+            regressed => {
+                regressed.act(outputs, input.action_masks, input.mode, rng, (choices, buffer), output)
+            }
+        }
     }
 }

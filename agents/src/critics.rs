@@ -1,14 +1,22 @@
-//! Two action-value networks and the slowly following copies that targets are taken from.
+//! Action-value networks and the slowly following copies that targets are taken from: two, or more ([`CriticsConfig`]).
 //!
-//! The smaller of two estimates keeps errors from growing in the maximum over actions (clipped double Q-learning).
+//! The smallest of several estimates keeps errors from growing in the maximum over actions (clipped double Q-learning); of many
+//! networks, a few that are drawn anew in each update are asked (REDQ), so that many updates can follow a step.
 //!
 //! # Source
-//! Fujimoto et al. (2018), arXiv:1802.09477, section 4.
+//! Fujimoto et al. (2018), arXiv:1802.09477, section 4; Chen et al. (2021), arXiv:2101.05982, algorithm 1.
 
+mod config;
+mod reads;
+
+use agon_envs::Pcg64;
 use agon_nn::{
     Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
     Observation, OptimizerConfig, Params, Sequential, Summary, Tape,
 };
+
+pub use config::{CriticsConfig, Reduction};
+pub(crate) use reads::Reads;
 
 use crate::AgentError;
 use crate::part::Part;
@@ -19,12 +27,17 @@ pub(crate) const CRITICS: &str = "critics.";
 /// What those of the copies are.
 pub(crate) const TARGET_CRITICS: &str = "target_critics.";
 
-/// Both networks, `q1.*` and `q2.*`, in one buffer of parameters, and their copies.
-pub(crate) struct TwinCritics {
-    networks: [Sequential; 2],
+/// All networks, `q1.*`, `q2.*` and so on, in one buffer of parameters, and their copies.
+pub(crate) struct Critics {
+    config: CriticsConfig,
+    networks: Vec<Sequential>,
+    /// What new networks are made of.
+    layout: LayoutBuilder,
     pub(crate) online: Part,
     pub(crate) target: Part,
     pub(crate) summary: Summary,
+    /// The target networks that are asked, in their order.
+    asked: Vec<usize>,
 }
 
 /// The shape of policy and critics where none is given, each a network of its own: Stable-Baselines3's.
@@ -39,55 +52,70 @@ pub(crate) fn normed_network() -> ModelConfig {
     ModelConfig { encoder: EncoderConfig::Mlp { hidden, activation, layer_norm }, ..ModelConfig::default() }
 }
 
-impl TwinCritics {
+impl Critics {
     /// Random networks from what they read to what the head puts out.
+    ///
+    /// # Errors
+    /// If the network cannot read that, or cannot have what the settings say.
     pub(crate) fn new(
+        config: CriticsConfig,
         observation: &Observation,
         network: &ModelConfig,
         head: &Head,
         optimizer: OptimizerConfig,
         seed: u64,
     ) -> Result<Self, AgentError> {
-        let mut builder = LayoutBuilder::new();
+        let network = config.network(network)?;
+        let mut layout = LayoutBuilder::new();
         let init = Init::PYTORCH_LINEAR;
-        let mut build = |prefix: &str| {
+        let (mut networks, mut parts) = (Vec::new(), Vec::new());
+        for number in 1..=config.count {
+            let prefix = format!("q{number}.");
             let spec = HeadSpec { name: format!("{prefix}head"), head: head.clone(), init };
-            Model::new(&mut builder, prefix, observation, network, &[spec], init)
-        };
-        let models = [build("q1.")?, build("q2.")?];
-        let parts = models.each_ref().map(|model| model.summary().parts.clone()).concat();
-        let params = builder.build(seed);
+            let model = Model::new(&mut layout, &prefix, observation, &network, &[spec], init)?;
+            parts.extend(model.summary().parts.iter().cloned());
+            networks.push(model.chain(0)?);
+        }
+        let params = layout.clone().build(seed);
         Ok(Self {
-            networks: [models[0].chain(0)?, models[1].chain(0)?],
+            asked: (0..config.count).collect(),
+            config,
+            networks,
+            layout,
             target: Part::fixed(TARGET_CRITICS, params.clone()),
             online: Part::trained(CRITICS, params, optimizer)?,
             summary: Summary { parts },
         })
     }
 
-    /// The smaller one of the target networks' values, `[B, A]`.
+    /// Number of networks.
+    pub(crate) fn count(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Draws which target networks are asked in an update; draws nothing where all are.
+    pub(crate) fn draw_targets(&mut self, rng: &mut Pcg64) {
+        if self.config.targets < self.count() {
+            self.asked = rng.choice_without_replacement(self.count(), self.config.targets);
+            self.asked.sort_unstable();
+        }
+    }
+
+    /// What the target networks that are asked make of actions together, `[B, A]`.
     pub(crate) fn target_values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
-        self.smaller(x, &self.target.params)
+        let asked = self.asked.iter().map(|&index| &self.networks[index]);
+        let outputs = outputs(asked, x, &self.target.params, &mut Tape::inference())?;
+        Ok(self.config.target_reduction.of(&outputs))
     }
 
-    /// The smaller one of the networks' values, `[B, A]`.
+    /// What a policy climbs, `[B, A]`.
     pub(crate) fn values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
-        self.smaller(x, &self.online.params)
+        let reduction = self.config.policy_reduction;
+        let networks = &self.networks[..reduction.reads(self.count())];
+        Ok(reduction.of(&outputs(networks, x, &self.online.params, &mut Tape::inference())?))
     }
 
-    fn smaller(&self, x: &Input, params: &Params) -> Result<Vec<f32>, AgentError> {
-        let [first, second] = self.outputs(x, params, &mut Tape::inference())?;
-        let pairs = first.as_slice().iter().zip(second.as_slice());
-        // Not `f32::min`, which would hide a NaN.
-        Ok(pairs.map(|(&a, &b)| if b < a { b } else { a }).collect())
-    }
-
-    fn outputs(&self, x: &Input, params: &Params, tape: &mut Tape) -> Result<[Matrix; 2], AgentError> {
-        let [first, second] = &self.networks;
-        Ok([first.forward_input(params, x, tape)?, second.forward_input(params, x, tape)?])
-    }
-
-    /// The gradient of `½ Σ (Q(s, a) − y)²` over both networks, times `scale`; gives the sums of loss and values.
+    /// The gradient of `½ Σ (Q(s, a) − y)²` over all networks, times `scale`; gives the sums of loss and values.
     ///
     /// # Shapes
     /// `chosen`: the column of each row's action, `[B]`; `targets`: `[B]`; `grads`: all parameters.
@@ -99,64 +127,67 @@ impl TwinCritics {
         scale: f32,
         grads: &mut [f32],
     ) -> Result<CriticSums, AgentError> {
-        let mut tape = Tape::new();
-        let outputs = self.outputs(x, &self.online.params, &mut tape)?;
         let mut sums = CriticSums::default();
-        let gradients = outputs.each_ref().map(|values| {
-            let columns = values.columns();
-            let mut gradient = vec![0.0; values.as_slice().len()];
+        self.gradient(x, grads, |values, gradient| {
+            let columns = values.len() / targets.len();
             for (row, (&chosen, target)) in chosen.iter().zip(targets).enumerate() {
-                let value = values.as_slice()[row * columns + chosen];
+                let value = values[row * columns + chosen];
                 let error = value - target;
                 gradient[row * columns + chosen] = scale * error;
                 sums.loss += f64::from(0.5 * error * error);
                 sums.values += f64::from(value);
             }
-            gradient
-        });
-        let [first, second] = &gradients;
-        tape.backward(&self.online.params, &[(&outputs[0], first), (&outputs[1], second)], grads)?;
+        })?;
         Ok(sums)
     }
 
-    /// Values of actions, and the gradient of their weighted sum with respect to what was read.
+    /// The gradient of a loss of each network's values: `of_values` writes, over zeros, that with respect to these.
     ///
-    /// Of the smaller one of both networks if `both`, else of the first one. `others` are any parameters that the values do
-    /// not depend on: the networks' own gradient is not computed.
+    /// # Shapes
+    /// Values and their gradient: `[B, A]`; `grads`: all parameters.
+    pub(crate) fn gradient(
+        &self,
+        x: &Input,
+        grads: &mut [f32],
+        mut of_values: impl FnMut(&[f32], &mut [f32]),
+    ) -> Result<(), AgentError> {
+        let mut tape = Tape::new();
+        let outputs = outputs(&self.networks, x, &self.online.params, &mut tape)?;
+        let gradients: Vec<Vec<f32>> = outputs
+            .iter()
+            .map(|values| {
+                let mut gradient = vec![0.0; values.as_slice().len()];
+                of_values(values.as_slice(), &mut gradient);
+                gradient
+            })
+            .collect();
+        let pairs: Vec<_> = outputs.iter().zip(gradients.iter().map(Vec::as_slice)).collect();
+        tape.backward(&self.online.params, &pairs, grads)?;
+        Ok(())
+    }
+
+    /// What a policy climbs, of actions, and the gradient of its weighted sum with respect to what was read. `others` are any
+    /// parameters that the values do not depend on: the networks' own gradient is not computed.
     ///
     /// # Shapes
     /// `x`: `[B, F]`; gives `[B]` and `[B, F]`.
     pub(crate) fn input_gradient(
         &self,
         x: Matrix,
-        both: bool,
         weight: f32,
         others: &Params,
     ) -> Result<(Vec<f32>, Vec<f32>), AgentError> {
         let x = x.tracked();
         let input = Input::Floats(x.clone());
-        let mut tape = Tape::new();
+        let (mut tape, reduction) = (Tape::new(), self.config.policy_reduction);
+        let networks = &self.networks[..reduction.reads(self.count())];
+        let outputs = outputs(networks, &input, &self.online.params, &mut tape)?;
+        let weights = reduction.weights(&outputs, weight);
+        let pairs: Vec<_> = outputs.iter().zip(weights.iter().map(Vec::as_slice)).collect();
         let mut unwanted = vec![0.0; others.len()];
-        let gradients = if both {
-            let [first, second] = self.outputs(&input, &self.online.params, &mut tape)?;
-            let pairs = first.as_slice().iter().zip(second.as_slice());
-            let (values, takes_second): (Vec<f32>, Vec<bool>) =
-                pairs.map(|(&a, &b)| if b < a { (b, true) } else { (a, false) }).unzip();
-            let weights = |of_second: bool| -> Vec<f32> {
-                takes_second.iter().map(|&takes| if takes == of_second { weight } else { 0.0 }).collect()
-            };
-            let (of_first, of_second) = (weights(false), weights(true));
-            let outputs = [(&first, of_first.as_slice()), (&second, of_second.as_slice())];
-            (values, tape.backward(others, &outputs, &mut unwanted)?)
-        } else {
-            let first = self.networks[0].forward_input(&self.online.params, &input, &mut tape)?;
-            let weights = vec![weight; first.as_slice().len()];
-            let values = first.as_slice().to_vec();
-            (values, tape.backward(others, &[(&first, weights.as_slice())], &mut unwanted)?)
-        };
-        let (values, gradients) = gradients;
+        let gradients = tape.backward(others, &pairs, &mut unwanted)?;
         let gradient = gradients.get(&x).map_or_else(|| vec![0.0; x.as_slice().len()], <[f32]>::to_vec);
-        Ok((values, gradient))
+        Ok((reduction.of(&outputs), gradient))
     }
 
     /// Takes a step against the gradient that is summed over slices, of the losses of [`Self::regress`].
@@ -172,19 +203,39 @@ impl TwinCritics {
     pub(crate) fn follow(&mut self, tau: f64) -> Result<(), AgentError> {
         self.target.follow(&self.online, tau)
     }
+
+    /// Begins anew with random networks, which the target networks are copies of.
+    pub(crate) fn reset(&mut self, seed: u64) -> Result<(), AgentError> {
+        self.online.reset(&self.layout.clone().build(seed))?;
+        self.target.reset(&self.online.params)
+    }
 }
 
-/// Sums over the rows of a slice and both networks.
+/// What some of the networks put out, `[B, A]` each.
+fn outputs<'a>(
+    networks: impl IntoIterator<Item = &'a Sequential>,
+    x: &Input,
+    params: &Params,
+    tape: &mut Tape,
+) -> Result<Vec<Matrix>, AgentError> {
+    let outputs = networks.into_iter().map(|network| Ok(network.forward_input(params, x, tape)?));
+    outputs.collect()
+}
+
+/// Sums over the rows of a slice and all networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct CriticSums {
     pub(crate) loss: f64,
     pub(crate) values: f64,
+    /// How far other actions are valued above those that were taken, where that is asked (CQL).
+    pub(crate) gap: f64,
 }
 
 impl Sums for CriticSums {
     fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.values += other.values;
+        self.gap += other.gap;
     }
 }
 
@@ -220,9 +271,13 @@ mod tests {
     use super::*;
     use crate::test_support::mlp;
 
-    fn critics() -> TwinCritics {
-        let (network, head) = (mlp(&[8], Activation::Tanh), Head::Value);
-        TwinCritics::new(&Observation::Vector(3), &network, &head, OptimizerConfig::default(), 5).unwrap()
+    fn critics() -> Critics {
+        critics_of(CriticsConfig::default())
+    }
+
+    fn critics_of(config: CriticsConfig) -> Critics {
+        let (network, optimizer) = (mlp(&[8], Activation::Tanh), OptimizerConfig::default());
+        Critics::new(config, &Observation::Vector(3), &network, &Head::Value, optimizer, 5).unwrap()
     }
 
     fn rows(seed: u64) -> Vec<f32> {
@@ -232,14 +287,16 @@ mod tests {
 
     #[test]
     fn the_gradient_of_what_is_read_equals_finite_differences() {
-        let (critics, mut others) = (critics(), LayoutBuilder::new());
+        let mut others = LayoutBuilder::new();
         others.add("unrelated", &[2], Init::Zeros);
         let (others, weight, step) = (others.build(0), -0.5, 1.0 / 256.0);
-        for both in [false, true] {
+        for policy_reduction in [Reduction::First, Reduction::Min, Reduction::Mean] {
+            let critics =
+                critics_of(CriticsConfig { count: 3, policy_reduction, ..CriticsConfig::default() });
             let mut x = rows(1);
             let evaluate = |x: &[f32]| {
                 let x = Matrix::from_slice(4, 3, x).unwrap();
-                critics.input_gradient(x, both, weight, &others).unwrap()
+                critics.input_gradient(x, weight, &others).unwrap()
             };
             let (_, gradient) = evaluate(&x);
             for i in 0..x.len() {
@@ -250,7 +307,10 @@ mod tests {
                 };
                 let difference = (sum(at + step) - sum(at - step)) / f64::from(2.0 * step);
                 x[i] = at;
-                assert!((difference - f64::from(gradient[i])).abs() < 1e-4, "both {both}, value {i}");
+                assert!(
+                    (difference - f64::from(gradient[i])).abs() < 1e-4,
+                    "{policy_reduction:?}, value {i}"
+                );
             }
         }
     }
@@ -259,7 +319,8 @@ mod tests {
     fn the_smaller_value_is_taken_and_targets_follow_slowly() {
         let mut critics = critics();
         let x = Input::Floats(Matrix::from_slice(4, 3, &rows(2)).unwrap());
-        let [first, second] = critics.outputs(&x, &critics.online.params, &mut Tape::inference()).unwrap();
+        let all = outputs(&critics.networks, &x, &critics.online.params, &mut Tape::inference()).unwrap();
+        let [first, second] = all.as_slice() else { panic!("two networks") };
         let smaller: Vec<f32> =
             first.as_slice().iter().zip(second.as_slice()).map(|(a, b)| a.min(*b)).collect();
         assert_eq!(critics.values(&x).unwrap(), smaller);
@@ -284,5 +345,60 @@ mod tests {
         for (value, target) in critics.values(&x).unwrap().iter().zip(targets) {
             assert!((value - target).abs() < 0.02, "expected {target}, got {value}");
         }
+    }
+
+    #[test]
+    fn a_few_of_many_networks_are_asked_and_all_in_turn() {
+        let config = CriticsConfig { count: 5, targets: 2, ..CriticsConfig::default() };
+        let mut critics = critics_of(config);
+        let x = Input::Floats(Matrix::from_slice(4, 3, &rows(2)).unwrap());
+        let all = outputs(&critics.networks, &x, &critics.target.params, &mut Tape::inference()).unwrap();
+        let (mut rng, mut times) = (Pcg64::seed_from(3), [0; 5]);
+        for _ in 0..400 {
+            critics.draw_targets(&mut rng);
+            let [a, b] = critics.asked[..] else { panic!("two are asked") };
+            assert!(a < b);
+            let expected = [a, b].map(|index| all[index].as_slice());
+            let smaller: Vec<f32> = expected[0].iter().zip(expected[1]).map(|(a, b)| a.min(*b)).collect();
+            assert_eq!(critics.target_values(&x).unwrap(), smaller);
+            [a, b].iter().for_each(|&index| times[index] += 1);
+        }
+        // Each is asked 160 times of 400 on average, with a standard deviation of 9.8.
+        assert!(times.iter().all(|&times| (120..200).contains(&times)), "{times:?}");
+        let before = rng.clone();
+        critics_of(CriticsConfig::default()).draw_targets(&mut rng);
+        assert!(rng == before, "where all are asked, nothing is drawn");
+    }
+
+    #[test]
+    fn resets_make_other_networks_and_equal_targets() {
+        let mut critics = critics();
+        let x = Input::Floats(Matrix::from_slice(4, 3, &rows(3)).unwrap());
+        let before = critics.values(&x).unwrap();
+        let grads = vec![1.0; critics.online.params.len()];
+        critics.online.step(&grads, 1e-2).unwrap();
+        critics.reset(5).unwrap();
+        assert_eq!(critics.values(&x).unwrap(), before, "the same seed gives the first networks again");
+        assert_eq!(critics.target_values(&x).unwrap(), before);
+        critics.online.step(&grads, 1e-2).unwrap();
+        let stepped = critics.values(&x).unwrap();
+        let mut fresh = self::critics();
+        fresh.online.step(&grads, 1e-2).unwrap();
+        assert_eq!(stepped, fresh.values(&x).unwrap(), "the optimizer has forgotten its steps");
+        critics.reset(6).unwrap();
+        assert_ne!(critics.values(&x).unwrap(), before);
+    }
+
+    #[test]
+    fn a_layer_norm_is_the_critics_own_or_refused() {
+        let config = CriticsConfig { layer_norm: true, ..CriticsConfig::default() };
+        let normed = critics_of(config).online.params.layout().len();
+        assert!(normed > critics().online.params.layout().len());
+        let network = ModelConfig { encoder: EncoderConfig::Identity, ..ModelConfig::default() };
+        let error = config.network(&network).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "critics.layer_norm must be false with an encoder that is not mlp or cnn, got true"
+        );
     }
 }

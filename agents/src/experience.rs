@@ -1,4 +1,7 @@
 //! What a learner remembers and draws its minibatches from: a replay buffer, with priorities or without, and a generator.
+//!
+//! What was recorded before a run that acts too is a part of the buffer that is drawn by itself: of each minibatch, one share is
+//! recorded and the rest the run's own (Ball et al. 2023, arXiv:2302.02948, "symmetric sampling").
 
 use agon_envs::Pcg64;
 use agon_nn::Schedule;
@@ -32,6 +35,8 @@ pub struct Experience {
     pub(crate) weights: Vec<f32>,
     /// Whether it was recorded before the run, whose checkpoints then do not keep it.
     recorded: bool,
+    /// Share of a minibatch that was recorded before the run, of a run that acts too.
+    share: Option<f64>,
 }
 
 /// What is saved of one, beside the buffer's full chunks.
@@ -53,7 +58,10 @@ impl Experience {
         unit: Unit,
         info: &RunInfo,
     ) -> Self {
-        let replay = ReplayBuffer::new(capacity, shape);
+        let (mut replay, beside) = (ReplayBuffer::new(capacity, shape), info.recorded_beside());
+        if let Some(recorded) = beside {
+            replay = replay.with_recorded(recorded.steps as usize);
+        }
         let (priorities, beta) = match sampling {
             Sampling::Uniform => (None, Schedule::constant(f64::NAN)),
             Sampling::Prioritized(prioritized) => {
@@ -63,7 +71,16 @@ impl Experience {
         };
         let rng = Pcg64::seed_from(stream(info.seed, 1));
         let (recorded, slots, weights) = (info.recorded_alone().is_some(), Vec::new(), Vec::new());
-        Self { replay, priorities, beta, unit, rng, updates: 0, slots, weights, recorded }
+        let share = beside.map(|recorded| recorded.share);
+        Self { replay, priorities, beta, unit, rng, updates: 0, slots, weights, recorded, share }
+    }
+
+    /// Adds steps that were recorded before the run.
+    pub(crate) fn remember_recorded(&mut self, fragment: &Fragment) {
+        match self.share {
+            Some(_) => self.replay.extend_recorded(fragment),
+            None => self.remember(std::slice::from_ref(fragment)),
+        }
     }
 
     /// Adds the steps of fragments.
@@ -82,7 +99,7 @@ impl Experience {
         }
     }
 
-    /// Units held.
+    /// Units of the run's own, or all that it learns from, that are held.
     pub(crate) fn held(&self) -> usize {
         match self.unit {
             Unit::Step => self.replay.len(),
@@ -95,10 +112,13 @@ impl Experience {
         self.slots.clear();
         self.weights.clear();
         let (held, beta) = (self.held(), self.beta(env_steps));
-        let Self { replay, priorities, rng, slots, weights, .. } = self;
+        let Self { replay, priorities, rng, slots, weights, share, .. } = self;
         match (priorities, self.unit) {
             (Some(priorities), _) => priorities.sample(count, held, beta, rng, slots, weights),
-            (None, Unit::Step) => replay.sample(count, rng, slots),
+            (None, Unit::Step) => match share {
+                Some(share) => draw_both(replay, count, *share, rng, slots),
+                None => replay.sample(count, rng, slots),
+            },
             (None, Unit::Sequence(len)) => replay.sample_sequences(len, count, rng, slots),
         }
     }
@@ -108,6 +128,16 @@ impl Experience {
         if let Some(priorities) = &mut self.priorities {
             priorities.update(&self.slots[units], errors);
         }
+    }
+
+    /// A seed of new networks where an update begins with such: every so many updates, if at all.
+    ///
+    /// # Source
+    /// Nikishin et al. (2022), arXiv:2205.07802; D'Oro et al. (2023), "Sample-efficient reinforcement learning by breaking the
+    /// replay ratio barrier": what was learned first is forgotten, what was seen is kept.
+    pub(crate) fn reset_seed(&mut self, every: Option<u64>) -> Option<u64> {
+        let due = every.is_some_and(|every| self.updates > 0 && self.updates.is_multiple_of(every));
+        due.then(|| self.rng.next_u64())
     }
 
     /// How much of the bias of priorities is undone; NaN without.
@@ -159,8 +189,103 @@ impl Experience {
                 return Err(AgentError::Restore(format!("expected experience that was {expected}")));
             }
         };
-        let (beta, unit, recorded) = (self.beta, self.unit, self.recorded);
+        let (beta, unit, recorded, share) = (self.beta, self.unit, self.recorded, self.share);
         let (slots, weights) = (Vec::new(), Vec::new());
-        Ok(Self { replay, priorities, beta, unit, rng, updates, slots, weights, recorded })
+        Ok(Self { replay, priorities, beta, unit, rng, updates, slots, weights, recorded, share })
+    }
+}
+
+/// Draws steps of which a share was recorded and the others are the run's own, evenly among each other, so that each slice of a
+/// minibatch has of both; only recorded ones where the run has none yet.
+fn draw_both(replay: &ReplayBuffer, count: usize, share: f64, rng: &mut Pcg64, slots: &mut Vec<u32>) {
+    let share = if replay.is_empty() { 1.0 } else { share };
+    let before = |place: usize| (place as f64 * share).floor();
+    for place in 0..count {
+        if before(place + 1) > before(place) {
+            replay.sample_recorded(1, rng, slots);
+        } else {
+            replay.sample(1, rng, slots);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FragmentShape;
+    use crate::learner::Recorded;
+    use crate::test_support::info_of_four_numbers;
+
+    /// Steps whose rewards count on from a number, the last of which ends an episode.
+    fn fragment(info: &RunInfo, steps: usize, first: f32) -> Fragment {
+        let mut fragment = Fragment::new(&FragmentShape {
+            num_steps: steps,
+            num_envs: 1,
+            num_agents: 1,
+            observation_len: 4,
+            dtype: agon_envs::spaces::Dtype::F32,
+            action_spec: info.spaces.action.clone(),
+            policy_data_width: 0,
+            policy_state_len: 0,
+            mask_len: 0,
+            num_metrics: 0,
+            num_tasks: 0,
+            privileged: None,
+        });
+        fragment.rewards.iter_mut().enumerate().for_each(|(t, reward)| *reward = first + t as f32);
+        fragment.terminated[steps - 1] = true;
+        fragment.final_rows = vec![steps as u32 - 1];
+        fragment.final_observations.resize(4);
+        fragment
+    }
+
+    fn experience(share: f64) -> Experience {
+        let recorded = Some(Recorded { steps: 5, acts: true, share });
+        let info = RunInfo { recorded, ..info_of_four_numbers(1) };
+        let mut experience = Experience::new(8, ReplayShape::of(&info), Sampling::Uniform, Unit::Step, &info);
+        experience.remember_recorded(&fragment(&info, 2, 100.0));
+        experience.remember_recorded(&fragment(&info, 3, 200.0));
+        experience
+    }
+
+    #[test]
+    fn a_minibatch_has_its_share_of_recorded_steps_evenly_among_its_own() {
+        let info = info_of_four_numbers(1);
+        for (share, expected) in [(0.5, [0, 1, 0, 1, 0, 1, 0, 1]), (0.25, [0, 0, 0, 1, 0, 0, 0, 1])] {
+            let mut experience = experience(share);
+            experience.draw(64, 0);
+            assert!(experience.slots.iter().all(|&slot| experience.replay.reward(slot) >= 100.0));
+            experience.remember(&[fragment(&info, 4, 1.0)]);
+            experience.draw(64, 0);
+            let recorded = |slot: &u32| usize::from(experience.replay.reward(*slot) >= 100.0);
+            for part in experience.slots.chunks(8) {
+                assert_eq!(part.iter().map(recorded).collect::<Vec<_>>(), expected);
+            }
+            let mut rewards: Vec<f32> =
+                experience.slots.iter().map(|&slot| experience.replay.reward(slot)).collect();
+            rewards.sort_by(f32::total_cmp);
+            rewards.dedup();
+            assert_eq!(rewards, [1.0, 2.0, 3.0, 4.0, 100.0, 101.0, 200.0, 201.0, 202.0]);
+        }
+    }
+
+    #[test]
+    fn recorded_steps_know_what_follows_them_and_are_not_saved() {
+        let mut experience = experience(0.5);
+        let info = info_of_four_numbers(1);
+        // More of its own than the buffer holds: what was recorded stays.
+        (0..5).for_each(|_| experience.remember(&[fragment(&info, 4, 1.0)]));
+        let replay = &experience.replay;
+        let slot = (8..13).find(|&slot| replay.reward(slot) == 200.0).unwrap();
+        let sum = replay.n_step(slot, 0.5, 9);
+        assert_eq!((sum.reward, sum.steps, sum.discount), (200.0 + 100.5 + 50.5, 3, 0.0));
+        assert_eq!(replay.reward(sum.last), 202.0);
+        assert!(replay.next_action(slot).is_some() && replay.next_action(sum.last).is_none());
+        let numbers: std::collections::BTreeSet<u64> = (0..13).map(|slot| replay.number(slot)).collect();
+        assert_eq!(numbers.len(), 13);
+        let mut chunks = crate::chunks::MemoryStore::default();
+        let saved = experience.save(&mut chunks).unwrap();
+        let restored = self::experience(0.5).restored(saved, &chunks).unwrap();
+        assert!(restored.replay == experience.replay);
     }
 }

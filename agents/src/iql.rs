@@ -13,26 +13,23 @@
 //! 2. Step sizes are the same for all networks and do not fall along a cosine; no dropout.
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
+mod config;
+
 use std::ops::Range;
 use std::sync::Arc;
 
-use agon_envs::ActionSpec;
 use agon_nn::{
-    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Observation, OptimizerConfig, Schedule,
-    Sequential, Summary, Tape,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Schedule, Sequential, Summary, Tape,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::action_box::ActionBox;
-use crate::behavior::{Behavior, BehaviorSums, recorded_actions};
-use crate::coefficient::Coefficient;
-use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics, concatenated};
+pub use config::IqlConfig;
+
+use crate::behavior::{Behavior, BehaviorSums, advantage_weights, recorded_actions};
+use crate::critics::{CRITICS, CriticSums, Critics, CriticsConfig, Reads, TARGET_CRITICS};
 use crate::experience::Experience;
-use crate::learner::{PolicyInfo, RunInfo, Spaces, single_discrete, stream};
+use crate::learner::{PolicyInfo, RunInfo, stream};
 use crate::part::Part;
-use crate::replay::ReplayBuffer;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
-use crate::settings::{Learning, above_zero, at_least_zero, rows, shares_above_zero};
 use crate::slices::{Slice, Sums, for_each_slice};
 use crate::{AgentError, Policy, Weights, critics, error, network};
 
@@ -41,101 +38,6 @@ pub type Iql = ReplayLearner<ImplicitQ>;
 
 /// What the value function's tensors are called, before their own names.
 const VALUE: &str = "value.";
-
-/// IQL's settings. The defaults are the paper's for locomotion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IqlConfig {
-    /// Steps of a minibatch; at least 1.
-    pub batch_size: usize,
-    /// The optimizers' step size; above 0, or a schedule.
-    pub learning_rate: Coefficient,
-    /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
-    pub anneal_lr: bool,
-    /// Discount factor, 0 to 1.
-    pub gamma: f64,
-    /// How far target networks move in an update; above 0, at most 1.
-    pub tau: f64,
-    /// Which expectile of action values the value function learns, τ of the paper: 0.5 is their mean; above 0, below 1.
-    pub expectile: f64,
-    /// How fast weights grow with advantages, β of the paper; at least 0, which is BC.
-    pub temperature: f64,
-    /// Largest weight of a step; above 0.
-    pub max_weight: f64,
-    /// What takes the gradient steps.
-    pub optimizer: OptimizerConfig,
-    /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
-    pub gradient_slices: usize,
-}
-
-impl Default for IqlConfig {
-    fn default() -> Self {
-        Self {
-            batch_size: 256,
-            learning_rate: Coefficient::Constant(3e-4),
-            anneal_lr: false,
-            gamma: 0.99,
-            tau: 0.005,
-            expectile: 0.7,
-            temperature: 3.0,
-            max_weight: 100.0,
-            optimizer: OptimizerConfig::default(),
-            gradient_slices: 2,
-        }
-    }
-}
-
-impl IqlConfig {
-    /// Checks every setting's range.
-    ///
-    /// # Errors
-    /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
-    pub fn validate(&self) -> Result<(), AgentError> {
-        let Self { learning_rate, gamma, optimizer, gradient_slices, .. } = *self;
-        Learning { learning_rate, gamma, gradient_slices: Some(gradient_slices), optimizer }.validate()?;
-        rows(&[("batch_size", self.batch_size as u64)])?;
-        shares_above_zero(&[("tau", self.tau)])?;
-        at_least_zero(&[("temperature", self.temperature)])?;
-        above_zero(&[("max_weight", self.max_weight)])?;
-        let inside = self.expectile > 0.0 && self.expectile < 1.0;
-        error::ensure(inside, "expectile", "above 0 and below 1", self.expectile)
-    }
-}
-
-/// How critics read a step.
-#[derive(Clone, Debug)]
-enum Reads {
-    /// Its observation; they put out a value for each choice.
-    Choices,
-    /// Its observation and its action.
-    Numbers(ActionBox),
-}
-
-impl Reads {
-    /// What critics read of some steps, and which of their outputs is the taken action's.
-    fn steps(
-        &self,
-        replay: &ReplayBuffer,
-        slots: &[u32],
-        observations: &Input,
-    ) -> Result<(Input, Vec<usize>), AgentError> {
-        match self {
-            Self::Choices => {
-                let chosen = slots.iter().map(|&slot| replay.action(slot).index()).collect();
-                Ok((observations.clone(), chosen))
-            }
-            Self::Numbers(bounds) => {
-                let dimensions = bounds.dimensions();
-                let mut taken = vec![0.0; slots.len() * dimensions];
-                for (&slot, taken) in slots.iter().zip(taken.chunks_exact_mut(dimensions)) {
-                    bounds.read(replay.action(slot).values(), taken);
-                }
-                let x = concatenated(observations, &taken, dimensions)?;
-                Ok((Input::Floats(x), vec![0; slots.len()]))
-            }
-        }
-    }
-}
 
 /// The networks of IQL.
 pub struct ImplicitQ {
@@ -146,7 +48,7 @@ pub struct ImplicitQ {
     value_chain: Sequential,
     value_summary: Summary,
     value: Part,
-    critics: TwinCritics,
+    critics: Critics,
     learning_rate: Schedule,
 }
 
@@ -177,26 +79,6 @@ pub struct SliceWork {
 }
 
 impl ImplicitQ {
-    /// How critics read steps, what that is, and their head.
-    fn critics_of(spaces: &Spaces) -> Result<(Reads, Observation, Head), AgentError> {
-        let observation = network::observation("iql", &spaces.observation)?;
-        match (&spaces.action, observation) {
-            (ActionSpec::Discrete { .. }, observation) => {
-                let actions = single_discrete("iql", &spaces.action)?;
-                Ok((Reads::Choices, observation, Head::Q { actions }))
-            }
-            (ActionSpec::Continuous { .. }, Observation::Vector(width)) => {
-                let bounds = ActionBox::of("iql", &spaces.action)?;
-                let read = Observation::Vector(width + bounds.dimensions());
-                Ok((Reads::Numbers(bounds), read, Head::Value))
-            }
-            (ActionSpec::Continuous { .. }, _) => {
-                let (expected, found) = ("a vector of numbers", spaces.observation.to_string());
-                Err(AgentError::Unsupported { algorithm: "iql", expected, found })
-            }
-        }
-    }
-
     /// Values of some observations, `[B]`.
     fn values(&self, x: &Input) -> Result<Vec<f32>, AgentError> {
         let values = self.value_chain.forward_input(&self.value.params, x, &mut Tape::inference())?;
@@ -215,10 +97,7 @@ impl ImplicitQ {
         let (slots, scale) = (&all[range], 1.0 / all.len() as f32);
         let x = replay.observations(slots)?;
         let (read, chosen) = self.reads.steps(replay, slots, &x)?;
-        let outputs = self.critics.target_values(&read)?;
-        let width = outputs.len() / slots.len();
-        work.action_values.clear();
-        work.action_values.extend(outputs.chunks_exact(width).zip(&chosen).map(|(row, &chosen)| row[chosen]));
+        work.action_values = Reads::of_chosen(&self.critics.target_values(&read)?, &chosen);
         let mut tape = Tape::new();
         let values = self.value_chain.forward_input(&self.value.params, &x, &mut tape)?;
         let (expectile, mut sums) = (self.config.expectile as f32, IqlSums::default());
@@ -249,14 +128,9 @@ impl ImplicitQ {
         let x = replay.observations(slots)?;
         let (beta, most) = (self.config.temperature as f32, self.config.max_weight as f32);
         let mut sums = IqlSums::default();
-        let pairs = work.action_values.iter().zip(self.values(&x)?);
-        let weights: Vec<f32> = pairs
-            .map(|(action_value, value)| {
-                let weight = (beta * (action_value - value)).exp().min(most);
-                sums.advantage_weights += f64::from(weight);
-                scale * weight
-            })
-            .collect();
+        let mut weights = advantage_weights(&work.action_values, &self.values(&x)?, beta, most);
+        sums.advantage_weights = weights.iter().map(|&weight| f64::from(weight)).sum();
+        weights.iter_mut().for_each(|weight| *weight *= scale);
         let actions = recorded_actions(replay, slots);
         sums.behavior = self.behavior.regress(&self.actor.params, &x, &actions, &weights, grads)?;
         Ok(sums)
@@ -308,8 +182,9 @@ impl ReplayAlgorithm for ImplicitQ {
     fn new(config: IqlConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate()?;
         let (behavior, builder) = Behavior::layout("iql", network, &info.spaces)?;
-        let plan = Plan::of_recorded_steps("iql", config.batch_size, config.gradient_slices, info)?;
-        let (reads, read, head) = Self::critics_of(&info.spaces)?;
+        let behavior = behavior.exploring(config.exploration_noise);
+        let plan = Plan::with_recorded_steps("iql", config.replaying(), info)?;
+        let (reads, read, head) = Reads::of("iql", &info.spaces)?;
         let mut value_builder = LayoutBuilder::new();
         let init = Init::PYTORCH_LINEAR;
         let spec = HeadSpec { name: "head".to_owned(), head: Head::Value, init };
@@ -320,7 +195,14 @@ impl ReplayAlgorithm for ImplicitQ {
             value_chain: value.chain(0)?,
             value_summary: value.summary().clone(),
             value: Part::trained(VALUE, value_builder.build(stream(info.seed, 3)), config.optimizer)?,
-            critics: TwinCritics::new(&read, network, &head, config.optimizer, stream(info.seed, 2))?,
+            critics: Critics::new(
+                CriticsConfig::default(),
+                &read,
+                network,
+                &head,
+                config.optimizer,
+                stream(info.seed, 2),
+            )?,
             learning_rate: config.learning_rate.annealed(config.anneal_lr, info.total_timesteps),
             behavior,
             reads,
@@ -330,13 +212,14 @@ impl ReplayAlgorithm for ImplicitQ {
     }
 
     fn policy_from(
-        _config: &IqlConfig,
+        config: &IqlConfig,
         network: &ModelConfig,
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (behavior, builder) = Behavior::layout("iql", network, &info.spaces)?;
-        behavior.policy(&weights.params(builder, &[VALUE, CRITICS, TARGET_CRITICS])?)
+        let params = weights.params(builder, &[VALUE, CRITICS, TARGET_CRITICS])?;
+        behavior.exploring(config.exploration_noise).policy(&params)
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {

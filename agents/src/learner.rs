@@ -46,18 +46,20 @@ pub struct RunInfo {
     pub seed: u64,
     /// Space of what a teacher sees of one row, where it sees more than the policy.
     pub privileged: Option<Space>,
-    /// Recorded experience that the run learns from; none where it learns from what it does itself.
+    /// Recorded experience that the run learns from; none where it learns from what it does itself alone.
     #[serde(default)]
     pub recorded: Option<Recorded>,
 }
 
 /// Recorded experience that a run learns from: one stream of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Its steps.
     pub steps: u64,
     /// Whether the run acts too. One that does not counts updates as its steps.
     pub acts: bool,
+    /// Share of a minibatch that is drawn from it, of a run that acts and replays its own steps too; above 0, below 1.
+    pub share: f64,
 }
 
 impl RunInfo {
@@ -69,6 +71,11 @@ impl RunInfo {
     /// Steps of recorded experience of a run that does not act; none of one that does.
     pub fn recorded_alone(&self) -> Option<u64> {
         self.recorded.filter(|recorded| !recorded.acts).map(|recorded| recorded.steps)
+    }
+
+    /// Recorded experience of a run that acts too.
+    pub fn recorded_beside(&self) -> Option<Recorded> {
+        self.recorded.filter(|recorded| recorded.acts)
     }
 
     /// Acting rows of each shard.

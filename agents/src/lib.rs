@@ -17,6 +17,7 @@ pub mod algorithm;
 pub mod algorithms;
 pub mod alphazero;
 pub mod augmentation;
+pub mod awac;
 pub mod bc;
 mod behavior;
 mod bits;
@@ -38,14 +39,18 @@ pub mod error;
 mod estimator;
 mod experience;
 mod exploration;
+pub mod fitted_q;
 pub mod fragment;
 pub mod guide;
 pub mod impala;
+pub mod importance;
 pub mod iql;
 pub mod learner;
 mod minibatch;
 mod network;
 mod observations;
+#[cfg(test)]
+mod off_policy_tests;
 #[cfg(test)]
 mod offline_tests;
 mod part;
@@ -74,6 +79,7 @@ pub mod sac;
 pub mod search;
 mod settings;
 mod slices;
+pub mod target_policy;
 pub mod td3;
 mod td_sums;
 #[cfg(test)]
@@ -109,12 +115,14 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("bootstrapped_dqn/config.rs"),
     include_str!("r2d2/config.rs"),
     include_str!("dreamer/config.rs"),
+    include_str!("critics/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),
+    include_str!("awac/config.rs"),
     include_str!("bc.rs"),
     include_str!("dagger.rs"),
     include_str!("dt/config.rs"),
-    include_str!("iql.rs"),
+    include_str!("iql/config.rs"),
     include_str!("popart.rs"),
     include_str!("private_gradient.rs"),
     include_str!("rnd.rs"),

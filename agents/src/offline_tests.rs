@@ -6,13 +6,13 @@ use agon_nn::Activation;
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActOutput, Actor};
 use crate::test_support::{
-    Aim, Boxed, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
+    Aim, Boxed, Corridor, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
     assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, untrained_teacher, with_spaces,
 };
 use crate::{AgentError, Algorithms, Learner, Policy, RunInfo};
 
 /// Does what pays in [`Identity`], and something at random in a step of so many; never if that is zero.
-struct Expert(u64);
+pub(crate) struct Expert(pub(crate) u64);
 
 impl Policy for Expert {
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
@@ -30,26 +30,32 @@ impl Policy for Expert {
     }
 }
 
-fn identity() -> EnvSpec {
+pub(crate) fn identity() -> EnvSpec {
     spec_of(Identity::default()).max_episode_steps(5)
 }
 
-fn aim() -> EnvSpec {
+pub(crate) fn aim() -> EnvSpec {
     spec_of(Aim::default()).max_episode_steps(8)
 }
 
-fn build(name: &str, settings: &str, info: &RunInfo) -> Result<Boxed, AgentError> {
+pub(crate) fn build(name: &str, settings: &str, info: &RunInfo) -> Result<Boxed, AgentError> {
     let network = mlp(&[32], Activation::Relu);
     let spec = Algorithms::builtin().get(name)?.clone();
     spec.build(&settings.parse().unwrap(), Some(&network), info).map(Boxed)
 }
 
-fn trial(name: &str, settings: &str, spec: &EnvSpec, recorder: &dyn Policy, seed: u64) -> Trial<Boxed> {
+pub(crate) fn trial(
+    name: &str,
+    settings: &str,
+    spec: &EnvSpec,
+    recorder: &dyn Policy,
+    seed: u64,
+) -> Trial<Boxed> {
     let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 1500, seed };
     Trial::recorded(spec, sizes, (recorder, 1500, false), |info| build(name, settings, info))
 }
 
-fn random(spec: &EnvSpec) -> Random {
+pub(crate) fn random(spec: &EnvSpec) -> Random {
     Random(spec.make(&Default::default()).unwrap().action_spec().clone())
 }
 
@@ -57,9 +63,11 @@ const CHOICES: &str = "batch_size = 64\nlearning_rate = 5e-3\ngamma = 0.5";
 
 #[test]
 fn random_choices_teach_what_pays() {
-    for (name, more) in
-        [("iql", "temperature = 10.0"), ("cql", "cql_alpha = 0.05\ntarget_network_frequency = 100")]
-    {
+    for (name, more) in [
+        ("iql", "temperature = 10.0"),
+        ("awac", "temperature = 10.0"),
+        ("cql", "cql_alpha = 0.05\ntarget_network_frequency = 100"),
+    ] {
         for seed in 0..3 {
             let spec = identity();
             let mut trial = trial(name, &format!("{CHOICES}\n{more}"), &spec, &random(&spec), seed);
@@ -73,7 +81,15 @@ fn random_choices_teach_what_pays() {
 #[test]
 fn random_numbers_teach_what_pays() {
     let near = "behavior = { actor = 0.05 }";
-    for (name, more) in [("iql", "temperature = 30.0"), ("td3-bc", near), ("rebrac", "")] {
+    let conservative = "cql_alpha = 0.05\ncql_actions = 4\nent_coef = 0.01";
+    for (name, more) in [
+        ("iql", "temperature = 30.0"),
+        ("awac", "temperature = 30.0"),
+        ("cql-sac", conservative),
+        ("cal-ql", conservative),
+        ("td3-bc", near),
+        ("rebrac", ""),
+    ] {
         for seed in 0..3 {
             let spec = aim();
             let mut trial = trial(name, &format!("{CHOICES}\n{more}"), &spec, &random(&spec), seed);
@@ -91,6 +107,107 @@ fn cloning_does_what_was_mostly_done() {
         let mut trial = trial("bc", "batch_size = 64\nlearning_rate = 5e-3", &identity(), &Expert(4), seed);
         trial.run();
         assert_eq!(trial.evaluate(200), 1.0, "seed {seed}");
+    }
+}
+
+/// A learner that acts and learns from what it does and from what was recorded, half and half.
+fn both(name: &str, settings: &str, spec: &EnvSpec, recorder: &dyn Policy, seed: u64) -> Trial<Boxed> {
+    let sizes = TrialConfig { num_envs: 2, num_shards: 2, total_timesteps: 800, seed };
+    Trial::recorded(spec, sizes, (recorder, 300, true), |info| build(name, settings, info))
+}
+
+const BOTH: &str =
+    "buffer_size = 400\nlearning_starts = 16\ntrain_frequency = 4\nbatch_size = 16\ngradient_slices = 4";
+
+#[test]
+fn runs_that_act_and_have_data_continue_after_restore_and_threads_do_not_matter() {
+    for (name, spec) in [
+        ("sac", aim()),
+        ("sac", identity()),
+        ("td3", aim()),
+        ("td3-bc", aim()),
+        ("dqn", identity()),
+        ("cql", identity()),
+        ("bootstrapped-dqn", identity()),
+        ("iql", identity()),
+        ("iql", aim()),
+        ("awac", identity()),
+        ("awac", aim()),
+        ("cal-ql", aim()),
+    ] {
+        let make = |seed| {
+            let mut trial = both(name, BOTH, &spec, &random(&spec), seed);
+            (0..10).for_each(|_| drop(trial.iterate().unwrap()));
+            trial
+        };
+        assert_threads_do_not_matter(make);
+        assert_continues_after_restore(make(3), |info| build(name, BOTH, info));
+    }
+}
+
+#[test]
+fn experts_teach_a_learner_that_acts_what_it_does_not_find_alone() {
+    // At random, one attempt of 16 million gets to the end of the corridor.
+    let spec = spec_of(Corridor::default()).max_episode_steps(40);
+    let settings = "buffer_size = 1000\nlearning_starts = 16\ntrain_frequency = 4\ngradient_steps = 4\nbatch_size = 32\n\
+                    learning_rate = 2e-3\ngamma = 0.95\ntarget_network_frequency = 10\nstart_e = 0.1";
+    for seed in 0..3 {
+        let mut trial = both("dqn", settings, &spec, &Onward, seed);
+        trial.run();
+        // 24 steps an attempt.
+        let mean = trial.evaluate(240);
+        assert!((mean - 1.0 / 24.0).abs() < 1e-6, "seed {seed}: {mean}");
+    }
+}
+
+/// Goes on, but for one step of 64.
+struct Onward;
+
+impl Policy for Onward {
+    fn act(&self, _: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        output.actions.indices_mut().fill_with(|| u32::from(actor.rng.bounded(63) > 0));
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_learned_from_data_goes_on_in_the_environment() {
+    for (name, spec, offline, online, with_data) in [
+        ("iql", aim(), "temperature = 30.0", "temperature = 30.0\nexploration_noise = 0.2", true),
+        ("iql", identity(), "temperature = 10.0", "temperature = 10.0", true),
+        (
+            "td3-bc",
+            aim(),
+            "behavior = { actor = 0.05 }",
+            "behavior = { actor = 0.05 }\nlearning_starts = 0",
+            false,
+        ),
+        (
+            "cql",
+            identity(),
+            "cql_alpha = 0.05\ntarget_network_frequency = 100",
+            "cql_alpha = 0.05\ntarget_network_frequency = 100\nstart_e = 0.1\nlearning_starts = 0\ntrain_frequency = 1",
+            false,
+        ),
+    ] {
+        let mut before = trial(name, &format!("{CHOICES}\n{offline}"), &spec, &random(&spec), 1);
+        before.run();
+        let weights = before.learner.weights();
+        let begin = |info: &RunInfo| {
+            let mut learner = build(name, &format!("{CHOICES}\n{online}"), info)?;
+            learner.0.load_weights(&weights)?;
+            Ok(learner)
+        };
+        let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 400, seed: 2 };
+        let mut after = match with_data {
+            true => Trial::recorded(&spec, sizes, (&random(&spec), 1500, true), begin),
+            false => Trial::new(&spec, sizes, begin),
+        };
+        let first = after.evaluate(200);
+        after.run();
+        assert!(after.learner.weights() != weights, "{name} learned nothing");
+        let last = after.evaluate(200);
+        assert!(last > first - 0.05, "{name}: {first} to {last}");
     }
 }
 
@@ -165,6 +282,37 @@ fn more_conservative_values_are_lower_where_nothing_was_done() {
     assert!((trial.evaluate(400) - 0.25).abs() < 0.1, "{}", trial.evaluate(400));
 }
 
+/// Always does the same number.
+pub(crate) struct Half;
+
+impl Policy for Half {
+    fn act(&self, _: &ActInput<'_>, _: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let ActionBatch::Continuous(actions) = output.actions else { unreachable!("numbers") };
+        actions.fill(0.5);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_conservative_policy_does_what_was_done_and_calibrated_values_are_no_less_than_the_datas() {
+    let settings = |alpha: f64| format!("{CHOICES}\ncql_alpha = {alpha:?}\ncql_actions = 4\nent_coef = 0.0");
+    let miss = |name: &str, alpha: f64| {
+        let mut trial = trial(name, &settings(alpha), &aim(), &Half, 1);
+        let mut metrics = Vec::new();
+        while trial.env_steps < trial.info.total_timesteps {
+            metrics = trial.iterate().unwrap().metrics;
+        }
+        // Whoever always does 0.5 misses targets between −1 and 1 by 1/3 + 1/4 in the mean.
+        ((trial.evaluate(400) + 1.0 / 3.0 + 0.25).abs(), metrics[2], metrics[6])
+    };
+    let (apart, value, gap) = miss("cql-sac", 5.0);
+    assert!(apart < 0.1, "{apart} from what was done");
+    assert!(gap < 0.0, "the integral is far below what was done: {gap}");
+    let (_, calibrated, _) = miss("cal-ql", 5.0);
+    // −0.58 a step and a discount of one half are worth −1.17: less than that is what conservative values say of it.
+    assert!(value < -1.17 && calibrated > -1.17, "{value} and {calibrated}");
+}
+
 #[test]
 fn learners_of_data_continue_after_restore_and_threads_do_not_matter() {
     for (name, spec) in [
@@ -172,6 +320,10 @@ fn learners_of_data_continue_after_restore_and_threads_do_not_matter() {
         ("iql", identity()),
         ("iql", aim()),
         ("cql", identity()),
+        ("cql-sac", aim()),
+        ("cal-ql", aim()),
+        ("awac", identity()),
+        ("awac", aim()),
         ("td3-bc", aim()),
         ("rebrac", aim()),
     ] {
@@ -193,11 +345,21 @@ fn without_data_there_is_nothing_to_learn_and_others_do_not_take_any() {
     let info = info_of_four_numbers(1);
     let error = build("gail", "", &info).err().unwrap().to_string();
     assert_eq!(error, "imitation needs recorded data of experts (--data ID), got none");
-    for name in ["bc", "iql"] {
+    for name in ["awac", "bc", "iql"] {
         let error = build(name, "", &info).err().unwrap().to_string();
         assert_eq!(error, format!("{name} needs recorded data (--data ID), got none"));
     }
-    let recorded = RunInfo { recorded: Some(Recorded { steps: 100, acts: false }), ..info };
+    let beside = RunInfo { recorded: Some(Recorded { steps: 100, acts: true, share: 0.5 }), ..info.clone() };
+    for (name, expected) in [
+        ("bc", "bc needs recorded data alone (data.acts = false), got a run that acts too"),
+        (
+            "rainbow",
+            "agent.replay.kind must be \"uniform\" where a run acts and learns from recorded data, got \"prioritized\"",
+        ),
+    ] {
+        assert_eq!(build(name, "", &beside).err().unwrap().to_string(), expected);
+    }
+    let recorded = RunInfo { recorded: Some(Recorded { steps: 100, acts: false, share: 0.5 }), ..info };
     let mut ppo = build("ppo", "", &recorded).unwrap();
     let cloned = trial("bc", "", &identity(), &Expert(4), 1);
     let error = ppo.remember(&cloned.recorded.unwrap()).unwrap_err().to_string();
@@ -207,6 +369,14 @@ fn without_data_there_is_nothing_to_learn_and_others_do_not_take_any() {
         ),
         "{error}"
     );
+    let numbers = with_spaces(&recorded, |spaces| {
+        spaces.action = ActionSpec::Continuous { low: vec![-1.0], high: vec![1.0] };
+    });
+    let error = build("cql", "", &numbers).err().unwrap().to_string();
+    assert!(error.starts_with("cql needs a Discrete action space, got Continuous"), "{error}");
+    assert!(error.ends_with("; cql-sac is for continuous actions"), "{error}");
+    let error = build("cql-sac", "", &recorded).err().unwrap().to_string();
+    assert_eq!(error, "agent.cql_alpha must be 0 for discrete actions, which `cql` is for, got 5");
     let spec = ActionSpec::Continuous { low: vec![f32::NEG_INFINITY], high: vec![1.0] };
     let unbounded = with_spaces(&recorded, |spaces| spaces.action = spec);
     let error = build("bc", "", &unbounded).err().unwrap().to_string();

@@ -100,6 +100,22 @@ impl Part {
         Ok(())
     }
 
+    /// Begins anew with other parameters and an optimizer that has taken no step; what is kept as it is stays, and what is pruned
+    /// stays zero.
+    ///
+    /// # Errors
+    /// If the optimizer cannot be made.
+    pub(crate) fn reset(&mut self, fresh: &Params) -> Result<(), AgentError> {
+        let kept = Before::of(&self.params, &self.rates);
+        self.params.as_mut_slice().copy_from_slice(fresh.as_slice());
+        kept.keep_frozen(&mut self.params, &self.rates);
+        if let Some(optimizer) = &mut self.optimizer {
+            *optimizer = Optimizer::new(optimizer.config(), self.params.len())?;
+        }
+        self.cut();
+        Ok(())
+    }
+
     /// Keeps what is pruned at zero, wherever momentum would take it.
     fn cut(&mut self) {
         if let Some(mask) = &self.mask {
@@ -119,6 +135,14 @@ struct Before(Vec<Vec<f32>>);
 impl Before {
     fn of(params: &Params, rates: &[(Range<usize>, f32)]) -> Self {
         Self(rates.iter().map(|(range, _)| params.as_slice()[range.clone()].to_vec()).collect())
+    }
+
+    /// Puts back what is not to change at all.
+    fn keep_frozen(self, params: &mut Params, rates: &[(Range<usize>, f32)]) {
+        let values = params.as_mut_slice();
+        for (before, (range, _)) in self.0.iter().zip(rates).filter(|(_, (_, rate))| *rate == 0.0) {
+            values[range.clone()].copy_from_slice(before);
+        }
     }
 
     fn scale_steps(self, params: &mut Params, rates: &[(Range<usize>, f32)]) {
@@ -362,6 +386,19 @@ mod tests {
         assert_eq!(some[0], 1.0, "neither gradient nor weight decay moves it");
         assert!((some[1] - (1.0 + 0.25 * (all[1] - 1.0))).abs() < 1e-6, "the longer prefix counts");
         assert_eq!(some[2], all[2]);
+    }
+
+    #[test]
+    fn a_reset_leaves_what_is_frozen_and_forgets_the_optimizers_steps() {
+        let mut part = stepped(&[("net.encoder.weight", 0.0)], [0.1; 3]);
+        let mut builder = LayoutBuilder::new();
+        for name in ["encoder.weight", "encoder.bias", "head.weight"] {
+            builder.add(name, &[2], Init::Constant(3.0));
+        }
+        part.reset(&builder.build(0)).unwrap();
+        assert_eq!(values(&part), [1.0, 3.0, 3.0]);
+        let steps = |part: &Part| part.optimizer.as_ref().map(Optimizer::state);
+        assert_eq!(format!("{:?}", steps(&part)), format!("{:?}", steps(&self::part())));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::codec::{decode, encode};
 use crate::division;
 use crate::experience::{Experience, SavedExperience, Unit};
 use crate::guide::Guide;
-use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
+use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, Recorded, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, Sampling};
 use crate::settings::{self, Replaying};
@@ -60,6 +60,22 @@ impl Plan {
         }
     }
 
+    /// Of an algorithm that needs recorded experience, and can act beside it.
+    ///
+    /// # Errors
+    /// If the run has none, or the settings are out of range where it acts.
+    pub(crate) fn with_recorded_steps(
+        algorithm: &'static str,
+        settings: Replaying,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        if info.recorded_beside().is_some() {
+            settings.validate(info)?;
+            return Ok(Self::of_steps(settings, Sampling::Uniform, info));
+        }
+        Self::of_recorded_steps(algorithm, settings.batch_size, settings.gradient_slices, info)
+    }
+
     /// Of an algorithm that learns from recorded experience only.
     ///
     /// # Errors
@@ -70,8 +86,12 @@ impl Plan {
         gradient_slices: usize,
         info: &RunInfo,
     ) -> Result<Self, AgentError> {
-        let (expected, found) = ("recorded data (--data ID)", "none".to_owned());
-        let steps = info.recorded_alone().ok_or(AgentError::Unsupported { algorithm, expected, found })?;
+        let (expected, found) = match info.recorded {
+            Some(_) => ("recorded data alone (data.acts = false)", "a run that acts too"),
+            None => ("recorded data (--data ID)", "none"),
+        };
+        let unsupported = AgentError::Unsupported { algorithm, expected, found: found.to_owned() };
+        let steps = info.recorded_alone().ok_or(unsupported)?;
         let plan = Self {
             buffer_size: 1,
             shape: ReplayShape::of(info),
@@ -86,18 +106,34 @@ impl Plan {
         plan.of_recorded(steps)
     }
 
+    /// The steps of recorded experience, if they can be learned from and have room beside so many of the run's own.
+    fn recorded_steps(&self, steps: u64, own: usize) -> Result<usize, AgentError> {
+        let (algorithm, expected) =
+            ("learning from recorded data", "algorithms that learn from single steps");
+        let found = match usize::try_from(steps) {
+            Ok(steps) if self.unit == Unit::Step => {
+                settings::addressable(steps.saturating_add(own))?;
+                return Ok(steps);
+            }
+            Ok(_) => "one that learns from sequences",
+            Err(_) => "more steps than memory",
+        };
+        Err(AgentError::Unsupported { algorithm, expected, found: found.to_owned() })
+    }
+
+    /// Refuses to learn from recorded experience beside the run's own where that cannot be.
+    fn beside_recorded(self, recorded: Recorded) -> Result<Self, AgentError> {
+        self.recorded_steps(recorded.steps, self.buffer_size)?;
+        if self.sampling == Sampling::Uniform {
+            return Ok(self);
+        }
+        let expected = "\"uniform\" where a run acts and learns from recorded data";
+        Err(AgentError::setting("replay.kind", expected, "\"prioritized\""))
+    }
+
     /// Of a run that learns from recorded experience: all of it is kept, and a step is an update.
     fn of_recorded(self, steps: u64) -> Result<Self, AgentError> {
-        let expected = "algorithms that learn from single steps";
-        let unsupported = |found: &str| {
-            let algorithm = "learning from recorded data";
-            Err(AgentError::Unsupported { algorithm, expected, found: found.to_owned() })
-        };
-        if self.unit != Unit::Step {
-            return unsupported("one that learns from sequences");
-        }
-        let Ok(buffer_size) = usize::try_from(steps) else { return unsupported("more steps than memory") };
-        settings::addressable(buffer_size)?;
+        let buffer_size = self.recorded_steps(steps, 0)?;
         Ok(Self {
             buffer_size,
             learning_starts: 0,
@@ -275,8 +311,9 @@ impl<A: ReplayAlgorithm> Algorithm for ReplayLearner<A> {
 
     fn new(config: A::Config, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
         let (mut algorithm, plan) = A::new(config, network, info)?;
-        let plan = match info.recorded_alone() {
-            Some(steps) => plan.of_recorded(steps)?,
+        let plan = match info.recorded {
+            Some(recorded) if recorded.acts => plan.beside_recorded(recorded)?,
+            Some(recorded) => plan.of_recorded(recorded.steps)?,
             None => plan,
         };
         let mut experience =
@@ -331,7 +368,7 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
     }
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
-        self.experience.remember(std::slice::from_ref(recorded));
+        self.experience.remember_recorded(recorded);
         let is_whole = self.recorded && self.experience.replay.is_full();
         if is_whole { self.algorithm.recorded(&self.experience) } else { Ok(()) }
     }

@@ -5,7 +5,8 @@
 //!
 //! # Source
 //! Haarnoja et al. (2018), arXiv:1812.05905; Christodoulou (2019), arXiv:1910.07207, for discrete actions;
-//! Kostrikov, Yarats and Fergus (2021), arXiv:2004.13649, for `augmentation`; Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
+//! Kostrikov, Yarats and Fergus (2021), arXiv:2004.13649, for `augmentation`; Chen et al. (2021), arXiv:2101.05982, for
+//! `critics` and `policy_frequency`; Kumar et al. (2020), arXiv:2006.04779, for `cql_alpha`; Stable-Baselines3 2.x `sac.py` and CleanRL 1.0 `sac_atari.py` for names and defaults.
 //!
 //! # Deviations
 //! 1. The critics are updated first, then the policy against the new critics, then the temperature (Stable-Baselines3
@@ -14,30 +15,35 @@
 //! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
 mod config;
+mod conservative;
 mod continuous;
 mod discrete;
+mod update;
 
 use std::sync::Arc;
 
 use agon_envs::ActionSpec;
 use agon_nn::{
-    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule,
-    Sequential, Summary,
+    Head, HeadSpec, Init, LayoutBuilder, Model, ModelConfig, Observation, Params, Schedule, Sequential,
+    Summary,
 };
 
 pub use config::SacConfig;
 
-use crate::augmentation::{ReplayViews, repeated};
-use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics};
+use crate::augmentation::ReplayViews;
+use crate::critics::{CRITICS, CriticSums, Critics, TARGET_CRITICS};
+pub use crate::critics::{CriticsConfig, Reduction};
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::Part;
-use crate::replay::{ReplayBuffer, Sampling};
+use crate::replay::Sampling;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
 use crate::slices::{Slice, Sums, for_each_slice};
 use crate::{AgentError, Policy, Weights, critics, error, network};
+use conservative::Conservative;
 use continuous::Continuous;
 use discrete::Discrete;
+use update::Update;
 
 /// The learner.
 pub type Sac = ReplayLearner<SoftActorCritic>;
@@ -87,56 +93,6 @@ impl Kind {
     }
 }
 
-/// What a slice of an update reads.
-struct Update<'a> {
-    replay: &'a ReplayBuffer,
-    actor: &'a Sequential,
-    actor_params: &'a Params,
-    critics: &'a TwinCritics,
-    views: &'a ReplayViews,
-    /// Decides the views.
-    seed: u64,
-    noise: &'a [f32],
-    gamma: f32,
-    alpha: f32,
-    /// One over the transitions of the minibatch.
-    scale: f32,
-}
-
-impl Update<'_> {
-    /// `r + γ (1 − terminated) V(s')`, where `V` is the mean over the views of what steps led to.
-    ///
-    /// # Shapes
-    /// `following`: the sums over the views, `[B]`.
-    fn targets(&self, slots: &[u32], following: &[f32]) -> Vec<f32> {
-        let views = self.views.of_targets as f32;
-        let target = |(&slot, sum): (&u32, &f32)| {
-            let following = if self.replay.terminated(slot) { 0.0 } else { sum / views };
-            self.replay.reward(slot) + self.gamma * following
-        };
-        slots.iter().zip(following).map(target).collect()
-    }
-
-    /// Critics' gradient: the mean over the views of where steps were taken, all of which have the same targets, `[B]`.
-    fn regress(
-        &self,
-        x: &Input,
-        chosen: &[usize],
-        targets: &[f32],
-        grads: &mut [f32],
-    ) -> Result<CriticSums, AgentError> {
-        let views = self.views.of_observations;
-        let scale = self.scale / views as f32;
-        let sums = self.critics.regress(x, chosen, &repeated(targets, views), scale, grads)?;
-        Ok(CriticSums { loss: sums.loss / views as f64, values: sums.values / views as f64 })
-    }
-
-    /// Where steps were taken, as the policy sees it: one view.
-    fn seen(&self, slots: &[u32], first: usize) -> Result<Input, AgentError> {
-        Ok(self.views.first_observations(self.seed, first, self.replay.observations(slots)?)?.input)
-    }
-}
-
 /// Sums over the rows of updates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SacSums {
@@ -144,6 +100,8 @@ pub struct SacSums {
     actor_loss: f64,
     entropy: f64,
     rows: usize,
+    /// Rows of those updates that were the policy's too.
+    actor_rows: usize,
     /// The temperature that the first of the updates began with.
     alpha: f32,
 }
@@ -154,6 +112,7 @@ impl Sums for SacSums {
         self.actor_loss += other.actor_loss;
         self.entropy += other.entropy;
         self.rows += other.rows;
+        self.actor_rows += other.actor_rows;
     }
 }
 
@@ -164,7 +123,9 @@ pub struct SoftActorCritic {
     chain: Sequential,
     actor_summary: Summary,
     actor: Part,
-    critics: TwinCritics,
+    /// What a new policy and a new temperature are made of.
+    layouts: [LayoutBuilder; 2],
+    critics: Critics,
     /// The logarithm of the temperature.
     log_alpha: Part,
     target_entropy: f64,
@@ -172,6 +133,7 @@ pub struct SoftActorCritic {
     /// Standard normal numbers of an update.
     noise: Vec<f32>,
     views: ReplayViews,
+    conservative: Option<Conservative>,
 }
 
 impl SoftActorCritic {
@@ -207,6 +169,40 @@ impl SoftActorCritic {
         }
     }
 
+    /// Begins anew: networks, temperature and optimizers.
+    fn reset(&mut self, seed: u64) -> Result<(), AgentError> {
+        let [policy, temperature] = &self.layouts;
+        self.actor.reset(&policy.clone().build(stream(seed, 0)))?;
+        self.critics.reset(stream(seed, 2))?;
+        self.log_alpha.reset(&temperature.clone().build(0))
+    }
+
+    /// Updates the policy against the critics, and the temperature; gives the policy's sums.
+    fn climb(
+        &mut self,
+        experience: &Experience,
+        slices: &mut [Slice<(), SacSums>],
+        seed: u64,
+        rate: f64,
+    ) -> Result<SacSums, AgentError> {
+        let (slots, rows, reads) = (&experience.slots, experience.slots.len(), self.reads(experience, seed));
+        let actor = for_each_slice(slices, rows, self.actor.params.len(), |range, (), grads| {
+            let slots = &slots[range.clone()];
+            match &self.kind {
+                Kind::Continuous(kind) => kind.actor_gradient(&reads, slots, range, grads),
+                Kind::Discrete(kind) => kind.actor_gradient(&reads, slots, range.start, grads),
+            }
+        })?;
+        error::ensure_finite("actor loss", actor.actor_loss, experience.updates)?;
+        self.actor.descend(slices, f64::INFINITY, rate)?;
+        if self.config.ent_coef.is_none() {
+            // The gradient of −ln α (H̄ − H): too little entropy raises α.
+            let excess = actor.entropy / rows as f64 - self.target_entropy;
+            self.log_alpha.step(&[excess as f32], rate)?;
+        }
+        Ok(SacSums { actor_rows: rows, ..actor })
+    }
+
     /// What a slice of an update reads, and the rows of its minibatch.
     fn reads<'a>(&'a self, experience: &'a Experience, seed: u64) -> Update<'a> {
         Update {
@@ -219,6 +215,8 @@ impl SoftActorCritic {
             noise: &self.noise,
             gamma: self.config.gamma as f32,
             alpha: self.alpha(),
+            following_alpha: if self.config.backup_entropy { self.alpha() } else { 0.0 },
+            conservative: self.conservative.as_ref(),
             scale: 1.0 / experience.slots.len() as f32,
         }
     }
@@ -236,6 +234,7 @@ impl ReplayAlgorithm for SoftActorCritic {
         "losses/actor_loss",
         "losses/entropy",
         "losses/alpha",
+        "losses/cql_loss",
     ];
 
     fn default_network() -> ModelConfig {
@@ -245,13 +244,15 @@ impl ReplayAlgorithm for SoftActorCritic {
     fn new(config: SacConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate(info)?;
         let (kind, model, builder) = Self::layout(network, &info.spaces)?;
-        let actor = Part::trained("", builder.build(stream(info.seed, 0)), config.optimizer)?;
+        let params = builder.clone().build(stream(info.seed, 0));
+        let actor = Part::trained("", params, config.optimizer)?;
         let observation = network::observation("sac", &info.spaces.observation)?;
         let (read, head) = kind.critics(observation, &info.spaces)?;
-        let critics = TwinCritics::new(&read, network, &head, config.optimizer, stream(info.seed, 2))?;
-        let mut builder = LayoutBuilder::new();
+        let (optimizer, seed) = (config.optimizer, stream(info.seed, 2));
+        let critics = Critics::new(config.critics, &read, network, &head, optimizer, seed)?;
+        let mut temperature = LayoutBuilder::new();
         let alpha = config.ent_coef.unwrap_or(1.0).max(f64::MIN_POSITIVE);
-        builder.add(LOG_ALPHA, &[1], Init::Constant(alpha.ln() as f32));
+        temperature.add(LOG_ALPHA, &[1], Init::Constant(alpha.ln() as f32));
         let plan = Plan::of_steps(config.replaying(), Sampling::Uniform, info);
         let (rate, total) = (config.learning_rate, info.total_timesteps);
         let algorithm = Self {
@@ -259,11 +260,13 @@ impl ReplayAlgorithm for SoftActorCritic {
             actor_summary: model.summary().clone(),
             actor,
             critics,
-            log_alpha: Part::trained("", builder.build(0), config.optimizer)?,
+            log_alpha: Part::trained("", temperature.clone().build(0), optimizer)?,
+            layouts: [builder, temperature],
             target_entropy: config.target_entropy.unwrap_or_else(|| kind.default_target_entropy()),
             learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
             views: ReplayViews::of(config.augmentation.as_ref(), &info.spaces)?,
+            conservative: Conservative::of(&config),
             kind,
             config,
         };
@@ -297,7 +300,7 @@ impl ReplayAlgorithm for SoftActorCritic {
         vec![&mut self.actor, &mut self.critics.online, &mut self.critics.target, &mut self.log_alpha]
     }
 
-    /// One update of critics, policy and temperature.
+    /// One update of the critics and, when their turn comes, of policy and temperature.
     fn update(
         &mut self,
         experience: &mut Experience,
@@ -305,11 +308,18 @@ impl ReplayAlgorithm for SoftActorCritic {
         env_steps: u64,
     ) -> Result<SacSums, AgentError> {
         let (rows, rate) = (experience.slots.len(), self.learning_rate.at(env_steps));
+        if let Some(seed) = experience.reset_seed(self.config.reset_every) {
+            self.reset(seed)?;
+        }
         if let Kind::Continuous(continuous) = &self.kind {
             let blocks = self.views.of_targets + 1;
             continuous.draw_noise(blocks * rows, &mut experience.rng, &mut self.noise);
+            if let Some(conservative) = &mut self.conservative {
+                conservative.draw(rows, continuous.dimensions(), &mut experience.rng);
+            }
         }
         let seed = self.views.seed(&mut experience.rng);
+        self.critics.draw_targets(&mut experience.rng);
         let (slots, updates) = (&experience.slots, experience.updates);
         let (alpha, reads) = (self.alpha(), self.reads(experience, seed));
         let len = self.critics.online.params.len();
@@ -324,35 +334,26 @@ impl ReplayAlgorithm for SoftActorCritic {
         error::ensure_finite("critic loss", critic.critic.loss, updates)?;
         self.critics.descend(slices, rate)?;
 
-        let reads = self.reads(experience, seed);
-        let actor = for_each_slice(slices, rows, self.actor.params.len(), |range, (), grads| {
-            let slots = &slots[range.clone()];
-            match &self.kind {
-                Kind::Continuous(kind) => kind.actor_gradient(&reads, slots, range, grads),
-                Kind::Discrete(kind) => kind.actor_gradient(&reads, slots, range.start, grads),
-            }
-        })?;
-        error::ensure_finite("actor loss", actor.actor_loss, updates)?;
-        self.actor.descend(slices, f64::INFINITY, rate)?;
-
-        if self.config.ent_coef.is_none() {
-            // The gradient of −ln α (H̄ − H): too little entropy raises α.
-            let excess = actor.entropy / rows as f64 - self.target_entropy;
-            self.log_alpha.step(&[excess as f32], rate)?;
+        let mut sums = SacSums { critic: critic.critic, rows, alpha, ..SacSums::default() };
+        if (updates + 1).is_multiple_of(self.config.policy_frequency) {
+            sums =
+                SacSums { critic: sums.critic, rows, alpha, ..self.climb(experience, slices, seed, rate)? };
         }
         self.critics.follow(self.config.tau)?;
-        Ok(SacSums { critic: critic.critic, rows, alpha, ..actor })
+        Ok(sums)
     }
-
     fn metrics(&self, sums: Option<&SacSums>, _experience: &Experience, env_steps: u64) -> Vec<f64> {
-        let (mut means, mut alpha) = ([f64::NAN; 4], self.alpha());
+        let (mut means, mut alpha) = ([f64::NAN; 5], self.alpha());
         if let Some(sums) = sums {
-            let totals = [sums.critic.loss, sums.critic.values / 2.0, sums.actor_loss, sums.entropy];
-            means = totals.map(|total| total / sums.rows as f64);
+            let (rows, actor_rows) = (sums.rows as f64, sums.actor_rows as f64);
+            let values = sums.critic.values / self.critics.count() as f64;
+            let gap = if self.conservative.is_some() { sums.critic.gap } else { f64::NAN };
+            let [actor_loss, entropy] = [sums.actor_loss, sums.entropy].map(|sum| sum / actor_rows);
+            means = [sums.critic.loss / rows, values / rows, actor_loss, entropy, gap / rows];
             alpha = sums.alpha;
         }
-        let [qf_loss, qf_values, actor_loss, entropy] = means;
+        let [qf_loss, qf_values, actor_loss, entropy, cql_loss] = means;
         let rate = self.learning_rate.at(env_steps);
-        vec![rate, qf_loss, qf_values, actor_loss, entropy, f64::from(alpha)]
+        vec![rate, qf_loss, qf_values, actor_loss, entropy, f64::from(alpha), cql_loss]
     }
 }

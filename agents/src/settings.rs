@@ -78,6 +78,11 @@ pub(crate) fn shares_above_zero(fields: &[(&'static str, f64)]) -> Result<(), Ag
     })
 }
 
+/// Updates between two resets of networks: at least 1.
+pub(crate) fn reset_every(updates: Option<u64>) -> Result<(), AgentError> {
+    at_least_one(&[("reset_every", updates.unwrap_or(1))])
+}
+
 /// The settings of everything that learns by gradients.
 pub(crate) struct Learning {
     pub(crate) learning_rate: Coefficient,

@@ -31,7 +31,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 pub use config::{BehaviorConfig, Td3Config};
 
 use crate::action_box::ActionBox;
-use crate::critics::{CRITICS, CriticSums, TARGET_CRITICS, TwinCritics, concatenated};
+use crate::critics::{CRITICS, CriticSums, Critics, TARGET_CRITICS, concatenated};
 use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{Part, TARGET};
@@ -52,7 +52,9 @@ pub struct TwinDelayed {
     actor_summary: Summary,
     actor: Part,
     target: Part,
-    critics: TwinCritics,
+    critics: Critics,
+    /// What a new policy is made of.
+    layout: LayoutBuilder,
     learning_rate: Schedule,
     /// Noise on the target policy's actions, `[B, D]`.
     noise: Vec<f32>,
@@ -98,7 +100,7 @@ impl TwinDelayed {
         Ok((bounds, actor.chain(0)?, actor.summary().clone(), builder))
     }
 
-    /// Critics' gradient: `y = r + γ (1 − terminated) min Q_target(s', clip(π_target(s') + ε))`.
+    /// Critics' gradient: `y = r + γ (1 − terminated) min Q_target(s', clip(π_target(s') + ε))`, or as `critics` says.
     fn critic_gradient(
         &self,
         experience: &Experience,
@@ -158,7 +160,7 @@ impl TwinDelayed {
         tanh(&mut actions);
         let x = concatenated(&observations, &actions, dimensions)?;
         let (width, scale) = (x.columns(), 1.0 / all.len() as f32);
-        let (values, of_input) = self.critics.input_gradient(x, false, -scale, &self.actor.params)?;
+        let (values, of_input) = self.critics.input_gradient(x, -scale, &self.actor.params)?;
         let of_actions = of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]);
         let mut of_actions: Vec<f32> = of_actions.copied().collect();
         if let Some(behavior) = self.config.behavior {
@@ -213,9 +215,10 @@ impl ReplayAlgorithm for TwinDelayed {
     fn new(config: Td3Config, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate(info)?;
         let (bounds, chain, actor_summary, builder) = Self::layout(network, &info.spaces)?;
-        let params = builder.build(stream(info.seed, 0));
+        let params = builder.clone().build(stream(info.seed, 0));
         let read = Observation::Vector(chain.inputs() + bounds.dimensions());
         let seed = stream(info.seed, 2);
+        let critics = Critics::new(config.critics, &read, network, &Head::Value, config.optimizer, seed)?;
         let plan = Plan::of_steps(config.replaying(), Sampling::Uniform, info);
         let (rate, total) = (config.learning_rate, info.total_timesteps);
         let algorithm = Self {
@@ -223,7 +226,8 @@ impl ReplayAlgorithm for TwinDelayed {
             actor_summary,
             target: Part::fixed(TARGET, params.clone()),
             actor: Part::trained("", params, config.optimizer)?,
-            critics: TwinCritics::new(&read, network, &Head::Value, config.optimizer, seed)?,
+            critics,
+            layout: builder,
             learning_rate: rate.annealed(config.anneal_lr, total),
             noise: Vec::new(),
             bounds,
@@ -266,7 +270,13 @@ impl ReplayAlgorithm for TwinDelayed {
         slices: &mut [Slice<(), Td3Sums>],
         env_steps: u64,
     ) -> Result<Td3Sums, AgentError> {
+        if let Some(seed) = experience.reset_seed(self.config.reset_every) {
+            self.actor.reset(&self.layout.clone().build(stream(seed, 0)))?;
+            self.target.reset(&self.actor.params)?;
+            self.critics.reset(stream(seed, 2))?;
+        }
         self.draw_noise(experience);
+        self.critics.draw_targets(&mut experience.rng);
         let (rows, rate) = (experience.slots.len(), self.learning_rate.at(env_steps));
         let len = self.critics.online.params.len();
         let sums = for_each_slice(slices, rows, len, |range, (), grads| {
@@ -295,7 +305,12 @@ impl ReplayAlgorithm for TwinDelayed {
         let batch = self.config.batch_size as f64;
         let rows = self.config.gradient_steps as f64 * batch;
         let actor_loss = sums.actor_loss / batch / f64::from(sums.actor_updates);
-        vec![rate, sums.critic.loss / rows, sums.critic.values / 2.0 / rows, actor_loss]
+        vec![
+            rate,
+            sums.critic.loss / rows,
+            sums.critic.values / self.critics.count() as f64 / rows,
+            actor_loss,
+        ]
     }
 }
 

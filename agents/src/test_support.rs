@@ -439,7 +439,7 @@ impl<L: Learner> Trial<L> {
         let mut shard = new_loop(spec, 1, config.seed, 0);
         let mut recorded = Fragment::new(&shard.fragment_shape(steps, recorder));
         shard.fill(&mut recorded, recorder, 0, 1).unwrap();
-        let told = Some(Recorded { steps: steps as u64, acts });
+        let told = Some(Recorded { steps: steps as u64, acts, share: 0.5 });
         let config = if acts { config } else { TrialConfig { num_envs: 1, num_shards: 1, ..config } };
         let mut trial = Self::new(spec, config, |info| {
             let mut learner = build(&RunInfo { recorded: told, ..info.clone() })?;

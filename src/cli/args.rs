@@ -21,7 +21,7 @@ use super::engine::EngineArgs;
 use crate::stats::Resampling;
 pub(super) use arena::{ArenaArgs, GtpArgs};
 pub(super) use contexts::ContextsArgs;
-pub(super) use data::{DataCommand, DataInfoArgs, RecordDataArgs};
+pub(super) use data::{DataCommand, DataInfoArgs, EvaluateDataArgs, RecordDataArgs};
 pub(super) use explain::ExplainArgs;
 pub(super) use fairness::FairnessArgs;
 pub(super) use models::{

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::args::{DataCommand, DataInfoArgs, RecordDataArgs};
+use super::args::{DataCommand, DataInfoArgs, EvaluateDataArgs, RecordDataArgs};
 use super::{Ending, say, say_json, table};
 use crate::RunError;
 use crate::config::{self, EnvConfig};
+use crate::data::evaluate::{self, BehaviorPolicy, EvaluationOptions, Method};
 use crate::data::record::{self, RecordOptions, Recorder};
 use crate::data::report::{self, DataReport, Summary};
 use crate::data::{self, open};
@@ -27,6 +28,7 @@ pub(super) fn data(setup: &Setup, command: &DataCommand) -> Result<Ending, RunEr
             let episodes = data::copy(&sets, &args.id, args.format, args.each)?;
             say(format_args!("{}: {episodes} episodes of {} data sets", args.id, sets.len()))
         }
+        DataCommand::Evaluate(args) => evaluate(setup, args),
         DataCommand::List => list(),
     }
 }
@@ -111,6 +113,39 @@ fn info(args: &DataInfoArgs) -> Result<Ending, RunError> {
         return say(format_args!("plot: {}", out.display()));
     }
     Ok(Ending::Success)
+}
+
+fn evaluate(setup: &Setup, args: &EvaluateDataArgs) -> Result<Ending, RunError> {
+    let options = EvaluationOptions {
+        set: args.set.clone(),
+        policy: args.policy.clone(),
+        method: if args.method == "wis" { Method::ImportanceSampling } else { Method::FittedQ },
+        stochastic: args.stochastic,
+        behavior: match args.behavior.as_deref() {
+            None => BehaviorPolicy::Cloned,
+            Some("random") => BehaviorPolicy::Random,
+            Some(path) => BehaviorPolicy::Policy(path.into()),
+        },
+        gamma: args.gamma,
+        updates: args.updates,
+        seed: args.seed,
+    };
+    let found = evaluate::evaluate(setup, &options)?;
+    if args.json {
+        return say_json(&found);
+    }
+    let stats::Estimate { value, low, high } = found.value;
+    say(format_args!(
+        "{}: discounted return {value:.3} ({low:.3} to {high:.3}), the data's {:.3}, {} episodes",
+        args.policy.display(),
+        found.data_return,
+        found.episodes
+    ))?;
+    match (found.effective_episodes, found.loss) {
+        (Some(effective), _) => say(format_args!("worth {effective:.1} episodes of the policy's own")),
+        (_, Some(loss)) => say(format_args!("loss {loss:.4} at the end")),
+        _ => Ok(Ending::Success),
+    }
 }
 
 fn row(name: &str, summary: &Summary, entropy: String) -> Vec<String> {

@@ -122,6 +122,7 @@ pub(super) fn configure(setup: &Setup, args: &TrainArgs) -> Result<RunConfig, Ru
     if !args.data.is_empty() {
         config.data.sets.clone_from(&args.data);
     }
+    config.data.acts |= args.acts;
     if args.matching {
         config.transfer.mode = TransferMode::Matching;
     }

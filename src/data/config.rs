@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunError;
 
-/// Recorded experience that a run learns from instead of acting. Its steps are updates then, and it has one environment: the
-/// evaluations'.
+/// Recorded experience that a run learns from instead of acting: its steps are updates then, and it has one environment, the
+/// evaluations'. Or, with `acts`, beside what it does itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -13,9 +13,11 @@ pub struct DataConfig {
     pub sets: Vec<String>,
     /// Share of the episodes that are learned from, those of the greatest return; above 0, at most 1.
     pub best: f64,
-    /// Whether the run acts too, which its algorithm decides; written.
+    /// Whether the run acts too: its steps are environment steps then, and a replay buffer has both. Always of gail and airl.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub acts: bool,
+    /// Share of a minibatch that is recorded, where a run acts too and has a replay buffer; above 0, below 1.
+    pub share: f64,
     /// Checksum of what is learned from; written, and compared when the run goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
@@ -23,7 +25,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { sets: Vec::new(), best: 1.0, acts: false, checksum: None }
+        Self { sets: Vec::new(), best: 1.0, acts: false, share: 0.5, checksum: None }
     }
 }
 
@@ -53,6 +55,9 @@ impl DataConfig {
         };
         if !(self.best > 0.0 && self.best <= 1.0) {
             return wrong("best", "above 0 and at most 1", &self.best);
+        }
+        if !(self.share > 0.0 && self.share < 1.0) {
+            return wrong("share", "above 0 and below 1", &self.share);
         }
         if !self.is_on() && !self.is_default() {
             return wrong("sets", "ids of data sets where there are other settings of them", &"none");

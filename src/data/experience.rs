@@ -117,6 +117,11 @@ impl RecordedExperience {
         Ok(Self { sets, chosen, seen, steps, checksum, moments })
     }
 
+    /// With observations normalised by other statistics than their own, where they are normalised at all.
+    pub(crate) fn normalized_by(self, moments: Moments) -> Self {
+        Self { moments: self.moments.map(|_| moments), ..self }
+    }
+
     /// Steps of the chosen episodes.
     pub(crate) fn steps(&self) -> u64 {
         self.steps

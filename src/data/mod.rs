@@ -7,6 +7,7 @@
 mod config;
 mod convert;
 mod copy;
+pub mod evaluate;
 mod experience;
 mod gymnasium;
 pub mod record;

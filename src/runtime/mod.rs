@@ -279,7 +279,7 @@ struct Parts<'a> {
     learner: Box<dyn Learner>,
     /// What its teacher has to say, if it has one.
     teacher: Option<TeacherConfig>,
-    /// What it learns from, if it does not act.
+    /// What it learns from that was recorded before it.
     recorded: Option<RecordedExperience>,
     /// What it will need of the memory.
     needs: Needs,
@@ -295,8 +295,8 @@ impl<'a> Parts<'a> {
         let read = || RecordedExperience::read(&config.data, &config.env.wrappers, probe.info());
         let recorded = config.data.is_on().then(read).transpose()?;
         if let Some(recorded) = &recorded {
-            let acts = config.data.acts;
-            info.recorded = Some(Recorded { steps: recorded.steps(), acts });
+            let (acts, share) = (config.data.acts, config.data.share);
+            info.recorded = Some(Recorded { steps: recorded.steps(), acts, share });
             if let (true, Some(_)) = (acts, recorded.moments()) {
                 let message =
                     "env.wrappers: expected no running statistics where a run acts and has data, found some";

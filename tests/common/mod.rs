@@ -104,6 +104,13 @@ const DREAMER: [&str; 17] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// Many critics, some of which are asked, and networks that begin anew.
+const ENSEMBLE: [&str; 3] = [
+    "agent.critics={count=4, targets=2, policy_reduction='mean', layer_norm=true}",
+    "agent.policy_frequency=5",
+    "agent.reset_every=75",
+];
+
 /// Settings of a short run of a search in games against oneself, with everything that chance decides in them.
 const SEARCH: [&str; 10] = [
     "env.id=TicTacToe-v0",
@@ -138,6 +145,20 @@ const IMITATING: [&str; 2] = [
 const APPRENTICE: [&str; 2] = [
     concat!("teacher.policy='", env!("CARGO_MANIFEST_DIR"), "/tests/golden/cartpole_teacher.safetensors'"),
     "agent.gradient_steps=10",
+];
+
+/// Settings of runs that act in CartPole and in Pendulum, and learn from what random actions did there too.
+const BESIDE: [&str; 3] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/cartpole/random-v0']"),
+    "data.acts=true",
+    "eval.every=600",
+];
+const BESIDE_NUMBERS: [&str; 5] = [
+    concat!("data.sets=['", env!("CARGO_MANIFEST_DIR"), "/tests/golden/data/pendulum/random-v0']"),
+    "data.acts=true",
+    "data.share=0.3",
+    "eval.every=600",
+    "eval.episodes=2",
 ];
 
 /// As [`RECORDED`] in Pendulum, whose observations are normalised by the data.
@@ -217,6 +238,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("appo", &[&REMEMBERING, &lstm]),
         case("sac", &[&CONTINUOUS]),
         case("sac", &[&CONTINUOUS, &["env.id=CartPole-v1"]]),
+        case("sac", &[&CONTINUOUS, &ENSEMBLE]),
         case("td3", &[&CONTINUOUS]),
         case("pqn", &[&PQN]),
         case("dqn", &[&DQN]),
@@ -241,8 +263,15 @@ pub(crate) fn cases() -> Vec<Case> {
         case("dt", &[&RECORDED, &SEQUENCES]),
         case("dt", &[&RECORDED_NUMBERS, &SEQUENCES]),
         case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
+        case("cql-sac", &[&RECORDED_NUMBERS, &["total_timesteps=1500", "agent.cql_actions=3"]]),
+        case("cal-ql", &[&CONTINUOUS, &BESIDE_NUMBERS, &["total_timesteps=600", "agent.cql_actions=3"]]),
+        case("awac", &[&RECORDED]),
+        case("awac", &[&CONTINUOUS, &BESIDE_NUMBERS]),
         case("td3-bc", &[&RECORDED_NUMBERS]),
         case("rebrac", &[&RECORDED_NUMBERS]),
+        case("dqn", &[&DQN, &shorter, &BESIDE]),
+        case("sac", &[&CONTINUOUS, &BESIDE_NUMBERS]),
+        case("iql", &[&CONTINUOUS, &BESIDE_NUMBERS]),
         case("alphazero", &[&SEARCH, &openings]),
         case("alphazero", &[&SEARCH, &bounds, &symmetric]),
         case("alphazero", &[&SEARCH, &alone]),

@@ -12,6 +12,9 @@ use crate::test_support::{
     untrained_teacher,
 };
 
+/// Those that learn from recorded data and do not act, if nobody says otherwise.
+const RECORDED_ALONE: [&str; 9] = ["awac", "bc", "cal-ql", "cql", "cql-sac", "dt", "iql", "rebrac", "td3-bc"];
+
 /// A small run of an algorithm.
 struct Case {
     name: &'static str,
@@ -58,7 +61,7 @@ fn cases() -> Vec<Case> {
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: aim() });
     cases.push(Case { name: "td3", settings: REPLAY, network: plain.clone(), env: aim() });
     const RECORDED: &str = "batch_size = 8";
-    for name in ["bc", "iql"] {
+    for name in ["awac", "bc", "iql"] {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
     }
@@ -82,7 +85,7 @@ fn cases() -> Vec<Case> {
         cases.push(Case { name: "dagger", settings: REPLAY, network: plain.clone(), env });
     }
     cases.push(Case { name: "cql", settings: RECORDED, network: plain.clone(), env: identity() });
-    for name in ["td3-bc", "rebrac"] {
+    for name in ["cal-ql", "cql-sac", "td3-bc", "rebrac"] {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
     }
     cases
@@ -108,7 +111,7 @@ impl Case {
             Ok(learner)
         };
         let acts = self.spec().takes_demonstrations();
-        let mut trial = if acts || ["bc", "cql", "dt", "iql", "td3-bc", "rebrac"].contains(&self.name) {
+        let mut trial = if acts || RECORDED_ALONE.contains(&self.name) {
             let action = self.env.make(&Default::default()).unwrap().action_spec().clone();
             let recorder: (&dyn Policy, usize, bool) = (&Random(action), 200, acts);
             Trial::recorded(&self.env, sizes, recorder, |info| build(info).map(Boxed))

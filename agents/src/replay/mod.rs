@@ -10,6 +10,10 @@
 //! dropped when none of its ticks is needed. So a checkpoint writes the chunks that are new, see
 //! [`ChunkStore`].
 //!
+//! What was recorded before the run, where the run has that beside its own steps, is a buffer of its own inside, whose slots
+//! follow the run's: whoever reads a step need not know where it is from. It is drawn by itself
+//! ([`ReplayBuffer::sample_recorded`]), never let go of and never saved.
+//!
 //! A step is named by its *slot*: `(stream * capacity + tick mod capacity) * N + row`, below [`ReplayBuffer::slots`]. It
 //! stands for the same step until it is `capacity` ticks old.
 
@@ -19,6 +23,8 @@ mod prioritized;
 mod sequences;
 mod stream;
 mod sum_tree;
+
+use std::sync::Arc;
 
 use agon_envs::spaces::Dtype;
 use agon_envs::{Action, Pcg64};
@@ -45,6 +51,8 @@ const CHUNKS: u64 = 8;
 pub struct ReplayBuffer {
     layout: Layout,
     streams: Vec<Stream>,
+    /// What was recorded before the run, beside its own steps.
+    recorded: Option<Arc<ReplayBuffer>>,
 }
 
 /// What is saved of a buffer beside its full chunks.
@@ -90,10 +98,23 @@ impl ReplayBuffer {
         // The greatest power of two that is no greater.
         let chunk_ticks = 1 << most.ilog2();
         let streams = (0..shape.num_streams).map(|_| Stream::new(&shape)).collect();
-        Self { layout: Layout { shape, chunk_ticks, capacity: ticks as u64 }, streams }
+        Self { layout: Layout { shape, chunk_ticks, capacity: ticks as u64 }, streams, recorded: None }
     }
 
-    /// Number of slots: the steps of a full buffer.
+    /// With room for so many steps that were recorded before the run, one stream of them.
+    ///
+    /// # Panics
+    /// If there are none, or not below 2³² with the run's own.
+    #[must_use]
+    pub fn with_recorded(mut self, steps: usize) -> Self {
+        let slots = self.slots().saturating_add(steps);
+        assert!(u32::try_from(slots).is_ok(), "slots are numbers of 32 bits");
+        let shape = ReplayShape { num_streams: 1, num_rows: 1, ..self.layout.shape.clone() };
+        self.recorded = Some(Arc::new(Self::new(steps, shape)));
+        self
+    }
+
+    /// Number of slots of the run's own steps: those of a full buffer.
     pub fn slots(&self) -> usize {
         self.layout.capacity as usize * self.layout.shape.num_rows * self.streams.len()
     }
@@ -103,15 +124,16 @@ impl ReplayBuffer {
     pub fn memory_bytes(&self) -> u64 {
         let history = self.layout.shape.frames.map_or(0, |frames| frames.num_stack as u64);
         let ticks = self.layout.capacity + self.layout.chunk_ticks + history;
-        ticks * self.streams.len() as u64 * self.layout.shape.least_tick_bytes()
+        let recorded = self.recorded.as_ref().map_or(0, |recorded| recorded.memory_bytes());
+        recorded + ticks * self.streams.len() as u64 * self.layout.shape.least_tick_bytes()
     }
 
-    /// Steps held, those in which a row took no part left out.
+    /// The run's own steps that are held, those in which a row took no part left out.
     pub fn len(&self) -> usize {
         self.streams.iter().map(Stream::active).sum()
     }
 
-    /// Whether there is no step to learn from.
+    /// Whether there is no step of the run's own to learn from.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -134,36 +156,69 @@ impl ReplayBuffer {
         }
     }
 
+    /// Adds the ticks of a fragment to what was recorded before the run.
+    ///
+    /// # Panics
+    /// If the buffer has no room for such, or the fragment is of another shape.
+    pub fn extend_recorded(&mut self, fragment: &Fragment) {
+        let recorded = self.recorded.as_mut().map(Arc::make_mut);
+        let recorded = recorded.unwrap_or_else(|| panic!("the buffer has no room for recorded steps"));
+        recorded.extend(fragment, |_, _| ());
+    }
+
     fn slot(&self, stream: usize, tick: u64, row: usize) -> u32 {
         let Layout { shape, capacity, .. } = &self.layout;
         ((stream as u64 * capacity + tick % capacity) * shape.num_rows as u64 + row as u64) as u32
     }
 
-    /// The stream, tick and row of a slot that is held.
-    fn place(&self, slot: u32) -> (&Stream, u64, usize) {
+    /// Of a slot of a recorded step, the buffer that it is in and its slot there.
+    fn in_recorded(&self, slot: u32) -> Option<(&Self, u32)> {
+        let recorded = self.recorded.as_deref()?;
+        Some((recorded, slot.checked_sub(self.slots() as u32)?))
+    }
+
+    /// Where a slot that is held lies: the layout of its buffer, its stream, tick and row.
+    fn place(&self, slot: u32) -> (&Layout, &Stream, u64, usize) {
+        if let Some((recorded, slot)) = self.in_recorded(slot) {
+            return recorded.place(slot);
+        }
         let Layout { shape, capacity, .. } = &self.layout;
         let (slot, rows) = (u64::from(slot), shape.num_rows as u64);
         let (stream, position) = (slot / rows / capacity, slot / rows % capacity);
         let stream = &self.streams[stream as usize];
         let last = stream.end() - 1;
         let age = (last % capacity + capacity - position) % capacity;
-        (stream, last - age, (slot % rows) as usize)
+        (&self.layout, stream, last - age, (slot % rows) as usize)
     }
 
-    /// A number that no other step of the run has: its tick, stream and row.
+    /// The slot of the same row `ticks` ticks later.
+    fn slot_after(&self, slot: u32, ticks: u64) -> u32 {
+        if let Some((recorded, own)) = self.in_recorded(slot) {
+            return slot - own + recorded.slot_after(own, ticks);
+        }
+        let (slot, rows) = (u64::from(slot), self.layout.shape.num_rows as u64);
+        let (stream, position) = (slot / rows / self.layout.capacity, slot / rows % self.layout.capacity);
+        let later = (position + ticks) % self.layout.capacity;
+        ((stream * self.layout.capacity + later) * rows + slot % rows) as u32
+    }
+
+    /// A number that no other step of the run has: its tick, stream and row. Those of recorded steps count down from the largest.
     pub fn number(&self, slot: u32) -> u64 {
-        let (_, tick, row) = self.place(slot);
+        if let Some((recorded, slot)) = self.in_recorded(slot) {
+            return !recorded.number(slot);
+        }
+        let (_, _, tick, row) = self.place(slot);
         let (streams, rows) = (self.streams.len() as u64, self.layout.shape.num_rows as u64);
         let stream = u64::from(slot) / rows / self.layout.capacity;
         (tick * streams + stream) * rows + row as u64
     }
 
     fn flags(&self, slot: u32) -> Flags {
-        let (stream, tick, row) = self.place(slot);
-        stream.flags(&self.layout, tick, row)
+        let (layout, stream, tick, row) = self.place(slot);
+        stream.flags(layout, tick, row)
     }
 
-    /// Draws `count` steps uniformly, with replacement.
+    /// Draws `count` of the run's own steps uniformly, with replacement.
     ///
     /// # Panics
     /// If the buffer is empty.
@@ -190,6 +245,19 @@ impl ReplayBuffer {
                 slots.push(slot);
             }
         }
+    }
+
+    /// As [`Self::sample`], of the steps that were recorded before the run.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn sample_recorded(&self, count: usize, rng: &mut Pcg64, slots: &mut Vec<u32>) {
+        let first = slots.len();
+        if let Some(recorded) = &self.recorded {
+            recorded.sample(count, rng, slots);
+        }
+        assert!(slots.len() == first + count, "there are no recorded steps to sample");
+        slots[first..].iter_mut().for_each(|slot| *slot += self.slots() as u32);
     }
 
     /// The observations that steps were taken in, as a network reads them: `[slots.len(), O]`.
@@ -233,32 +301,32 @@ impl ReplayBuffer {
         let mut frame = vec![T::default(); if shape.frames.is_some() { shape.frame_len() } else { 0 }];
         for (moment, out) in moments.zip(out.chunks_exact_mut(shape.observation_len)) {
             let (Moment::Before(slot) | Moment::After(slot)) = moment;
-            let (stream, tick, row) = self.place(slot);
+            let (layout, stream, tick, row) = self.place(slot);
             match moment {
-                Moment::Before(_) => stream.observation(&self.layout, (tick, row), &mut frame, out),
-                Moment::After(_) => stream.next_observation(&self.layout, (tick, row), &mut frame, out),
+                Moment::Before(_) => stream.observation(layout, (tick, row), &mut frame, out),
+                Moment::After(_) => stream.next_observation(layout, (tick, row), &mut frame, out),
             }
         }
     }
 
     /// The action of a step.
     pub fn action(&self, slot: u32) -> Action<'_> {
-        let (stream, tick, row) = self.place(slot);
-        let (actions, entry) = stream.action(&self.layout, tick, row);
+        let (layout, stream, tick, row) = self.place(slot);
+        let (actions, entry) = stream.action(layout, tick, row);
         actions.row(entry, self.layout.shape.action_spec.width())
     }
 
     /// What was done after a step; none where its episode ended with it, or the data do.
     pub fn next_action(&self, slot: u32) -> Option<Action<'_>> {
-        let (stream, tick, row) = self.place(slot);
-        let goes_on = !stream.flags(&self.layout, tick, row).ended() && tick + 1 < stream.end();
-        goes_on.then(|| self.action(slot_after(slot, 1, &self.layout)))
+        let (layout, stream, tick, row) = self.place(slot);
+        let goes_on = !stream.flags(layout, tick, row).ended() && tick + 1 < stream.end();
+        goes_on.then(|| self.action(self.slot_after(slot, 1)))
     }
 
     /// The reward of a step.
     pub fn reward(&self, slot: u32) -> f32 {
-        let (stream, tick, row) = self.place(slot);
-        stream.reward(&self.layout, tick, row)
+        let (layout, stream, tick, row) = self.place(slot);
+        stream.reward(layout, tick, row)
     }
 
     /// Whether nothing follows a step. Truncated steps bootstrap like any other.
@@ -269,15 +337,15 @@ impl ReplayBuffer {
     /// What may be done after a step; none without masks, and none for a final observation, whose mask nobody knows: there
     /// every action may be taken.
     pub fn next_mask(&self, slot: u32) -> Option<&[bool]> {
-        let (stream, tick, row) = self.place(slot);
-        let known = self.layout.shape.mask_len > 0 && !stream.flags(&self.layout, tick, row).ended();
-        known.then(|| stream.next_mask(&self.layout, tick, row))
+        let (layout, stream, tick, row) = self.place(slot);
+        let known = layout.shape.mask_len > 0 && !stream.flags(layout, tick, row).ended();
+        known.then(|| stream.next_mask(layout, tick, row))
     }
 
     /// What the policy remembered before a step that begins a fragment: `[S]`.
     pub fn state(&self, slot: u32) -> &[f32] {
-        let (stream, tick, row) = self.place(slot);
-        stream.state(&self.layout, tick, row)
+        let (layout, stream, tick, row) = self.place(slot);
+        stream.state(layout, tick, row)
     }
 
     /// Up to `n` rewards from a step on, and what follows: fewer where the episode or the data end.
@@ -289,24 +357,24 @@ impl ReplayBuffer {
     /// Sutton and Barto (2018), equation 7.1.
     pub fn n_step(&self, slot: u32, gamma: f32, n: usize) -> NStep {
         assert!(n > 0, "n must be at least 1");
-        let (stream, first, row) = self.place(slot);
+        let (layout, stream, first, row) = self.place(slot);
         let (mut reward, mut discount, mut tick) = (0.0, 1.0, first);
         loop {
-            reward += discount * stream.reward(&self.layout, tick, row);
+            reward += discount * stream.reward(layout, tick, row);
             discount *= gamma;
-            let flags = stream.flags(&self.layout, tick, row);
+            let flags = stream.flags(layout, tick, row);
             if flags.terminated() {
                 discount = 0.0;
             }
-            if flags.ended() || tick + 1 == first + n as u64 || tick + 1 == stream.end() {
-                let last = slot_after(slot, tick - first, &self.layout);
+            if flags.ended() || tick + 1 == first.saturating_add(n as u64) || tick + 1 == stream.end() {
+                let last = self.slot_after(slot, tick - first);
                 return NStep { reward, steps: (tick - first) as usize + 1, discount, last };
             }
             tick += 1;
         }
     }
 
-    /// Hands the full chunks to the store and gives the rest.
+    /// Hands the full chunks to the store and gives the rest; nothing of what was recorded before the run.
     ///
     /// # Errors
     /// If a chunk cannot be kept.
@@ -316,7 +384,7 @@ impl ReplayBuffer {
         Ok(SavedReplay { sizes: self.layout.sizes(), streams: saved.collect::<Result<_, _>>()? })
     }
 
-    /// A buffer of this one's shape with saved contents.
+    /// A buffer of this one's shape with saved contents, and with this one's recorded steps.
     ///
     /// # Errors
     /// [`AgentError::Restore`] if they are of another shape or damaged, [`AgentError::Chunk`] if a chunk is missing.
@@ -328,15 +396,9 @@ impl ReplayBuffer {
         }
         let streams = saved.streams.into_iter().enumerate();
         let streams = streams.map(|(index, saved)| Stream::restored(&self.layout, index, saved, store));
-        Ok(Self { layout: self.layout.clone(), streams: streams.collect::<Result<_, _>>()? })
+        let (layout, recorded) = (self.layout.clone(), self.recorded.clone());
+        Ok(Self { layout, streams: streams.collect::<Result<_, _>>()?, recorded })
     }
-}
-
-/// The slot of the same row `ticks` ticks later.
-fn slot_after(slot: u32, ticks: u64, layout: &Layout) -> u32 {
-    let (slot, rows) = (u64::from(slot), layout.shape.num_rows as u64);
-    let (stream, position) = (slot / rows / layout.capacity, slot / rows % layout.capacity);
-    ((stream * layout.capacity + (position + ticks) % layout.capacity) * rows + slot % rows) as u32
 }
 
 #[cfg(test)]

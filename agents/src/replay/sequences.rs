@@ -54,7 +54,7 @@ impl ReplayBuffer {
 
     /// The slot of the same row so many ticks later.
     pub fn following(&self, slot: u32, ticks: usize) -> u32 {
-        super::slot_after(slot, ticks as u64, &self.layout)
+        self.slot_after(slot, ticks as u64)
     }
 
     /// Whether as many ticks are held as there is room for.
@@ -79,20 +79,17 @@ impl ReplayBuffer {
 
     /// The last steps of an episode up to one of them, as many as `len` at most, the oldest first.
     pub fn context(&self, slot: u32, len: usize) -> impl Iterator<Item = u32> {
-        let (stream, last, row) = self.place(slot);
-        let oldest = stream.begin(&self.layout).max((last + 1).saturating_sub(len as u64));
+        let (layout, stream, last, row) = self.place(slot);
+        let oldest = stream.begin(layout).max((last + 1).saturating_sub(len as u64));
         let mut first = last;
-        while first > oldest && !stream.flags(&self.layout, first, row).reset() {
+        while first > oldest && !stream.flags(layout, first, row).reset() {
             first -= 1;
         }
         let ticks = (last - first) as usize;
-        (0..=ticks).map(move |tick| self.preceding(slot, ticks - tick))
-    }
-
-    /// The slot of the same row so many ticks before, which must be held.
-    fn preceding(&self, slot: u32, ticks: usize) -> u32 {
-        let capacity = self.layout.capacity;
-        super::slot_after(slot, capacity - ticks as u64 % capacity, &self.layout)
+        let capacity = layout.capacity;
+        // So many ticks before is the rest of a turn later.
+        let preceding = move |ticks: u64| self.slot_after(slot, capacity - ticks % capacity);
+        (0..=ticks).map(move |tick| preceding((ticks - tick) as u64))
     }
 
     /// Whether an episode began with a step.

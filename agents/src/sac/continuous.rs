@@ -28,7 +28,7 @@ pub(super) struct Continuous {
 
 /// Means and logarithms of standard deviations of a batch, `[B, D]` each.
 #[derive(Default)]
-struct Parameters {
+pub(super) struct Parameters {
     means: Vec<f32>,
     log_stds: Vec<f32>,
     /// Where the logarithm was cut, so that it has no gradient.
@@ -36,7 +36,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn of(outputs: &[f32], dimensions: usize) -> Self {
+    pub(super) fn of(outputs: &[f32], dimensions: usize) -> Self {
         let mut parameters = Self::default();
         for row in outputs.chunks_exact(2 * dimensions) {
             parameters.means.extend_from_slice(&row[..dimensions]);
@@ -48,7 +48,13 @@ impl Parameters {
         parameters
     }
 
-    fn distribution(&self, dimensions: usize) -> Result<SquashedGaussian<'_>, AgentError> {
+    /// As many times the batch, one after the other.
+    pub(super) fn repeated(&self, times: usize) -> Self {
+        let Self { means, log_stds, cut } = self;
+        Self { means: means.repeat(times), log_stds: log_stds.repeat(times), cut: cut.repeat(times) }
+    }
+
+    pub(super) fn distribution(&self, dimensions: usize) -> Result<SquashedGaussian<'_>, AgentError> {
         Ok(SquashedGaussian::new(Gaussian::new(&self.means, &self.log_stds, dimensions)?))
     }
 }
@@ -79,7 +85,8 @@ impl Continuous {
         blocks.flat_map(|index| &update.noise[index * block..][of_rows.clone()]).copied().collect()
     }
 
-    /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`.
+    /// Critics' gradient: `y = r + γ (1 − terminated) (min Q_target(s', a') − α ln π(a'|s'))`, or as `critics` and
+    /// `backup_entropy` say.
     pub(super) fn critic_gradient(
         &self,
         update: &Update<'_>,
@@ -99,7 +106,7 @@ impl Continuous {
             update.critics.target_values(&Input::Floats(concatenated(&next, &actions, dimensions)?))?;
         let mut following = vec![0.0; slots.len()];
         for (row, (value, log_prob)) in next_values.iter().zip(&log_probs).enumerate() {
-            following[row % slots.len()] += value - update.alpha * log_prob;
+            following[row % slots.len()] += value - update.following_alpha * log_prob;
         }
         let targets = update.targets(slots, &following);
         let all = repeated(slots, views.of_observations);
@@ -108,6 +115,11 @@ impl Continuous {
         for (row, (&slot, action)) in all.iter().zip(taken.chunks_exact_mut(dimensions)).enumerate() {
             self.bounds.read(update.replay.action(slot).values(), action);
             view.actions.values(row, action);
+        }
+        if let Some(conservative) = update.conservative {
+            // Without augmentation there is one view of each.
+            let seen = (&view.input, taken.as_slice(), &parameters);
+            return conservative.gradient(self, update, (slots, range), seen, &targets, grads);
         }
         let x = concatenated(&view.input, &taken, dimensions)?;
         update.regress(&Input::Floats(x), &vec![0; all.len()], &targets, grads)
@@ -133,8 +145,7 @@ impl Continuous {
         distribution.sample_with_log_prob(&noise, &mut actions, &mut log_probs)?;
         let x = concatenated(&observations, &actions, dimensions)?;
         let width = x.columns();
-        let (values, of_input) =
-            update.critics.input_gradient(x, true, -update.scale, update.actor_params)?;
+        let (values, of_input) = update.critics.input_gradient(x, -update.scale, update.actor_params)?;
         let of_actions: Vec<f32> =
             of_input.chunks_exact(width).flat_map(|row| &row[width - dimensions..]).copied().collect();
         let weights = vec![update.scale * update.alpha; rows];

@@ -75,8 +75,9 @@ impl Discrete {
         for (row, values) in values.chunks_exact(self.actions).enumerate() {
             let range = row * self.actions..(row + 1) * self.actions;
             let distribution = log_probs[range.clone()].iter().zip(&probs[range]);
-            let expected =
-                |(value, (log_prob, prob)): (&f32, (&f32, &f32))| prob * (value - update.alpha * log_prob);
+            let expected = |(value, (log_prob, prob)): (&f32, (&f32, &f32))| {
+                prob * (value - update.following_alpha * log_prob)
+            };
             following[row % slots.len()] += values.iter().zip(distribution).map(expected).sum::<f32>();
         }
         let targets: Vec<f32> = update.targets(slots, &following);

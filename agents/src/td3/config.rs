@@ -4,8 +4,9 @@ use agon_nn::OptimizerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::coefficient::{Coefficient, none};
+use crate::critics::{CriticsConfig, Reduction};
 use crate::settings::{
-    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, shares_above_zero,
+    Replaying, above_zero, at_least_one, at_least_zero, learning, replaying, reset_every, shares_above_zero,
 };
 use crate::{AgentError, RunInfo};
 
@@ -62,6 +63,11 @@ pub struct Td3Config {
     /// How the policy is kept near the actions of recorded data; not at all by default.
     #[serde(with = "none")]
     pub behavior: Option<BehaviorConfig>,
+    /// How many critics there are, and which of them are asked.
+    pub critics: CriticsConfig,
+    /// Updates after which all networks and optimizers begin anew, while the replay stays; never by default.
+    #[serde(with = "none")]
+    pub reset_every: Option<u64>,
     /// What takes the gradient steps.
     pub optimizer: OptimizerConfig,
     /// Slices that a minibatch's gradient is summed over: as many threads can work on it. Part of the result.
@@ -85,6 +91,8 @@ impl Default for Td3Config {
             noise_clip: 0.5,
             exploration_noise: 0.1,
             behavior: None,
+            critics: CriticsConfig { policy_reduction: Reduction::First, ..CriticsConfig::default() },
+            reset_every: None,
             optimizer: OptimizerConfig::default(),
             gradient_slices: 2,
         }
@@ -125,6 +133,8 @@ impl Td3Config {
         learning!(self).validate()?;
         self.replaying().validate(info)?;
         shares_above_zero(&[("tau", self.tau)])?;
+        self.critics.validate()?;
+        reset_every(self.reset_every)?;
         if let Some(behavior) = &self.behavior {
             above_zero(&[("behavior.q_weight", behavior.q_weight)])?;
             at_least_zero(&[("behavior.actor", behavior.actor), ("behavior.critic", behavior.critic)])?;

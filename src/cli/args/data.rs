@@ -28,6 +28,11 @@ pub(in crate::cli) enum DataCommand {
         after_help = "Example:\n  agon data mix cartpole/random-v0 cartpole/expert-v0 --each 50 --out cartpole/mixed-v0"
     )]
     Mix(DataMixArgs),
+    /// Say what a trained policy is worth, from what others did: off-policy evaluation, in discounted return.
+    #[command(
+        after_help = "fqe learns the policy's action values (fitted Q evaluation); wis weighs what was done by how much likelier the policy would have\ndone it (weighted per-decision importance sampling), for policies of one choice. The interval of wis is a bootstrap over episodes,\nthat of fqe over first observations only.\n\nExamples:\n  agon data evaluate cartpole/random-v0 --policy results/dqn_CartPole-v1_1\n  agon data evaluate cartpole/random-v0 --policy results/ppo_CartPole-v1_1 --stochastic --method wis --behavior random"
+    )]
+    Evaluate(EvaluateDataArgs),
     /// List the data sets under the root.
     List,
 }
@@ -120,4 +125,35 @@ pub(in crate::cli) struct DataMixArgs {
 
 fn format(name: &str) -> Result<agon_data::Format, String> {
     agon_data::Format::from_name(name).ok_or_else(|| "expected hdf5, arrow or parquet".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct EvaluateDataArgs {
+    /// The id of a data set, or its directory.
+    pub(in crate::cli) set: String,
+    /// A run's directory, or a weight file.
+    #[arg(long, value_name = "FILE|RUN", value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) policy: PathBuf,
+    /// How: fitted Q evaluation, or weighted importance sampling.
+    #[arg(long, default_value = "fqe", value_parser = ["fqe", "wis"])]
+    pub(in crate::cli) method: String,
+    /// Evaluate what it does in training instead of its best actions: its probabilities of a choice.
+    #[arg(long)]
+    pub(in crate::cli) stochastic: bool,
+    /// Who made the data, for wis: `random` for random actions, or a run whose actions were drawn from its probabilities; cloned
+    /// from the data if nobody says.
+    #[arg(long, value_name = "random|FILE|RUN")]
+    pub(in crate::cli) behavior: Option<String>,
+    /// Discount factor.
+    #[arg(long, default_value_t = 0.99)]
+    pub(in crate::cli) gamma: f64,
+    /// Updates of fitted Q evaluation, or of the clone of who made the data.
+    #[arg(long, default_value = "10000", value_name = "N", value_parser = crate::text::steps)]
+    pub(in crate::cli) updates: u64,
+    /// Seed of networks, minibatches and resamples.
+    #[arg(long, default_value_t = 0)]
+    pub(in crate::cli) seed: u64,
+    /// As JSON.
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
 }

@@ -9,7 +9,7 @@ use crate::cli::engine::EngineArgs;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --serve\n  agon train iql CartPole-v1 --data cartpole/medium-v0\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2\n  agon train ppo MinAtar/Asterix-v0 --init-from results/breakout --matching --freeze actor.encoder. --freeze critic.encoder."
+    after_help = "Settings come in layers: the algorithm's defaults, a preset, a file, --set.\nWithout --preset, the default preset of the algorithm and environment is used if there is one.\n\nExamples:\n  agon train ppo CartPole-v1\n  agon train dqn CartPole-v1 --seeds 5 --name dqn\n  agon train ppo CartPole-v1 --preset ppo-cartpole-throughput\n  agon train ppo CartPole-v1 --set agent.learning_rate=3e-4 --set network.encoder.hidden=[128,128]\n  agon train ppo CartPole-v1 --set network.encoder.kind=identity\n  agon train ppo CartPole-v1 --eval-every 10000 --set eval.episodes=50\n  agon train ppo CartPole-v1 --serve\n  agon train iql CartPole-v1 --data cartpole/medium-v0\n  agon train sac Pendulum-v1 --data pendulum/medium-v0 --acts --preset rlpd\n  agon train ppo CartPole-v1 --config mine.toml --threads 1\n  agon train ppo CartPole-v1 --init-from results/ppo_CartPole-v1_1 --seed 2\n  agon train ppo MinAtar/Asterix-v0 --init-from results/breakout --matching --freeze actor.encoder. --freeze critic.encoder."
 )]
 pub(in crate::cli) struct TrainArgs {
     /// The algorithm, such as `ppo` or `dqn`.
@@ -29,6 +29,9 @@ pub(in crate::cli) struct TrainArgs {
     /// records and describes data sets.
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) data: Vec<String>,
+    /// With --data, act too and learn from both: half of each minibatch is recorded (`data.share`). Steps are environment steps.
+    #[arg(long)]
+    pub(in crate::cli) acts: bool,
     /// Begin with the weights of a weight file, or of a run, instead of random ones.
     #[arg(long, value_name = "FILE|RUN")]
     pub(in crate::cli) init_from: Option<PathBuf>,
