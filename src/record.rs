@@ -5,7 +5,9 @@ use std::path::Path;
 use agon_agents::EnvironmentLoop;
 use agon_agents::policy::ActMode;
 use agon_envs::random::SeedSequence;
-use agon_envs::{Action, ActionBatch, ActionSpec, Autoreset, Frame, MakeOptions, ObsBuffer, Pcg64, Simulator, check};
+use agon_envs::{
+    Action, ActionBatch, ActionSpec, Autoreset, Frame, MakeOptions, ObsBuffer, Pcg64, Simulator, check,
+};
 
 use crate::acting::{Acting, fit};
 use crate::policy::{self, TrainedPolicy, Which};

@@ -71,7 +71,10 @@ impl Behavior {
         let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
         let spec = HeadSpec { name: "actor.head".to_owned(), head: regressed.head(), init };
         let model = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
-        Ok((Self { chain: model.chain(0)?, regressed, summary: model.summary().clone(), noise: 0.0 }, builder))
+        Ok((
+            Self { chain: model.chain(0)?, regressed, summary: model.summary().clone(), noise: 0.0 },
+            builder,
+        ))
     }
 
     /// With noise of a standard deviation on numbers while it explores, where they count from −1 to 1.

@@ -376,13 +376,7 @@ impl ReplayAlgorithm for DreamerNetworks {
     }
 
     fn parts_mut(&mut self) -> Vec<&mut Part> {
-        vec![
-            &mut self.actor,
-            &mut self.of_world,
-            &mut self.critic,
-            &mut self.slow_critic,
-            &mut self.returns,
-        ]
+        vec![&mut self.actor, &mut self.of_world, &mut self.critic, &mut self.slow_critic, &mut self.returns]
     }
 
     /// One update of world model, policy and critic.
@@ -393,8 +387,7 @@ impl ReplayAlgorithm for DreamerNetworks {
         env_steps: u64,
     ) -> Result<DreamerSums, AgentError> {
         let (rows, updates) = (experience.slots.len(), experience.updates);
-        let (clip, rates) =
-            (self.config.max_grad_norm, self.learning_rates.map(|rate| rate.at(env_steps)));
+        let (clip, rates) = (self.config.max_grad_norm, self.learning_rates.map(|rate| rate.at(env_steps)));
         let seed = experience.rng.next_u64();
         let mut sums = for_each_slice(slices, rows, self.of_world.params.len(), |range, work, grads| {
             let seed = stream(seed, range.start as u32);
@@ -445,7 +438,8 @@ impl ReplayAlgorithm for DreamerNetworks {
         let range = f64::from(range[1]) - f64::from(range[0]);
         let Some(sums) = sums else { return [&[rate][..], &[f64::NAN; 10][..]].concat() };
         let world = &sums.world;
-        let of_moments = [world.total(), world.observation, world.reward, world.continuation, world.divergence];
+        let of_moments =
+            [world.total(), world.observation, world.reward, world.continuation, world.divergence];
         let mut metrics = vec![rate];
         metrics.extend(of_moments.map(|sum| sum / world.moments as f64));
         // The policy's loss is a mean of each update already.

@@ -192,7 +192,8 @@ fn curves(
 /// What each step paid, and what was imagined to be paid.
 fn rewards(page: &mut Page, recording: &Recording, dream: &Dream, context: usize) -> Result<(), RunError> {
     let paid = recording.rewards.iter().enumerate().map(|(step, &reward)| (step + 1, reward));
-    let imagined = dream.rewards.iter().enumerate().skip(1).map(|(moment, &reward)| (moment, f64::from(reward)));
+    let imagined =
+        dream.rewards.iter().enumerate().skip(1).map(|(moment, &reward)| (moment, f64::from(reward)));
     let continues = dream.continues.iter().enumerate().map(|(moment, &share)| (moment, f64::from(share)));
     let lines = [of_moments("as it was", paid), of_moments("imagined", imagined)];
     page.picture("dream_rewards", "rewards", &plot::draw_lines(&lines, &titled("reward", context))?)?;
@@ -237,12 +238,17 @@ fn images(
     let frames: Vec<(String, Frame)> = (0..dream.rewards.len())
         .map(|moment| {
             let parts = [seen, &dream.reconstructed, &dream.imagined].map(|values| picture(values, moment));
-            let text = if moment < context { format!("step {moment}") } else { format!("step {moment}, blind") };
+            let text =
+                if moment < context { format!("step {moment}") } else { format!("step {moment}, blind") };
             (text, below(&parts))
         })
         .collect();
     page.paragraph("From above: as it was, told again, imagined.");
-    page.frame("dream", "an episode and a dream of it", &contact_sheet(&frames[..frames.len().min(SHEET)], 8))?;
+    page.frame(
+        "dream",
+        "an episode and a dream of it",
+        &contact_sheet(&frames[..frames.len().min(SHEET)], 8),
+    )?;
     let film: Vec<Frame> = frames.into_iter().map(|(_, frame)| frame).collect();
     page.film("dream_film", "the same as a film", &film, FPS)
 }

@@ -160,7 +160,11 @@ pub(super) fn observation_names(spec: &EnvSpec, space: &Space) -> Vec<String> {
     let rows = spec.page_section("Observation space").map(|page| table(&page)).unwrap_or_default();
     let name = |index: usize| {
         let told = rows.iter().find(|row| row.index == index)?;
-        Some(if told.unit.is_empty() { told.meaning.clone() } else { format!("{}, {}", told.meaning, told.unit) })
+        Some(if told.unit.is_empty() {
+            told.meaning.clone()
+        } else {
+            format!("{}, {}", told.meaning, told.unit)
+        })
     };
     (0..space.packed_len()).map_while(name).collect()
 }

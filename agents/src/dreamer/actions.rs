@@ -158,7 +158,8 @@ impl Actions {
                     for ((prob, drawn), slope) in probs.iter().zip(drawn).zip(gradient) {
                         let log_prob = prob.max(f32::MIN_POSITIVE).ln();
                         entropies -= f64::from(prob * log_prob);
-                        *slope = entropy_weight * (log_prob + 1.0) - weight * drawn / prob.max(f32::MIN_POSITIVE);
+                        *slope =
+                            entropy_weight * (log_prob + 1.0) - weight * drawn / prob.max(f32::MIN_POSITIVE);
                     }
                 }
                 mixed.differentiate(probs, gradient)?;
@@ -204,7 +205,11 @@ mod tests {
     fn kinds() -> [(Actions, Vec<f32>, Vec<f32>); 2] {
         let spec = ActionSpec::Continuous { low: vec![-2.0, 0.0], high: vec![2.0, 1.0] };
         [
-            (Actions::Discrete(MixedCategorical::new(3, 0.05).unwrap()), vec![0.2, -0.5, 1.1], vec![0.0, 1.0, 0.0]),
+            (
+                Actions::Discrete(MixedCategorical::new(3, 0.05).unwrap()),
+                vec![0.2, -0.5, 1.1],
+                vec![0.0, 1.0, 0.0],
+            ),
             (
                 Actions::Continuous(ActionBox::of("dreamer", &spec).unwrap()),
                 vec![0.3, -0.8, -1.5, 0.4],

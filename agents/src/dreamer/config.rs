@@ -159,7 +159,10 @@ impl DreamerConfig {
         self.actor_learning_rate.ensure_above_zero("actor_learning_rate")?;
         self.critic_learning_rate.ensure_above_zero("critic_learning_rate")?;
         self.ent_coef.ensure_at_least_zero("ent_coef")?;
-        at_least_one(&[("num_steps", self.num_steps as u64), ("sequence_length", self.sequence_length as u64)])?;
+        at_least_one(&[
+            ("num_steps", self.num_steps as u64),
+            ("sequence_length", self.sequence_length as u64),
+        ])?;
         updates(&[("gradient_steps", self.gradient_steps as u64)])?;
         if self.imagination_stride == 0 || !self.sequence_length.is_multiple_of(self.imagination_stride) {
             let expected = format!("a divisor of sequence_length = {}", self.sequence_length);

@@ -32,7 +32,7 @@ impl Heads {
         world: &World,
         states: &[f32],
         scratch: &mut Scratch,
-    ) -> Result<(Vec<f32>, Vec<f32>, Vec<f32>), AgentError> {
+    ) -> Result<[Vec<f32>; 3], AgentError> {
         let rows = states.len() / world.rssm.features();
         let mut outputs = vec![0.0; rows * world.sight.outputs()];
         world.decoder.infer(&self.decoder, states, rows, scratch, &mut outputs)?;
@@ -44,7 +44,7 @@ impl Heads {
         let mut continues = vec![0.0; rows];
         world.continuation.infer(&self.continuation, states, rows, scratch, &mut continues)?;
         agon_nn::kernels::sigmoid(&mut continues);
-        Ok((observations, rewards, continues))
+        Ok([observations, rewards, continues])
     }
 }
 
@@ -82,7 +82,12 @@ impl WorldModel for DreamerPolicy {
             let expected = format!("{} values of {} actions", lived.steps * per_action, lived.steps);
             return Err(AgentError::setting("actions", expected, lived.actions.len()));
         }
-        ensure((1..=moments).contains(&context), "context", "at least 1 and at most all observations", context)?;
+        ensure(
+            (1..=moments).contains(&context),
+            "context",
+            "at least 1 and at most all observations",
+            context,
+        )?;
         let (mut scratch, mut layers, mut buffer) = (RssmScratch::default(), Scratch::new(), Vec::new());
         let (mut seeing, mut blind) = (Course::new(world), Course::new(world));
         let mut action = vec![0.0; self.actions.len()];
@@ -106,8 +111,8 @@ impl WorldModel for DreamerPolicy {
                 course.keep();
             }
         }
-        let (reconstructed, ..) = self.heads.tell(world, &seeing.states, &mut layers)?;
-        let (imagined, rewards, continues) = self.heads.tell(world, &blind.states, &mut layers)?;
+        let [reconstructed, ..] = self.heads.tell(world, &seeing.states, &mut layers)?;
+        let [imagined, rewards, continues] = self.heads.tell(world, &blind.states, &mut layers)?;
         Ok(Dream { reconstructed, imagined, rewards, continues })
     }
 }

@@ -66,7 +66,9 @@ impl Remembered {
             let at = latents.len();
             latents.resize(at + self.classes, 0.0);
             // Zero is none; what a damaged state says beyond the classes is none either.
-            if let Some(latent) = (*class as usize).checked_sub(1).and_then(|class| latents[at..].get_mut(class)) {
+            if let Some(latent) =
+                (*class as usize).checked_sub(1).and_then(|class| latents[at..].get_mut(class))
+            {
                 *latent = 1.0;
             }
         }
@@ -152,7 +154,8 @@ impl Policy for DreamerPolicy {
         self.actions.done(&mut done);
         self.actions.write(&done, output.actions);
         let states = state.chunks_exact_mut(remembered.len());
-        for (((hidden, latents), done), state) in pairs.zip(done.chunks_exact(self.actions.len())).zip(states) {
+        for (((hidden, latents), done), state) in pairs.zip(done.chunks_exact(self.actions.len())).zip(states)
+        {
             remembered.write(hidden, rssm.classes_of(latents), done, state);
         }
         Ok(())

@@ -3,14 +3,14 @@
 use agon_envs::{ActionBatch, EnvSpec, ObsBuffer};
 
 use super::*;
-use crate::{Algorithm, Learner};
 use crate::replay::Moment;
-use crate::world_model::Lived;
 use crate::test_support::{
     Aim, Bandit, Identity, Recall, Trial, TrialConfig, Wheel, assert_continues_after_restore,
     assert_refuses_damage, assert_stops_at_a_lost_reward, assert_threads_do_not_matter, info_of_four_numbers,
     mlp, spec_of,
 };
+use crate::world_model::Lived;
+use crate::{Algorithm, Learner};
 
 fn small() -> DreamerConfig {
     DreamerConfig {
@@ -91,8 +91,7 @@ fn numbers_are_aimed_at() {
 #[test]
 fn threads_do_not_change_the_result() {
     let spec = spec_of(Identity::default()).max_episode_steps(5);
-    let config =
-        DreamerConfig { learning_starts: 10, gradient_slices: 3, imagination_stride: 2, ..small() };
+    let config = DreamerConfig { learning_starts: 10, gradient_slices: 3, imagination_stride: 2, ..small() };
     assert_threads_do_not_matter(|seed| trial(&spec, &config, 8, seed));
 }
 
@@ -131,8 +130,7 @@ fn what_ends_an_episode_is_a_moment_of_its_own() {
     replay.sample_sequences(8, 1, &mut Pcg64::seed_from(0), &mut starts);
     sequences.read(replay, &actions, &starts, &[0.25, 0.75], 8);
     // Whatever tick it begins with: three steps of an episode, and what the last of them led to.
-    let ends: Vec<usize> =
-        (0..8).filter(|&t| matches!(sequences.moments[t], Moment::After(_))).collect();
+    let ends: Vec<usize> = (0..8).filter(|&t| matches!(sequences.moments[t], Moment::After(_))).collect();
     assert!(ends.len() >= 2 && ends.windows(2).all(|pair| pair[1] - pair[0] == 4), "{ends:?}");
     for t in 0..8 {
         let begins = t > 0 && ends.contains(&(t - 1));
@@ -190,7 +188,10 @@ fn settings_out_of_range_are_named() {
         Err(error) => error.to_string(),
     };
     for (config, expected) in [
-        (DreamerConfig { sequence_length: 6, ..small() }, "sequence_length must be a multiple of num_steps = 4, got 6"),
+        (
+            DreamerConfig { sequence_length: 6, ..small() },
+            "sequence_length must be a multiple of num_steps = 4, got 6",
+        ),
         (
             DreamerConfig { imagination_stride: 3, ..small() },
             "imagination_stride must be a divisor of sequence_length = 8, got 3",

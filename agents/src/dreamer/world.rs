@@ -92,8 +92,11 @@ impl World {
         let bytes = network::dtype(&spaces.observation) == agon_envs::spaces::Dtype::U8;
         let sight = Sight::new(&observation, bytes);
         let mut builder = LayoutBuilder::new();
-        let head =
-            HeadSpec { name: "embedding".to_owned(), head: values(config.hidden), init: Init::PYTORCH_LINEAR };
+        let head = HeadSpec {
+            name: "embedding".to_owned(),
+            head: values(config.hidden),
+            init: Init::PYTORCH_LINEAR,
+        };
         let encoder = Model::new(&mut builder, "", &observation, network, &[head], Init::PYTORCH_LINEAR)?;
         let rssm = Rssm::new(&mut builder, "rssm", (config.hidden, actions.len()), &config.rssm())?;
         let (features, two_hot) = (rssm.features(), config.two_hot()?);

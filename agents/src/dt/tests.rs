@@ -353,7 +353,8 @@ fn it_continues_after_restore_and_threads_do_not_matter() {
 #[test]
 fn what_does_not_suit_is_refused() {
     let alone = info_of_four_numbers(1);
-    let recorded = RunInfo { recorded: Some(Recorded { steps: 100, acts: false, share: 0.5 }), ..alone.clone() };
+    let recorded =
+        RunInfo { recorded: Some(Recorded { steps: 100, acts: false, share: 0.5 }), ..alone.clone() };
     let build = |settings: &str, network: &ModelConfig, info: &RunInfo| {
         let spec = Algorithms::builtin().get("dt").unwrap().clone();
         spec.build(&settings.parse().unwrap(), Some(network), info)

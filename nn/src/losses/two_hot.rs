@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn bins_that_make_no_sense_are_refused() {
-        for (bins, limit, named) in [(4, 20.0, "bins"), (1, 20.0, "bins"), (5, 0.0, "limit"), (5, f32::NAN, "limit")] {
+        for (bins, limit, named) in
+            [(4, 20.0, "bins"), (1, 20.0, "bins"), (5, 0.0, "limit"), (5, f32::NAN, "limit")]
+        {
             let error = TwoHot::new(bins, limit).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }

@@ -55,7 +55,9 @@ impl Rssm {
         let [q, p] = probs;
         self.mixed.probs(posterior, q)?;
         self.mixed.probs(prior, p)?;
-        [&mut *of_posterior, &mut *of_prior].into_iter().for_each(|gradient| gradient.resize(posterior.len(), 0.0));
+        [&mut *of_posterior, &mut *of_prior]
+            .into_iter()
+            .for_each(|gradient| gradient.resize(posterior.len(), 0.0));
         for (row, (out, weight)) in out.iter_mut().zip(weights).enumerate() {
             let range = row * width..(row + 1) * width;
             let (q, p) = (&q.as_slice()[range.clone()], &p.as_slice()[range.clone()]);

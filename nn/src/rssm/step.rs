@@ -120,7 +120,8 @@ impl Rssm {
         check_length("embedded observations", rows * self.embedded, embedded.len())?;
         let RssmScratch { layers, joined, logits, .. } = scratch;
         joined.clear();
-        let pairs = deterministic.chunks_exact(self.deterministic()).zip(embedded.chunks_exact(self.embedded));
+        let pairs =
+            deterministic.chunks_exact(self.deterministic()).zip(embedded.chunks_exact(self.embedded));
         for (deterministic, embedded) in pairs {
             joined.extend_from_slice(deterministic);
             joined.extend_from_slice(embedded);
@@ -152,12 +153,7 @@ impl Rssm {
         self.choose(chosen, scratch, out)
     }
 
-    fn choose(
-        &self,
-        chosen: Latents<'_>,
-        scratch: &mut RssmScratch,
-        out: &mut [f32],
-    ) -> Result<(), NnError> {
+    fn choose(&self, chosen: Latents<'_>, scratch: &mut RssmScratch, out: &mut [f32]) -> Result<(), NnError> {
         let (classes, RssmScratch { logits, probs, .. }) = (self.mixed.classes(), scratch);
         check_length("latent variables", logits.len(), out.len())?;
         self.mixed.probs(logits, probs)?;
@@ -168,7 +164,8 @@ impl Rssm {
             }
             Latents::MostProbable => {
                 out.fill(0.0);
-                for (probs, out) in probs.as_slice().chunks_exact(classes).zip(out.chunks_exact_mut(classes)) {
+                for (probs, out) in probs.as_slice().chunks_exact(classes).zip(out.chunks_exact_mut(classes))
+                {
                     out[most_probable(probs)] = 1.0;
                 }
             }

@@ -113,7 +113,8 @@ fn gradients_of_the_deterministic_path_are_those_of_differences() {
     let data = Data::of(&rssm);
     let weights = numbers(STEPS * ROWS * rssm.features(), 0.2);
     let value = |params: &Params| -> f64 {
-        let observed = rssm.observe(params, &data.embedded, &data.sequence(), &mut Tape::inference()).unwrap();
+        let observed =
+            rssm.observe(params, &data.embedded, &data.sequence(), &mut Tape::inference()).unwrap();
         let pairs = observed.features.as_slice().iter().zip(&weights);
         pairs.map(|(&x, &weight)| f64::from(x) * f64::from(weight)).sum()
     };
@@ -121,7 +122,9 @@ fn gradients_of_the_deterministic_path_are_those_of_differences() {
     let observed = rssm.observe(&params, &data.embedded, &data.sequence(), &mut tape).unwrap();
     let mut gradient = vec![0.0; params.len()];
     tape.backward(&params, &[(&observed.features, &weights)], &mut gradient).unwrap();
-    for name in ["rssm.input.0.weight", "rssm.input.1.weight", "rssm.cell.weight_hh_l0", "rssm.cell.bias_ih_l0"] {
+    for name in
+        ["rssm.input.0.weight", "rssm.input.1.weight", "rssm.cell.weight_hh_l0", "rssm.cell.bias_ih_l0"]
+    {
         let range = params.layout().find(name).unwrap().range.range();
         for index in range.clone().step_by(range.len().div_ceil(5)) {
             let middle = params.as_slice()[index];
@@ -190,8 +193,8 @@ fn each_side_of_the_divergence_has_its_own_gradient() {
         let expected = 0.1
             * difference(value(&moved(&posterior, 1e-2), &prior), value(&moved(&posterior, -1e-2), &prior));
         assert!((of_posterior - expected).abs() < 2e-3, "{index}: {of_posterior} and {expected}");
-        let expected =
-            0.5 * difference(value(&posterior, &moved(&prior, 1e-2)), value(&posterior, &moved(&prior, -1e-2)));
+        let expected = 0.5
+            * difference(value(&posterior, &moved(&prior, 1e-2)), value(&posterior, &moved(&prior, -1e-2)));
         assert!((of_prior - expected).abs() < 2e-3, "{index}: {of_prior} and {expected}");
     }
     // What is free has no gradient.
