@@ -106,3 +106,58 @@ fn pictures_and_internals_of_a_run_are_written_with_what_was_found() {
     let quantities = numbers["internals"]["quantities"].as_array().unwrap();
     assert!(quantities.iter().all(|name| name.as_str().unwrap().contains("ball")), "{quantities:?}");
 }
+
+/// Settings of a world model that is learned in seconds, and of runs that hardly learn.
+const SMALL_DREAMS: [&str; 18] = [
+    "--preset",
+    "none",
+    "--total-timesteps",
+    "400",
+    "--set",
+    "agent.learning_starts=200",
+    "--set",
+    "agent.deterministic=16",
+    "--set",
+    "agent.latents=4",
+    "--set",
+    "agent.classes=4",
+    "--set",
+    "agent.hidden=16",
+    "--set",
+    "agent.horizon=4",
+    "--set",
+    "agent.batch_size=4",
+];
+
+#[test]
+fn dreams_are_curves_of_numbers_and_films_of_images() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    for (env, name, files) in [
+        ("CartPole-v1", "numbers", ["dream_0.svg", "dream_3.png", "dream_rewards.svg"]),
+        ("MinAtar/Breakout-v0", "images", ["dream.png", "dream_film.gif", "dream_continues.svg"]),
+    ] {
+        run(path, &[&["train", "dreamer", env, "--name", name][..], &SMALL_DREAMS].concat());
+        let source = format!("results/{name}");
+        let explain = |out: &str| {
+            run(
+                path,
+                &["explain", &source, "--by", "dreams", "--context", "3", "--steps", "20", "--out", out],
+            )
+        };
+        let told = explain("a");
+        assert!(told.contains("imagined from step 3 on"), "{told}");
+        explain("b");
+        for file in files.into_iter().chain(["explain.md", "explain.json"]) {
+            let [a, b] = ["a", "b"].map(|folder| fs::read(path.join(folder).join(file)).unwrap());
+            assert!(!a.is_empty() && a == b, "{file} differs");
+        }
+        let page = fs::read_to_string(path.join("a/explain.md")).unwrap();
+        assert!(page.contains("What its world model imagines"), "{page}");
+    }
+    run(path, &["train", "dqn", "CartPole-v1", "--total-timesteps", "600", "--name", "dqn"]);
+    let output =
+        common::agon(path, &["explain", "results/dqn", "--by", "dreams", "--out", "c"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("the policy is of dqn, which has no world model"), "{error}");
+}
