@@ -13,7 +13,7 @@ use crate::settings::{
 use crate::{AgentError, RunInfo};
 
 /// Most values of a layer or a state of a world model.
-const MOST_VALUES: usize = 1 << 16;
+const MOST_VALUES: usize = 1 << 13;
 
 /// Dreamer's settings. The defaults are small: for vectors of numbers, on a few cores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,9 +179,9 @@ impl DreamerConfig {
             ("latents * classes", self.latents.saturating_mul(self.classes)),
             ("hidden", self.hidden),
         ] {
-            ensure((1..=MOST_VALUES).contains(&value), field, "between 1 and 65536", value)?;
+            ensure((1..=MOST_VALUES).contains(&value), field, "between 1 and 8192", value)?;
         }
-        ensure(self.bins <= MOST_VALUES, "bins", "at most 65536", self.bins)?;
+        ensure(self.bins <= MOST_VALUES, "bins", "at most 8192", self.bins)?;
         self.two_hot()?;
         ensure((0.0..1.0).contains(&self.uniform), "uniform", "at least 0 and below 1", self.uniform)?;
         shares(&[("return_lambda", self.return_lambda), ("return_decay", self.return_decay)])?;

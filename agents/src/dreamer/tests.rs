@@ -197,7 +197,7 @@ fn settings_out_of_range_are_named() {
             "imagination_stride must be a divisor of sequence_length = 8, got 3",
         ),
         (DreamerConfig { bins: 4, ..small() }, "bins"),
-        (DreamerConfig { hidden: 0, ..small() }, "hidden must be between 1 and 65536, got 0"),
+        (DreamerConfig { hidden: 0, ..small() }, "hidden must be between 1 and 8192, got 0"),
         (DreamerConfig { uniform: 1.0, ..small() }, "uniform"),
         (DreamerConfig { horizon: 0, ..small() }, "horizon must be at least 1, got 0"),
         (DreamerConfig { tau: 0.0, ..small() }, "tau must be above 0 and at most 1, got 0"),
