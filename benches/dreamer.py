@@ -63,7 +63,7 @@ def main():
                 subprocess.run(
                     [program, "train", "dreamer", env, *common, *more, "--out", arguments.folder, "--name", name],
                     check=True,
-                    stdout=subprocess.DEVNULL,
+                    capture_output=True,
                 )
             rows = evaluations(run)
             late.append(statistics.mean(score for step, score in rows if step > 0.75 * steps))

@@ -313,21 +313,25 @@ fn as_table(config: &impl Serialize) -> Result<toml::Table, AgentError> {
     toml::Table::try_from(config).map_err(|error| AgentError::Config(error.to_string()))
 }
 
-/// The path of what is wrong, where it is known to be inside a table that has a `kind`: the one setting without which the
-/// table can be read.
-fn within_kind<C: DeserializeOwned>(path: String, table: &toml::Table) -> String {
+/// The path of what is wrong, where it is known to be inside a table that has a `kind`, the one setting without which the table
+/// can be read; or in one of a single setting, which the kind of a table may be too.
+fn within_kind<C: DeserializeOwned>(mut path: String, table: &toml::Table) -> String {
     fn at<'a>(table: &'a mut toml::Table, path: &str) -> Option<&'a mut toml::Table> {
         path.split('.').try_fold(table, |table, key| table.get_mut(key)?.as_table_mut())
     }
-    let mut without = table.clone();
-    let keys: Vec<String> =
-        at(&mut without, &path).map_or(Vec::new(), |inner| inner.keys().cloned().collect());
-    for key in keys.into_iter().filter(|key| key != "kind") {
+    let keys_at = |path: &str| -> Vec<String> {
+        at(&mut table.clone(), path).map_or(Vec::new(), |inner| inner.keys().cloned().collect())
+    };
+    for key in keys_at(&path).into_iter().filter(|key| key != KIND) {
         let mut without = table.clone();
         at(&mut without, &path).and_then(|inner| inner.remove(&key));
         if C::deserialize(without).is_ok() {
-            return format!("{path}.{key}");
+            path = format!("{path}.{key}");
+            break;
         }
+    }
+    while let [key] = &keys_at(&path)[..] {
+        path = format!("{path}.{key}");
     }
     path
 }

@@ -24,6 +24,10 @@ fn numbers(path: &str, value: &toml::Value, found: &mut Vec<(String, bool)>) {
         toml::Value::Array(values) if values.iter().any(toml::Value::is_integer) => {
             found.push((path.to_owned(), true));
         }
+        // A schedule is one setting, which may be a number.
+        toml::Value::Table(table) if ["start", "end"].iter().all(|key| table.contains_key(*key)) => {
+            found.push((path.to_owned(), false));
+        }
         toml::Value::Table(table) => {
             for (key, value) in table {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

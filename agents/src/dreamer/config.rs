@@ -176,13 +176,17 @@ impl DreamerConfig {
         rows(&[("batch_size * sequence_length * horizon", states.saturating_mul(self.horizon as u64))])?;
         for (field, value) in [
             ("deterministic", self.deterministic),
+            ("latents", self.latents),
+            ("classes", self.classes),
             ("latents * classes", self.latents.saturating_mul(self.classes)),
             ("hidden", self.hidden),
         ] {
             ensure((1..=MOST_VALUES).contains(&value), field, "between 1 and 8192", value)?;
         }
-        ensure(self.bins <= MOST_VALUES, "bins", "at most 8192", self.bins)?;
-        self.two_hot()?;
+        let odd = self.bins % 2 == 1 && (3..=MOST_VALUES).contains(&self.bins);
+        ensure(odd, "bins", "odd, and between 3 and 8192", self.bins)?;
+        let within = self.bins_limit > 0.0 && self.bins_limit <= 80.0;
+        ensure(within, "bins_limit", "above 0 and at most 80", self.bins_limit)?;
         ensure((0.0..1.0).contains(&self.uniform), "uniform", "at least 0 and below 1", self.uniform)?;
         shares(&[("return_lambda", self.return_lambda), ("return_decay", self.return_decay)])?;
         ensure(self.tau > 0.0 && self.tau <= 1.0, "tau", "above 0 and at most 1", self.tau)?;

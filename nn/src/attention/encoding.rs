@@ -37,7 +37,7 @@ impl Encoding {
         Ok(match position {
             Position::None => Self::None,
             Position::Learned { positions: 0 } => {
-                let (field, got) = ("positions", "0".to_owned());
+                let (field, got) = ("position.learned.positions", "0".to_owned());
                 return Err(NnError::Config { field, expected: "at least 1", got });
             }
             Position::Learned { positions } => Self::Learned(add_learned(builder, name, positions, width)),

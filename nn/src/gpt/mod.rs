@@ -113,22 +113,29 @@ impl Gpt {
         init: Init,
     ) -> Result<Self, NnError> {
         let &TransformerConfig { layers, heads, width, feed_forward, window, position } = config;
-        for (field, value) in [("layers", layers), ("heads", heads), ("width", width), ("window", window)] {
+        let refused = |field, expected, got| NnError::Config { field, expected, got }.within("memory");
+        for (field, value) in [
+            ("layers", layers),
+            ("heads", heads),
+            ("width", width),
+            ("feed_forward", feed_forward),
+            ("window", window),
+        ] {
             if value == 0 {
-                return Err(NnError::Config { field, expected: "at least 1", got: "0".to_owned() });
+                return Err(refused(field, "at least 1", "0".to_owned()));
             }
         }
         if position == Position::Rotary {
             let expected = "none, learned or sinusoidal: the tokens of a step share its place";
-            return Err(NnError::Config { field: "position", expected, got: "rotary".to_owned() });
+            return Err(refused("position", expected, "rotary".to_owned()));
         }
         if read >= kinds.len() {
             let (expected, got) = ("one of the kinds of tokens", format!("{read} of {}", kinds.len()));
             return Err(NnError::Config { field: "read", expected, got });
         }
         let Some(tokens) = window.checked_mul(kinds.len()) else {
-            let (expected, got) = ("a number of tokens that memory has room for", window.to_string());
-            return Err(NnError::Config { field: "window", expected, got });
+            let expected = "a number of tokens that memory has room for";
+            return Err(refused("window", expected, window.to_string()));
         };
         let mut parts = Vec::new();
         let embeddings = kinds.iter().map(|kind| {
@@ -139,7 +146,8 @@ impl Gpt {
         });
         let embeddings = embeddings.collect::<Result<_, NnError>>()?;
         let name = format!("{prefix}position");
-        let position = Encoding::new(builder, &name, position, (width, heads))?;
+        let position = Encoding::new(builder, &name, position, (width, heads));
+        let position = position.map_err(|error| error.within("memory"))?;
         parts.extend(position.describe().map(|line| (name, vec![line])));
         let norm = Norm::layer(builder, &format!("{prefix}norm_in"), width, Norm::LAYER_EPS);
         let norm = Sequential::new(vec![norm.into()])?;
@@ -147,7 +155,7 @@ impl Gpt {
         let block = BlockConfig { width, heads, feed_forward, activation: Activation::Gelu };
         let blocks = (0..layers)
             .map(|layer| TransformerBlock::pre_norm(builder, &format!("{prefix}layers.{layer}"), &block));
-        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        let blocks = blocks.collect::<Result<Vec<_>, _>>().map_err(|error| error.within("memory"))?;
         parts.push((format!("{prefix}layers"), blocks.iter().map(|block| block.describe(tokens)).collect()));
         let last: Arc<dyn Layer> =
             Norm::layer(builder, &format!("{prefix}norm"), width, Norm::LAYER_EPS).into();

@@ -320,7 +320,7 @@ fn sizes_out_of_their_bounds_are_refused() {
         ),
         (
             MemoryConfig::Gtrxl(transformer(3, Position::Learned { positions: 0 })),
-            "positions must be at least 1, got 0",
+            "position.learned.positions must be at least 1, got 0",
         ),
     ] {
         let error = Memory::new(&mut LayoutBuilder::new(), "memory", 3, &config).unwrap_err();
