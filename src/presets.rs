@@ -26,7 +26,6 @@ const FILES: &[(&str, &str)] = &[
     ("dqn-minatar", include_str!("presets/dqn-minatar.toml")),
     ("dqn-mountaincar", include_str!("presets/dqn-mountaincar.toml")),
     ("dreamer-cartpole", include_str!("presets/dreamer-cartpole.toml")),
-    ("dreamer-catch", include_str!("presets/dreamer-catch.toml")),
     ("dreamer-pendulum", include_str!("presets/dreamer-pendulum.toml")),
     ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
     ("iqn-cartpole", include_str!("presets/iqn-cartpole.toml")),
