@@ -94,7 +94,11 @@ pub(super) fn explain(
         recording.steps()
     ));
     let spec = setup.registry.get(&card.env.id)?;
-    let names = observation_names(&spec, &card.spaces.observation);
+    // What wrappers make of an observation, its page does not name.
+    let names = match card.env.wrappers.as_slice() {
+        [] => observation_names(&spec, &card.spaces.observation),
+        _ => Vec::new(),
+    };
     match image_of(&card.spaces.observation) {
         Some(shape) => images(page, shape, &seen, &dream, context)?,
         None => curves(page, &names, &seen, &dream, context)?,
