@@ -259,6 +259,9 @@ fn policies_are_evaluated_from_what_others_did() {
         assert!(effective > 1.0 && effective < 12.0, "{other}");
         assert!(other["value"]["value"].as_f64().unwrap() > 5.0, "{other}");
     }
+    // Nobody did by chance what the best actions are, from the beginning to the end.
+    let error = evaluate("random-v0", &["--method", "wis", "--behavior", "random"]).unwrap_err();
+    assert!(error.contains("some episode does what the policy would do"), "{error}");
     let fitted = evaluate("random-v0", &[]).unwrap();
     assert!(
         fitted["loss"].as_f64().unwrap().is_finite() && fitted["effective_episodes"].is_null(),

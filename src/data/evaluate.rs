@@ -229,6 +229,11 @@ impl Data {
             let rewards = episode.rewards.iter().map(|&reward| f64::from(reward)).collect();
             episodes.push(WeighedEpisode { log_ratios, rewards });
         }
+        if weighted_per_decision(&episodes.iter().collect::<Vec<_>>(), options.gamma).is_none() {
+            let message = "--method wis: expected data in which some episode does what the policy would do to its end, found \
+                           none: `--stochastic` weighs what is unlikely too, `--method fqe` weighs nothing";
+            return Err(RunError::Config(message.to_owned()));
+        }
         let value = resampled(episodes.len(), options.seed, |drawn| {
             let drawn: Vec<&WeighedEpisode> = drawn.iter().map(|&index| &episodes[index]).collect();
             weighted_per_decision(&drawn, options.gamma)
