@@ -32,7 +32,6 @@ mod config;
 mod dream;
 mod imagination;
 mod policy;
-mod sequences;
 mod sight;
 mod world;
 
@@ -49,17 +48,20 @@ pub use config::DreamerConfig;
 
 use crate::experience::{Experience, Unit};
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
+use crate::network::perceptron;
 use crate::part::Part;
 use crate::policy::Policy;
 use crate::replay::{ReplayBuffer, ReplayShape, Sampling};
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
 use crate::slices::{self, Slice, Sums, for_each_slice};
+use crate::world_model::acts::uniform;
+use crate::world_model::numbers::distributions;
+use crate::world_model::sequences::Sequences;
 use crate::{AgentError, Weights, error};
-use actions::{Actions, PolicyGradient, uniform};
+use actions::{Actions, PolicyGradient};
 use imagination::{ImaginationScratch, Imagined, Imagining, Minds};
 use policy::{DreamerPolicy, Remembered};
-use sequences::Sequences;
-use world::{World, WorldSums, distributions, perceptron};
+use world::{World, WorldSums};
 
 /// What the world model's tensors are called, before their own names.
 const WORLD: &str = "world.";
@@ -165,7 +167,7 @@ impl DreamerNetworks {
         for &start in starts {
             remembered.read(replay.state(start), &mut deterministic, &mut latents, &mut befores);
         }
-        work.sequences.read(replay, &self.actions, starts, &befores, steps);
+        work.sequences.read(replay, &self.actions.acts, starts, &befores, steps);
         let mut rng = Pcg64::seed_from(seed);
         let noise: Vec<f32> =
             (0..steps * rows * self.world.rssm.latents()).map(|_| uniform(&mut rng)).collect();

@@ -87,6 +87,7 @@ mod test_support;
 pub mod transfer;
 pub mod value_distribution;
 mod view_loss;
+pub mod vmc;
 pub mod weights;
 pub mod world_model;
 
@@ -115,6 +116,7 @@ pub const SETTINGS_SOURCES: &[&str] = &[
     include_str!("bootstrapped_dqn/config.rs"),
     include_str!("r2d2/config.rs"),
     include_str!("dreamer/config.rs"),
+    include_str!("vmc/config.rs"),
     include_str!("critics/config.rs"),
     include_str!("sac/config.rs"),
     include_str!("td3/config.rs"),

@@ -2,7 +2,10 @@
 
 use agon_envs::spaces::Dtype;
 use agon_envs::{ObsBuffer, Space};
-use agon_nn::{ByteMatrix, ImageShape, Input, MemoryConfig, ModelConfig, Observation, Rows};
+use agon_nn::{
+    Activation, ByteMatrix, EncoderConfig, Head, HeadSpec, ImageShape, Init, Input, LayoutBuilder,
+    MemoryConfig, Model, ModelConfig, Observation, Rows,
+};
 
 use crate::AgentError;
 
@@ -86,6 +89,22 @@ pub(crate) fn first_rows(observations: &ObsBuffer, count: usize, width: usize) -
 /// Rows of bytes as a network reads them when it learns.
 pub(crate) fn bytes(rows: usize, width: usize, values: Vec<u8>) -> Result<Input, AgentError> {
     Ok(ByteMatrix::new(rows, width, values, BYTE_SCALE)?.into())
+}
+
+/// Layers of one width with a LayerNorm each, and a linear output of so many values.
+pub(crate) fn perceptron(
+    builder: &mut LayoutBuilder,
+    name: &str,
+    inputs: usize,
+    (hidden, layers): (usize, usize),
+    (head, init): (Head, Init),
+) -> Result<Model, AgentError> {
+    let (hidden, activation, layer_norm) = (vec![hidden; layers], Activation::Silu, true);
+    let encoder = EncoderConfig::Mlp { hidden, activation, layer_norm };
+    let network = ModelConfig { encoder, ..ModelConfig::default() };
+    let head = HeadSpec { name: format!("{name}.head"), head, init };
+    let (prefix, inputs) = (format!("{name}."), Observation::Vector(inputs));
+    Ok(Model::new(builder, &prefix, &inputs, &network, &[head], Init::PYTORCH_LINEAR)?)
 }
 
 /// Refuses memories, for what learns from single transitions.

@@ -24,6 +24,7 @@
 
 pub mod attention;
 pub mod batch_norm;
+mod beside;
 mod chain;
 pub mod conv;
 pub mod custom;
@@ -73,6 +74,7 @@ pub use attention::{
     AttentionMask, BlockConfig, CrossAttention, GruGate, Position, SelfAttention, TransformerBlock,
 };
 pub use batch_norm::{BatchNorm2d, BatchStatistics};
+pub use beside::beside;
 pub use conv::{Conv2d, ConvConfig, ConvTranspose2d, ConvTransposeConfig};
 pub use custom::{CustomPart, CustomParts};
 pub use ema::{Ema, EmaConfig, EmaState};

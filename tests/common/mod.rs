@@ -83,6 +83,29 @@ pub(crate) const CONTINUOUS: [&str; 9] = [
     "runtime.checkpoint_every=200",
 ];
 
+/// World models with a controller that evolves.
+const VMC: [&str; 19] = [
+    "env.id=CartPole-v1",
+    "num_envs=2",
+    "runtime.num_shards=2",
+    "total_timesteps=1200",
+    "agent.buffer_size=600",
+    "agent.learning_starts=100",
+    "agent.num_steps=4",
+    "agent.sequence_length=8",
+    "agent.batch_size=4",
+    "agent.gradient_steps=1",
+    "agent.horizon=4",
+    "agent.latents=4",
+    "agent.hidden=16",
+    "agent.dreams=2",
+    "agent.population=8",
+    "agent.evolution_starts=10",
+    "agent.bins=21",
+    "network.memory={kind='lstm', hidden=16}",
+    "runtime.checkpoint_every=200",
+];
+
 /// Settings of a short run that imagines.
 const DREAMER: [&str; 17] = [
     "env.id=CartPole-v1",
@@ -253,6 +276,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("r2d2", &[&R2D2]),
         case("dreamer", &[&DREAMER]),
         case("dreamer", &[&DREAMER, &["env.id=Pendulum-v1"]]),
+        case("vmc", &[&VMC]),
+        case("vmc", &[&VMC, &["env.id=Pendulum-v1", "network.encoder={kind='mlp', hidden=[16]}"]]),
         case("gail", &[&PPO, &IMITATING]),
         case("airl", &[&PPO, &IMITATING]),
         case("dagger", &[&DQN, &APPRENTICE]),

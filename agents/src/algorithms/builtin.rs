@@ -18,6 +18,7 @@ use crate::pqn::Pqn;
 use crate::r2d2::R2d2;
 use crate::sac::{Sac, SacConfig};
 use crate::td3::{Td3, Td3Config};
+use crate::vmc::Vmc;
 
 impl Algorithms {
     /// The built-in algorithms.
@@ -101,7 +102,12 @@ impl Algorithms {
             Default::default,
         );
         let alphazero = alphazero.with_num_envs(128);
-        for spec in [a2c, alphazero, appo, dreamer, impala, ppo, pqn, r2d2] {
+        let vmc = AlgorithmSpec::of::<Vmc>(
+            "vmc",
+            "World models: an autoencoder, a memory that predicts, and a controller that evolves in its dreams (off-policy).",
+            Default::default,
+        );
+        for spec in [a2c, alphazero, appo, dreamer, impala, ppo, pqn, r2d2, vmc] {
             algorithms.register(spec).expect("built-in names are distinct");
         }
         let bc =

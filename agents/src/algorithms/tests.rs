@@ -52,10 +52,14 @@ fn cases() -> Vec<Case> {
     cases.push(Case { name: "pqn", settings: ROLLOUT, network: plain.clone(), env: identity() });
     const SEARCH: &str = "num_steps = 8\nbuffer_size = 400\nlearning_starts = 16\nbatch_size = 8\ngamma = 0.9\ntd_steps = 3\nsearch = { simulations = 4 }";
     cases.push(Case { name: "alphazero", settings: SEARCH, network: plain.clone(), env: identity() });
-    cases.push(Case { name: "r2d2", settings: SEQUENCES, network: remembering, env: recall() });
+    cases.push(Case { name: "r2d2", settings: SEQUENCES, network: remembering.clone(), env: recall() });
     const DREAMS: &str = "buffer_size = 400\nlearning_starts = 16\nnum_steps = 4\nsequence_length = 8\nbatch_size = 4\nhorizon = 3\ndeterministic = 8\nlatents = 2\nclasses = 3\nhidden = 8\nbins = 11";
     for env in [identity(), aim(), recall()] {
         cases.push(Case { name: "dreamer", settings: DREAMS, network: plain.clone(), env });
+    }
+    const VMC: &str = "buffer_size = 400\nlearning_starts = 16\nnum_steps = 4\nsequence_length = 8\nbatch_size = 4\nhorizon = 3\nlatents = 3\ncomponents = 2\nhidden = 8\nbins = 11\ndreams = 2\npopulation = 4\nevolution_starts = 1";
+    for env in [identity(), aim(), recall()] {
+        cases.push(Case { name: "vmc", settings: VMC, network: remembering.clone(), env });
     }
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: identity() });
     cases.push(Case { name: "sac", settings: REPLAY, network: plain.clone(), env: aim() });

@@ -1,14 +1,14 @@
 //! What a policy can do: one of some choices, or numbers between bounds.
 
-use agon_envs::{Action, ActionBatch, ActionSpec, Pcg64};
+use agon_envs::Pcg64;
 use agon_nn::Head;
 use agon_nn::losses::mixed_categorical::{MixedCategorical, MixedProbs, most_probable};
 use rand_distr::{Distribution as _, StandardNormal};
 
 use super::config::DreamerConfig;
 use crate::AgentError;
-use crate::action_box::ActionBox;
-use crate::learner::{Spaces, single_discrete};
+use crate::learner::Spaces;
+use crate::world_model::acts::{Acts, uniform};
 
 /// Standard deviations of continuous actions lie between these.
 const STD: (f32, f32) = (0.1, 1.0);
@@ -16,13 +16,13 @@ const STD: (f32, f32) = (0.1, 1.0);
 /// `ln √(2π)`.
 const LN_SQRT_2PI: f32 = 0.918_938_5;
 
-/// The kinds of actions.
+/// What a policy can do, and how its outputs are read.
+///
+/// Choices are partly uniform; numbers are normally distributed, and cut to −1..1 where they are done.
 #[derive(Clone, Debug)]
-pub(super) enum Actions {
-    /// Seen by the model as zeros and a one.
-    Discrete(MixedCategorical),
-    /// Normally distributed, and cut to −1..1 where they are done.
-    Continuous(ActionBox),
+pub(super) struct Actions {
+    pub(super) acts: Acts,
+    uniform: f32,
 }
 
 /// What a batch of decisions weighs, and gives.
@@ -35,43 +35,19 @@ pub(super) struct PolicyGradient<'a> {
 
 impl Actions {
     pub(super) fn new(config: &DreamerConfig, spaces: &Spaces) -> Result<Self, AgentError> {
-        if spaces.mask_len > 0 {
-            let (expected, found) = ("actions that are all allowed", "action masks".to_owned());
-            return Err(AgentError::Unsupported { algorithm: "dreamer", expected, found });
-        }
-        match &spaces.action {
-            ActionSpec::Discrete { .. } => {
-                let choices = single_discrete("dreamer", &spaces.action)?;
-                Ok(Self::Discrete(MixedCategorical::new(choices, config.uniform as f32)?))
-            }
-            spec @ ActionSpec::Continuous { .. } => Ok(Self::Continuous(ActionBox::of("dreamer", spec)?)),
-        }
+        Ok(Self { acts: Acts::new("dreamer", spaces)?, uniform: config.uniform as f32 })
     }
 
     /// Values of an action as the model sees it, `A`.
     pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Discrete(mixed) => mixed.classes(),
-            Self::Continuous(bounds) => bounds.dimensions(),
-        }
+        self.acts.len()
     }
 
     /// What a policy puts out.
     pub(super) fn head(&self) -> Head {
-        match self {
-            Self::Discrete(mixed) => Head::Categorical { actions: mixed.classes() },
-            Self::Continuous(bounds) => Head::SquashedGaussian { dimensions: bounds.dimensions() },
-        }
-    }
-
-    /// A recorded action as the model sees it, `[A]`.
-    pub(super) fn read(&self, action: Action<'_>, out: &mut [f32]) {
-        match self {
-            Self::Discrete(_) => {
-                out.fill(0.0);
-                out[action.index()] = 1.0;
-            }
-            Self::Continuous(bounds) => bounds.read(action.values(), out),
+        match &self.acts {
+            Acts::Discrete(choices) => Head::Categorical { actions: *choices },
+            Acts::Continuous(bounds) => Head::SquashedGaussian { dimensions: bounds.dimensions() },
         }
     }
 
@@ -86,12 +62,12 @@ impl Actions {
         probs: &mut MixedProbs,
         out: &mut [f32],
     ) -> Result<(), AgentError> {
-        match self {
-            Self::Discrete(mixed) => {
-                mixed.probs(outputs, probs)?;
+        match &self.acts {
+            Acts::Discrete(choices) => {
+                MixedCategorical::new(*choices, self.uniform)?.probs(outputs, probs)?;
                 out.fill(0.0);
-                let rows = probs.as_slice().chunks_exact(mixed.classes());
-                for (probs, out) in rows.zip(out.chunks_exact_mut(mixed.classes())) {
+                let rows = probs.as_slice().chunks_exact(*choices);
+                for (probs, out) in rows.zip(out.chunks_exact_mut(*choices)) {
                     let chosen = match &mut rng {
                         Some(rng) => MixedCategorical::draw(probs, uniform(rng)),
                         None => most_probable(probs),
@@ -99,7 +75,7 @@ impl Actions {
                     out[chosen] = 1.0;
                 }
             }
-            Self::Continuous(bounds) => {
+            Acts::Continuous(bounds) => {
                 let dimensions = bounds.dimensions();
                 let rows = outputs.chunks_exact(2 * dimensions).zip(out.chunks_exact_mut(dimensions));
                 for (outputs, out) in rows {
@@ -116,19 +92,8 @@ impl Actions {
 
     /// Drawn actions as they are done, which is also what the model sees of them.
     pub(super) fn done(&self, actions: &mut [f32]) {
-        if let Self::Continuous(_) = self {
+        if let Acts::Continuous(_) = self.acts {
             actions.iter_mut().for_each(|action| *action = action.clamp(-1.0, 1.0));
-        }
-    }
-
-    /// Hands done actions, `[B, A]`, to the environment.
-    pub(super) fn write(&self, actions: &[f32], to: &mut ActionBatch) {
-        match self {
-            Self::Discrete(mixed) => {
-                let rows = actions.chunks_exact(mixed.classes());
-                to.indices_mut().iter_mut().zip(rows).for_each(|(to, row)| *to = most_probable(row) as u32);
-            }
-            Self::Continuous(bounds) => bounds.write(actions, to),
         }
     }
 
@@ -147,9 +112,9 @@ impl Actions {
     ) -> Result<f64, AgentError> {
         let factors = factors.weights.iter().zip(factors.entropy_weights);
         let mut entropies = 0.0;
-        match self {
-            Self::Discrete(mixed) => {
-                let classes = mixed.classes();
+        match &self.acts {
+            &Acts::Discrete(classes) => {
+                let mixed = MixedCategorical::new(classes, self.uniform)?;
                 mixed.probs(outputs, probs)?;
                 let rows = probs.as_slice().chunks_exact(classes).zip(drawn.chunks_exact(classes));
                 for (((probs, drawn), (weight, entropy_weight)), gradient) in
@@ -164,7 +129,7 @@ impl Actions {
                 }
                 mixed.differentiate(probs, gradient)?;
             }
-            Self::Continuous(bounds) => {
+            Acts::Continuous(bounds) => {
                 let dimensions = bounds.dimensions();
                 let rows = outputs.chunks_exact(2 * dimensions).zip(drawn.chunks_exact(dimensions));
                 for (((outputs, drawn), (weight, entropy_weight)), gradient) in
@@ -192,26 +157,20 @@ fn deviation(output: f32) -> (f32, f32) {
     (STD.0 + (STD.1 - STD.0) * share, (STD.1 - STD.0) * share * (1.0 - share))
 }
 
-/// A number of `[0, 1)`.
-pub(super) fn uniform(rng: &mut Pcg64) -> f32 {
-    // The 24 highest bits: all that a float below one has.
-    (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
-}
-
 #[cfg(test)]
 mod tests {
+    use agon_envs::ActionSpec;
+
     use super::*;
+    use crate::action_box::ActionBox;
 
     fn kinds() -> [(Actions, Vec<f32>, Vec<f32>); 2] {
+        let of = |acts| Actions { acts, uniform: 0.05 };
         let spec = ActionSpec::Continuous { low: vec![-2.0, 0.0], high: vec![2.0, 1.0] };
         [
+            (of(Acts::Discrete(3)), vec![0.2, -0.5, 1.1], vec![0.0, 1.0, 0.0]),
             (
-                Actions::Discrete(MixedCategorical::new(3, 0.05).unwrap()),
-                vec![0.2, -0.5, 1.1],
-                vec![0.0, 1.0, 0.0],
-            ),
-            (
-                Actions::Continuous(ActionBox::of("dreamer", &spec).unwrap()),
+                of(Acts::Continuous(ActionBox::of("dreamer", &spec).unwrap())),
                 vec![0.3, -0.8, -1.5, 0.4],
                 vec![0.9, -1.4],
             ),
@@ -220,14 +179,14 @@ mod tests {
 
     /// `ln π(a|s)` and the entropy, by their definitions.
     fn by_hand(actions: &Actions, outputs: &[f32], drawn: &[f32]) -> (f32, f32) {
-        match actions {
-            Actions::Discrete(mixed) => {
+        match actions.acts {
+            Acts::Discrete(choices) => {
                 let mut probs = MixedProbs::default();
-                mixed.probs(outputs, &mut probs).unwrap();
+                MixedCategorical::new(choices, 0.05).unwrap().probs(outputs, &mut probs).unwrap();
                 let chosen = probs.as_slice()[most_probable(drawn)];
                 (chosen.ln(), -probs.as_slice().iter().map(|prob| prob * prob.ln()).sum::<f32>())
             }
-            Actions::Continuous(_) => {
+            Acts::Continuous(_) => {
                 let (means, stds) = outputs.split_at(2);
                 let each = means.iter().zip(stds).zip(drawn).map(|((mean, std), drawn)| {
                     let (mean, std) = (mean.tanh(), deviation(*std).0);
@@ -272,9 +231,9 @@ mod tests {
                 actions.choose(&outputs, Some(&mut rng), &mut probs, &mut drawn).unwrap();
                 mean.iter_mut().zip(&drawn).for_each(|(mean, drawn)| *mean += drawn / 4000.0);
             }
-            let expected = match &actions {
-                Actions::Discrete(_) => probs.as_slice().to_vec(),
-                Actions::Continuous(_) => best.clone(),
+            let expected = match &actions.acts {
+                Acts::Discrete(_) => probs.as_slice().to_vec(),
+                Acts::Continuous(_) => best.clone(),
             };
             for (mean, expected) in mean.iter().zip(expected) {
                 assert!((mean - expected).abs() < 0.05, "{mean} and {expected}");

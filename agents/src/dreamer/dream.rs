@@ -3,11 +3,10 @@
 use agon_nn::rssm::Latents;
 use agon_nn::{Packed, Params, RssmScratch, Scratch};
 
-use super::actions::Actions;
 use super::policy::DreamerPolicy;
-use super::world::{World, numbers};
+use super::world::World;
 use crate::AgentError;
-use crate::error::ensure;
+use crate::world_model::numbers::numbers;
 use crate::world_model::{Dream, Lived, WorldModel};
 
 /// The heads of a world model, which acting has no use for.
@@ -71,23 +70,8 @@ impl Course {
 impl WorldModel for DreamerPolicy {
     fn dream(&self, lived: &Lived<'_>, context: usize) -> Result<Dream, AgentError> {
         let (world, rssm) = (&self.world, &self.world.rssm);
-        let (moments, width) = (lived.steps + 1, world.sight.len());
-        let expected = moments * width;
-        if lived.observations.len() != expected {
-            let expected = format!("{expected} values of {moments} observations");
-            return Err(AgentError::setting("observations", expected, lived.observations.len()));
-        }
-        let per_action = if let Actions::Discrete(_) = self.actions { 1 } else { self.actions.len() };
-        if lived.actions.len() != lived.steps * per_action {
-            let expected = format!("{} values of {} actions", lived.steps * per_action, lived.steps);
-            return Err(AgentError::setting("actions", expected, lived.actions.len()));
-        }
-        ensure(
-            (1..=moments).contains(&context),
-            "context",
-            "at least 1 and at most all observations",
-            context,
-        )?;
+        let (width, per_action) = (world.sight.len(), self.actions.acts.width());
+        let moments = lived.moments((width, per_action), context)?;
         let (mut scratch, mut layers, mut buffer) = (RssmScratch::default(), Scratch::new(), Vec::new());
         let (mut seeing, mut blind) = (Course::new(world), Course::new(world));
         let mut action = vec![0.0; self.actions.len()];
@@ -95,7 +79,7 @@ impl WorldModel for DreamerPolicy {
         let seen = world.sight.rows(lived.observations, &mut buffer);
         for moment in 0..moments {
             if let Some(before) = moment.checked_sub(1) {
-                self.actions.read(lived.actions.row(before, per_action), &mut action);
+                self.actions.acts.read(lived.actions.row(before, per_action), &mut action);
             }
             let observation = seen.of(width, &(moment..moment + 1));
             world.encoder.infer(&self.encoder, observation, 1, &mut layers, &mut embedded)?;

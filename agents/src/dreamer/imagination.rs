@@ -5,10 +5,12 @@ use agon_nn::losses::mixed_categorical::MixedProbs;
 use agon_nn::rssm::Latents;
 use agon_nn::{Packed, PackedRssm, Params, RssmScratch, Scratch, Sequential};
 
-use super::actions::{Actions, uniform};
+use super::actions::Actions;
 use super::config::DreamerConfig;
-use super::world::{World, numbers};
+use super::world::World;
 use crate::AgentError;
+use crate::world_model::acts::uniform;
+use crate::world_model::numbers::numbers;
 
 /// The networks as imagination reads them.
 pub(super) struct Imagining<'a> {

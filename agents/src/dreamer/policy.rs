@@ -6,12 +6,13 @@ use agon_nn::losses::mixed_categorical::MixedProbs;
 use agon_nn::rssm::Latents;
 use agon_nn::{Packed, PackedRssm, Params, Sequential};
 
-use super::actions::{Actions, uniform};
+use super::actions::Actions;
 use super::dream::Heads;
 use super::world::World;
 use crate::AgentError;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::world_model::WorldModel;
+use crate::world_model::acts::uniform;
 
 /// A snapshot of world model and policy.
 ///
@@ -152,7 +153,7 @@ impl Policy for DreamerPolicy {
         let generator = if explores { Some(rng) } else { None };
         self.actions.choose(outputs, generator, &mut MixedProbs::default(), &mut done)?;
         self.actions.done(&mut done);
-        self.actions.write(&done, output.actions);
+        self.actions.acts.write(&done, output.actions);
         let states = state.chunks_exact_mut(remembered.len());
         for (((hidden, latents), done), state) in pairs.zip(done.chunks_exact(self.actions.len())).zip(states)
         {

@@ -128,7 +128,7 @@ fn what_ends_an_episode_is_a_moment_of_its_own() {
     let actions = Actions::new(&config, &trial.info.spaces).unwrap();
     let mut starts = Vec::new();
     replay.sample_sequences(8, 1, &mut Pcg64::seed_from(0), &mut starts);
-    sequences.read(replay, &actions, &starts, &[0.25, 0.75], 8);
+    sequences.read(replay, &actions.acts, &starts, &[0.25, 0.75], 8);
     // Whatever tick it begins with: three steps of an episode, and what the last of them led to.
     let ends: Vec<usize> = (0..8).filter(|&t| matches!(sequences.moments[t], Moment::After(_))).collect();
     assert!(ends.len() >= 2 && ends.windows(2).all(|pair| pair[1] - pair[0] == 4), "{ends:?}");

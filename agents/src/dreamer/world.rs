@@ -1,19 +1,20 @@
 //! The world model: what is seen, what happens, what it pays and whether it goes on.
 
-use agon_nn::losses::categorical::softmax_rows;
 use agon_nn::losses::two_hot::TwoHot;
 use agon_nn::rssm::{Divergence, DivergenceGradient, Sequence};
 use agon_nn::{
-    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
-    Observation, Params, Rssm, Sequential, Summary, Tape,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig, Params, Rssm, Sequential,
+    Summary, Tape,
 };
 
 use super::actions::Actions;
 use super::config::DreamerConfig;
-use super::sequences::Sequences;
 use super::sight::Sight;
 use crate::learner::Spaces;
+use crate::network::perceptron;
 use crate::slices::Sums;
+use crate::world_model::numbers::reward_loss;
+use crate::world_model::sequences::Sequences;
 use crate::{AgentError, network};
 
 /// The networks, all over one buffer of parameters.
@@ -55,22 +56,6 @@ impl WorldSums {
     pub(super) fn total(&self) -> f64 {
         self.observation + self.reward + self.continuation + self.divergence
     }
-}
-
-/// Layers of one width with a LayerNorm each, and a linear output of so many values.
-pub(super) fn perceptron(
-    builder: &mut LayoutBuilder,
-    name: &str,
-    inputs: usize,
-    (hidden, layers): (usize, usize),
-    (head, init): (Head, Init),
-) -> Result<Model, AgentError> {
-    let (hidden, activation, layer_norm) = (vec![hidden; layers], Activation::Silu, true);
-    let encoder = EncoderConfig::Mlp { hidden, activation, layer_norm };
-    let network = ModelConfig { encoder, ..ModelConfig::default() };
-    let head = HeadSpec { name: format!("{name}.head"), head, init };
-    let (prefix, inputs) = (format!("{name}."), Observation::Vector(inputs));
-    Ok(Model::new(builder, &prefix, &inputs, &network, &[head], Init::PYTORCH_LINEAR)?)
 }
 
 /// A linear output of so many values.
@@ -160,7 +145,9 @@ impl World {
         let moments = features.rows();
         let mut sums = WorldSums { moments, ..WorldSums::default() };
         let of_told = self.observation_loss(&seen, &told, scale * self.observation_coef, &mut sums)?;
-        let of_rewards = self.reward_loss(sequences, &rewards, scale, &mut sums)?;
+        let (of_reward, of_rewards) =
+            reward_loss(&self.two_hot, sequences, |row| sequences.paid[row], &rewards, scale)?;
+        sums.reward += of_reward;
         let mut of_continues = vec![0.0; moments];
         let pairs = continues.as_slice().iter().zip(&sequences.continues);
         for ((logit, goes_on), slope) in pairs.zip(&mut of_continues) {
@@ -201,44 +188,4 @@ impl World {
         }
         Ok(gradient)
     }
-
-    /// What was paid, where that is known; gives the gradient of the logits.
-    fn reward_loss(
-        &self,
-        sequences: &Sequences,
-        logits: &Matrix,
-        scale: f32,
-        sums: &mut WorldSums,
-    ) -> Result<Vec<f32>, AgentError> {
-        let bins = self.two_hot.bins();
-        let mut gradient = vec![0.0; logits.as_slice().len()];
-        let (log_probs, probs) = distributions(logits.as_slice(), bins)?;
-        for (row, slopes) in gradient.chunks_exact_mut(bins).enumerate() {
-            if sequences.paid[row] {
-                let (range, reward) = (row * bins..(row + 1) * bins, sequences.rewards[row]);
-                let (log_probs, probs) = (&log_probs[range.clone()], &probs[range]);
-                let loss = self.two_hot.add_loss(reward, log_probs, probs, scale, slopes)?;
-                // Bins would hide that a reward is lost: they take anything for their last.
-                sums.reward += if reward.is_finite() { f64::from(loss) } else { f64::NAN };
-            }
-        }
-        Ok(gradient)
-    }
-}
-
-/// Logarithms of the probabilities of rows of logits, and these themselves.
-pub(super) fn distributions(logits: &[f32], classes: usize) -> Result<(Vec<f32>, Vec<f32>), AgentError> {
-    let mut log_probs = vec![0.0; logits.len()];
-    agon_nn::losses::categorical::log_softmax_rows(logits, classes, &mut log_probs)?;
-    let mut probs = log_probs.clone();
-    agon_nn::kernels::exp(&mut probs);
-    Ok((log_probs, probs))
-}
-
-/// The numbers that rows of logits stand for.
-pub(super) fn numbers(two_hot: &TwoHot, logits: &[f32], out: &mut Vec<f32>) -> Result<(), AgentError> {
-    let mut probs = vec![0.0; logits.len()];
-    softmax_rows(logits, two_hot.bins(), &mut probs)?;
-    out.extend(probs.chunks_exact(two_hot.bins()).map(|probs| two_hot.mean(probs)));
-    Ok(())
 }

@@ -125,6 +125,8 @@ pub struct VaeLoss {
     pub reconstruction: f32,
     /// The mean KL divergence, without `β`, in nats.
     pub kl: f32,
+    /// `[B, L]`: the latent variables that were drawn.
+    pub latents: Matrix,
 }
 
 impl Vae {
@@ -247,7 +249,7 @@ impl Vae {
         let posterior = self.encoder.forward(params, x, tape)?;
         let latents = reparameterize(params, &posterior, noise, tape)?;
         let outputs = self.decoder.forward(params, &latents, tape)?;
-        self.bound(params, x, &posterior, &outputs, tape)
+        self.bound(params, x, (&posterior, latents), &outputs, tape)
     }
 
     /// The negative bound of each row as one operation on the tape.
@@ -255,7 +257,7 @@ impl Vae {
         &self,
         params: &Params,
         x: &Matrix,
-        posterior: &Matrix,
+        (posterior, drawn): (&Matrix, Matrix),
         outputs: &Matrix,
         tape: &mut Tape,
     ) -> Result<VaeLoss, NnError> {
@@ -287,7 +289,7 @@ impl Vae {
             }
         });
         let [reconstruction, kl] = [reconstruction, kl].map(|sum: f64| (sum / rows as f64) as f32);
-        Ok(VaeLoss { loss, reconstruction, kl })
+        Ok(VaeLoss { loss, reconstruction, kl, latents: drawn })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - Discrete actions: [`categorical`], [`multi_categorical`], and batches of either: [`choices`]. Continuous ones: [`gaussian`], [`squashed_gaussian`].
 //! - Values: [`huber`], [`mse`]; [`dueling`] heads; [`distributional`] ones (C51, quantiles); numbers as bins: [`two_hot`].
-//! - Discrete latent variables: [`mixed_categorical`].
+//! - Discrete latent variables: [`mixed_categorical`]; numbers of several likely values: [`gaussian_mixture`].
 //! - Generative models: [`bce_with_logits`], [`gaussian_kl_standard`], [`gan`].
 //!
 //! Functions named `add_…` add to gradients, so that the terms of a loss go one after another into one buffer. Their
@@ -18,6 +18,7 @@ pub mod dueling;
 pub mod gan;
 pub mod gaussian;
 mod gaussian_kl_standard;
+pub mod gaussian_mixture;
 pub mod mixed_categorical;
 pub mod multi_categorical;
 mod regression;

@@ -1,7 +1,8 @@
 //! Sequences that were observed, on a tape.
 
 use super::Rssm;
-use super::graph::{all_steps, beside, draw, each_step};
+use super::graph::{all_steps, draw, each_step};
+use crate::beside::beside;
 use crate::error::NnError;
 use crate::matrix::{Matrix, check_length};
 use crate::params::Params;

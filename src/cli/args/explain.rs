@@ -17,7 +17,7 @@ pub(in crate::cli) enum ByArg {
     Pictures,
     /// What its search found: visits, values and principal variations beside each move of an episode.
     Search,
-    /// What its world model imagines after some steps of an episode, beside what happened (dreamer).
+    /// What its world model imagines after some steps of an episode, beside what happened (dreamer, vmc).
     Dreams,
     /// A policy that can be read: a decision tree (VIPER), or weighted sums where actions are numbers.
     Surrogate,

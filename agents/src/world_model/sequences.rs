@@ -1,6 +1,6 @@
 //! Replayed sequences as a world model reads them: moments, each with what was done before it and what that paid.
 
-use super::actions::Actions;
+use super::acts::Acts;
 use crate::replay::{Moment, ReplayBuffer};
 
 /// `T` moments of `B` sequences, row `t · B + b`.
@@ -8,32 +8,32 @@ use crate::replay::{Moment, ReplayBuffer};
 /// A moment is an observation. What ended an episode is a moment of its own, between the step that led to it and the first
 /// observation of the next episode, so that the model learns what ends look like.
 #[derive(Debug, Default)]
-pub(super) struct Sequences {
+pub(crate) struct Sequences {
     /// `[T, B]`: what was observed.
-    pub(super) moments: Vec<Moment>,
+    pub(crate) moments: Vec<Moment>,
     /// `[T, B, A]`: what was done before; zeros where an episode begins.
-    pub(super) actions: Vec<f32>,
+    pub(crate) actions: Vec<f32>,
     /// `[T, B]`: what that paid.
-    pub(super) rewards: Vec<f32>,
+    pub(crate) rewards: Vec<f32>,
     /// `[T, B]`: whether that is known: it is not where a sequence begins within an episode.
-    pub(super) paid: Vec<bool>,
+    pub(crate) paid: Vec<bool>,
     /// `[T, B]`: where episodes begin.
-    pub(super) resets: Vec<bool>,
+    pub(crate) resets: Vec<bool>,
     /// `[T, B]`: whether anything follows.
-    pub(super) continues: Vec<bool>,
+    pub(crate) continues: Vec<bool>,
 }
 
 impl Sequences {
     /// The sequences of `steps` moments that begin at some slots; `befores` has what was done before each, `[B, A]`.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         replay: &ReplayBuffer,
-        actions: &Actions,
+        acts: &Acts,
         starts: &[u32],
         befores: &[f32],
         steps: usize,
     ) {
-        let (rows, width) = (starts.len(), actions.len());
+        let (rows, width) = (starts.len(), acts.len());
         self.moments.clear();
         self.moments.resize(steps * rows, Moment::Before(0));
         self.actions.clear();
@@ -55,7 +55,7 @@ impl Sequences {
                 self.resets[at] = reset;
                 if !reset && tick > 0 {
                     let before = replay.following(start, tick - 1);
-                    actions.read(replay.action(before), done);
+                    acts.read(replay.action(before), done);
                     self.rewards[at] = replay.reward(before);
                 } else if !reset {
                     done.copy_from_slice(&befores[row * width..(row + 1) * width]);
@@ -65,7 +65,7 @@ impl Sequences {
                 if replay.ended(slot) && step < steps {
                     let at = step * rows + row;
                     self.moments[at] = Moment::After(slot);
-                    actions.read(replay.action(slot), &mut self.actions[at * width..(at + 1) * width]);
+                    acts.read(replay.action(slot), &mut self.actions[at * width..(at + 1) * width]);
                     self.rewards[at] = replay.reward(slot);
                     self.resets[at] = false;
                     self.continues[at] = !replay.terminated(slot);
