@@ -284,6 +284,31 @@ fn policies_are_evaluated_from_what_others_did() {
 }
 
 #[test]
+fn recorded_observations_on_disk_change_no_bit() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    record(root, "MinAtar/Breakout-v0", "breakout/random-v0", &[]);
+    let train = |algorithm: &str, storage: &str| {
+        let storage = format!("data.storage='{storage}'");
+        let fixed = ["train", algorithm, "MinAtar/Breakout-v0", "--data", "breakout/random-v0", "--preset", "none"];
+        let more = ["--total-timesteps", "300", "--name", &storage[14..18], "--force", "--set", &storage];
+        agon(root, &[&fixed[..], &more].concat())
+    };
+    let model = |name: &str| fs::read(root.join("results").join(name).join("model.safetensors")).unwrap();
+    for algorithm in ["bc", "dqn"] {
+        assert!(!train(algorithm, "memory").unwrap().contains("on disk"));
+        let told = train(algorithm, "disk").unwrap();
+        assert!(told.contains("kept on disk"), "{told}");
+        assert!(model("memo") == model("disk"), "{algorithm}");
+    }
+    let left = fs::read_dir(root.join("results/disk")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with('.')).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let error = train("gail", "disk").unwrap_err();
+    assert!(error.contains("data.storage") && error.contains("replay buffer"), "{error}");
+}
+
+#[test]
 fn a_run_acts_and_learns_from_data_too() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();

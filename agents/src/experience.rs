@@ -3,14 +3,22 @@
 //! What was recorded before a run that acts too is a part of the buffer that is drawn by itself: of each minibatch, one share is
 //! recorded and the rest the run's own (Ball et al. 2023, arXiv:2302.02948, "symmetric sampling").
 
+use std::sync::Arc;
+
 use agon_envs::Pcg64;
+use agon_envs::random::SeedSequence;
 use agon_nn::Schedule;
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkStore;
 use crate::learner::{RunInfo, stream};
-use crate::replay::{Priorities, ReplayBuffer, ReplayShape, Sampling, SavedPriorities, SavedReplay};
+use crate::replay::{
+    Priorities, ReplayBuffer, ReplayShape, RowStore, Sampling, SavedPriorities, SavedReplay,
+};
 use crate::{AgentError, Fragment};
+
+/// Key of the stream of seeds of draws from recorded experience.
+const DRAWS: u32 = 16;
 
 /// What is drawn: single steps, or sequences of as many ticks, each named by its first step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +45,10 @@ pub struct Experience {
     recorded: bool,
     /// Share of a minibatch that was recorded before the run, of a run that acts too.
     share: Option<f64>,
+    /// Seed of the draws from what was recorded, of a run that has nothing else: each of them is known before its turn.
+    draws: u64,
+    /// Where what was observed before the run is kept, if not in memory.
+    away: Option<Arc<dyn RowStore>>,
 }
 
 /// What is saved of one, beside the buffer's full chunks.
@@ -46,6 +58,7 @@ pub(crate) struct SavedExperience {
     replay: Option<SavedReplay>,
     priorities: Option<SavedPriorities>,
     rng: Pcg64,
+    draws: u64,
     updates: u64,
 }
 
@@ -72,15 +85,38 @@ impl Experience {
         let rng = Pcg64::seed_from(stream(info.seed, 1));
         let (recorded, slots, weights) = (info.recorded_alone().is_some(), Vec::new(), Vec::new());
         let share = beside.map(|recorded| recorded.share);
-        Self { replay, priorities, beta, unit, rng, updates: 0, slots, weights, recorded, share }
+        let draws = stream(info.seed, DRAWS);
+        Self {
+            replay,
+            priorities,
+            beta,
+            unit,
+            rng,
+            updates: 0,
+            slots,
+            weights,
+            recorded,
+            share,
+            draws,
+            away: None,
+        }
+    }
+
+    /// Keeps what was observed before the run elsewhere than in memory, from now on.
+    pub(crate) fn keep_recorded_in(&mut self, store: Arc<dyn RowStore>) {
+        self.away = Some(store);
     }
 
     /// Adds steps that were recorded before the run.
-    pub(crate) fn remember_recorded(&mut self, fragment: &Fragment) {
+    ///
+    /// # Errors
+    /// If they are kept elsewhere and cannot be.
+    pub(crate) fn remember_recorded(&mut self, fragment: &Fragment) -> Result<(), AgentError> {
         match self.share {
             Some(_) => self.replay.extend_recorded(fragment),
             None => self.remember(std::slice::from_ref(fragment)),
         }
+        self.away.as_ref().map_or(Ok(()), |store| self.replay.put_away(store))
     }
 
     /// Adds the steps of fragments.
@@ -112,6 +148,10 @@ impl Experience {
         self.slots.clear();
         self.weights.clear();
         let (held, beta) = (self.held(), self.beta(env_steps));
+        if self.recorded && self.priorities.is_none() && self.unit == Unit::Step {
+            self.draw_recorded(count);
+            return;
+        }
         let Self { replay, priorities, rng, slots, weights, share, .. } = self;
         match (priorities, self.unit) {
             (Some(priorities), _) => priorities.sample(count, held, beta, rng, slots, weights),
@@ -120,6 +160,26 @@ impl Experience {
                 None => replay.sample(count, rng, slots),
             },
             (None, Unit::Sequence(len)) => replay.sample_sequences(len, count, rng, slots),
+        }
+        if let Some(store) = &self.away {
+            store.expect(self.replay.places(&self.slots));
+        }
+    }
+
+    /// Draws the minibatch of this update from what was recorded, and has that of the next one brought near.
+    fn draw_recorded(&mut self, count: usize) {
+        let draw = |replay: &ReplayBuffer, update: u64, slots: &mut Vec<u32>| {
+            let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(
+                self.draws,
+                &[update as u32, (update >> 32) as u32],
+            ));
+            replay.sample(count, &mut rng, slots);
+        };
+        draw(&self.replay, self.updates, &mut self.slots);
+        if let Some(store) = &self.away {
+            let mut next = Vec::with_capacity(count);
+            draw(&self.replay, self.updates + 1, &mut next);
+            store.expect(self.replay.places(&next));
         }
     }
 
@@ -147,7 +207,11 @@ impl Experience {
 
     /// Bytes that a full buffer takes with its priorities.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.replay.memory_bytes() + self.priorities.as_ref().map_or(0, Priorities::memory_bytes)
+        let replay = match self.away {
+            Some(_) => self.replay.memory_bytes_when_away(),
+            None => self.replay.memory_bytes(),
+        };
+        replay + self.priorities.as_ref().map_or(0, Priorities::memory_bytes)
     }
 
     /// Hands the buffer's full chunks to the store and gives the rest; nothing of what was recorded before the run.
@@ -159,6 +223,7 @@ impl Experience {
             replay: if self.recorded { None } else { Some(self.replay.save(chunks)?) },
             priorities: self.priorities.as_ref().map(Priorities::save),
             rng: self.rng.clone(),
+            draws: self.draws,
             updates: self.updates,
         })
     }
@@ -172,7 +237,7 @@ impl Experience {
         saved: SavedExperience,
         chunks: &dyn ChunkStore,
     ) -> Result<Self, AgentError> {
-        let SavedExperience { replay, priorities, rng, updates } = saved;
+        let SavedExperience { replay, priorities, rng, draws, updates } = saved;
         let priorities = match (&self.priorities, priorities) {
             (Some(priorities), Some(saved)) => Some(priorities.restored(saved)?),
             (None, None) => None,
@@ -190,8 +255,21 @@ impl Experience {
             }
         };
         let (beta, unit, recorded, share) = (self.beta, self.unit, self.recorded, self.share);
-        let (slots, weights) = (Vec::new(), Vec::new());
-        Ok(Self { replay, priorities, beta, unit, rng, updates, slots, weights, recorded, share })
+        let (slots, weights, away) = (Vec::new(), Vec::new(), self.away.clone());
+        Ok(Self {
+            replay,
+            priorities,
+            beta,
+            unit,
+            rng,
+            updates,
+            slots,
+            weights,
+            recorded,
+            share,
+            draws,
+            away,
+        })
     }
 }
 
@@ -243,8 +321,8 @@ mod tests {
         let recorded = Some(Recorded { steps: 5, acts: true, share });
         let info = RunInfo { recorded, ..info_of_four_numbers(1) };
         let mut experience = Experience::new(8, ReplayShape::of(&info), Sampling::Uniform, Unit::Step, &info);
-        experience.remember_recorded(&fragment(&info, 2, 100.0));
-        experience.remember_recorded(&fragment(&info, 3, 200.0));
+        experience.remember_recorded(&fragment(&info, 2, 100.0)).unwrap();
+        experience.remember_recorded(&fragment(&info, 3, 200.0)).unwrap();
         experience
     }
 

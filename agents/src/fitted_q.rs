@@ -119,8 +119,11 @@ impl FittedQ {
     }
 
     /// Takes over some of the recorded steps, in their order.
-    pub fn remember(&mut self, recorded: &Fragment) {
-        self.experience.remember_recorded(recorded);
+    ///
+    /// # Errors
+    /// As [`Learner::remember`](crate::Learner::remember).
+    pub fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
+        self.experience.remember_recorded(recorded)
     }
 
     /// Takes an update; gives the mean loss of its minibatch.

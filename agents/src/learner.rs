@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunks::ChunkStore;
 use crate::guide::Guide;
+use crate::replay::RowStore;
 use crate::{AgentError, Fragment, Policy, Weights};
 
 /// What is observed and done in an environment, a row an agent.
@@ -198,6 +199,16 @@ pub trait Learner: Send {
             expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
             found: "one that learns from what it does itself".to_owned(),
         })
+    }
+
+    /// Keeps what was observed in recorded experience in a store instead of memory: asked for before any is remembered. Results
+    /// are the same bit for bit.
+    ///
+    /// # Errors
+    /// [`AgentError::Unsupported`] if the learner holds it in memory only.
+    fn keep_recorded_in(&mut self, _store: Arc<dyn RowStore>) -> Result<(), AgentError> {
+        let (expected, found) = ("a learner with a replay buffer", "one without".to_owned());
+        Err(AgentError::Unsupported { algorithm: "recorded data on disk (data.storage)", expected, found })
     }
 
     /// Refuses to begin without what it cannot learn without, such as a teacher: asked when all that a run has was handed over.

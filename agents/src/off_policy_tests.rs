@@ -50,7 +50,7 @@ fn fitted_values_are_the_returns_of_the_policy_and_not_of_the_data() {
         let mut fitted = FittedQ::new(config, Some(&network), &data.info, target).unwrap();
         let error = fitted.update().unwrap_err().to_string();
         assert_eq!(error, "fitted Q evaluation needs recorded steps, got none");
-        fitted.remember(&recorded);
+        fitted.remember(&recorded).unwrap();
         (0..2000).for_each(|_| assert!(fitted.update().unwrap().is_finite()));
         let values = fitted.values(&beginnings(&recorded, &data.info)).unwrap();
         let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
@@ -68,7 +68,7 @@ fn fitted_values_have_the_same_bits_for_any_number_of_threads() {
             let config = FittedQConfig { batch_size: 32, gradient_slices: 4, ..FittedQConfig::default() };
             let target = clone_of(&identity(), &Expert(0), false);
             let mut fitted = FittedQ::new(config, None, &data.info, target).unwrap();
-            fitted.remember(&recorded);
+            fitted.remember(&recorded).unwrap();
             (0..20).for_each(|_| assert!(fitted.update().unwrap().is_finite()));
             fitted.values(&beginnings(&recorded, &data.info)).unwrap()
         })

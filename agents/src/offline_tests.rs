@@ -1,10 +1,15 @@
 //! What learns from recorded experience: tasks whose answer is known, exact restoring, parity, refusals.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer};
 use agon_nn::Activation;
 
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActOutput, Actor};
+use crate::replay::RowStore;
 use crate::test_support::{
     Aim, Boxed, Corridor, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
     assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, untrained_teacher, with_spaces,
@@ -57,6 +62,82 @@ pub(crate) fn trial(
 
 pub(crate) fn random(spec: &EnvSpec) -> Random {
     Random(spec.make(&Default::default()).unwrap().action_spec().clone())
+}
+
+/// Rows in memory, that are told what is read soon.
+#[derive(Debug, Default)]
+struct Shelf {
+    bytes: Mutex<Vec<u8>>,
+    expected: Mutex<BTreeSet<(u64, usize)>>,
+    unexpected: AtomicUsize,
+    broken: bool,
+}
+
+impl RowStore for Shelf {
+    fn keep(&self, bytes: &[u8]) -> Result<u64, AgentError> {
+        let mut all = self.bytes.lock().unwrap();
+        all.extend_from_slice(bytes);
+        Ok((all.len() - bytes.len()) as u64)
+    }
+
+    fn read(&self, at: u64, out: &mut [u8]) -> Result<(), AgentError> {
+        if self.broken {
+            return Err(AgentError::Chunk { key: "rows".to_owned(), message: "broken".to_owned() });
+        }
+        if !self.expected.lock().unwrap().contains(&(at, out.len())) {
+            self.unexpected.fetch_add(1, Ordering::Relaxed);
+        }
+        out.copy_from_slice(&self.bytes.lock().unwrap()[at as usize..at as usize + out.len()]);
+        Ok(())
+    }
+
+    fn expect(&self, rows: Vec<(u64, usize)>) {
+        self.expected.lock().unwrap().extend(rows);
+    }
+}
+
+/// A run whose recorded observations are on a shelf.
+fn shelved(name: &str, settings: &str, spec: &EnvSpec, acts: bool, shelf: &Arc<Shelf>) -> Trial<Boxed> {
+    let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 400, seed: 3 };
+    Trial::recorded(spec, sizes, (&random(spec), 1500, acts), |info| {
+        let mut learner = build(name, settings, info)?;
+        let before = learner.0.memory_bytes();
+        learner.0.keep_recorded_in(shelf.clone())?;
+        assert!(learner.0.memory_bytes() < before);
+        Ok(learner)
+    })
+}
+
+#[test]
+fn recorded_observations_can_be_kept_elsewhere_and_nothing_differs() {
+    let beside = "buffer_size = 500\nlearning_starts = 10\nbatch_size = 8\ntrain_frequency = 10";
+    for (name, settings, spec, acts) in [
+        ("bc", "batch_size = 16", identity(), false),
+        ("iql", "batch_size = 16", aim(), false),
+        ("dqn", "batch_size = 16\nreplay = { kind = \"prioritized\" }", identity(), false),
+        ("dqn", beside, identity(), true),
+    ] {
+        let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 400, seed: 3 };
+        let recorder = (&random(&spec) as &dyn Policy, 1500, acts);
+        let mut held = Trial::recorded(&spec, sizes, recorder, |info| build(name, settings, info));
+        let shelf = Arc::new(Shelf::default());
+        let mut away = shelved(name, settings, &spec, acts, &shelf);
+        assert!(!shelf.bytes.lock().unwrap().is_empty());
+        [&mut held, &mut away].into_iter().for_each(Trial::run);
+        assert!(held.learner.weights() == away.learner.weights(), "{name}, acts: {acts}");
+        // All but the first minibatch is known before its turn, unless what is learned decides what is drawn.
+        if !acts && name != "dqn" {
+            let unexpected = shelf.unexpected.load(Ordering::Relaxed);
+            assert!(unexpected <= 2 * 16 * 2, "{name}: {unexpected}");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_fails_stops_learning_with_an_error() {
+    let shelf = Arc::new(Shelf { broken: true, ..Shelf::default() });
+    let mut trial = shelved("bc", "batch_size = 16", &identity(), false, &shelf);
+    assert!(trial.iterate().unwrap_err().to_string().contains("broken"));
 }
 
 const CHOICES: &str = "batch_size = 64\nlearning_rate = 5e-3\ngamma = 0.5";

@@ -18,7 +18,7 @@ use crate::experience::{Experience, SavedExperience, Unit};
 use crate::guide::Guide;
 use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, Recorded, RunInfo};
 use crate::part::{self, Part, SavedPart};
-use crate::replay::{ReplayShape, Sampling};
+use crate::replay::{ReplayShape, RowStore, Sampling};
 use crate::settings::{self, Replaying};
 use crate::slices::{Slice, Sums, awake, slices};
 use crate::{AgentError, Fragment, Policy, Weights};
@@ -368,12 +368,17 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
     }
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
-        self.experience.remember_recorded(recorded);
+        self.experience.remember_recorded(recorded)?;
         let is_whole = self.recorded && self.experience.replay.is_full();
         if is_whole { self.algorithm.recorded(&self.experience) } else { Ok(()) }
     }
 
     fn takes_recorded(&self) -> Result<(), AgentError> {
+        Ok(())
+    }
+
+    fn keep_recorded_in(&mut self, store: Arc<dyn RowStore>) -> Result<(), AgentError> {
+        self.experience.keep_recorded_in(store);
         Ok(())
     }
 

@@ -18,14 +18,37 @@ pub struct DataConfig {
     pub acts: bool,
     /// Share of a minibatch that is recorded, where a run acts too and has a replay buffer; above 0, below 1.
     pub share: f64,
+    /// Where what was observed is kept while it is learned from. The results are the same.
+    #[serde(skip_serializing_if = "Storage::is_auto")]
+    pub storage: Storage,
     /// Checksum of what is learned from; written, and compared when the run goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
 }
 
+/// Where recorded observations are kept while a run learns from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// In memory if they fit, else on disk.
+    #[default]
+    Auto,
+    /// In memory.
+    Memory,
+    /// In a file of the run's directory that is gone when the run ends; what is needed next is read ahead. Of algorithms with a
+    /// replay buffer.
+    Disk,
+}
+
+impl Storage {
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
-        Self { sets: Vec::new(), best: 1.0, acts: false, share: 0.5, checksum: None }
+        Self { sets: Vec::new(), best: 1.0, acts: false, share: 0.5, storage: Storage::Auto, checksum: None }
     }
 }
 

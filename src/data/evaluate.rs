@@ -171,7 +171,7 @@ impl Data {
     fn fitted_q(&self, target: TargetPolicy, options: &EvaluationOptions) -> Result<PolicyValue, RunError> {
         let config = FittedQConfig { gamma: options.gamma, ..FittedQConfig::default() };
         let mut values = FittedQ::new(config, None, &self.info, target)?;
-        self.episodes.iter().for_each(|episode| values.remember(episode));
+        self.episodes.iter().try_for_each(|episode| values.remember(episode))?;
         let mut last = Vec::new();
         for update in 0..options.updates {
             let loss = values.update()?;

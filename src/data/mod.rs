@@ -2,7 +2,8 @@
 //!
 //! A data set is files (`agon_data`); an environment has packed rows; `convert` goes between both. The
 //! learner of a run with `data.sets` is handed every step before the first update (`experience`); most such runs do not act, and
-//! their steps are updates.
+//! their steps are updates. What was observed lies in memory, or in a file
+//! (`rows`).
 
 mod config;
 mod convert;
@@ -12,6 +13,7 @@ mod experience;
 mod gymnasium;
 pub mod record;
 pub mod report;
+mod rows;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +21,10 @@ use std::path::{Path, PathBuf};
 use agon_data::DataSet;
 
 use crate::RunError;
-pub use config::DataConfig;
+pub use config::{DataConfig, Storage};
 pub use copy::copy;
 pub(crate) use experience::RecordedExperience;
+pub(crate) use rows::FileRows;
 pub(crate) use source::NothingNew;
 
 /// Evaluations of a run with data that does not say how many updates or steps are between them.

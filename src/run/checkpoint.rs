@@ -20,7 +20,7 @@ use crate::RunError;
 use crate::error::AtPath;
 use crate::signing::Source;
 
-pub(crate) const MAGIC: &[u8; 8] = b"AGONCKPD";
+pub(crate) const MAGIC: &[u8; 8] = b"AGONCKPE";
 /// Newest checkpoints that are kept.
 const KEPT: usize = 2;
 

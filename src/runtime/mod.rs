@@ -28,7 +28,7 @@ use agon_nn::{InstructionSet, Summary};
 use crate::RunError;
 use crate::acting::{Acting, check_widths};
 use crate::config::{MadeBy, Mode, RunConfig};
-use crate::data::{NothingNew, RecordedExperience};
+use crate::data::{FileRows, NothingNew, RecordedExperience, Storage};
 use crate::error::AtPath;
 use crate::league::League;
 use crate::memory::{self, Needs};
@@ -281,6 +281,8 @@ struct Parts<'a> {
     teacher: Option<TeacherConfig>,
     /// What it learns from that was recorded before it.
     recorded: Option<RecordedExperience>,
+    /// Where that is kept, if not in memory.
+    rows: Option<Arc<FileRows>>,
     /// What it will need of the memory.
     needs: Needs,
 }
@@ -314,8 +316,10 @@ impl<'a> Parts<'a> {
         needs.add("of networks and optimizers (network)", networks);
         memory::ensure_fits(&needs, 1)?;
         let mut learner = algorithm.build(&config.agent, config.network.as_ref(), &info)?;
+        let mut rows = None;
         if recorded.is_some() {
             learner.takes_recorded()?;
+            rows = rows_on_disk(config.data.storage, &needs, &mut *learner)?;
         }
         config.transfer.set_rates(&mut *learner)?;
         config.pruning.begin(&mut *learner)?;
@@ -330,7 +334,7 @@ impl<'a> Parts<'a> {
         let fragments = shape.bytes().saturating_mul(2 * config.runtime.num_shards as u64);
         needs.add("of fragments (agent.num_steps, num_envs)", fragments);
         memory::ensure_fits(&needs, 1)?;
-        Ok(Self { spec, probe, info, statistics, learner, teacher: None, recorded, needs })
+        Ok(Self { spec, probe, info, statistics, learner, teacher: None, recorded, rows, needs })
     }
 
     /// What a new run is made of, with the weights that it begins with and its teacher.
@@ -389,6 +393,23 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Has a learner keep what was observed in recorded experience on disk, if it is to, or can and memory has no room for it.
+fn rows_on_disk(
+    storage: Storage,
+    needs: &Needs,
+    learner: &mut dyn Learner,
+) -> Result<Option<Arc<FileRows>>, RunError> {
+    let fits = || needs.total().saturating_add(learner.memory_bytes()) <= memory::available();
+    if storage == Storage::Memory || (storage == Storage::Auto && fits()) {
+        return Ok(None);
+    }
+    let rows = Arc::new(FileRows::default());
+    match learner.keep_recorded_in(rows.clone()) {
+        Err(AgentError::Unsupported { .. }) if storage == Storage::Auto => Ok(None),
+        kept => kept.map(|()| Some(rows)).map_err(RunError::from),
+    }
+}
+
 /// A run that is about to begin or to go on.
 struct Drive<'a> {
     setup: &'a Setup,
@@ -402,7 +423,7 @@ struct Drive<'a> {
 
 fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let Drive { setup, config, run, parts, from, sink, source: make_source } = drive;
-    let Parts { spec, probe, info, mut statistics, mut learner, teacher, recorded, .. } = parts;
+    let Parts { spec, probe, info, mut statistics, mut learner, teacher, recorded, rows, .. } = parts;
     let mut sinks = Sinks::default();
     sinks.push(Box::new(CsvLog::default()));
     sinks.push(Box::new(TensorBoard::default()));
@@ -412,6 +433,10 @@ fn drive(drive: Drive<'_>) -> Result<Outcome, RunError> {
     let mut notes = Vec::new();
     if let Some(recorded) = recorded {
         notes.extend(recorded.remarks(&config.env.id));
+        if let Some(rows) = &rows {
+            rows.open_in(run.path())?;
+            notes.push("recorded observations are kept on disk (data.storage)".to_owned());
+        }
         let shape = probe.fragment_shape(config, learner.num_steps(), &*learner.policy()?);
         recorded.each(&shape, &mut |fragment| Ok(learner.remember(fragment)?))?;
     }

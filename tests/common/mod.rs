@@ -283,6 +283,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("dagger", &[&DQN, &APPRENTICE]),
         case("bc", &[&RECORDED, &["data.best=0.5"]]),
         case("iql", &[&RECORDED]),
+        case("iql", &[&RECORDED, &["data.storage='disk'"]]),
         case("iql", &[&RECORDED_NUMBERS]),
         case("cql", &[&RECORDED]),
         case("dt", &[&RECORDED, &SEQUENCES]),

@@ -1,13 +1,16 @@
 //! A chunk: the columns of some consecutive ticks of one stream.
 
+use std::sync::Arc;
+
 use agon_envs::batch::ObsElement;
 use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::Frames;
 use agon_envs::{ActionBatch, ActionSpec, ObsBuffer};
 use serde::{Deserialize, Serialize};
 
+use super::away::{AwayColumn, RowStore};
 use super::column::{Column, Element};
-use crate::{Fragment, RunInfo, network};
+use crate::{AgentError, Fragment, RunInfo, network};
 
 /// What a buffer keeps of each step.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +87,11 @@ impl ReplayShape {
         }
     }
 
+    /// What they are without observations.
+    pub(super) fn tick_bytes_without_observations(&self) -> u64 {
+        self.tick_bytes_with(0)
+    }
+
     fn tick_bytes_with(&self, frame_bytes: usize) -> u64 {
         let row = frame_bytes + 4 * self.action_spec.width() + 4 + 1 + self.mask_len;
         let state = (4 * self.state_len).div_ceil(self.state_period);
@@ -152,6 +160,9 @@ pub(super) struct Chunk {
     finals: Column,
     /// `[·, N, S]`: what the policy remembered before the ticks that begin a fragment.
     states: Vec<f32>,
+    /// Observations and final ones, where those columns were put away. Such a chunk is never saved.
+    #[serde(skip)]
+    away: Option<[AwayColumn; 2]>,
 }
 
 impl Chunk {
@@ -165,6 +176,31 @@ impl Chunk {
             final_entries: Vec::new(),
             finals: Column::new(shape.dtype),
             states: Vec::new(),
+            away: None,
+        }
+    }
+
+    /// Whether its observations were put away.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Puts its observations away. Nothing can be added after that.
+    ///
+    /// # Errors
+    /// If they cannot be kept.
+    pub(super) fn put_away(&mut self, store: &Arc<dyn RowStore>) -> Result<(), AgentError> {
+        let observations = AwayColumn::put(&mut self.observations, store)?;
+        self.away = Some([observations, AwayColumn::put(&mut self.finals, store)?]);
+        Ok(())
+    }
+
+    /// Adds where the frame of a step and, if it ended an episode, that which it led to were put.
+    pub(super) fn places(&self, entry: usize, len: usize, out: &mut Vec<(u64, usize)>) {
+        let Some([observations, finals]) = &self.away else { return };
+        out.push(observations.place(entry, len));
+        if let Ok(index) = self.final_entries.binary_search(&(entry as u32)) {
+            out.push(finals.place(index, len));
         }
     }
 
@@ -222,20 +258,35 @@ impl Chunk {
     }
 
     /// Reads the frame that was observed before a step.
-    pub(super) fn read_frame<T: Element>(&self, entry: usize, out: &mut [T]) {
-        T::read(&self.observations, entry, out);
+    ///
+    /// # Errors
+    /// If it was put away and cannot be read.
+    pub(super) fn read_frame<T: Element>(&self, entry: usize, out: &mut [T]) -> Result<(), AgentError> {
+        match &self.away {
+            Some([observations, _]) => observations.read(entry, out)?,
+            None => T::read(&self.observations, entry, out),
+        }
+        Ok(())
     }
 
     /// Reads the frame that a step which ended an episode led to; false if it ended none.
-    pub(super) fn read_final_frame<T: Element>(&self, entry: usize, out: &mut [T]) -> bool {
+    ///
+    /// # Errors
+    /// As [`Self::read_frame`].
+    pub(super) fn read_final_frame<T: Element>(
+        &self,
+        entry: usize,
+        out: &mut [T],
+    ) -> Result<bool, AgentError> {
         if !self.flags(entry).ended() {
-            return false;
+            return Ok(false);
         }
-        let index = self.final_entries.binary_search(&(entry as u32));
-        if let Ok(index) = index {
-            T::read(&self.finals, index, out);
+        let Ok(index) = self.final_entries.binary_search(&(entry as u32)) else { return Ok(false) };
+        match &self.away {
+            Some([_, finals]) => finals.read(index, out)?,
+            None => T::read(&self.finals, index, out),
         }
-        index.is_ok()
+        Ok(true)
     }
 
     /// Whether every column has the length that `ticks` ticks have, and `states` states.

@@ -17,6 +17,7 @@
 //! A step is named by its *slot*: `(stream * capacity + tick mod capacity) * N + row`, below [`ReplayBuffer::slots`]. It
 //! stands for the same step until it is `capacity` ticks old.
 
+mod away;
 mod chunk;
 pub(crate) mod column;
 mod prioritized;
@@ -31,6 +32,7 @@ use agon_envs::{Action, Pcg64};
 use agon_nn::{Input, Matrix};
 use serde::{Deserialize, Serialize};
 
+pub use away::RowStore;
 pub use chunk::ReplayShape;
 pub use prioritized::{Priorities, PrioritizedConfig, Sampling, SavedPriorities};
 pub use sum_tree::SumTree;
@@ -122,10 +124,25 @@ impl ReplayBuffer {
     /// Bytes that a full buffer takes at least, final observations of episodes left out: those of an environment whose
     /// observations are bytes may all be 0 or 255, which take a bit each.
     pub fn memory_bytes(&self) -> u64 {
-        let history = self.layout.shape.frames.map_or(0, |frames| frames.num_stack as u64);
-        let ticks = self.layout.capacity + self.layout.chunk_ticks + history;
         let recorded = self.recorded.as_ref().map_or(0, |recorded| recorded.memory_bytes());
-        recorded + ticks * self.streams.len() as u64 * self.layout.shape.least_tick_bytes()
+        recorded + self.most_ticks() * self.layout.shape.least_tick_bytes()
+    }
+
+    /// As [`Self::memory_bytes`], where observations are [put away](Self::put_away).
+    pub fn memory_bytes_when_away(&self) -> u64 {
+        match &self.recorded {
+            Some(recorded) => {
+                let own = self.most_ticks() * self.layout.shape.least_tick_bytes();
+                own + recorded.memory_bytes_when_away()
+            }
+            None => self.most_ticks() * self.layout.shape.tick_bytes_without_observations(),
+        }
+    }
+
+    /// Ticks of a full buffer, of all streams.
+    fn most_ticks(&self) -> u64 {
+        let history = self.layout.shape.frames.map_or(0, |frames| frames.num_stack as u64);
+        (self.layout.capacity + self.layout.chunk_ticks + history) * self.streams.len() as u64
     }
 
     /// The run's own steps that are held, those in which a row took no part left out.
@@ -285,28 +302,55 @@ impl ReplayBuffer {
         match self.layout.shape.dtype {
             Dtype::F32 => {
                 let mut matrix = Matrix::zeros(count, width)?;
-                self.write(moments, matrix.as_mut_slice());
+                self.write(moments, matrix.as_mut_slice())?;
                 Ok(Input::Floats(matrix))
             }
             Dtype::U8 => {
                 let mut values = vec![0; count * width];
-                self.write(moments, &mut values);
+                self.write(moments, &mut values)?;
                 network::bytes(count, width, values)
             }
         }
     }
 
-    fn write<T: Element>(&self, moments: impl Iterator<Item = Moment>, out: &mut [T]) {
+    fn write<T: Element>(
+        &self,
+        moments: impl Iterator<Item = Moment>,
+        out: &mut [T],
+    ) -> Result<(), AgentError> {
         let shape = &self.layout.shape;
         let mut frame = vec![T::default(); if shape.frames.is_some() { shape.frame_len() } else { 0 }];
         for (moment, out) in moments.zip(out.chunks_exact_mut(shape.observation_len)) {
             let (Moment::Before(slot) | Moment::After(slot)) = moment;
             let (layout, stream, tick, row) = self.place(slot);
             match moment {
-                Moment::Before(_) => stream.observation(layout, (tick, row), &mut frame, out),
-                Moment::After(_) => stream.next_observation(layout, (tick, row), &mut frame, out),
+                Moment::Before(_) => stream.observation(layout, (tick, row), &mut frame, out)?,
+                Moment::After(_) => stream.next_observation(layout, (tick, row), &mut frame, out)?,
             }
         }
+        Ok(())
+    }
+
+    /// Puts what was observed in the steps that were recorded before the run, or in all, if it has no such beside its own, away.
+    /// The newest steps stay, until they are enough.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    pub fn put_away(&mut self, store: &Arc<dyn RowStore>) -> Result<(), AgentError> {
+        match self.recorded.as_mut().map(Arc::make_mut) {
+            Some(recorded) => recorded.put_away(store),
+            None => self.streams.iter_mut().try_for_each(|stream| stream.put_away(&self.layout, store)),
+        }
+    }
+
+    /// Where what was observed in some steps, and what they led to, was put.
+    pub fn places(&self, slots: &[u32]) -> Vec<(u64, usize)> {
+        let mut places = Vec::new();
+        for &slot in slots {
+            let (layout, stream, tick, row) = self.place(slot);
+            stream.places(layout, (tick, row), &mut places);
+        }
+        places
     }
 
     /// The action of a step.

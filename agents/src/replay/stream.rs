@@ -1,11 +1,13 @@
 //! A stream: the newest ticks of one shard, in chunks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use agon_envs::wrappers::{Frames, Padding};
 use agon_envs::{ActionBatch, ObsBuffer};
 use serde::{Deserialize, Serialize};
 
+use super::away::RowStore;
 use super::chunk::{Chunk, Flags, ReplayShape, append_frames};
 use super::column::Element;
 use crate::chunks::ChunkStore;
@@ -177,12 +179,12 @@ impl Stream {
         (tick, row): (u64, usize),
         frame: &mut [T],
         out: &mut [T],
-    ) {
+    ) -> Result<(), AgentError> {
         let (chunk, entry) = self.place(layout, tick, row);
         let Some(frames) = layout.shape.frames else { return chunk.read_frame(entry, out) };
-        chunk.read_frame(entry, frame);
+        chunk.read_frame(entry, frame)?;
         let before = if chunk.flags(entry).reset() { None } else { tick.checked_sub(1) };
-        self.stack(layout, frames, before, row, frame, out);
+        self.stack(layout, frames, before, row, frame, out)
     }
 
     /// Writes what a step led to, over zeros: the final observation where it ended an episode.
@@ -192,25 +194,33 @@ impl Stream {
         (tick, row): (u64, usize),
         frame: &mut [T],
         out: &mut [T],
-    ) {
+    ) -> Result<(), AgentError> {
         let (chunk, entry) = self.place(layout, tick, row);
         let newest = if layout.shape.frames.is_some() { &mut *frame } else { &mut *out };
-        if !chunk.read_final_frame(entry, newest) {
-            self.read_frame(layout, tick + 1, row, newest);
+        if !chunk.read_final_frame(entry, newest)? {
+            self.read_frame(layout, tick + 1, row, newest)?;
         }
-        if let Some(frames) = layout.shape.frames {
-            self.stack(layout, frames, Some(tick), row, frame, out);
+        match layout.shape.frames {
+            Some(frames) => self.stack(layout, frames, Some(tick), row, frame, out),
+            None => Ok(()),
         }
     }
 
     /// Reads the frame of a tick, the one after the last included.
-    fn read_frame<T: Element>(&self, layout: &Layout, tick: u64, row: usize, out: &mut [T]) {
+    fn read_frame<T: Element>(
+        &self,
+        layout: &Layout,
+        tick: u64,
+        row: usize,
+        out: &mut [T],
+    ) -> Result<(), AgentError> {
         if tick == self.end {
             let (newest, len) = (T::slice(&self.newest).unwrap_or(&[]), out.len());
-            return out.copy_from_slice(&newest[row * len..(row + 1) * len]);
+            out.copy_from_slice(&newest[row * len..(row + 1) * len]);
+            return Ok(());
         }
         let (chunk, entry) = self.place(layout, tick, row);
-        chunk.read_frame(entry, out);
+        chunk.read_frame(entry, out)
     }
 
     /// Writes an observation from its newest frame, which is in `frame`, and those of the episode up to tick `before`.
@@ -222,20 +232,47 @@ impl Stream {
         row: usize,
         frame: &mut [T],
         out: &mut [T],
-    ) {
+    ) -> Result<(), AgentError> {
         frames.put(out, frames.num_stack - 1, frame);
         for place in (0..frames.num_stack - 1).rev() {
             match before.filter(|tick| tick / layout.chunk_ticks >= self.first_chunk) {
                 Some(tick) => {
-                    self.read_frame(layout, tick, row, frame);
+                    self.read_frame(layout, tick, row, frame)?;
                     let first = self.flags(layout, tick, row).reset();
                     before = if first { None } else { tick.checked_sub(1) };
                 }
-                None if frames.padding == Padding::Zero => return,
+                None if frames.padding == Padding::Zero => return Ok(()),
                 // The oldest frame again.
                 None => before = None,
             }
             frames.put(out, place, frame);
+        }
+        Ok(())
+    }
+
+    /// Puts the observations of all full chunks away.
+    ///
+    /// # Errors
+    /// If they cannot be kept.
+    pub(super) fn put_away(&mut self, layout: &Layout, store: &Arc<dyn RowStore>) -> Result<(), AgentError> {
+        let full = (self.end / layout.chunk_ticks - self.first_chunk) as usize;
+        for chunk in self.chunks.range_mut(..full).rev() {
+            // Those before it are too.
+            if chunk.is_away() {
+                break;
+            }
+            chunk.put_away(store)?;
+        }
+        Ok(())
+    }
+
+    /// Adds where the frames were put that a step and what it led to are read from.
+    pub(super) fn places(&self, layout: &Layout, (tick, row): (u64, usize), out: &mut Vec<(u64, usize)>) {
+        let history = layout.shape.frames.map_or(0, |frames| frames.num_stack as u64 - 1);
+        let first = tick.saturating_sub(history).max(self.first_chunk * layout.chunk_ticks);
+        for tick in first..(tick + 2).min(self.end) {
+            let (chunk, entry) = self.place(layout, tick, row);
+            chunk.places(entry, layout.shape.frame_len(), out);
         }
     }
 

@@ -198,7 +198,7 @@ fn observation(buffer: &ReplayBuffer, case: &Case, slot: u32, next: bool) -> Vec
     }
     let mut out = vec![0_u8; FRAME * case.stack];
     let moment = if next { Moment::After(slot) } else { Moment::Before(slot) };
-    buffer.write([moment].into_iter(), &mut out);
+    buffer.write([moment].into_iter(), &mut out).unwrap();
     out.into_iter().map(f32::from).collect()
 }
 
