@@ -290,7 +290,8 @@ fn recorded_observations_on_disk_change_no_bit() {
     record(root, "MinAtar/Breakout-v0", "breakout/random-v0", &[]);
     let train = |algorithm: &str, storage: &str| {
         let storage = format!("data.storage='{storage}'");
-        let fixed = ["train", algorithm, "MinAtar/Breakout-v0", "--data", "breakout/random-v0", "--preset", "none"];
+        let fixed =
+            ["train", algorithm, "MinAtar/Breakout-v0", "--data", "breakout/random-v0", "--preset", "none"];
         let more = ["--total-timesteps", "300", "--name", &storage[14..18], "--force", "--set", &storage];
         agon(root, &[&fixed[..], &more].concat())
     };

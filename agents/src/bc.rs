@@ -5,7 +5,8 @@
 //!
 //! # Deviations
 //! 1. Choices are learned without action masks: what was illegal is never in the data, and acting does not choose it.
-//! 2. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
+//! 2. Of a network with a memory, sequences begin with a memory of nothing, in the middle of an episode too.
+//! 3. A minibatch's gradient is summed over `gradient_slices` slices in a fixed order.
 
 use std::sync::Arc;
 
@@ -31,6 +32,9 @@ pub type Bc = ReplayLearner<Cloning>;
 pub struct BcConfig {
     /// Steps of a minibatch; at least 1.
     pub batch_size: usize,
+    /// Steps of an episode that a network with a memory learns from at once, at most: those up to a drawn one, from a memory of
+    /// nothing on. A minibatch is `batch_size / sequence_length` sequences then, at least one. At least 1; nothing without a memory.
+    pub sequence_length: usize,
     /// Step size; above 0, or a schedule.
     pub learning_rate: Coefficient,
     /// Whether a step size that is a plain number falls linearly to zero over the run; a schedule is its own.
@@ -45,6 +49,7 @@ impl Default for BcConfig {
     fn default() -> Self {
         Self {
             batch_size: 256,
+            sequence_length: 32,
             learning_rate: Coefficient::Constant(1e-3),
             anneal_lr: false,
             optimizer: OptimizerConfig::default(),
@@ -62,13 +67,13 @@ impl BcConfig {
         let Self { learning_rate, optimizer, gradient_slices, .. } = *self;
         Learning { learning_rate, gamma: 1.0, gradient_slices: Some(gradient_slices), optimizer }
             .validate()?;
-        rows(&[("batch_size", self.batch_size as u64)])
+        rows(&[("batch_size", self.batch_size as u64), ("sequence_length", self.sequence_length as u64)])
     }
 }
 
 /// The network of BC.
 pub struct Cloning {
-    batch_size: usize,
+    config: BcConfig,
     behavior: Behavior,
     actor: Part,
     learning_rate: Schedule,
@@ -87,11 +92,13 @@ impl ReplayAlgorithm for Cloning {
 
     fn new(config: BcConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate()?;
-        let (behavior, builder) = Behavior::layout("bc", network, &info.spaces)?;
-        let plan = Plan::of_recorded_steps("bc", config.batch_size, config.gradient_slices, info)?;
+        let (behavior, builder) = Behavior::remembering("bc", network, &info.spaces)?;
+        let each = if behavior.remembers() { config.sequence_length } else { 1 };
+        let units = (config.batch_size / each).max(1);
+        let plan = Plan::of_recorded_steps("bc", units, config.gradient_slices, info)?;
         let learning_rate = config.learning_rate.annealed(config.anneal_lr, info.total_timesteps);
         let actor = Part::trained("", builder.build(stream(info.seed, 0)), config.optimizer)?;
-        Ok((Self { batch_size: config.batch_size, behavior, actor, learning_rate }, plan))
+        Ok((Self { config, behavior, actor, learning_rate }, plan))
     }
 
     fn policy_from(
@@ -100,7 +107,7 @@ impl ReplayAlgorithm for Cloning {
         info: &PolicyInfo,
         weights: &Weights,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        let (behavior, builder) = Behavior::layout("bc", network, &info.spaces)?;
+        let (behavior, builder) = Behavior::remembering("bc", network, &info.spaces)?;
         behavior.policy(&weights.params(builder, &[])?)
     }
 
@@ -127,9 +134,15 @@ impl ReplayAlgorithm for Cloning {
         env_steps: u64,
     ) -> Result<BehaviorSums, AgentError> {
         let Experience { replay, slots, .. } = &*experience;
-        let (params, scale) = (&self.actor.params, 1.0 / self.batch_size as f32);
+        let params = &self.actor.params;
+        let len = if self.behavior.remembers() { self.config.sequence_length } else { 1 };
+        let steps: usize = slots.iter().map(|&slot| replay.context(slot, len).count()).sum();
+        let scale = 1.0 / steps as f32;
         let sums = for_each_slice(slices, slots.len(), params.len(), |range, (), grads| {
             let slots = &slots[range];
+            if self.behavior.remembers() {
+                return self.behavior.regress_sequences(params, replay, (slots, len), scale, grads);
+            }
             let weights = vec![scale; slots.len()];
             let actions = recorded_actions(replay, slots);
             self.behavior.regress(params, &replay.observations(slots)?, &actions, &weights, grads)

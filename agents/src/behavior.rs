@@ -10,7 +10,8 @@ use agon_nn::kernels::{exp, tanh};
 use agon_nn::losses::categorical;
 use agon_nn::losses::choices::Choices;
 use agon_nn::{
-    Head, HeadSpec, Init, Input, LayoutBuilder, Model, ModelConfig, Packed, Params, Sequential, Summary, Tape,
+    Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, MemoryState, Model, ModelConfig, PackedModel, Params,
+    Summary, Tape, Unroll,
 };
 use rand_distr::{Distribution as _, StandardNormal};
 
@@ -26,9 +27,9 @@ use crate::{AgentError, network};
 /// The network of a policy, `actor.encoder.*` and `actor.head.*`, and what it puts out.
 #[derive(Clone, Debug)]
 pub(crate) struct Behavior {
-    chain: Sequential,
+    /// With one head, the outputs.
+    model: Model,
     regressed: Regressed,
-    summary: Summary,
     /// Standard deviation of the noise on numbers while it explores.
     noise: f32,
 }
@@ -58,23 +59,29 @@ impl Sums for BehaviorSums {
 }
 
 impl Behavior {
-    /// The network, and its parameters to be.
+    /// The network, without a memory, and its parameters to be.
     pub(crate) fn layout(
         algorithm: &'static str,
         network: &ModelConfig,
         spaces: &Spaces,
     ) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_no_memory(algorithm, network)?;
+        Self::remembering(algorithm, network, spaces)
+    }
+
+    /// As [`Self::layout`], with a memory or without.
+    pub(crate) fn remembering(
+        algorithm: &'static str,
+        network: &ModelConfig,
+        spaces: &Spaces,
+    ) -> Result<(Self, LayoutBuilder), AgentError> {
         network::check_not_noisy(algorithm, network)?;
         let observation = network::observation(algorithm, &spaces.observation)?;
         let regressed = Regressed::of(algorithm, &spaces.action)?;
         let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
         let spec = HeadSpec { name: "actor.head".to_owned(), head: regressed.head(), init };
         let model = Model::new(&mut builder, "actor.", &observation, network, &[spec], init)?;
-        Ok((
-            Self { chain: model.chain(0)?, regressed, summary: model.summary().clone(), noise: 0.0 },
-            builder,
-        ))
+        Ok((Self { model: model.with_head(0)?, regressed, noise: 0.0 }, builder))
     }
 
     /// With noise of a standard deviation on numbers while it explores, where they count from −1 to 1.
@@ -83,13 +90,18 @@ impl Behavior {
     }
 
     pub(crate) fn summary(&self) -> &Summary {
-        &self.summary
+        self.model.summary()
+    }
+
+    /// Whether it remembers anything from step to step.
+    pub(crate) fn remembers(&self) -> bool {
+        self.model.state_len() > 0
     }
 
     /// A snapshot that acts.
     pub(crate) fn policy(&self, params: &Params) -> Result<Arc<dyn Policy>, AgentError> {
         Ok(Arc::new(BehaviorPolicy {
-            packed: Packed::new(&self.chain, params)?,
+            packed: PackedModel::new(&self.model, params)?,
             behavior: self.clone(),
             params: params.clone(),
         }))
@@ -97,11 +109,11 @@ impl Behavior {
 
     /// What the policy does: the probabilities of one choice, `[B, A]`, or its numbers between −1 and 1, `[B, D]`.
     pub(crate) fn doing(&self, params: &Params, x: &Input) -> Result<Vec<f32>, AgentError> {
-        let outputs = self.chain.forward_input(params, x, &mut Tape::inference())?;
+        let outputs = &self.model.forward(params, x, &mut Tape::inference())?[0];
         let mut doing = outputs.as_slice().to_vec();
         match &self.regressed {
             Regressed::Choices(_) => {
-                categorical::log_softmax_rows(outputs.as_slice(), self.chain.outputs(), &mut doing)?;
+                categorical::log_softmax_rows(outputs.as_slice(), self.model.outputs(0), &mut doing)?;
                 exp(&mut doing);
             }
             Regressed::Numbers(_) => tanh(&mut doing),
@@ -122,11 +134,57 @@ impl Behavior {
         grads: &mut [f32],
     ) -> Result<BehaviorSums, AgentError> {
         let mut tape = Tape::new();
-        let outputs = self.chain.forward_input(params, x, &mut tape)?;
+        let outputs = &self.model.forward(params, x, &mut tape)?[0];
         let mut gradient = vec![0.0; outputs.as_slice().len()];
         let loss = self.regressed.loss(outputs.as_slice(), actions, weights, &mut gradient)?;
-        tape.backward(params, &[(&outputs, &gradient)], grads)?;
+        tape.backward(params, &[(outputs, &gradient)], grads)?;
         Ok(BehaviorSums { loss, rows: weights.len() })
+    }
+
+    /// As [`Self::regress`], of a network with a memory: the last steps of episodes up to some of them, each sequence from a memory
+    /// of nothing on.
+    ///
+    /// # Shapes
+    /// `ends`: `[B]`, of sequences of `len` steps at most; every step of them weighs `weight`.
+    pub(crate) fn regress_sequences(
+        &self,
+        params: &Params,
+        replay: &ReplayBuffer,
+        (ends, len): (&[u32], usize),
+        weight: f32,
+        grads: &mut [f32],
+    ) -> Result<BehaviorSums, AgentError> {
+        let sequences: Vec<Vec<u32>> = ends.iter().map(|&end| replay.context(end, len).collect()).collect();
+        let longest = sequences.iter().map(Vec::len).max().unwrap_or(1);
+        // Row `t · B + b`. What follows a sequence's last step has no say, whatever it is.
+        let (mut padded, mut wanted) = (Vec::with_capacity(longest * ends.len()), Vec::new());
+        for step in 0..longest {
+            for sequence in &sequences {
+                if step < sequence.len() {
+                    wanted.push(padded.len());
+                }
+                padded.push(sequence[step.min(sequence.len() - 1)]);
+            }
+        }
+        let state = Matrix::zeros(ends.len(), self.model.state_len())?;
+        let (x, unroll) = (replay.observations(&padded)?, Unroll::new(longest));
+        let mut tape = Tape::new();
+        let outputs =
+            self.model.forward_sequence(params, &x, &state, &unroll, &mut tape)?.heads.swap_remove(0);
+        let width = outputs.columns();
+        let all = outputs.as_slice();
+        let learned: Vec<u32> = wanted.iter().map(|&row| padded[row]).collect();
+        let outputs_of: Vec<f32> =
+            wanted.iter().flat_map(|&row| &all[row * width..(row + 1) * width]).copied().collect();
+        let mut slopes = vec![0.0; outputs_of.len()];
+        let (actions, weights) = (recorded_actions(replay, &learned), vec![weight; learned.len()]);
+        let loss = self.regressed.loss(&outputs_of, &actions, &weights, &mut slopes)?;
+        let mut gradient = vec![0.0; all.len()];
+        for (&row, slopes) in wanted.iter().zip(slopes.chunks_exact(width)) {
+            gradient[row * width..(row + 1) * width].copy_from_slice(slopes);
+        }
+        tape.backward(params, &[(&outputs, &gradient)], grads)?;
+        Ok(BehaviorSums { loss, rows: learned.len() })
     }
 }
 
@@ -254,27 +312,33 @@ pub(crate) fn recorded_actions(replay: &ReplayBuffer, slots: &[u32]) -> ActionBa
 /// A snapshot of the policy.
 struct BehaviorPolicy {
     behavior: Behavior,
-    packed: Packed,
+    packed: PackedModel,
     params: Params,
 }
 
 impl Policy for BehaviorPolicy {
+    fn state_len(&self) -> usize {
+        self.behavior.model.state_len()
+    }
+
     fn data_width(&self) -> usize {
         self.behavior.regressed.data_width()
     }
 
     fn program(&self) -> Option<Program> {
-        let operations = self.behavior.chain.operations(self.params.layout());
+        let operations = self.behavior.model.operations(0, self.params.layout());
         Some(Program::of(operations, &self.params, self.behavior.regressed.decision()))
     }
 
     /// Numbers are the same whether it explores or not, where there is no noise on them.
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
-        let Actor { rng, scratch, outputs, choices, buffer, .. } = actor;
-        let width = self.behavior.chain.outputs();
+        let Actor { rng, state, model_scratch, outputs, choices, buffer, .. } = actor;
+        let width = self.behavior.model.outputs(0);
         outputs.resize(input.num_rows * width, 0.0);
         let observations = network::rows(input.observations);
-        self.behavior.chain.infer(&self.packed, observations, input.num_rows, scratch, outputs)?;
+        let memory = &mut MemoryState { state, resets: input.resets };
+        let (model, rows) = (&self.behavior.model, input.num_rows);
+        model.infer(&self.packed, observations, rows, memory, model_scratch, &mut [outputs])?;
         match &self.behavior.regressed {
             Regressed::Numbers(bounds) if input.mode == ActMode::Explore && self.behavior.noise > 0.0 => {
                 tanh(outputs);

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agon_envs::{ActionBatch, ActionSpec, EnvSpec, ObsBuffer};
-use agon_nn::Activation;
+use agon_nn::{Activation, MemoryConfig, ModelConfig, RecurrentInit};
 
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActOutput, Actor};
 use crate::replay::RowStore;
 use crate::test_support::{
-    Aim, Boxed, Corridor, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
+    Aim, Boxed, Corridor, Identity, Random, Recall, Trial, TrialConfig, assert_continues_after_restore,
     assert_threads_do_not_matter, info_of_four_numbers, mlp, spec_of, untrained_teacher, with_spaces,
 };
 use crate::{AgentError, Algorithms, Learner, Policy, RunInfo};
@@ -462,4 +462,45 @@ fn without_data_there_is_nothing_to_learn_and_others_do_not_take_any() {
     let unbounded = with_spaces(&recorded, |spaces| spaces.action = spec);
     let error = build("bc", "", &unbounded).err().unwrap().to_string();
     assert!(error.starts_with("bc needs actions with finite bounds"), "{error}");
+}
+
+/// Does in [`Recall`] what was shown at the beginning of the episode.
+struct Remembering;
+
+impl Policy for Remembering {
+    fn state_len(&self) -> usize {
+        1
+    }
+
+    fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
+        let ObsBuffer::F32(observations) = input.observations else { unreachable!("numbers") };
+        let ActionBatch::Discrete(actions) = output.actions else { unreachable!("choices") };
+        for (row, action) in actions.iter_mut().enumerate() {
+            let seen = &observations[4 * row..4 * row + 2];
+            if seen != [0.0; 2] {
+                actor.state[row] = seen[1];
+            }
+            *action = actor.state[row] as u32;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_done_by_memory_is_cloned_by_one_with_a_memory() {
+    let spec = spec_of(Recall::default());
+    let of = |memory: MemoryConfig| {
+        let network = ModelConfig { memory, ..mlp(&[16], Activation::Tanh) };
+        let sizes = TrialConfig { num_envs: 1, num_shards: 1, total_timesteps: 1000, seed: 2 };
+        let settings = "batch_size = 64\nsequence_length = 8\nlearning_rate = 5e-3".parse().unwrap();
+        let mut trial = Trial::recorded(&spec, sizes, (&Remembering, 800, false), |info| {
+            Algorithms::builtin().get("bc")?.build(&settings, Some(&network), info).map(Boxed)
+        });
+        trial.run();
+        4.0 * trial.evaluate(400)
+    };
+    let gru = of(MemoryConfig::Gru { hidden: 16, init: RecurrentInit::default() });
+    assert!(gru > 0.99, "{gru}");
+    let none = of(MemoryConfig::None);
+    assert!(none < 0.8, "{none}");
 }

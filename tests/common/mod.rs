@@ -282,6 +282,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("airl", &[&PPO, &IMITATING]),
         case("dagger", &[&DQN, &APPRENTICE]),
         case("bc", &[&RECORDED, &["data.best=0.5"]]),
+        case("bc", &[&RECORDED, &["network.memory={kind='gru', hidden=16}", "agent.sequence_length=8"]]),
         case("iql", &[&RECORDED]),
         case("iql", &[&RECORDED, &["data.storage='disk'"]]),
         case("iql", &[&RECORDED_NUMBERS]),

@@ -69,6 +69,8 @@ fn cases() -> Vec<Case> {
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: identity() });
         cases.push(Case { name, settings: RECORDED, network: plain.clone(), env: aim() });
     }
+    let sequences = "batch_size = 16\nsequence_length = 3";
+    cases.push(Case { name: "bc", settings: sequences, network: remembering.clone(), env: recall() });
     let mut transformer = plain.clone();
     transformer.memory = MemoryConfig::Transformer(TransformerConfig {
         layers: 2,
