@@ -61,6 +61,8 @@ const FILES: &[(&str, &str)] = &[
     ("sac-pendulum", include_str!("presets/sac-pendulum.toml")),
     ("sac-resets", include_str!("presets/sac-resets.toml")),
     ("td3-pendulum", include_str!("presets/td3-pendulum.toml")),
+    ("vmc-cartpole", include_str!("presets/vmc-cartpole.toml")),
+    ("vmc-pendulum", include_str!("presets/vmc-pendulum.toml")),
 ];
 
 /// The name that stands for no preset.
