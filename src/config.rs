@@ -310,6 +310,7 @@ impl RunConfig {
         self.pruning.validate()?;
         self.league.validate()?;
         self.data.validate()?;
+        self.data.settle()?;
         if self.data.is_on() {
             self.data.acts |= algorithm.takes_demonstrations();
             self.learn_from_data()?;
@@ -455,6 +456,9 @@ impl RunConfig {
         table.remove("init_from");
         if let Some(toml::Value::Table(teacher)) = table.get_mut("teacher") {
             teacher.remove("policy");
+        }
+        if let Some(toml::Value::Table(data)) = table.get_mut("data") {
+            data.remove("storage");
         }
         if let Some(toml::Value::Table(runtime)) = table.get_mut("runtime") {
             for key in ["threads", "checkpoint_every", "log_every", "histograms", "instruction_set"] {

@@ -199,8 +199,13 @@ fn an_end_amid_an_episode_is_refused_where_it_is() {
     let mut writer = agon_data::Writer::create(&root.join("sets"), metadata).unwrap();
     writer.push(&episode).unwrap();
     writer.finish().unwrap();
-    let told = agon(root, &["data", "check", "cut-v0"]).unwrap();
+    let checked = common::agon(root, &["data", "check", "cut-v0"])
+        .env("MINARI_DATASETS_PATH", root.join("sets"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(checked.stdout).unwrap();
     assert!(told.contains("episode 0 ends at step 1 and goes on"), "{told}");
+    assert_eq!(checked.status.code(), Some(1), "{told}");
     let error = agon(root, &["train", "bc", "CartPole-v1", "--data", "cut-v0"]).unwrap_err();
     assert!(error.contains("episode 0 of cut-v0 must go on, got an end at step 1"), "{error}");
     let seed = i64::MAX.to_string();

@@ -129,15 +129,40 @@ const SMALL_DREAMS: [&str; 18] = [
     "agent.batch_size=4",
 ];
 
+/// A run of V-M-C that takes a second.
+const SMALL_VMC: [&str; 16] = [
+    "--preset",
+    "none",
+    "--total-timesteps",
+    "400",
+    "--set",
+    "agent.learning_starts=200",
+    "--set",
+    "agent.population=8",
+    "--set",
+    "agent.latents=4",
+    "--set",
+    "agent.dreams=4",
+    "--set",
+    "agent.horizon=4",
+    "--set",
+    "agent.batch_size=4",
+];
+
 #[test]
 fn dreams_are_curves_of_numbers_and_films_of_images() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
-    for (env, name, files) in [
-        ("CartPole-v1", "numbers", ["dream_0.svg", "dream_3.png", "dream_rewards.svg"]),
-        ("MinAtar/Breakout-v0", "images", ["dream.png", "dream_film.gif", "dream_continues.svg"]),
+    let of_numbers = ["dream_0.svg", "dream_3.png", "dream_rewards.svg"];
+    let of_images = ["dream.png", "dream_film.gif", "dream_continues.svg"];
+    for (algorithm, env, name, files) in [
+        ("dreamer", "CartPole-v1", "numbers", of_numbers),
+        ("dreamer", "MinAtar/Breakout-v0", "images", of_images),
+        ("vmc", "CartPole-v1", "coded", of_numbers),
+        ("vmc", "MinAtar/Breakout-v0", "pictures", of_images),
     ] {
-        run(path, &[&["train", "dreamer", env, "--name", name][..], &SMALL_DREAMS].concat());
+        let settings = if algorithm == "vmc" { &SMALL_VMC[..] } else { &SMALL_DREAMS };
+        run(path, &[&["train", algorithm, env, "--name", name][..], settings].concat());
         let source = format!("results/{name}");
         let explain = |out: &str| {
             run(

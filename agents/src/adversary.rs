@@ -97,6 +97,8 @@ pub(crate) struct Adversary {
     norms: Vec<SpectralNorm>,
     part: Part,
     rng: Pcg64,
+    /// Steps of experts that there will be.
+    expected: u64,
     /// `[E, F]`, normalised once the first iteration begins.
     experts: Vec<f32>,
     /// Mean and one over the deviation of each number that is normalised, over the experts.
@@ -151,10 +153,10 @@ impl Adversary {
         info: &RunInfo,
     ) -> Result<Self, AgentError> {
         config.validate()?;
-        if info.recorded.is_none() {
+        let Some(recorded) = info.recorded else {
             let (expected, found) = ("recorded data of experts (--data ID)", "none".to_owned());
             return Err(AgentError::Unsupported { algorithm: "imitation", expected, found });
-        }
+        };
         let Spaces { observation, action, .. } = &info.spaces;
         if !matches!(observation, Space::Box(_) | Space::MultiBinary { .. }) {
             let (expected, found) = ("observations that are numbers", observation.to_string());
@@ -180,6 +182,7 @@ impl Adversary {
             norms,
             part: Part::trained(PREFIX, params, OptimizerConfig::Adam(AdamConfig::default()))?,
             rng: Pcg64::seed_from(stream(info.seed, 12)),
+            expected: recorded.steps,
             experts: Vec::new(),
             scales: Vec::new(),
             slices: slices(gradient_slices),
@@ -191,6 +194,11 @@ impl Adversary {
     pub(crate) fn remember(&mut self, recorded: &Fragment) {
         let rows: Vec<usize> = (0..recorded.rows()).filter(|&row| recorded.active[row]).collect();
         self.reads.write(recorded, &rows, &mut self.experts);
+    }
+
+    /// Bytes that the experts' steps take.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.expected.saturating_mul(4 * self.reads.width() as u64)
     }
 
     /// Normalises experts' steps by their own statistics, once all are there.

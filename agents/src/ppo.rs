@@ -361,6 +361,10 @@ impl Learner for Ppo {
         Ok(())
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.adversary.as_ref().map_or(0, Adversary::memory_bytes)
+    }
+
     fn takes_recorded(&self) -> Result<(), AgentError> {
         if self.adversary.is_some() {
             return Ok(());

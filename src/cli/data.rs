@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use super::args::{DataCommand, DataInfoArgs, EvaluateDataArgs, RecordDataArgs};
 use super::{Ending, say, say_json, table};
 use crate::RunError;
@@ -43,7 +45,12 @@ fn record(setup: &Setup, args: &RecordDataArgs) -> Result<Ending, RunError> {
         stochastic: args.stochastic,
         author: args.author.clone(),
     };
-    let recording = record::record(setup, &options)?;
+    let bar = ProgressBar::new(args.episodes);
+    let style = ProgressStyle::with_template("{pos} of {len} episodes {wide_bar} {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let recording = record::record(setup, &options, &mut |episodes| bar.set_position(episodes));
+    bar.finish_and_clear();
+    let recording = recording?;
     say(format_args!(
         "{}: {} episodes, {} steps, mean return {:.2}",
         args.id,
@@ -155,13 +162,16 @@ fn row(name: &str, summary: &Summary, entropy: String) -> Vec<String> {
 }
 
 fn check(sets: &[String]) -> Result<Ending, RunError> {
+    let mut has_faults = false;
     for id in sets {
         let set = open(id)?;
         let remarks = report::check(&set)?;
-        let told = if remarks.is_empty() { "as it should be".to_owned() } else { remarks.join("\n  ") };
+        has_faults |= remarks.iter().any(|remark| remark.is_fault);
+        let told: Vec<&str> = remarks.iter().map(|remark| remark.text.as_str()).collect();
+        let told = if told.is_empty() { "as it should be".to_owned() } else { told.join("\n  ") };
         say(format_args!("{id}: {} episodes\n  {told}", set.len()))?;
     }
-    Ok(Ending::Success)
+    Ok(if has_faults { Ending::Failure } else { Ending::Success })
 }
 
 fn list() -> Result<Ending, RunError> {

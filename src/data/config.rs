@@ -1,8 +1,11 @@
 //! Settings of recorded experience.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::error::AtPath;
 
 /// Recorded experience that a run learns from instead of acting: its steps are updates then, and it has one environment, the
 /// evaluations'. Or, with `acts`, beside what it does itself.
@@ -61,6 +64,20 @@ impl DataConfig {
     /// Whether there is nothing else to learn from: the run does not act.
     pub fn is_alone(&self) -> bool {
         self.is_on() && !self.acts
+    }
+
+    /// With directories of data sets by their whole paths, so that the run can go on from elsewhere.
+    ///
+    /// # Errors
+    /// If a directory cannot be read.
+    pub(crate) fn settle(&mut self) -> Result<(), RunError> {
+        for set in &mut self.sets {
+            let path = Path::new(&*set);
+            if super::is_set(path) {
+                *set = path.canonicalize().at("cannot read", path)?.to_string_lossy().into_owned();
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is said.

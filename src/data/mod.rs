@@ -30,13 +30,18 @@ pub(crate) use source::NothingNew;
 /// Evaluations of a run with data that does not say how many updates or steps are between them.
 pub(crate) const EVALUATIONS: u64 = 20;
 
+/// Whether a directory is a data set's.
+fn is_set(path: &Path) -> bool {
+    path.join("data").is_dir() || path.join("metadata.json").is_file()
+}
+
 /// A data set by its id, or by its directory.
 ///
 /// # Errors
 /// If there is none, or its files are damaged.
 pub fn open(id: &str) -> Result<DataSet, RunError> {
     let path = Path::new(id);
-    if path.join("data").is_dir() || path.join("metadata.json").is_file() {
+    if is_set(path) {
         return Ok(DataSet::open_path(path)?);
     }
     if path.is_dir() {

@@ -58,12 +58,16 @@ pub struct Recording {
     pub returns: Vec<f64>,
 }
 
-/// Records episodes.
+/// Records episodes; `progress` is told how many there are.
 ///
 /// # Errors
 /// If there is no such policy or environment, the data set exists, or an episode cannot be recorded; nothing of it is left
 /// then.
-pub fn record(setup: &Setup, options: &RecordOptions) -> Result<Recording, RunError> {
+pub fn record(
+    setup: &Setup,
+    options: &RecordOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Recording, RunError> {
     // Files keep signed seeds.
     if options.seed.checked_add(options.episodes).is_none_or(|last| i64::try_from(last).is_err()) {
         let (most, found) = (i64::MAX, options.seed);
@@ -98,6 +102,7 @@ pub fn record(setup: &Setup, options: &RecordOptions) -> Result<Recording, RunEr
         recording.steps += episode.rewards.len() as u64;
         recording.returns.push(episode.rewards.iter().sum());
         writer.push(&episode)?;
+        progress(number + 1);
     }
     writer.finish()?;
     Ok(recording)

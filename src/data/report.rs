@@ -165,13 +165,22 @@ pub fn picture(reports: &[DataReport]) -> Result<Picture, RunError> {
     Ok(draw_lines(&lines, &options)?)
 }
 
-/// Says what of a data set is not as it should be, or should be known: a sentence each.
+/// Something about a data set, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether nobody can learn from the data as they are, or their files contradict each other; else it is only to be known.
+    pub is_fault: bool,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Says what of a data set is not as it should be, and what should be known of it.
 ///
 /// # Errors
 /// If its metadata or an episode cannot be read.
-pub fn check(set: &DataSet) -> Result<Vec<String>, RunError> {
+pub fn check(set: &DataSet) -> Result<Vec<Remark>, RunError> {
     let metadata = set.metadata();
-    let mut remarks = Vec::new();
+    let (mut remarks, mut faults, mut steps) = (Vec::new(), Vec::new(), 0);
     if metadata.jpeg_encoding
         && (metadata.spaces.observation.has_image() || metadata.spaces.action.has_image())
     {
@@ -193,7 +202,7 @@ pub fn check(set: &DataSet) -> Result<Vec<String>, RunError> {
         hash_column(&episode.actions, &mut hash);
         same += usize::from(!hashes.insert(<[u8; 32]>::from(hash.finalize())));
         if let Some(step) = episode.rewards.iter().position(|reward| !reward.is_finite()) {
-            remarks.push(format!("episode {index}: the reward of step {step} is {}", episode.rewards[step]));
+            faults.push(format!("episode {index}: the reward of step {step} is {}", episode.rewards[step]));
         }
         let flags = episode.terminations.iter().zip(&episode.truncations);
         let ends: Vec<usize> = flags
@@ -204,7 +213,16 @@ pub fn check(set: &DataSet) -> Result<Vec<String>, RunError> {
         match ends[..] {
             [] => remarks.push(format!("episode {index} has no end: it is learned from as truncated")),
             [step] if step + 1 == episode.rewards.len() => {}
-            _ => remarks.push(format!("episode {index} ends at step {} and goes on", ends[0])),
+            _ => faults.push(format!("episode {index} ends at step {} and goes on", ends[0])),
+        }
+        steps += episode.rewards.len() as u64;
+    }
+    for (what, told, found) in [
+        ("steps", u128::from(metadata.total_steps), u128::from(steps)),
+        ("episodes", u128::from(metadata.total_episodes), u128::from(set.len())),
+    ] {
+        if told != found {
+            faults.push(format!("the metadata say {told} {what}, the files have {found}"));
         }
     }
     if without_seed > 0 {
@@ -216,7 +234,8 @@ pub fn check(set: &DataSet) -> Result<Vec<String>, RunError> {
     if same > 0 {
         remarks.push(format!("{same} episodes are the same as another one"));
     }
-    Ok(remarks)
+    let of = |is_fault| move |text| Remark { is_fault, text };
+    Ok(faults.into_iter().map(of(true)).chain(remarks.into_iter().map(of(false))).collect())
 }
 
 /// Names the arrays that values of a space consist of, in the order of [`leaves_of`].

@@ -50,6 +50,7 @@ fn without_free(mut table: toml::Table, instruction_set: Option<String>) -> toml
     // Data are known by their checksum, wherever they lie.
     if let Some(toml::Value::Table(data)) = table.get_mut("data") {
         data.remove("sets");
+        data.remove("storage");
     }
     if let Some(toml::Value::Table(env)) = table.get_mut("env") {
         FREE_OF_ENV.iter().for_each(|key| drop(env.remove(*key)));
