@@ -289,6 +289,59 @@ fn policies_are_evaluated_from_what_others_did() {
 }
 
 #[test]
+fn several_tasks_are_learned_from_the_data_of_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for (env, id) in [
+        ("CartPole-v1", "cart/random-v0"),
+        ("Acrobot-v1", "acro/random-v0"),
+        ("MountainCar-v0", "car/random-v0"),
+    ] {
+        agon(root, &["data", "record", env, "--episodes", "2", "--out", id]).unwrap();
+    }
+    let train = |algorithm: &str, more: &[&str]| {
+        let fixed = [
+            "train",
+            algorithm,
+            "CartPole-v1+Acrobot-v1",
+            "--total-timesteps",
+            "200",
+            "--name",
+            "run",
+            "--force",
+        ];
+        agon(root, &[&fixed, more].concat())
+    };
+    let small = ["--set", "network.memory={layers=1, heads=1, width=8, feed_forward=8, window=4}"];
+    // Whatever the order: a set says what it is of.
+    for sets in [["cart/random-v0", "acro/random-v0"], ["acro/random-v0", "cart/random-v0"]] {
+        train("dt", &[&["--data", sets[0], "--data", sets[1]], &small[..]].concat()).unwrap();
+    }
+    let weights = fs::read(root.join("results/run/model.safetensors")).unwrap();
+    let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    let returns = weights.tensor("returns").unwrap();
+    let values: Vec<f32> =
+        returns.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    // Best and largest of each: CartPole pays what Acrobot costs.
+    assert_eq!(returns.shape(), [2, 2]);
+    assert!(
+        values[0] > 0.0 && values[0] == values[1] && values[2] == -500.0 && values[3] == 500.0,
+        "{values:?}"
+    );
+    let rows = fs::read_to_string(root.join("results/run/evaluations.csv")).unwrap();
+    assert!(rows.lines().count() > 3, "{rows}");
+    train("bc", &["--data", "cart/random-v0", "--data", "acro/random-v0"]).unwrap();
+    let error = train("bc", &["--data", "car/random-v0"]).unwrap_err();
+    assert!(
+        error.contains("one of the tasks CartPole-v1, Acrobot-v1, found car/random-v0, of MountainCar-v0"),
+        "{error}"
+    );
+    let framed = ["--data", "cart/random-v0", "--set", "env.wrappers=[{kind='frame_stack', num_stack=2}]"];
+    let error = train("bc", &framed).unwrap_err();
+    assert!(error.contains("env.wrappers: expected none that change observations"), "{error}");
+}
+
+#[test]
 fn recorded_observations_on_disk_change_no_bit() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();

@@ -27,8 +27,8 @@
 //! 1. There is no dropout; the paper's is 0.1.
 //! 2. A minibatch is of steps with what came before them, drawn alike; the authors' is of sequences from a step on, of episodes
 //!    drawn by their lengths. Theirs too is a mean over all steps of the sequences.
-//! 3. The target is the best return of the data unless one is set, and returns are divided by the greatest return-to-go of the
-//!    data, not by numbers of each task.
+//! 3. The target is the best return of the data, of a row's task if there are several, unless one is set, and returns are divided
+//!    by the greatest return-to-go of the data, not by chosen numbers.
 //! 4. Steps beyond `network.memory.position`'s share the last encoding.
 //! 5. Choices are learned without action masks: what was illegal is never in the data, and acting does not choose it.
 //! 6. Observations are not normalised unless the run's wrappers do so.
@@ -60,7 +60,7 @@ use crate::part::Part;
 use crate::replay::ReplayBuffer;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
 use crate::slices::{Slice, for_each_slice};
-use crate::{AgentError, Policy, Weights, error};
+use crate::{AgentError, Fragment, Policy, Weights, error};
 use network::Network;
 use policy::ReturnConditioned;
 use trajectories::Trajectories;
@@ -75,6 +75,9 @@ pub struct DecisionTransformer {
     network: Arc<Network>,
     model: Part,
     learning_rate: Schedule,
+    /// The tasks of recorded steps, in their order, and how many tasks there are.
+    tasks: Vec<u32>,
+    num_tasks: usize,
     /// None before all data are there.
     trajectories: Option<Trajectories>,
 }
@@ -123,9 +126,9 @@ impl DecisionTransformer {
         }
         let learned: Vec<u32> = wanted.iter().map(|&row| padded[row as usize]).collect();
         let params = &self.model.params;
-        let scale = self.network.returns(params).scale;
-        let returns_to_go: Vec<f32> =
-            padded.iter().map(|&slot| trajectories.return_to_go(slot) / scale).collect();
+        let returns = self.network.returns(params);
+        let scaled = |&slot: &u32| trajectories.return_to_go(slot) / returns[trajectories.task(slot)].scale;
+        let returns_to_go: Vec<f32> = padded.iter().map(scaled).collect();
         let positions: Vec<u32> = padded.iter().map(|&slot| trajectories.timestep(slot)).collect();
         let parts = [
             Input::Floats(Network::matrix(&returns_to_go, 1)?),
@@ -174,6 +177,8 @@ impl ReplayAlgorithm for DecisionTransformer {
             network: Arc::new(network),
             model: Part::trained("", builder.build(stream(info.seed, 0)), config.optimizer)?,
             learning_rate: config.learning_rate.schedule(info.total_timesteps),
+            tasks: Vec::new(),
+            num_tasks: info.spaces.tasks.len().max(1),
             trajectories: None,
             config,
         };
@@ -206,14 +211,23 @@ impl ReplayAlgorithm for DecisionTransformer {
         vec![&mut self.model]
     }
 
+    fn hears(&mut self, recorded: &Fragment) {
+        if recorded.tasks.is_empty() {
+            self.tasks.resize(self.tasks.len() + recorded.rows(), 0);
+        } else {
+            self.tasks.extend_from_slice(&recorded.tasks);
+        }
+    }
+
     /// Returns-to-go of all steps, and what a policy must know of them.
     fn recorded(&mut self, experience: &Experience) -> Result<(), AgentError> {
-        let trajectories = Trajectories::of(&experience.replay)?;
+        let tasks = std::mem::take(&mut self.tasks);
+        let trajectories = Trajectories::of(&experience.replay, tasks, self.num_tasks)?;
         let mut returns = trajectories.returns();
         if let Some(scale) = self.config.return_scale {
-            returns.scale = scale as f32;
+            returns.iter_mut().for_each(|returns| returns.scale = scale as f32);
         }
-        self.network.set_returns(&mut self.model.params, returns);
+        self.network.set_returns(&mut self.model.params, &returns);
         self.trajectories = Some(trajectories);
         Ok(())
     }

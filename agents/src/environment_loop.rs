@@ -138,7 +138,7 @@ impl EnvironmentLoop {
             action_masks: &self.now.action_masks,
             resets: &self.resets,
             rewards: &self.now.rewards,
-            tasks: &[],
+            tasks: &self.tasks(),
             env_steps,
             mode,
         };

@@ -34,8 +34,8 @@ pub struct ActInput<'a> {
     /// `[N]`: what the last action of each row was paid, as the environment with its wrappers pays it; of no meaning where an
     /// episode begins. Empty where nobody says: a policy that goes by rewards acts as if there had been none.
     pub rewards: &'a [f64],
-    /// `[N]`: the task that each row plays; empty where there is but one, or nobody says. For [`Policy::values`]: acting does not
-    /// ask.
+    /// `[N]`: the task that each row plays; empty where there is but one, or nobody says. A policy that goes by it acts as in the
+    /// first one then.
     pub tasks: &'a [u32],
     /// Environment steps that the whole run has taken before this tick: what exploration schedules go by.
     pub env_steps: u64,

@@ -207,6 +207,9 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
         Ok(())
     }
 
+    /// Called with each part of the recorded experience of a run that does not act, before it is in the buffer.
+    fn hears(&mut self, _recorded: &Fragment) {}
+
     /// Called when all of the recorded experience of a run that does not act is there.
     ///
     /// # Errors
@@ -368,6 +371,9 @@ impl<A: ReplayAlgorithm> Learner for ReplayLearner<A> {
     }
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
+        if self.recorded {
+            self.algorithm.hears(recorded);
+        }
         self.experience.remember_recorded(recorded)?;
         let is_whole = self.recorded && self.experience.replay.is_full();
         if is_whole { self.algorithm.recorded(&self.experience) } else { Ok(()) }

@@ -111,7 +111,7 @@ impl Data {
         let card = trained.card();
         let env = setup.registry.make(&card.env.id, &card.env.options(1))?;
         let config = DataConfig { sets: vec![options.set.clone()], ..DataConfig::default() };
-        let mut recorded = RecordedExperience::read(&config, &card.env.wrappers, env.info())?;
+        let mut recorded = RecordedExperience::read(&config, &card.env.wrappers, env.info(), Vec::new())?;
         if let [moments] = card.statistics.as_slice() {
             recorded = recorded.normalized_by(moments.clone());
         }

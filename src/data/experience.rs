@@ -4,7 +4,10 @@
 //! the learner. No more than an episode is held beside the learner's own memory.
 
 use agon_agents::{Fragment, FragmentShape};
+use std::rc::Rc;
+
 use agon_data::{DataSet, Episode};
+use agon_envs::mixture::TaskRows;
 use agon_envs::wrappers::{Moments, RunningStatistics};
 use agon_envs::{ActionBatch, EpisodeStats, ObsBuffer, Space, VectorInfo, WrapperConfig};
 use sha2::{Digest, Sha256};
@@ -29,6 +32,8 @@ struct Seen {
     observation: Space,
     action: Space,
     mask_len: usize,
+    /// Of several, which task each data set is of, by its number, and what that looks like among the others.
+    tasks: Vec<(u32, Rc<TaskRows>)>,
     normalizes: Option<Normalize>,
 }
 
@@ -51,6 +56,8 @@ struct Rows {
     /// `[T + 1, A]`, or empty.
     masks: Vec<bool>,
     episode_return: f64,
+    /// The task, if there are several.
+    task: Option<u32>,
 }
 
 /// What the first reading found of an episode.
@@ -63,7 +70,8 @@ struct Survey {
 }
 
 impl RecordedExperience {
-    /// Reads all episodes of the data sets once, and chooses those that are learned from.
+    /// Reads all episodes of the data sets once, and chooses those that are learned from. `tasks` are those of the environment, if it
+    /// has several.
     ///
     /// # Errors
     /// If a data set cannot be read, is of other spaces than the environment's, or differs from what the run began with.
@@ -71,24 +79,34 @@ impl RecordedExperience {
         config: &DataConfig,
         wrappers: &[WrapperConfig],
         info: &VectorInfo,
+        tasks: Vec<TaskRows>,
     ) -> Result<Self, RunError> {
-        if info.num_agents > 1 || !info.tasks.is_empty() {
-            let message = "data.sets: expected an environment of one agent and one task, found several";
-            return Err(RunError::Config(message.to_owned()));
+        let refused = |found: &str| {
+            let message =
+                format!("data.sets: expected an environment of one agent and one task, found {found}");
+            Err(RunError::Config(message))
+        };
+        if info.num_agents > 1 {
+            return refused("several agents");
         }
+        if info.tasks.len() != tasks.len() {
+            return refused("several tasks");
+        }
+        let sets = config.sets.iter().map(|id| open(id)).collect::<Result<Vec<_>, _>>()?;
         let seen = Seen {
             observation: info.observation_space.clone(),
             action: info.action_space.clone(),
             mask_len: info.mask_len,
+            tasks: tasks_of(&config.sets, &sets, tasks, &info.observation_space)?,
             normalizes: normalizer(wrappers)?,
         };
-        let sets = config.sets.iter().map(|id| open(id)).collect::<Result<Vec<_>, _>>()?;
         let mut surveys = Vec::new();
         for (number, set) in sets.iter().enumerate() {
-            convert::ensure_alike("observations", &seen.observation, &set.metadata().spaces.observation)?;
-            convert::ensure_alike("actions", &seen.action, &set.metadata().spaces.action)?;
+            let (observation, action, _) = seen.recorded(number);
+            convert::ensure_alike("observations", observation, &set.metadata().spaces.observation)?;
+            convert::ensure_alike("actions", action, &set.metadata().spaces.action)?;
             for index in 0..set.len() {
-                let rows = seen.rows(set, &config.sets[number], index)?;
+                let rows = seen.rows((number, set), &config.sets[number], index)?;
                 if rows.rewards.is_empty() {
                     continue;
                 }
@@ -150,7 +168,8 @@ impl RecordedExperience {
         let others = self.sets.iter().filter_map(|set| {
             let (id, of) =
                 (&set.metadata().dataset_id, gymnasium::env_of(set.metadata().env_spec.as_deref()?)?);
-            (of != env).then(|| format!("{id} was recorded in {of}, the run is evaluated in {env}"))
+            let is_strange = of != env && self.seen.tasks.is_empty();
+            is_strange.then(|| format!("{id} was recorded in {of}, the run is evaluated in {env}"))
         });
         jpeg.chain(others).collect()
     }
@@ -166,7 +185,7 @@ impl RecordedExperience {
     ) -> Result<(), RunError> {
         for &(set, index) in &self.chosen {
             let id = self.sets[set].metadata().dataset_id.as_str();
-            let mut rows = self.seen.rows(&self.sets[set], id, index)?;
+            let mut rows = self.seen.rows((set, &self.sets[set]), id, index)?;
             if let (Some(moments), Some(normalize)) = (&self.moments, self.seen.normalizes) {
                 normalize.apply(moments, &mut rows.observations);
             }
@@ -177,8 +196,17 @@ impl RecordedExperience {
 }
 
 impl Seen {
+    /// What a data set's rows are before they are those of the environment: observations, actions, and the length of masks.
+    fn recorded(&self, number: usize) -> (&Space, &Space, usize) {
+        match self.tasks.get(number) {
+            Some((_, task)) => (task.observation_space(), task.action_space(), task.mask_len()),
+            None => (&self.observation, &self.action, self.mask_len),
+        }
+    }
+
     /// The rows of an episode, checked.
-    fn rows(&self, set: &DataSet, id: &str, index: u64) -> Result<Rows, RunError> {
+    fn rows(&self, (number, set): (usize, &DataSet), id: &str, index: u64) -> Result<Rows, RunError> {
+        let (observation, action, mask_len) = self.recorded(number);
         let episode = set.episode(index)?;
         let place = |what: &str| format!("{what} of episode {index} of {id}");
         let flags = episode.terminations.iter().zip(&episode.truncations);
@@ -196,26 +224,79 @@ impl Seen {
         }
         let masks = infos.as_ref().and_then(|infos| infos.part("action_mask")?.as_array());
         let masks = match masks {
-            Some(masks) if self.mask_len > 0 => {
+            Some(masks) if mask_len > 0 => {
                 let legal: Vec<bool> = masks.to_i64()?.iter().map(|&legal| legal != 0).collect();
-                let expected = (rewards.len() + 1) * self.mask_len;
+                let expected = (rewards.len() + 1) * mask_len;
                 if legal.len() != expected {
                     let (what, found) = (place("action masks"), legal.len());
                     return Err(RunError::Config(format!("{what} must be {expected} values, got {found}")));
                 }
                 legal
             }
-            _ => vec![true; (rewards.len() + 1) * self.mask_len],
+            _ => vec![true; (rewards.len() + 1) * mask_len],
         };
+        let mut observations = convert::observations(observation, &observations, &place("observations"))?;
+        let mut actions = convert::actions(action, &actions, &place("actions"))?;
+        let mut masks = masks;
+        if let Some((_, task)) = self.tasks.get(number) {
+            observations = task.observations(&observations);
+            actions = task.actions(&actions);
+            masks = task.masks(&masks, rewards.len() + 1);
+        }
         Ok(Rows {
-            observations: convert::observations(&self.observation, &observations, &place("observations"))?,
-            actions: convert::actions(&self.action, &actions, &place("actions"))?,
+            observations,
+            actions,
+            task: self.tasks.get(number).map(|(task, _)| *task),
             terminated: terminations.last().copied().unwrap_or(false),
             episode_return: rewards.iter().sum(),
             rewards: rewards.iter().map(|&reward| reward as f32).collect(),
             masks,
         })
     }
+}
+
+/// Of which task each data set is: the one of its environment; of several with the same environment the first one that has no set
+/// yet.
+///
+/// # Errors
+/// If a set is of no task, or a wrapper around all tasks shows something else than they do.
+fn tasks_of(
+    ids: &[String],
+    sets: &[DataSet],
+    tasks: Vec<TaskRows>,
+    shown: &Space,
+) -> Result<Vec<(u32, Rc<TaskRows>)>, RunError> {
+    if let Some(task) = tasks.first().filter(|task| task.shown_space() != shown) {
+        let message = format!(
+            "env.wrappers: expected none that change observations around several tasks that are learned from data, found {shown} \
+             instead of {}",
+            task.shown_space()
+        );
+        return Err(RunError::Config(message));
+    }
+    let tasks: Vec<Rc<TaskRows>> = tasks.into_iter().map(Rc::new).collect();
+    let mut has_set = vec![false; tasks.len()];
+    let mut found = Vec::new();
+    if tasks.is_empty() {
+        return Ok(found);
+    }
+    for (id, set) in ids.iter().zip(sets) {
+        let env = set.metadata().env_spec.as_deref().and_then(gymnasium::env_of);
+        let of = |task: &TaskRows| env.as_deref() == Some(task.id());
+        let all: Vec<usize> = (0..tasks.len()).filter(|&task| of(&tasks[task])).collect();
+        let Some(&task) = all.iter().find(|&&task| !has_set[task]).or(all.first()) else {
+            let names: Vec<&str> = tasks.iter().map(|task| task.name()).collect();
+            let message = format!(
+                "data.sets: expected data of one of the tasks {}, found {id}, of {}",
+                names.join(", "),
+                env.as_deref().unwrap_or("an environment that it does not name")
+            );
+            return Err(RunError::Config(message));
+        };
+        has_set[task] = true;
+        found.push((task as u32, Rc::clone(&tasks[task])));
+    }
+    Ok(found)
 }
 
 /// How the run's environments normalise observations: by their last wrapper, or not at all.
@@ -315,5 +396,8 @@ fn fragment(shape: &FragmentShape, rows: Rows) -> Fragment {
     let stats = EpisodeStats { row: 0, episode_return: rows.episode_return, episode_length: steps as u32 };
     fragment.episodes = vec![(last as u32, stats)];
     fragment.episode_metrics = vec![f64::NAN; shape.num_metrics];
+    if let Some(task) = rows.task {
+        fragment.tasks.fill(task);
+    }
     fragment
 }

@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use agon_agents::{AgentError, Learner, PolicyInfo, Recorded, RunInfo, Weights};
 use agon_envs::EnvSpec;
+use agon_envs::mixture::TaskRows;
 use agon_envs::wrappers::Moments;
 use agon_nn::{InstructionSet, Summary};
 
@@ -294,7 +295,13 @@ impl<'a> Parts<'a> {
         let algorithm = setup.algorithms.get(&config.algorithm)?;
         let mut probe = Probe::new(&spec, config)?;
         let (mut info, mut statistics) = (probe.run_info(config), probe.fresh_statistics());
-        let read = || RecordedExperience::read(&config.data, &config.env.wrappers, probe.info());
+        let read = || {
+            let tasks = match probe.info().tasks.as_slice() {
+                [] => Vec::new(),
+                _ => TaskRows::of(&setup.registry, &config.options(1))?,
+            };
+            RecordedExperience::read(&config.data, &config.env.wrappers, probe.info(), tasks)
+        };
         let recorded = config.data.is_on().then(read).transpose()?;
         if let Some(recorded) = &recorded {
             let (acts, share) = (config.data.acts, config.data.share);

@@ -195,6 +195,19 @@ const RECORDED_NUMBERS: [&str; 7] = [
     "runtime.checkpoint_every=500",
 ];
 
+/// Recorded data of two tasks, which are the same data here.
+const RECORDED_TASKS: [&str; 3] = [
+    "env.id=mixture",
+    "env.tasks=[{id='CartPole-v1', name='short'}, {id='CartPole-v1', name='long', args={length=1.0}}]",
+    concat!(
+        "data.sets=['",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/data/cartpole/random-v0', '",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/data/cartpole/random-v0']"
+    ),
+];
+
 /// A small transformer over the last steps of an episode, and as little work as it needs.
 const SEQUENCES: [&str; 5] = [
     "total_timesteps=1500",
@@ -289,6 +302,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("cql", &[&RECORDED]),
         case("dt", &[&RECORDED, &SEQUENCES]),
         case("dt", &[&RECORDED_NUMBERS, &SEQUENCES]),
+        case("dt", &[&RECORDED, &RECORDED_TASKS, &SEQUENCES]),
         case("dqn", &[&RECORDED, &["agent.replay={kind='prioritized'}"]]),
         case("cql-sac", &[&RECORDED_NUMBERS, &["total_timesteps=1500", "agent.cql_actions=3"]]),
         case("cal-ql", &[&CONTINUOUS, &BESIDE_NUMBERS, &["total_timesteps=600", "agent.cql_actions=3"]]),

@@ -21,7 +21,7 @@ pub(super) const ACTION: usize = 2;
 pub(super) struct Network {
     pub(super) gpt: Gpt,
     pub(super) regressed: Regressed,
-    /// `[2]`: see [`Returns`].
+    /// `[2]`, or `[K, 2]` of `K` tasks: see [`Returns`].
     returns: ParamRange,
     /// Values of an action's token, before its embedding.
     action_len: usize,
@@ -66,22 +66,27 @@ impl Network {
         let head = HeadSpec { name: "head".to_owned(), head: regressed.head(), init };
         let head = (OBSERVATION, &head, &config.head);
         let gpt = Gpt::new(&mut builder, "", &kinds, transformer, head, init)?;
-        let returns = builder.add_buffer("returns", &[2], Init::Constant(1.0));
+        let shape = [&[spaces.tasks.len()][..], &[2]].concat();
+        let shape = if spaces.tasks.is_empty() { &shape[1..] } else { &shape[..] };
+        let returns = builder.add_buffer("returns", shape, Init::Constant(1.0));
         Ok((Self { gpt, regressed, returns, action_len }, builder))
     }
 
-    /// What the parameters know of the returns in the data.
-    pub(super) fn returns(&self, params: &Params) -> Returns {
-        match self.returns.read(params.as_slice())[..] {
+    /// What the parameters know of the returns in the data, of each task.
+    pub(super) fn returns(&self, params: &Params) -> Vec<Returns> {
+        let all = self.returns.read(params.as_slice());
+        let read = |pair: &[f32]| match *pair {
             // A file may say anything.
             [best, scale] if scale > 0.0 && scale.is_finite() && best.is_finite() => Returns { best, scale },
             _ => Returns { best: 0.0, scale: 1.0 },
-        }
+        };
+        all.chunks_exact(2).map(read).collect()
     }
 
-    /// Writes down what is known of the returns in the data.
-    pub(super) fn set_returns(&self, params: &mut Params, Returns { best, scale }: Returns) {
-        self.returns.write(&[best, scale], params.as_mut_slice());
+    /// Writes down what is known of the returns in the data, of each task.
+    pub(super) fn set_returns(&self, params: &mut Params, returns: &[Returns]) {
+        let values: Vec<f32> = returns.iter().flat_map(|&Returns { best, scale }| [best, scale]).collect();
+        self.returns.write(&values, params.as_mut_slice());
     }
 
     /// Values of an action's token, before its embedding.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agon_nn::{GptTokens, PackedGpt, Params};
 
-use super::network::{ACTION, Network, OBSERVATION, RETURN};
+use super::network::{ACTION, Network, OBSERVATION, RETURN, Returns};
 use crate::policy::{ActInput, ActOutput, Actor, Policy};
 use crate::{AgentError, network};
 
@@ -21,8 +21,8 @@ const LAST_ACTION: usize = 2;
 pub(super) struct ReturnConditioned {
     network: Arc<Network>,
     packed: Arc<PackedGpt>,
-    target: f32,
-    scale: f32,
+    /// Of each task: the return that is aimed at, and what returns are divided by.
+    aims: Vec<Returns>,
 }
 
 impl ReturnConditioned {
@@ -32,13 +32,27 @@ impl ReturnConditioned {
         params: &Params,
         target_return: Option<f64>,
     ) -> Result<Arc<dyn Policy>, AgentError> {
-        let returns = network.returns(params);
-        Ok(Arc::new(Self {
+        let policy = Self {
             packed: Arc::new(PackedGpt::new(&network.gpt, params)?),
-            target: target_return.map_or(returns.best, |target| target as f32),
-            scale: returns.scale,
+            aims: network.returns(params),
             network: Arc::clone(network),
+        };
+        Ok(Arc::new(match target_return {
+            Some(target) => policy.with_target(target as f32),
+            None => policy,
         }))
+    }
+
+    /// Aiming at a return, whatever the task.
+    fn with_target(mut self, target: f32) -> Self {
+        self.aims.iter_mut().for_each(|aim| aim.best = target);
+        self
+    }
+
+    /// What a row aims at.
+    fn aim(&self, input: &ActInput<'_>, row: usize) -> Returns {
+        let task = input.tasks.get(row).map_or(0, |task| *task as usize);
+        self.aims.get(task).copied().unwrap_or(Returns { best: 0.0, scale: 1.0 })
     }
 
     /// Numbers of a row's state before those of the transformer.
@@ -54,7 +68,7 @@ impl ReturnConditioned {
             let begins = input.resets.get(row) == Some(&true) || state[header] == 0.0;
             if begins {
                 state.fill(0.0);
-                state[RETURN_TO_GO] = self.target;
+                state[RETURN_TO_GO] = self.aim(input, row).best;
             } else {
                 let reward = input.rewards.get(row).copied().unwrap_or(0.0);
                 state[RETURN_TO_GO] = (f64::from(state[RETURN_TO_GO]) - reward) as f32;
@@ -76,7 +90,7 @@ impl Policy for ReturnConditioned {
     }
 
     fn aiming_at(&self, target_return: f64) -> Option<Arc<dyn Policy>> {
-        Some(Arc::new(Self { target: target_return as f32, ..self.clone() }))
+        Some(Arc::new(self.clone().with_target(target_return as f32)))
     }
 
     fn act(&self, input: &ActInput<'_>, actor: &mut Actor, output: ActOutput<'_>) -> Result<(), AgentError> {
@@ -91,8 +105,8 @@ impl Policy for ReturnConditioned {
             )));
         }
         let begins = self.go_on(input, state);
-        let returns: Vec<f32> =
-            state.chunks_exact(len).map(|state| state[RETURN_TO_GO] / self.scale).collect();
+        let scaled = |(row, state): (usize, &[f32])| state[RETURN_TO_GO] / self.aim(input, row).scale;
+        let returns: Vec<f32> = state.chunks_exact(len).enumerate().map(scaled).collect();
         let now: Vec<u32> = state.chunks_exact(len).map(|state| state[TIMESTEP] as u32).collect();
         let before: Vec<u32> = now.iter().map(|timestep| timestep.saturating_sub(1)).collect();
         let actions: Vec<f32> =

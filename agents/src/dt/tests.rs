@@ -103,22 +103,24 @@ fn replay_of(rewards: &[f32], ends: &[usize]) -> ReplayBuffer {
 #[test]
 fn returns_to_go_are_sums_to_the_end_of_the_episode() {
     let replay = replay_of(&[1.0, 2.0, -7.0, 0.5, 4.0, 3.0], &[2, 4]);
-    let trajectories = Trajectories::of(&replay).unwrap();
+    let of = |replay: &ReplayBuffer| Trajectories::of(replay, vec![0; replay.slots()], 1);
+    let trajectories = of(&replay).unwrap();
     let returns: Vec<f32> = (0..6).map(|slot| trajectories.return_to_go(slot)).collect();
     // The last episode goes as far as the data do.
     assert_eq!(returns, [-4.0, -5.0, -7.0, 4.5, 4.0, 3.0]);
     let timesteps: Vec<u32> = (0..6).map(|slot| trajectories.timestep(slot)).collect();
     assert_eq!(timesteps, [0, 1, 2, 0, 1, 0]);
-    assert_eq!(trajectories.returns(), Returns { best: 4.5, scale: 7.0 });
-    assert_eq!(
-        Trajectories::of(&replay_of(&[0.0; 2], &[1])).unwrap().returns(),
-        Returns { best: 0.0, scale: 1.0 }
-    );
+    assert_eq!(trajectories.returns(), [Returns { best: 4.5, scale: 7.0 }]);
+    assert_eq!(of(&replay_of(&[0.0; 2], &[1])).unwrap().returns(), [Returns { best: 0.0, scale: 1.0 }]);
     // Summed from the end in twice the precision, and rounded once.
-    let many = Trajectories::of(&replay_of(&[0.1; 1000], &[999])).unwrap();
+    let many = of(&replay_of(&[0.1; 1000], &[999])).unwrap();
     assert_eq!(many.return_to_go(0), (1000.0 * f64::from(0.1_f32)) as f32);
-    let error = Trajectories::of(&replay_of(&[f32::MAX; 3], &[2])).unwrap_err().to_string();
+    let error = of(&replay_of(&[f32::MAX; 3], &[2])).unwrap_err().to_string();
     assert!(error.starts_with("return of an episode became inf"), "{error}");
+    // Two tasks, an episode each, have returns of their own.
+    let two = Trajectories::of(&replay_of(&[1.0, 2.0, -30.0], &[1, 2]), vec![0, 0, 1], 2).unwrap();
+    assert_eq!(two.returns(), [Returns { best: 3.0, scale: 3.0 }, Returns { best: -30.0, scale: 30.0 }]);
+    assert_eq!((two.task(1), two.task(2)), (0, 1));
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn acting_step_by_step_gives_the_bits_of_the_training_forward() {
         trial.iterate().unwrap();
         let DecisionTransformer { network, model, .. } = &trial.learner.algorithm;
         let (policy, params) = (trial.learner.policy().unwrap(), &model.params);
-        let Returns { best, scale } = network.returns(params);
+        let Returns { best, scale } = network.returns(params)[0];
         let (rows, action_len) = (3, network.action_len());
         let mut acting = acting(&spec, rows, 9);
         let mut pasts = vec![Past::default(); rows];
@@ -317,7 +319,7 @@ fn what_is_known_of_the_data_is_saved_with_the_weights_and_not_learned() {
     let mut trial = trial(&identity(), &HalfRight, &network(3), 2);
     let known = |trial: &Trial<Dt>| {
         let DecisionTransformer { network, model, .. } = &trial.learner.algorithm;
-        network.returns(&model.params)
+        network.returns(&model.params)[0]
     };
     let before = known(&trial);
     assert_eq!(before, Returns { best: 5.0, scale: 5.0 }, "one of 300 episodes is right in all steps");

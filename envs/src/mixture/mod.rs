@@ -9,6 +9,7 @@
 //! episodes of other tasks do not have (they are not numbers there).
 
 mod config;
+mod rows;
 mod sampling;
 mod union;
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use config::{ActionUnion, MixtureConfig, ObservationUnion, TaskConfig, TaskSampling};
+pub use rows::TaskRows;
 
 use crate::batch::EpisodeStats;
 use crate::columns::{from_bytes, to_bytes};

@@ -208,3 +208,33 @@ fn what_does_not_go_together_is_refused_by_name() {
         .make("CartPole-v1", &options(tasks(&["Acrobot-v1"]), MixtureConfig::default(), 1));
     assert!(elsewhere.unwrap_err().to_string().contains("env.tasks are of the environment `mixture`"));
 }
+
+#[test]
+fn rows_of_a_task_come_back_through_the_mixture() {
+    let registry = Registry::builtin();
+    let options = MakeOptions {
+        tasks: vec![TaskConfig::of("Pendulum-v1"), TaskConfig::of("MountainCarContinuous-v0")],
+        ..MakeOptions::default()
+    };
+    let tasks = TaskRows::of(&registry, &options).unwrap();
+    let own = ActionBatch::Continuous(vec![-2.0, 1.0, 0.0]);
+    // Pendulum's torque goes from -2 to 2.
+    let ActionBatch::Continuous(united) = tasks[0].actions(&own) else { panic!("numbers") };
+    assert_eq!(united, [-1.0, 0.5, 0.0]);
+    // Two numbers, a place that the other task has, and which task it is.
+    let shown = tasks[1].observations(&ObsBuffer::F32(vec![0.25, -0.5]));
+    assert_eq!(shown, ObsBuffer::F32(vec![0.25, -0.5, 0.0, 0.0, 1.0]));
+    assert_eq!((tasks[1].id(), tasks[1].masks(&[], 1)), ("MountainCarContinuous-v0", Vec::new()));
+
+    let options = MakeOptions {
+        tasks: vec![TaskConfig::of("CartPole-v1"), TaskConfig::of("Acrobot-v1")],
+        mixture: MixtureConfig { actions: ActionUnion::Separate, ..MixtureConfig::default() },
+        ..MakeOptions::default()
+    };
+    let tasks = TaskRows::of(&registry, &options).unwrap();
+    let ActionBatch::Discrete(united) = tasks[1].actions(&ActionBatch::Discrete(vec![0, 2])) else {
+        panic!("choices")
+    };
+    assert_eq!(united, [2, 4]);
+    assert_eq!(tasks[1].masks(&[], 1), [false, false, true, true, true]);
+}

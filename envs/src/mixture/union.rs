@@ -229,6 +229,28 @@ impl View {
         }
     }
 
+    /// Writes the action of a row of the task as one of the mixture's: the inverse of [`Self::act`].
+    pub(super) fn unite(&self, own: &ActionBatch, row: usize, own_width: usize, to: &mut ActionBatch) {
+        match (&self.act, own, to) {
+            (Act::Whole, own, to) => to.copy_range(row * own_width, own, row * own_width, own_width),
+            (Act::Choices { first, .. }, ActionBatch::Discrete(from), ActionBatch::Discrete(to)) => {
+                to[row] = from[row] + *first as u32;
+            }
+            (
+                Act::Numbers { low, high, width },
+                ActionBatch::Continuous(from),
+                ActionBatch::Continuous(to),
+            ) => {
+                let own = &from[row * own_width..(row + 1) * own_width];
+                let to = &mut to[row * width..row * width + own_width];
+                for (((to, &x), &low), &high) in to.iter_mut().zip(own).zip(low).zip(high) {
+                    *to = if high > low { 2.0 * (x - low) / (high - low) - 1.0 } else { 0.0 };
+                }
+            }
+            (Act::Choices { .. } | Act::Numbers { .. }, _, _) => {}
+        }
+    }
+
     /// Writes the action of a row as one of the task's.
     pub(super) fn act(&self, actions: &ActionBatch, row: usize, own_width: usize, to: &mut ActionBatch) {
         match (&self.act, actions, to) {
