@@ -1,7 +1,7 @@
 """What a model of sequences (`dt`) learns from recorded data beside BC, CQL and IQL: where rewards are sparse, and whether it
 stitches.
 
-    python benches/sequences.py PROGRAM FOLDER [sparse] [stitching] [targets] [--seeds 5] [--updates 2000]
+    python benches/sequences.py PROGRAM FOLDER [sparse] [stitching] [tasks] [targets] [--seeds 5] [--updates 2000]
 
 Makes data and runs as `benches/offline.py` does, and keeps what is there already in FOLDER. Plain Python, no packages.
 
@@ -11,13 +11,16 @@ Makes data and runs as `benches/offline.py` does, and keeps what is there alread
 * stitching: random walks along a cliff, none of which is good. A cell is the mean return of episodes that are cut after 300
   steps; the best return of the data and the optimum are beside it, and DQN with four times as many updates, which shows that
   the data have what it takes.
+* tasks: CartPole and Acrobot by one network from the data of each, beside one network a task. A cell is the score of a task, as in
+  `benches/offline.py`; of two tasks there are twice as many updates.
 * targets: what `dt` comes to when other returns are asked for, after training on mixed data of CartPole.
 """
 
 import argparse
+import csv
 import json
 
-from offline import EPISODES, Bench, interquartile_mean, interval
+from offline import EPISODES, TASKS, Bench, interquartile_mean, interval
 
 TRANSFORMER = "network.memory={layers=3, heads=4, width=32, feed_forward=128, window=10, position={learned={positions=500}}}"
 ALGORITHMS = {
@@ -92,6 +95,35 @@ class Sequences(Bench):
         cells.append(cell([seed["mean_return"] for seed in found["seeds"]]))
         print(f"| {' | '.join(cells)} |", flush=True)
 
+    def tasks(self):
+        envs, quality, labels = ["CartPole-v1", "Acrobot-v1"], "medium-replay", ["dt", "bc"]
+        data = {env: self.make_data(env, TASKS[env][1]) for env in envs}
+        together = "+".join(envs)
+        print(f"\n### {together}, {quality}\n")
+        print(f"| | {' | '.join(f'{env} alone | {env} together' for env in envs)} |\n|---{'|---' * 2 * len(envs)}|", flush=True)
+        for label in labels:
+            algorithm, settings, times = ALGORITHMS[label]
+            updates, run = int(2 * self.updates * times), self.folder / "runs" / f"tasks-{label}"
+            if not (run / f"seed_{self.seeds}" / "model.safetensors").exists():
+                sets = [part for env in envs for part in ("--data", data[env][0][quality])]
+                assignments = [part for setting in settings for part in ("--set", setting)]
+                self.agon(
+                    "train", algorithm, together, *sets, "--seeds", str(self.seeds), "--total-timesteps", str(updates),
+                    "--set", "eval.episodes=40", "--out", str(run.parent), "--name", run.name, "--preset", "none", *assignments, "--json",
+                )
+            cells = []
+            for env in envs:
+                (sets, (low, high)), late = data[env], []
+                score = lambda value: 100 * (value - low) / (high - low)
+                cells.append(cell([score(value) for value in self.of(env, sets[quality], label)]))
+                for seed in range(1, self.seeds + 1):
+                    with open(run / f"seed_{seed}" / "evaluations.csv", newline="") as file:
+                        rows = list(csv.DictReader(file))
+                    own = [float(row[f"eval/{env}/return"]) for row in rows if float(row["global_step"]) > 0.75 * updates]
+                    late.append(score(sum(own) / len(own)))
+                cells.append(cell(late))
+            print(f"| {label} | {' | '.join(cells)} |", flush=True)
+
     def targets(self):
         env = "CartPole-v1"
         sets, _ = self.make_data(env, ["--total-timesteps", "100000"])
@@ -108,7 +140,7 @@ class Sequences(Bench):
 
 
 def main():
-    parts = ["sparse", "stitching", "targets"]
+    parts = ["sparse", "stitching", "tasks", "targets"]
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("folder")

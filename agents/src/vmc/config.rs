@@ -168,10 +168,13 @@ impl VmcConfig {
             ("temperature", self.temperature),
             ("initial_std", self.initial_std),
             ("least_std", self.least_std),
+            ("greatest_std", self.greatest_std),
             ("max_grad_norm", self.max_grad_norm),
         ])?;
-        let bounded = self.greatest_std >= self.least_std && self.greatest_std.is_finite();
-        ensure(bounded, "greatest_std", "finite and at least least_std", self.greatest_std)?;
+        if self.least_std > self.greatest_std {
+            let expected = format!("at most greatest_std = {}", self.greatest_std);
+            return Err(AgentError::setting("least_std", expected, self.least_std));
+        }
         let share = (0.0..1.0).contains(&self.weight_decay);
         ensure(share, "weight_decay", "at least 0 and below 1", self.weight_decay)?;
         ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;

@@ -63,7 +63,8 @@ impl Foresight {
         network::check_not_noisy("vmc", network)?;
         let (gaussians, two_hot) = (config.gaussians()?, config.two_hot()?);
         let mut builder = LayoutBuilder::new();
-        let memory = Memory::new(&mut builder, "memory", config.latents + acts.len(), &network.memory)?;
+        let memory = Memory::new(&mut builder, "memory", config.latents + acts.len(), &network.memory)
+            .map_err(|error| error.within("memory"))?;
         let memory = memory.ok_or(AgentError::Unsupported {
             algorithm: "vmc",
             expected: "network.memory.kind = \"lstm\" or another memory",

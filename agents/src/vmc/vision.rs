@@ -14,7 +14,7 @@ use crate::slices::Sums;
 use crate::{AgentError, network};
 
 /// Pixels of an image's shorter side from which on the first convolutions are large.
-const LARGE: usize = 46;
+const LARGE: usize = 32;
 
 /// The autoencoder, and how observations lie before it.
 pub(super) struct Vision {
@@ -66,7 +66,8 @@ impl Vision {
             ..layers(&network.encoder, image.map(|_| shape))?
         };
         let mut builder = LayoutBuilder::new();
-        let vae = vae.build_for_images(&mut builder, "vae", shape)?;
+        let vae =
+            vae.build_for_images(&mut builder, "vae", shape).map_err(|error| error.within("encoder"))?;
         let channels_last = image.is_some_and(|last| last).then_some(shape);
         let precision = (!bytes).then_some((1.0 / config.observation_std) as f32);
         Ok((Self { vae, channels_last, precision }, builder))
@@ -171,10 +172,11 @@ fn layers(encoder: &EncoderConfig, image: Option<ImageShape>) -> Result<VaeConfi
     Ok(VaeConfig { convs, hidden, activation, ..VaeConfig::default() })
 }
 
-/// The paper's convolutions with half as many channels, or one like `MinAtar`'s for small images.
+/// The paper's convolutions with half as many channels, or one like `MinAtar`'s for small images; all with padding, so that the
+/// decoder, which mirrors them, has no edge that it cannot paint.
 fn first_convs(shape: ImageShape) -> Vec<ConvConfig> {
     if shape.height.min(shape.width) >= LARGE {
-        [16, 32, 64, 128].map(|channels| ConvConfig::new(channels, 4).stride(2)).to_vec()
+        [16, 32, 64, 128].map(|channels| ConvConfig::new(channels, 4).stride(2).padding(1)).to_vec()
     } else {
         vec![ConvConfig::new(16, 3).padding(1)]
     }
