@@ -8,6 +8,6 @@ libfuzzer_sys::fuzz_target!(|content: &[u8]| {
     let length = (content.len() as u64).to_le_bytes();
     let checksum = crc32fast::hash(&[&length[..], content].concat()).to_le_bytes();
     let path = agon_fuzz::last(run.path(), "ckpt");
-    fs::write(path, [&b"AGONCKPD"[..], &length, &checksum, content].concat()).expect("a write");
+    fs::write(path, [&b"AGONCKPE"[..], &length, &checksum, content].concat()).expect("a write");
     agon_fuzz::resume(run.path());
 });
