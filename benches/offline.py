@@ -1,6 +1,6 @@
 """What learns how much from which recorded data: normalised scores over tasks, qualities of data and algorithms.
 
-    python benches/offline.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--updates 20000]
+    python benches/offline.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--updates 20000] [--without ALGORITHM ...]
 
 Makes the data with the program's own commands (PPO runs whose checkpoints are kept), trains every algorithm on every data set,
 and prints tables in Markdown. What is there already in FOLDER is not made again. Plain Python, no packages.
@@ -140,10 +140,12 @@ def main():
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=20_000)
+    parser.add_argument("--without", nargs="*", default=[])
     arguments = parser.parse_args()
     bench = Bench(arguments.program, arguments.folder, arguments.seeds, arguments.updates)
     for env in arguments.tasks or TASKS:
         algorithms, run_arguments, settings = TASKS[env]
+        algorithms = {label: what for label, what in algorithms.items() if label not in arguments.without}
         sets, (low, high) = bench.make_data(env, run_arguments)
         print(f"\n### {env}\n\nRandom actions {low:.1f}, expert data {high:.1f}.\n", flush=True)
         print(f"| data | return of the data | {' | '.join(algorithms)} |")

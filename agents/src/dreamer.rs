@@ -46,13 +46,14 @@ use agon_nn::{
 
 pub use config::DreamerConfig;
 
-use crate::experience::{Experience, Unit};
+use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::network::perceptron;
 use crate::part::Part;
 use crate::policy::Policy;
-use crate::replay::{ReplayBuffer, ReplayShape, Sampling};
+use crate::replay::ReplayBuffer;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
+use crate::settings::replaying_sequences;
 use crate::slices::{self, Slice, Sums, for_each_slice};
 use crate::world_model::acts::uniform;
 use crate::world_model::numbers::distributions;
@@ -300,10 +301,6 @@ impl ReplayAlgorithm for DreamerNetworks {
 
     fn new(config: DreamerConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate(info)?;
-        if info.num_agents > 1 {
-            let (expected, found) = ("environments of one agent", format!("{} agents", info.num_agents));
-            return Err(AgentError::Unsupported { algorithm: "dreamer", expected, found });
-        }
         let Minded { world, of_world, actions, actor, of_actor, mut summary } =
             Self::layout(&config, network, &info.spaces)?;
         let mut builder = LayoutBuilder::new();
@@ -315,21 +312,8 @@ impl ReplayAlgorithm for DreamerNetworks {
         let of_critic = builder.build(stream(info.seed, 3));
         let mut range = LayoutBuilder::new();
         range.add("range", &[2], Init::Zeros);
-        let plan = Plan {
-            buffer_size: config.buffer_size,
-            shape: ReplayShape {
-                state_len: Remembered::of(&world, &actions).len(),
-                state_period: config.num_steps,
-                ..ReplayShape::of(info)
-            },
-            sampling: Sampling::Uniform,
-            unit: Unit::Sequence(config.sequence_length),
-            learning_starts: config.learning_starts,
-            num_steps: config.num_steps,
-            gradient_steps: config.gradient_steps,
-            batch_size: config.batch_size,
-            gradient_slices: config.gradient_slices,
-        };
+        let remembered = Remembered::of(&world, &actions).len();
+        let plan = Plan::of_sequences("dreamer", replaying_sequences!(config), remembered, info)?;
         let total = info.total_timesteps;
         let rates = [config.learning_rate, config.actor_learning_rate, config.critic_learning_rate];
         let algorithm = Self {

@@ -19,7 +19,7 @@ use crate::guide::Guide;
 use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, Recorded, RunInfo};
 use crate::part::{self, Part, SavedPart};
 use crate::replay::{ReplayShape, RowStore, Sampling};
-use crate::settings::{self, Replaying};
+use crate::settings::{self, Replaying, ReplayingSequences};
 use crate::slices::{Slice, Sums, awake, slices};
 use crate::{AgentError, Fragment, Policy, Weights};
 
@@ -58,6 +58,33 @@ impl Plan {
             batch_size: settings.batch_size,
             gradient_slices: settings.gradient_slices,
         }
+    }
+
+    /// Of a world model of one agent's environment, whose policy remembers so many numbers of each row.
+    ///
+    /// # Errors
+    /// If there are several agents.
+    pub(crate) fn of_sequences(
+        algorithm: &'static str,
+        settings: ReplayingSequences,
+        state_len: usize,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        if info.num_agents > 1 {
+            let (expected, found) = ("environments of one agent", format!("{} agents", info.num_agents));
+            return Err(AgentError::Unsupported { algorithm, expected, found });
+        }
+        Ok(Self {
+            buffer_size: settings.buffer_size,
+            shape: ReplayShape { state_len, state_period: settings.num_steps, ..ReplayShape::of(info) },
+            sampling: Sampling::Uniform,
+            unit: Unit::Sequence(settings.sequence_length),
+            learning_starts: settings.learning_starts,
+            num_steps: settings.num_steps,
+            gradient_steps: settings.gradient_steps,
+            batch_size: settings.batch_size,
+            gradient_slices: settings.gradient_slices,
+        })
     }
 
     /// Of an algorithm that needs recorded experience, and can act beside it.

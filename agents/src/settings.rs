@@ -143,6 +143,44 @@ impl Replaying {
     }
 }
 
+/// The settings of world models, which learn from replayed sequences that begin where fragments did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplayingSequences {
+    pub(crate) buffer_size: usize,
+    pub(crate) learning_starts: u64,
+    pub(crate) num_steps: usize,
+    pub(crate) sequence_length: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) gradient_steps: usize,
+    pub(crate) gradient_slices: usize,
+}
+
+impl ReplayingSequences {
+    pub(crate) fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
+        let Self { buffer_size, num_steps, sequence_length, batch_size, gradient_steps, .. } = *self;
+        at_least_one(&[("num_steps", num_steps as u64), ("sequence_length", sequence_length as u64)])?;
+        updates(&[("gradient_steps", gradient_steps as u64)])?;
+        rows(&[("batch_size", batch_size as u64)])?;
+        rows(&[("batch_size * sequence_length", self.moments())])?;
+        ensure(buffer_size > 0, "buffer_size", "at least 1", buffer_size)?;
+        if !sequence_length.is_multiple_of(num_steps) {
+            let expected = format!("a multiple of num_steps = {num_steps}");
+            return Err(AgentError::setting("sequence_length", expected, sequence_length));
+        }
+        let least = sequence_length.saturating_mul(2 * info.num_rows());
+        if buffer_size < least {
+            let expected = format!("at least 2 sequences of each environment = {least}");
+            return Err(AgentError::setting("buffer_size", expected, buffer_size));
+        }
+        addressable(buffer_size)
+    }
+
+    /// Moments of a minibatch.
+    pub(crate) fn moments(&self) -> u64 {
+        (self.batch_size as u64).saturating_mul(self.sequence_length as u64)
+    }
+}
+
 /// A group of settings, out of a configuration that has them under the same names.
 macro_rules! group {
     ($group:ident of $config:expr, $($field:ident),+) => {
@@ -175,7 +213,18 @@ macro_rules! replaying {
     }};
 }
 
-pub(crate) use {group, learning, replaying};
+/// [`ReplayingSequences`], out of a configuration.
+macro_rules! replaying_sequences {
+    ($config:expr) => {{
+        use crate::settings::{ReplayingSequences, group};
+        group!(
+            ReplayingSequences of $config,
+            buffer_size, learning_starts, num_steps, sequence_length, batch_size, gradient_steps, gradient_slices
+        )
+    }};
+}
+
+pub(crate) use {group, learning, replaying, replaying_sequences};
 
 /// The steps of a replay buffer are named by numbers of 32 bits.
 pub(crate) fn addressable(buffer_size: usize) -> Result<(), AgentError> {

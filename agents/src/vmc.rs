@@ -41,12 +41,13 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 pub use config::VmcConfig;
 
-use crate::experience::{Experience, Unit};
+use crate::experience::Experience;
 use crate::learner::{PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::Part;
 use crate::policy::Policy;
-use crate::replay::{ReplayBuffer, ReplayShape, Sampling};
+use crate::replay::ReplayBuffer;
 use crate::replay_learner::{Plan, ReplayAlgorithm, ReplayLearner};
+use crate::settings::replaying_sequences;
 use crate::slices::{self, Slice, Sums, for_each_slice};
 use crate::world_model::acts::Acts;
 use crate::world_model::sequences::Sequences;
@@ -277,31 +278,14 @@ impl ReplayAlgorithm for VmcNetworks {
 
     fn new(config: VmcConfig, network: &ModelConfig, info: &RunInfo) -> Result<(Self, Plan), AgentError> {
         config.validate(info)?;
-        if info.num_agents > 1 {
-            let (expected, found) = ("environments of one agent", format!("{} agents", info.num_agents));
-            return Err(AgentError::Unsupported { algorithm: "vmc", expected, found });
-        }
         let (minds, [of_vision, of_foresight]) = Minds::layout(&config, network, &info.spaces)?;
         let len = minds.controller.len();
         if len.saturating_mul(config.population) > MOST_CANDIDATES {
             let expected = format!("at most {} for controllers of {len} weights", MOST_CANDIDATES / len);
             return Err(AgentError::setting("population", expected, config.population));
         }
-        let plan = Plan {
-            buffer_size: config.buffer_size,
-            shape: ReplayShape {
-                state_len: minds.remembered().len(),
-                state_period: config.num_steps,
-                ..ReplayShape::of(info)
-            },
-            sampling: Sampling::Uniform,
-            unit: Unit::Sequence(config.sequence_length),
-            learning_starts: config.learning_starts,
-            num_steps: config.num_steps,
-            gradient_steps: config.gradient_steps,
-            batch_size: config.batch_size,
-            gradient_slices: config.gradient_slices,
-        };
+        let remembered = minds.remembered().len();
+        let plan = Plan::of_sequences("vmc", replaying_sequences!(config), remembered, info)?;
         let bounds = [config.least_std, config.greatest_std];
         let evolution = Evolution::new(len, config.population, bounds);
         let algorithm = Self {

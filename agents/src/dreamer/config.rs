@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coefficient::Coefficient;
 use crate::error::ensure;
-use crate::settings::{
-    above_zero, addressable, at_least_one, at_least_zero, learning, rows, samples, shares, updates,
-};
+use crate::settings::{above_zero, at_least_zero, learning, replaying_sequences, rows, samples, shares};
 use crate::{AgentError, RunInfo};
 
 /// Most values of a layer or a state of a world model.
@@ -159,20 +157,14 @@ impl DreamerConfig {
         self.actor_learning_rate.ensure_above_zero("actor_learning_rate")?;
         self.critic_learning_rate.ensure_above_zero("critic_learning_rate")?;
         self.ent_coef.ensure_at_least_zero("ent_coef")?;
-        at_least_one(&[
-            ("num_steps", self.num_steps as u64),
-            ("sequence_length", self.sequence_length as u64),
-        ])?;
-        updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        replaying_sequences!(self).validate(info)?;
         if self.imagination_stride == 0 || !self.sequence_length.is_multiple_of(self.imagination_stride) {
             let expected = format!("a divisor of sequence_length = {}", self.sequence_length);
             return Err(AgentError::setting("imagination_stride", expected, self.imagination_stride));
         }
         samples(&[("horizon", self.horizon as u64), ("head_layers", self.head_layers as u64)])?;
-        rows(&[("batch_size", self.batch_size as u64)])?;
-        let states = (self.batch_size as u64).saturating_mul(self.sequence_length as u64);
-        rows(&[("batch_size * sequence_length", states)])?;
         // All imagined states are held at once.
+        let states = replaying_sequences!(self).moments();
         rows(&[("batch_size * sequence_length * horizon", states.saturating_mul(self.horizon as u64))])?;
         for (field, value) in [
             ("deterministic", self.deterministic),
@@ -196,17 +188,6 @@ impl DreamerConfig {
             ("representation_coef", self.representation_coef),
             ("slow_coef", self.slow_coef),
         ])?;
-        above_zero(&[("max_grad_norm", self.max_grad_norm), ("observation_coef", self.observation_coef)])?;
-        ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;
-        if !self.sequence_length.is_multiple_of(self.num_steps) {
-            let expected = format!("a multiple of num_steps = {}", self.num_steps);
-            return Err(AgentError::setting("sequence_length", expected, self.sequence_length));
-        }
-        let least = self.sequence_length.saturating_mul(2 * info.num_rows());
-        if self.buffer_size < least {
-            let expected = format!("at least 2 sequences of each environment = {least}");
-            return Err(AgentError::setting("buffer_size", expected, self.buffer_size));
-        }
-        addressable(self.buffer_size)
+        above_zero(&[("max_grad_norm", self.max_grad_norm), ("observation_coef", self.observation_coef)])
     }
 }

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coefficient::Coefficient;
 use crate::error::ensure;
-use crate::settings::{
-    above_zero, addressable, at_least_one, at_least_zero, learning, rows, samples, shares, updates,
-};
+use crate::settings::{above_zero, at_least_zero, learning, replaying_sequences, rows, samples, shares};
 use crate::{AgentError, RunInfo};
 
 /// Most bins of a reward.
@@ -134,11 +132,7 @@ impl VmcConfig {
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         learning!(self).validate()?;
-        at_least_one(&[
-            ("num_steps", self.num_steps as u64),
-            ("sequence_length", self.sequence_length as u64),
-        ])?;
-        updates(&[("gradient_steps", self.gradient_steps as u64)])?;
+        replaying_sequences!(self).validate(info)?;
         samples(&[
             ("latents", self.latents as u64),
             ("components", self.components as u64),
@@ -149,9 +143,6 @@ impl VmcConfig {
         ensure(self.population >= 4, "population", "at least 4", self.population)?;
         let predicted = (self.latents as u64).saturating_mul(self.components as u64);
         samples(&[("latents * components", predicted)])?;
-        rows(&[("batch_size", self.batch_size as u64)])?;
-        let moments = (self.batch_size as u64).saturating_mul(self.sequence_length as u64);
-        rows(&[("batch_size * sequence_length", moments)])?;
         if self.dreams == 0 || !self.batch_size.is_multiple_of(self.dreams) {
             let expected = format!("a divisor of batch_size = {}", self.batch_size);
             return Err(AgentError::setting("dreams", expected, self.dreams));
@@ -176,17 +167,6 @@ impl VmcConfig {
             return Err(AgentError::setting("least_std", expected, self.least_std));
         }
         let share = (0.0..1.0).contains(&self.weight_decay);
-        ensure(share, "weight_decay", "at least 0 and below 1", self.weight_decay)?;
-        ensure(self.buffer_size > 0, "buffer_size", "at least 1", self.buffer_size)?;
-        if !self.sequence_length.is_multiple_of(self.num_steps) {
-            let expected = format!("a multiple of num_steps = {}", self.num_steps);
-            return Err(AgentError::setting("sequence_length", expected, self.sequence_length));
-        }
-        let least = self.sequence_length.saturating_mul(2 * info.num_rows());
-        if self.buffer_size < least {
-            let expected = format!("at least 2 sequences of each environment = {least}");
-            return Err(AgentError::setting("buffer_size", expected, self.buffer_size));
-        }
-        addressable(self.buffer_size)
+        ensure(share, "weight_decay", "at least 0 and below 1", self.weight_decay)
     }
 }
