@@ -22,7 +22,7 @@ MINATAR = ["num_envs=4", "env.max_episode_steps=1000"]
 #: Environment: what counts as solved, and by algorithm: steps, steps between evaluations, settings.
 TASKS = {
     "CartPole-v1": (475, {"dreamer": (10_000, 1_000, []), "vmc": (10_000, 1_000, [])}),
-    "Pendulum-v1": (-200, {"dreamer": (10_000, 1_000, []), "vmc": (20_000, 1_000, [])}),
+    "Pendulum-v1": (-200, {"dreamer": (10_000, 1_000, []), "vmc": (10_000, 1_000, [])}),
     "bsuite/catch-v0": (
         0.9,
         {

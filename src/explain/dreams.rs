@@ -248,11 +248,9 @@ fn images(
         })
         .collect();
     page.paragraph("From above: as it was, told again, imagined.");
-    page.frame(
-        "dream",
-        "an episode and a dream of it",
-        &contact_sheet(&frames[..frames.len().min(SHEET)], 8),
-    )?;
+    // Of a long episode not the beginning, but steps from all of it.
+    let shown: Vec<(String, Frame)> = frames.iter().step_by(frames.len().div_ceil(SHEET)).cloned().collect();
+    page.frame("dream", "an episode and a dream of it", &contact_sheet(&shown, 8))?;
     let film: Vec<Frame> = frames.into_iter().map(|(_, frame)| frame).collect();
     page.film("dream_film", "the same as a film", &film, FPS)
 }
