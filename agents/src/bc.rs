@@ -85,6 +85,7 @@ impl ReplayAlgorithm for Cloning {
     type Sums = BehaviorSums;
 
     const METRICS: &'static [&'static str] = &["charts/learning_rate", "losses/bc_loss"];
+    const READS_NEXT: bool = false;
 
     fn default_network() -> ModelConfig {
         critics::default_network()

@@ -49,6 +49,8 @@ pub struct Experience {
     draws: u64,
     /// Where what was observed before the run is kept, if not in memory.
     away: Option<Arc<dyn RowStore>>,
+    /// Whether what steps led to is read too.
+    pub(crate) reads_next: bool,
 }
 
 /// What is saved of one, beside the buffer's full chunks.
@@ -99,6 +101,7 @@ impl Experience {
             share,
             draws,
             away: None,
+            reads_next: true,
         }
     }
 
@@ -162,7 +165,7 @@ impl Experience {
             (None, Unit::Sequence(len)) => replay.sample_sequences(len, count, rng, slots),
         }
         if let Some(store) = &self.away {
-            store.expect(self.replay.places(&self.slots));
+            store.expect(self.replay.places(&self.slots, self.reads_next));
         }
     }
 
@@ -179,7 +182,7 @@ impl Experience {
         if let Some(store) = &self.away {
             let mut next = Vec::with_capacity(count);
             draw(&self.replay, self.updates + 1, &mut next);
-            store.expect(self.replay.places(&next));
+            store.expect(self.replay.places(&next, self.reads_next));
         }
     }
 
@@ -255,7 +258,7 @@ impl Experience {
             }
         };
         let (beta, unit, recorded, share) = (self.beta, self.unit, self.recorded, self.share);
-        let (slots, weights, away) = (Vec::new(), Vec::new(), self.away.clone());
+        let (slots, weights, away, reads_next) = (Vec::new(), Vec::new(), self.away.clone(), self.reads_next);
         Ok(Self {
             replay,
             priorities,
@@ -269,6 +272,7 @@ impl Experience {
             share,
             draws,
             away,
+            reads_next,
         })
     }
 }

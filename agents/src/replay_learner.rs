@@ -182,6 +182,8 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
 
     /// Names of the metrics.
     const METRICS: &'static [&'static str];
+    /// Whether it reads what steps led to.
+    const READS_NEXT: bool = true;
 
     /// The shape of its networks where none is given.
     fn default_network() -> ModelConfig;
@@ -348,6 +350,7 @@ impl<A: ReplayAlgorithm> Algorithm for ReplayLearner<A> {
         };
         let mut experience =
             Experience::new(plan.buffer_size, plan.shape.clone(), plan.sampling, plan.unit, info);
+        experience.reads_next = A::READS_NEXT;
         algorithm.begin(&mut experience);
         let recorded = info.recorded_alone().is_some();
         Ok(Self { algorithm, experience, slices: slices(plan.gradient_slices), plan, recorded })

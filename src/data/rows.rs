@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use agon_agents::AgentError;
@@ -15,10 +15,13 @@ use crossbeam_channel::{Sender, bounded};
 use crate::RunError;
 use crate::error::AtPath;
 
-/// What is to be read soon, that may wait: more is not worth reading any more when its turn comes.
-const WAITING: usize = 4;
+/// Threads that read ahead: disks answer several questions at once sooner than one after the other.
+const READERS: usize = 4;
+/// Rows that a reader takes at a time, and parts of as many that may wait.
+const ROWS: usize = 16;
+const WAITING: usize = 256;
 
-/// A file of rows, and a thread that reads what is expected, so that the system has it in memory when it is asked for.
+/// A file of rows, and threads that read what is expected, so that the system has it in memory when it is asked for.
 #[derive(Debug, Default)]
 pub(crate) struct FileRows {
     file: OnceLock<Opened>,
@@ -28,7 +31,16 @@ pub(crate) struct FileRows {
 #[derive(Debug)]
 struct Opened {
     file: File,
-    expected: Sender<Vec<(u64, usize)>>,
+    expected: Sender<Expected>,
+    /// How often something was expected. What was before that is being read by whoever needs it, and is not read again.
+    newest: Arc<AtomicU64>,
+}
+
+/// Some rows, and the how manieth time it was that something was expected.
+#[derive(Debug)]
+struct Expected {
+    time: u64,
+    rows: Vec<(u64, usize)>,
 }
 
 impl FileRows {
@@ -38,20 +50,29 @@ impl FileRows {
     /// If the directory cannot be written to.
     pub(crate) fn open_in(&self, directory: &Path) -> Result<(), RunError> {
         let file = tempfile::tempfile_in(directory).at("make a file in", directory)?;
-        let reader = file.try_clone().at("make a file in", directory)?;
-        let (expected, rows) = bounded::<Vec<(u64, usize)>>(WAITING);
-        let read_ahead = move || {
-            let mut bytes = Vec::new();
-            for (at, len) in rows.into_iter().flatten() {
-                bytes.resize(len, 0);
-                // Whoever needs the row reads it again, and says what is wrong.
-                let _ = read_at(&reader, &mut bytes, at);
-            }
-        };
-        let reading = thread::Builder::new().name("read-ahead".to_owned()).spawn(read_ahead);
-        reading.at("begin to read ahead in", directory)?;
+        let (expected, waiting) = bounded::<Expected>(WAITING);
+        let newest = Arc::new(AtomicU64::new(0));
+        for _ in 0..READERS {
+            let reader = file.try_clone().at("make a file in", directory)?;
+            let (waiting, newest) = (waiting.clone(), Arc::clone(&newest));
+            let read_ahead = move || {
+                let mut bytes = Vec::new();
+                for Expected { time, rows } in waiting {
+                    for (at, len) in rows {
+                        if time < newest.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        bytes.resize(len, 0);
+                        // Whoever needs the row reads it again, and says what is wrong.
+                        let _ = read_at(&reader, &mut bytes, at);
+                    }
+                }
+            };
+            let reading = thread::Builder::new().name("read-ahead".to_owned()).spawn(read_ahead);
+            reading.at("begin to read ahead in", directory)?;
+        }
         // A second file would have nothing in it: the first one stays.
-        let _ = self.file.set(Opened { file, expected });
+        let _ = self.file.set(Opened { file, expected, newest });
         Ok(())
     }
 
@@ -77,8 +98,11 @@ impl RowStore for FileRows {
     }
 
     fn expect(&self, rows: Vec<(u64, usize)>) {
-        if let Some(opened) = self.file.get() {
-            let _ = opened.expected.try_send(rows);
+        let Some(Opened { expected, newest, .. }) = self.file.get() else { return };
+        let time = newest.fetch_add(1, Ordering::Relaxed) + 1;
+        for rows in rows.chunks(ROWS) {
+            // What has no room is read when it is needed.
+            let _ = expected.try_send(Expected { time, rows: rows.to_vec() });
         }
     }
 }

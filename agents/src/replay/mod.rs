@@ -343,12 +343,12 @@ impl ReplayBuffer {
         }
     }
 
-    /// Where what was observed in some steps, and what they led to, was put.
-    pub fn places(&self, slots: &[u32]) -> Vec<(u64, usize)> {
+    /// Where what was observed in some steps, and with `next` what they led to, was put.
+    pub fn places(&self, slots: &[u32], next: bool) -> Vec<(u64, usize)> {
         let mut places = Vec::new();
         for &slot in slots {
             let (layout, stream, tick, row) = self.place(slot);
-            stream.places(layout, (tick, row), &mut places);
+            stream.places(layout, (tick, row), next, &mut places);
         }
         places
     }

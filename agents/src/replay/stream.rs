@@ -266,11 +266,17 @@ impl Stream {
         Ok(())
     }
 
-    /// Adds where the frames were put that a step and what it led to are read from.
-    pub(super) fn places(&self, layout: &Layout, (tick, row): (u64, usize), out: &mut Vec<(u64, usize)>) {
+    /// Adds where the frames were put that a step, and with `next` what it led to, are read from.
+    pub(super) fn places(
+        &self,
+        layout: &Layout,
+        (tick, row): (u64, usize),
+        next: bool,
+        out: &mut Vec<(u64, usize)>,
+    ) {
         let history = layout.shape.frames.map_or(0, |frames| frames.num_stack as u64 - 1);
         let first = tick.saturating_sub(history).max(self.first_chunk * layout.chunk_ticks);
-        for tick in first..(tick + 2).min(self.end) {
+        for tick in first..(tick + 1 + u64::from(next)).min(self.end) {
             let (chunk, entry) = self.place(layout, tick, row);
             chunk.places(entry, layout.shape.frame_len(), out);
         }
