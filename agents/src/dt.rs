@@ -153,6 +153,7 @@ impl ReplayAlgorithm for DecisionTransformer {
     type Sums = BehaviorSums;
 
     const METRICS: &'static [&'static str] = &["charts/learning_rate", "losses/action_loss"];
+    const READS_NEXT: bool = false;
 
     fn default_network() -> ModelConfig {
         ModelConfig {

@@ -16,7 +16,8 @@
 //!
 //! # Deviations
 //! 1. All three go on learning from a replay buffer, instead of one after the other from 10,000 episodes of random actions.
-//! 2. Dreams begin after replayed sequences instead of at the beginning of an episode, have a fixed length, and discount rewards.
+//! 2. Dreams begin at moments of replayed sequences instead of at the beginning of an episode, have a fixed length, and discount
+//!    rewards.
 //! 3. Rewards, as bins of their symmetric logarithms, and ends are predicted from the moment that was reached, its latent variables
 //!    included.
 //! 4. The covariance matrix of the evolution is diagonal: the full one's cost grows with the square of the weights.
@@ -216,7 +217,7 @@ impl VmcNetworks {
         }
     }
 
-    /// A generation of controllers, which dream after the sequences that the slices have seen; gives their mean fitness.
+    /// A generation of controllers, which dream from moments of the sequences that the slices have seen; gives their mean fitness.
     fn evolve(
         &mut self,
         slices: &mut [Slice<SliceWork, VmcSums>],

@@ -36,7 +36,7 @@ struct Opened {
     newest: Arc<AtomicU64>,
 }
 
-/// Some rows, and the how manieth time it was that something was expected.
+/// Some rows, and the number of the time that something was expected.
 #[derive(Debug)]
 struct Expected {
     time: u64,
@@ -49,11 +49,11 @@ impl FileRows {
     /// # Errors
     /// If the directory cannot be written to.
     pub(crate) fn open_in(&self, directory: &Path) -> Result<(), RunError> {
-        let file = tempfile::tempfile_in(directory).at("make a file in", directory)?;
+        let file = tempfile::tempfile_in(directory).at("cannot make a file in", directory)?;
         let (expected, waiting) = bounded::<Expected>(WAITING);
         let newest = Arc::new(AtomicU64::new(0));
         for _ in 0..READERS {
-            let reader = file.try_clone().at("make a file in", directory)?;
+            let reader = file.try_clone().at("cannot make a file in", directory)?;
             let (waiting, newest) = (waiting.clone(), Arc::clone(&newest));
             let read_ahead = move || {
                 let mut bytes = Vec::new();
@@ -69,7 +69,7 @@ impl FileRows {
                 }
             };
             let reading = thread::Builder::new().name("read-ahead".to_owned()).spawn(read_ahead);
-            reading.at("begin to read ahead in", directory)?;
+            reading.at("cannot begin to read ahead in", directory)?;
         }
         // A second file would have nothing in it: the first one stays.
         let _ = self.file.set(Opened { file, expected, newest });

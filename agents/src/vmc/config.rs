@@ -52,7 +52,7 @@ pub struct VmcConfig {
     pub temperature: f64,
     /// Dreamed steps of a controller's trial; at least 1.
     pub horizon: usize,
-    /// Sequences of a minibatch after whose ends all controllers dream, a divisor of `batch_size`.
+    /// Sequences of a minibatch in which a dream of all controllers begins, at a moment that is drawn; a divisor of `batch_size`.
     pub dreams: usize,
     /// Controllers of a generation; at least 4.
     pub population: usize,
