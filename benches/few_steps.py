@@ -23,6 +23,7 @@ WAYS = {
         "sac", "none", [*MANY, "agent.critics={layer_norm=true}", "agent.reset_every=20000"], False, None,
     ),
     "redq": ("sac", "redq", [], False, None),
+    "droq": ("sac", "droq", [], False, None),
     "sac, 1 update, with data": ("sac", "none", [], True, None),
     "rlpd": ("sac", "rlpd", [], True, None),
     "td3-bc": ("td3-bc", "none", ["agent.learning_starts=0"], True, "td3-bc"),

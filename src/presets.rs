@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
     ("dqn-mountaincar", include_str!("presets/dqn-mountaincar.toml")),
     ("dreamer-cartpole", include_str!("presets/dreamer-cartpole.toml")),
     ("dreamer-pendulum", include_str!("presets/dreamer-pendulum.toml")),
+    ("droq", include_str!("presets/droq.toml")),
     ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
     ("iqn-cartpole", include_str!("presets/iqn-cartpole.toml")),
     ("ppo-2048", include_str!("presets/ppo-2048.toml")),

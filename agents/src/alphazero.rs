@@ -49,7 +49,7 @@ use crate::division::{self, Minibatch};
 use crate::learner::{self, GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo, Spaces, stream};
 use crate::part::{self, Part, SavedPart};
 use crate::policy::Policy;
-use crate::search::data_width;
+use crate::search::{Looks, data_width};
 use crate::slices::{Slice, Sums, awake, for_each_slice, slices};
 use crate::{AgentError, Fragment, Weights, error, network};
 use episodes::{Episodes, Judged, Targets};
@@ -66,6 +66,7 @@ pub struct AlphaZero {
     episodes: Episodes,
     positions: Positions,
     views: Option<Augmenter>,
+    looks: Option<Arc<Looks>>,
     rng: Pcg64,
     learning_rate: Schedule,
     updates: u64,
@@ -280,13 +281,19 @@ impl AlphaZero {
         Ok(LearnReport { updates: self.updates, metrics })
     }
 
+    fn views(config: &AlphaZeroConfig, spaces: &Spaces) -> Result<Option<Augmenter>, AgentError> {
+        let symmetries = &config.symmetries;
+        if symmetries.is_empty() { Ok(None) } else { Augmenter::new(symmetries, spaces).map(Some) }
+    }
+
     fn policy_of(
         config: &AlphaZeroConfig,
         network: &ActorCritic,
         params: &agon_nn::Params,
+        looks: Option<Arc<Looks>>,
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let search = config.search.clone();
-        Ok(Arc::new(SearchPolicy::new(network, params, search, config.gamma as f32)?))
+        Ok(Arc::new(SearchPolicy::new(network, params, search, looks, config.gamma as f32)?))
     }
 }
 
@@ -308,15 +315,12 @@ impl Algorithm for AlphaZero {
             actions,
         };
         let minibatch = Self::minibatch(&config, &network, info);
-        let views = if config.symmetries.is_empty() {
-            None
-        } else {
-            Some(Augmenter::new(&config.symmetries, &info.spaces)?)
-        };
+        let views = Self::views(&config, &info.spaces)?;
         Ok(Self {
             batch_rows: minibatch.units,
             slices: slices(config.gradient_slices.unwrap_or_else(|| minibatch.slices())),
             online: Part::trained("", params, config.optimizer)?,
+            looks: views.as_ref().and_then(Augmenter::looks).map(Arc::new),
             episodes: Episodes::new(info.num_rows()),
             positions: Positions::new(config.buffer_size, shape),
             views,
@@ -344,7 +348,8 @@ impl Algorithm for AlphaZero {
     ) -> Result<Arc<dyn Policy>, AgentError> {
         let (network, builder) = Self::layout(network, &info.spaces)?;
         let params = weights.params(builder, &[])?;
-        Self::policy_of(config, &network, &params)
+        let looks = Self::views(config, &info.spaces)?.as_ref().and_then(Augmenter::looks);
+        Self::policy_of(config, &network, &params, looks.map(Arc::new))
     }
 }
 
@@ -372,7 +377,7 @@ impl Learner for AlphaZero {
     }
 
     fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        Self::policy_of(&self.config, &self.network, &self.online.params)
+        Self::policy_of(&self.config, &self.network, &self.online.params, self.looks.clone())
     }
 
     fn learn_unless(

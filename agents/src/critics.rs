@@ -11,8 +11,8 @@ mod reads;
 
 use agon_envs::Pcg64;
 use agon_nn::{
-    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayoutBuilder, Matrix, Model, ModelConfig,
-    Observation, OptimizerConfig, Params, Sequential, Summary, Tape,
+    Activation, EncoderConfig, Head, HeadSpec, Init, Input, LayerSummary, LayoutBuilder, Linear, Matrix,
+    Model, ModelConfig, Observation, OptimizerConfig, Params, Sequential, Summary, Tape, dropout,
 };
 
 pub use config::{CriticsConfig, Reduction};
@@ -65,13 +65,20 @@ impl Critics {
         optimizer: OptimizerConfig,
         seed: u64,
     ) -> Result<Self, AgentError> {
-        let network = config.network(network)?;
         let mut layout = LayoutBuilder::new();
         let init = Init::PYTORCH_LINEAR;
         let (mut networks, mut parts) = (Vec::new(), Vec::new());
         for number in 1..=config.count {
             let prefix = format!("q{number}.");
-            let spec = HeadSpec { name: format!("{prefix}head"), head: head.clone(), init };
+            let name = format!("{prefix}head");
+            if config.dropout > 0.0 {
+                let (chain, layers) = dropped(&mut layout, &prefix, &config, observation, network, head)?;
+                parts.push((prefix.trim_end_matches('.').to_owned(), layers));
+                networks.push(chain);
+                continue;
+            }
+            let spec = HeadSpec { name, head: head.clone(), init };
+            let network = config.network(network)?;
             let model = Model::new(&mut layout, &prefix, observation, &network, &[spec], init)?;
             parts.extend(model.summary().parts.iter().cloned());
             networks.push(model.chain(0)?);
@@ -93,8 +100,13 @@ impl Critics {
         self.networks.len()
     }
 
-    /// Draws which target networks are asked in an update; draws nothing where all are.
-    pub(crate) fn draw_targets(&mut self, rng: &mut Pcg64) {
+    /// Draws what is random in an update: which target networks are asked where not all are, and what they drop where they drop
+    /// something.
+    pub(crate) fn draw(&mut self, rng: &mut Pcg64) {
+        if self.config.dropout > 0.0 {
+            dropout::resample(&mut self.online.params, rng);
+            dropout::resample(&mut self.target.params, rng);
+        }
         if self.config.targets < self.count() {
             self.asked = rng.choice_without_replacement(self.count(), self.config.targets);
             self.asked.sort_unstable();
@@ -209,6 +221,27 @@ impl Critics {
         self.online.reset(&self.layout.clone().build(seed))?;
         self.target.reset(&self.online.params)
     }
+}
+
+/// A network with dropout after its hidden linear maps.
+fn dropped(
+    layout: &mut LayoutBuilder,
+    prefix: &str,
+    config: &CriticsConfig,
+    observation: &Observation,
+    network: &ModelConfig,
+    head: &Head,
+) -> Result<(Sequential, Vec<LayerSummary>), AgentError> {
+    let init = Init::PYTORCH_LINEAR;
+    let (hidden, layer_norm) = config.dropped(observation, network)?;
+    let last = hidden.hidden.last().copied().unwrap_or(observation.len());
+    let encoder = format!("{prefix}encoder");
+    let drops = (layer_norm, config.dropout as f32);
+    let mut layers = dropout::dropped_layers(layout, &encoder, observation.len(), &hidden, drops, init)?;
+    let name = format!("{prefix}head.0");
+    layers.push(Linear::new(layout, &name, last, head.outputs(), Activation::Identity, init).into());
+    let summary = layers.iter().map(|layer| layer.describe()).collect();
+    Ok((Sequential::new(layers)?, summary))
 }
 
 /// What some of the networks put out, `[B, A]` each.
@@ -333,6 +366,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_is_drawn_for_each_update_and_nothing_before() {
+        let config = CriticsConfig { layer_norm: true, dropout: 0.3, ..CriticsConfig::default() };
+        let mut critics = critics_of(config);
+        let x = Input::Floats(Matrix::from_slice(4, 3, &rows(3)).unwrap());
+        let [quiet, of_targets] = [critics.values(&x).unwrap(), critics.target_values(&x).unwrap()];
+        assert_eq!(quiet, of_targets);
+        let mut rng = Pcg64::seed_from(3);
+        let mut seen = vec![quiet];
+        for _ in 0..3 {
+            critics.draw(&mut rng);
+            seen.extend([critics.values(&x).unwrap(), critics.target_values(&x).unwrap()]);
+        }
+        for (index, values) in seen.iter().enumerate() {
+            assert!(!seen[..index].contains(values), "{index}");
+        }
+        // It learns all the same.
+        let targets = [1.0, -1.0, 0.5, 2.0];
+        let mut grads = vec![0.0; critics.online.params.len()];
+        for _ in 0..2000 {
+            critics.draw(&mut rng);
+            critics.regress(&x, &[0; 4], &targets, 0.25, &mut grads).unwrap();
+            critics.online.step(&grads, 1e-2).unwrap();
+        }
+        let mut mean = [0.0; 4];
+        for _ in 0..200 {
+            critics.draw(&mut rng);
+            mean.iter_mut().zip(critics.values(&x).unwrap()).for_each(|(sum, value)| *sum += value / 200.0);
+        }
+        for (value, target) in mean.iter().zip(targets) {
+            assert!((value - target).abs() < 0.3, "expected {target}, got {value}");
+        }
+    }
+
+    #[test]
+    fn dropout_that_cannot_be_is_named() {
+        for dropout in [-0.1, 1.0, f64::NAN] {
+            let error = CriticsConfig { dropout, ..CriticsConfig::default() }.validate().unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("critics.dropout") && error.contains("below 1"), "{error}");
+        }
+        let config = CriticsConfig { dropout: 0.1, ..CriticsConfig::default() };
+        let network = ModelConfig { encoder: EncoderConfig::Identity, ..ModelConfig::default() };
+        let observation = Observation::Vector(3);
+        let made = Critics::new(config, &observation, &network, &Head::Value, OptimizerConfig::default(), 1);
+        let error = made.err().unwrap().to_string();
+        assert!(error.contains("critics.dropout") && error.contains("not mlp"), "{error}");
+    }
+
+    #[test]
     fn regression_reaches_its_targets() {
         let mut critics = critics();
         let x = Input::Floats(Matrix::from_slice(4, 3, &rows(3)).unwrap());
@@ -355,7 +437,7 @@ mod tests {
         let all = outputs(&critics.networks, &x, &critics.target.params, &mut Tape::inference()).unwrap();
         let (mut rng, mut times) = (Pcg64::seed_from(3), [0; 5]);
         for _ in 0..400 {
-            critics.draw_targets(&mut rng);
+            critics.draw(&mut rng);
             let [a, b] = critics.asked[..] else { panic!("two are asked") };
             assert!(a < b);
             let expected = [a, b].map(|index| all[index].as_slice());
@@ -366,7 +448,7 @@ mod tests {
         // Each is asked 160 times of 400 on average, with a standard deviation of 9.8.
         assert!(times.iter().all(|&times| (120..200).contains(&times)), "{times:?}");
         let before = rng.clone();
-        critics_of(CriticsConfig::default()).draw_targets(&mut rng);
+        critics_of(CriticsConfig::default()).draw(&mut rng);
         assert!(rng == before, "where all are asked, nothing is drawn");
     }
 

@@ -319,7 +319,7 @@ impl ReplayAlgorithm for SoftActorCritic {
             }
         }
         let seed = self.views.seed(&mut experience.rng);
-        self.critics.draw_targets(&mut experience.rng);
+        self.critics.draw(&mut experience.rng);
         let (slots, updates) = (&experience.slots, experience.updates);
         let (alpha, reads) = (self.alpha(), self.reads(experience, seed));
         let len = self.critics.online.params.len();

@@ -276,7 +276,7 @@ impl ReplayAlgorithm for TwinDelayed {
             self.critics.reset(stream(seed, 2))?;
         }
         self.draw_noise(experience);
-        self.critics.draw_targets(&mut experience.rng);
+        self.critics.draw(&mut experience.rng);
         let (rows, rate) = (experience.slots.len(), self.learning_rate.at(env_steps));
         let len = self.critics.online.params.len();
         let sums = for_each_slice(slices, rows, len, |range, (), grads| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers, and the tests that check them: `check` of `tests/layers.rs` and the tests of models check gradients against
 /// differences, acting against learning bit for bit, and both against a definition.
-const TESTED: [(&str, &[(&str, &str)]); 17] = [
+const TESTED: [(&str, &[(&str, &str)]); 18] = [
     ("Activate", &[("tests/layers.rs", "layers_without_weights_are_what_they_are_defined_as")]),
     ("BatchNorm2d", &[("tests/layers.rs", "batch_norms_in_training_agree_with_finite_differences")]),
     ("ChannelsFirst", &[("tests/layers.rs", "layers_without_weights_are_what_they_are_defined_as")]),
@@ -27,6 +27,7 @@ const TESTED: [(&str, &[(&str, &str)]); 17] = [
             ("tests/models.rs", "gradients_agree_with_differences_along_random_directions"),
         ],
     ),
+    ("Dropout", &[("src/dropout.rs", "the_gradient_goes_through_what_stayed")]),
     ("Embedding", &[("tests/layers.rs", "embeddings_are_what_they_are_defined_as")]),
     ("FreeLogStd", &[("tests/models.rs", "gradients_agree_with_differences_along_random_directions")]),
     ("Linear", &[("tests/layers.rs", "random_chains_are_what_they_are_defined_as")]),

@@ -18,4 +18,4 @@ mod thinker;
 pub use games::{Games, Verdict};
 pub use solved::{Solved, SolvedOptions, SolvedRow};
 pub use solving::{SolvingOptions, solve};
-pub use thinker::Thinker;
+pub use thinker::{Thinker, Thinking};

@@ -7,7 +7,7 @@ use agon_envs::Pcg64;
 use agon_envs::board::{self, Solver, Unsolved};
 
 use super::gtp::Engine;
-use super::{Games, Thinker, ladder};
+use super::{Games, Thinker, Thinking, ladder};
 use crate::RunError;
 use crate::config::EnvConfig;
 use crate::policy::{self, Which};
@@ -39,8 +39,8 @@ pub trait Player {
 /// How players are made of what is typed.
 #[derive(Clone, Debug)]
 pub struct PlayerOptions {
-    /// Simulations before each move, for those that search; none for as many as in training.
-    pub simulations: Option<usize>,
+    /// How those think that search.
+    pub thinking: Thinking,
     /// How long another program may think about a move.
     pub timeout: Duration,
     /// Seed of what is random.
@@ -225,9 +225,11 @@ pub fn player(
         )));
     }
     let policy = std::sync::Arc::clone(&trained.acting().policy);
-    // One number for all players: those that do not search go without.
-    let shared = options.simulations.filter(|_| policy.lookahead().is_some());
-    let thinker = Thinker::new(policy, simulations.or(shared), options.seed)?;
+    // One way of thinking for all players: those that do not search go without.
+    let mut thinking =
+        if policy.lookahead().is_some() { options.thinking.clone() } else { Thinking::default() };
+    thinking.simulations = simulations.or(thinking.simulations);
+    let thinker = Thinker::new(policy, &thinking, options.seed)?;
     Ok(Box::new(Trained { name: typed.to_owned(), thinker }))
 }
 

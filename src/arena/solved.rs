@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::thinker::Thought;
-use super::{Games, Thinker};
+use super::{Games, Thinker, Thinking};
 use crate::RunError;
 use crate::acting::fit;
 use crate::error::AtPath;
@@ -30,8 +30,8 @@ pub struct SolvedOptions {
     pub positions: PathBuf,
     /// Which of a run's weights.
     pub which: Which,
-    /// Simulations of a search before each move; none for as many as in training, 0 for the network alone.
-    pub simulations: Option<usize>,
+    /// How it thinks, if it searches.
+    pub thinking: Thinking,
 }
 
 /// What came of the positions of one set.
@@ -128,7 +128,7 @@ pub fn judge(setup: &Setup, options: &SolvedOptions) -> Result<Vec<SolvedRow>, R
     let mut games = Games::new(setup, &trained.card().env, TOGETHER)?;
     let policy = Arc::clone(&trained.acting().policy);
     fit(&mut games.simulator, &trained.card().spaces, &trained.card().statistics)?;
-    let mut agent = Thinker::new(policy, options.simulations, 0)?;
+    let mut agent = Thinker::new(policy, &options.thinking, 0)?;
     let positions = read(&options.positions, games.names())?;
     let mut rows: Vec<SolvedRow> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();

@@ -49,7 +49,7 @@ fn trained(directory: &Path) {
 }
 
 fn players(typed: &[&str], id: &str) -> Vec<Box<dyn Player>> {
-    let options = PlayerOptions { simulations: None, timeout: Duration::from_secs(20), seed: 3 };
+    let options = PlayerOptions { thinking: Thinking::default(), timeout: Duration::from_secs(20), seed: 3 };
     typed.iter().map(|typed| player(&Setup::default(), typed, &env(id), &options).unwrap()).collect()
 }
 
@@ -116,7 +116,11 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
     let commands = "1 name\nboardsize 3\nclear_board\nplay b a3\ngenmove w\nshowboard\nundo\ngenmove b\nfrob\n\
                     play w z9\nplay w a3\nknown_command genmove\ntime_settings 0 1 1\ngenmove w\nagon-search\nquit\nname\n";
     let mut output = Vec::new();
-    let server = ServerOptions { source: run.clone(), which: Which::Newest, simulations: Some(50) };
+    let server = ServerOptions {
+        source: run.clone(),
+        which: Which::Newest,
+        thinking: Thinking { simulations: Some(50), ..Thinking::default() },
+    };
     serve(&setup, &server, &mut Cursor::new(commands), &mut output).unwrap();
     let text = String::from_utf8(output).unwrap();
     let answers: Vec<&str> = text.trim_end().split("\n\n").collect();
@@ -135,11 +139,34 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
     let file = directory.path().join("positions.txt");
     let lines = "# a remark\nwin a3,c3,a2,b3 x,x,x,x,0,0,1,0,0\nstop a3,b2,b3 x,x,0,-1,x,-1,-1,-1,-1\n";
     std::fs::write(&file, lines).unwrap();
-    let options =
-        SolvedOptions { source: run, positions: file.clone(), which: Which::Newest, simulations: Some(100) };
+    let options = SolvedOptions {
+        source: run,
+        positions: file.clone(),
+        which: Which::Newest,
+        thinking: Thinking { simulations: Some(100), ..Thinking::default() },
+    };
     let rows = judge(&setup, &options).unwrap();
     assert_eq!(rows.iter().map(|row| row.set.as_str()).collect::<Vec<_>>(), ["win", "stop"]);
     assert!(rows.iter().all(|row| row.outcome_errors == 0 && row.perfect == 1), "{rows:?}");
+    let changed = |changes: &[&str]| {
+        let changes = changes.iter().map(|&change| change.to_owned()).collect();
+        let thinking = Thinking { changes, ..options.thinking.clone() };
+        judge(&setup, &SolvedOptions { thinking, ..options.clone() })
+    };
+    // All looks are asked about; the value that the search found is another one than without.
+    let all_looks = changed(&["looks=8", "kind.gumbel.c_scale=0.5"]).unwrap();
+    assert!(
+        all_looks.iter().zip(&rows).all(|(all, one)| all.value_error != one.value_error),
+        "{all_looks:?}"
+    );
+    for (change, message) in [
+        ("views=8", "views"),
+        ("looks=0", "search.looks: expected at least 1, got 0"),
+        ("looks", "--search looks: expected KEY=VALUE"),
+    ] {
+        let error = changed(&[change]).unwrap_err().chain();
+        assert!(error.contains(message), "{error}");
+    }
     for (lines, message) in [
         ("win a3 x,0", "expected 9 scores, got 2"),
         ("win zz x,x,x,x,0,0,1,0,0", "expected the name of a move, got zz"),
@@ -205,7 +232,7 @@ fn perfect_play_is_drawn_by_perfect_play_and_beats_chance() {
     assert_eq!(played.matches[0].draws, [20, 20]);
     assert_eq!(played.matches[1].losses, [0, 0]);
     assert!(played.matches[1].score() > 0.8, "{:?}", played.matches[1]);
-    let options = PlayerOptions { simulations: None, timeout: Duration::from_secs(1), seed: 0 };
+    let options = PlayerOptions { thinking: Thinking::default(), timeout: Duration::from_secs(1), seed: 0 };
     let error = player(&setup, "solver", &env("Go-v0"), &options).err().unwrap().to_string();
     assert!(error.contains("Go-v0 has no solver"), "{error}");
 }
@@ -257,7 +284,8 @@ fn a_program_that_dies_or_dawdles_or_cheats_leaves_void_games_and_resigning_lose
         ("printf '= resign\\n\\n'", false),
     ] {
         let typed = format!("gtp:{}", engine(script));
-        let options = PlayerOptions { simulations: None, timeout: Duration::from_millis(600), seed: 0 };
+        let options =
+            PlayerOptions { thinking: Thinking::default(), timeout: Duration::from_millis(600), seed: 0 };
         let setup = Setup::default();
         let mut both: Vec<Box<dyn Player>> = ["random", typed.as_str()]
             .iter()

@@ -9,6 +9,7 @@ use agon_envs::{ActionBatch, Pcg64};
 
 use super::Games;
 use crate::RunError;
+use crate::policy;
 
 /// A move, and what is expected of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,15 @@ pub struct Thought {
     pub policy: Vec<f32>,
 }
 
+/// How agents that search think before a move.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thinking {
+    /// Simulations; none for as many as in training, 0 for the network alone.
+    pub simulations: Option<usize>,
+    /// Other changes of what the search was in training, each written `looks=8`.
+    pub changes: Vec<String>,
+}
+
 /// A policy, and where it thinks.
 pub struct Thinker {
     policy: Arc<dyn Policy>,
@@ -30,22 +40,27 @@ pub struct Thinker {
 }
 
 impl Thinker {
-    /// With so many simulations of a search before each move; none for as many as in training, 0 for the network alone.
+    /// Thinks as it is told to.
     ///
     /// # Errors
-    /// If simulations are asked of a policy that does not search.
-    pub fn new(policy: Arc<dyn Policy>, simulations: Option<usize>, seed: u64) -> Result<Self, RunError> {
+    /// If simulations or other settings of a search are asked of a policy that does not search, or are out of range.
+    pub fn new(policy: Arc<dyn Policy>, thinking: &Thinking, seed: u64) -> Result<Self, RunError> {
+        let Thinking { simulations, changes } = thinking;
         let settings = match (policy.lookahead(), simulations) {
-            (_, Some(0)) | (None, None) => None,
+            (_, Some(0)) => None,
+            (None, None) if changes.is_empty() => None,
             (Some(lookahead), simulations) => {
-                let own = lookahead.settings.clone();
-                let simulations = simulations.unwrap_or(own.simulations);
-                let settings = SearchConfig { simulations, full_probability: 1.0, ..own };
+                let own = SearchConfig { full_probability: 1.0, ..lookahead.settings.clone() };
+                let changed = policy::changed_search(&own, changes)?;
+                let simulations = simulations.unwrap_or(changed.simulations);
+                let settings = SearchConfig { simulations, ..changed };
                 settings.validate()?;
+                settings.check_looks(lookahead.evaluator.looks().is_some())?;
                 Some(settings)
             }
-            (None, Some(_)) => {
-                let message = "only a policy that searches takes simulations, and this one does not search";
+            (None, _) => {
+                let message =
+                    "only a policy that searches takes settings of a search, and this one does not search";
                 return Err(RunError::Config(message.to_owned()));
             }
         };

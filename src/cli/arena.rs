@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::args::{ArenaArgs, GtpArgs};
-use super::{Ending, say, say_json, table};
+use super::{Ending, say, say_json, table, thinking};
 use crate::RunError;
 use crate::arena::gtp::{self, ServerOptions};
 use crate::arena::ladder;
@@ -22,7 +22,7 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
     }
     let env = game(setup, args, &typed)?;
     let options = PlayerOptions {
-        simulations: args.simulations.map(|simulations| simulations as usize),
+        thinking: thinking(args.simulations, &args.search),
         timeout: Duration::from_secs(args.timeout),
         seed: args.seed,
     };
@@ -117,7 +117,7 @@ pub(super) fn gtp(setup: &Setup, args: &GtpArgs) -> Result<Ending, RunError> {
     let options = ServerOptions {
         source: args.source.clone(),
         which: Which::chosen(args.step, args.best),
-        simulations: args.simulations.map(|simulations| simulations as usize),
+        thinking: thinking(args.simulations, &args.search),
     };
     gtp::serve(setup, &options, &mut io::stdin().lock(), &mut io::stdout().lock())?;
     Ok(Ending::Success)

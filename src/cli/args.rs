@@ -464,6 +464,10 @@ pub(super) struct PlayArgs {
     /// Simulations before each of its moves; by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub(super) simulations: Option<u64>,
+    /// Another setting of the search before each move, such as `looks=8` (mirrored and turned looks of a position that the network
+    /// is asked about, whose mean counts) or `kind.gumbel.c_scale=0.5`, as those of `agent.search` of alphazero; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) search: Vec<String>,
     /// Steps a second without a key; 0 to step on keys only.
     #[arg(long)]
     pub(super) fps: Option<u32>,

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use agon_agents::search::SearchConfig;
 use serde::{Deserialize, Serialize};
 
 use super::args::EvalArgs;
@@ -209,7 +208,7 @@ fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluat
     let trained = if args.search.is_empty() {
         trained
     } else {
-        let settings = search(trained.search_settings(), &args.search)?;
+        let settings = policy::changed_search(&trained.search_settings(), &args.search)?;
         trained.looking_ahead(settings)?
     };
     let trained = match args.target_return {
@@ -219,15 +218,6 @@ fn evaluate(setup: &Setup, args: &EvalArgs, path: &Path) -> Result<(u64, Evaluat
     let card = trained.card();
     let env = changed(&card.env, &args.set, &args.arg)?;
     Ok((card.seed, evaluate_in(setup, &trained, &env, &options(args))?))
-}
-
-/// The settings of a search, some of them changed.
-fn search(settings: SearchConfig, changes: &[String]) -> Result<SearchConfig, RunError> {
-    let mut table = toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
-    for change in changes {
-        config::set_by("--search", &mut table, change)?;
-    }
-    config::from_table(table)
 }
 
 /// An environment with other settings (`env.max_episode_steps=500`) and other arguments (`is_slippery=false`).

@@ -46,6 +46,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, Parser};
 
 use crate::RunError;
+use crate::arena::Thinking;
 use crate::runtime::Setup;
 use crate::text::broken;
 pub(crate) use crate::text::table;
@@ -102,6 +103,11 @@ pub fn main_with(setup: &Setup, arguments: &[OsString], connect: Option<&Connect
             code
         }
     }
+}
+
+/// How agents that search think, of what was typed.
+fn thinking(simulations: Option<u64>, changes: &[String]) -> Thinking {
+    Thinking { simulations: simulations.map(|count| count as usize), changes: changes.to_vec() }
 }
 
 fn run(setup: &Setup, cli: Cli) -> Result<Ending, RunError> {

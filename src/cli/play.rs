@@ -12,7 +12,7 @@ use crossterm::{cursor, queue, style};
 
 use super::args::PlayArgs;
 use super::record::arguments;
-use super::{Ending, say};
+use super::{Ending, say, thinking};
 use crate::RunError;
 use crate::arena::players::PlayerOptions;
 use crate::config::EnvConfig;
@@ -89,7 +89,7 @@ pub(super) fn play(setup: &Setup, args: &PlayArgs) -> Result<Ending, RunError> {
 fn play_board(setup: &Setup, args: &PlayArgs, arguments: toml::Table) -> Result<Ending, RunError> {
     let env = EnvConfig { id: args.id.clone(), args: arguments, ..EnvConfig::default() };
     let options = PlayerOptions {
-        simulations: args.simulations.map(|simulations| simulations as usize),
+        thinking: thinking(args.simulations, &args.search),
         timeout: Duration::from_secs(300),
         seed: args.seed,
     };

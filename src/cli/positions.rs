@@ -1,7 +1,7 @@
 //! `positions`: what an agent does where the outcome of every move is known; `solve`: such positions.
 
 use super::args::{PositionsArgs, SolveArgs};
-use super::{Ending, say, table};
+use super::{Ending, say, table, thinking};
 use crate::RunError;
 use crate::arena::{self, SolvedOptions, SolvingOptions, ladder, solved};
 use crate::config::{self, EnvConfig};
@@ -13,7 +13,7 @@ pub(super) fn positions(setup: &Setup, args: &PositionsArgs) -> Result<Ending, R
         source: args.source.clone(),
         positions: args.positions.clone(),
         which: Which::chosen(args.step, args.best),
-        simulations: args.simulations.map(|simulations| simulations as usize),
+        thinking: thinking(args.simulations, &args.search),
     };
     if args.all {
         return climb(setup, args, &options);

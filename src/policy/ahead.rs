@@ -7,6 +7,19 @@ use agon_agents::search::{GumbelConfig, LookingAhead, SearchConfig, SearchKind};
 use super::TrainedPolicy;
 use crate::RunError;
 use crate::acting::Acting;
+use crate::config;
+
+/// The settings of a search, of which some are changed: each change is written `simulations=16`.
+///
+/// # Errors
+/// If a change names no setting, or a value is none of its.
+pub fn changed_search(settings: &SearchConfig, changes: &[String]) -> Result<SearchConfig, RunError> {
+    let mut table = toml::Table::try_from(settings).map_err(|error| RunError::Config(error.to_string()))?;
+    for change in changes {
+        config::set_by("--search", &mut table, change)?;
+    }
+    config::from_table(table)
+}
 
 impl TrainedPolicy {
     /// How it searches before an action; where it learned without a search, how one is best begun with: 16 simulations by Gumbel

@@ -36,6 +36,7 @@ use crate::runtime;
 use crate::setup::Setup;
 use crate::signing::Source;
 use crate::streams;
+pub use ahead::changed_search;
 use feed::Feed;
 pub use feed::Observed;
 pub(crate) use feed::{drawn, of_the_world};

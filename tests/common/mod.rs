@@ -129,7 +129,7 @@ const DREAMER: [&str; 17] = [
 
 /// Many critics, some of which are asked, and networks that begin anew.
 const ENSEMBLE: [&str; 3] = [
-    "agent.critics={count=4, targets=2, policy_reduction='mean', layer_norm=true}",
+    "agent.critics={count=4, targets=2, policy_reduction='mean', layer_norm=true, dropout=0.1}",
     "agent.policy_frequency=5",
     "agent.reset_every=75",
 ];
@@ -241,7 +241,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "agent.search={simulations=8, outcomes=0, full_probability=0.5, cheap_simulations=3, openings={moves=3}, resignation={value=0.3}}",
         "network.encoder={kind='residual', channels=8, blocks=1, planes=4}",
     ];
-    let bounds = ["agent.search={simulations=8, outcomes=0, kind={puct={forced_playouts=2.0}}}"];
+    let bounds = ["agent.search={simulations=8, outcomes=0, looks=3, kind={puct={forced_playouts=2.0}}}"];
     let symmetric = [
         "agent.symmetries=[{kind='symmetry', group='square', actions='cells'}]",
         "network.encoder={kind='mlp', hidden=[16]}",

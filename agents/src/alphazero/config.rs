@@ -95,6 +95,7 @@ impl AlphaZeroConfig {
     pub fn validate(&self, info: &RunInfo) -> Result<(), AgentError> {
         learning!(self).validate()?;
         self.search.validate()?;
+        self.search.check_looks(!self.symmetries.is_empty())?;
         at_least_one(&[("num_steps", self.num_steps as u64), ("batch_size", self.batch_size as u64)])?;
         above_zero(&[
             ("max_grad_norm", self.max_grad_norm),

@@ -1,5 +1,7 @@
 //! What acts: a network with two heads, and the search that asks it.
 
+use std::sync::Arc;
+
 use agon_envs::ObsBuffer;
 use agon_nn::{MemoryState, Model, ModelScratch, PackedModel, Params};
 
@@ -7,7 +9,7 @@ use crate::actor_critic::ActorCritic;
 use crate::distribution::Distribution;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor, Policy};
 use crate::program::Program;
-use crate::search::{Evaluator, Lookahead, SearchConfig, data_width};
+use crate::search::{Evaluator, Lookahead, Looks, SearchConfig, data_width};
 use crate::{AgentError, network};
 
 /// A snapshot of the network. Where it cannot look ahead it acts by its probabilities alone.
@@ -18,6 +20,7 @@ pub(super) struct SearchPolicy {
     params: Params,
     distribution: Distribution,
     search: SearchConfig,
+    looks: Option<Arc<Looks>>,
     discount: f32,
 }
 
@@ -26,6 +29,7 @@ impl SearchPolicy {
         network: &ActorCritic,
         params: &Params,
         search: SearchConfig,
+        looks: Option<Arc<Looks>>,
         discount: f32,
     ) -> Result<Self, AgentError> {
         let both = network.both()?.clone();
@@ -36,6 +40,7 @@ impl SearchPolicy {
             params: params.clone(),
             distribution: network.distribution.clone(),
             search,
+            looks,
             discount,
         })
     }
@@ -53,6 +58,10 @@ impl Evaluator for SearchPolicy {
         let memory = &mut MemoryState { state: &mut [], resets: &[] };
         let x = network::rows(observations);
         Ok(self.both.infer(&self.packed, x, num_rows, memory, scratch, &mut [logits, values])?)
+    }
+
+    fn looks(&self) -> Option<&Looks> {
+        self.looks.as_deref()
     }
 }
 

@@ -29,6 +29,7 @@ pub use transformation::{Edge, Moves, Symmetries, Transformation};
 use crate::bits::{BITS, pack, unpacked};
 use crate::error::ensure;
 use crate::learner::{Spaces, stream};
+use crate::search::{Look, Looks};
 use crate::settings::above_zero;
 use crate::{AgentError, network};
 use step::{Number, Step, Subject};
@@ -166,6 +167,8 @@ pub(crate) struct View {
 #[derive(Clone, Debug)]
 pub(crate) struct Augmenter {
     steps: Vec<Step>,
+    /// Numbers of an observation.
+    len: usize,
     action: agon_envs::ActionSpec,
     moves_actions: bool,
 }
@@ -199,7 +202,20 @@ impl Augmenter {
         });
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let moves_actions = steps.iter().any(Step::moves_actions);
-        Ok(Self { steps, action: spaces.action.clone(), moves_actions })
+        Ok(Self { steps, len: subject.len, action: spaces.action.clone(), moves_actions })
+    }
+
+    /// Everything that the transformations make of a row, if that is a few symmetries and nothing random; the row as it is comes
+    /// first. For actions that are one choice.
+    pub(crate) fn looks(&self) -> Option<Looks> {
+        let agon_envs::ActionSpec::Discrete { nvec } = &self.action else { return None };
+        let [options] = nvec[..] else { return None };
+        let mut looks = vec![Look::of(self.len, options as usize)];
+        for step in &self.steps {
+            let all = looks.iter().map(|look| step.looks(look));
+            looks = all.collect::<Option<Vec<_>>>()?.concat();
+        }
+        Some(Looks(looks))
     }
 
     /// A view of rows, whose numbers decide with the seed what is done to each.

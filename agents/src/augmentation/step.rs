@@ -9,6 +9,7 @@ use super::action_maps::ActionMap;
 use super::symmetry::{self, Element, Given};
 use super::transformation::{Edge, Moves, Symmetries, Transformation};
 use crate::AgentError;
+use crate::search::Look;
 use crate::settings::above_zero;
 
 /// What is observed and done.
@@ -144,6 +145,25 @@ impl Step {
             Self::Negate { .. } => true,
             _ => false,
         }
+    }
+
+    /// What it makes of a look, by each of its elements; none if it is no group of symmetries.
+    pub(super) fn looks(&self, look: &Look) -> Option<Vec<Look>> {
+        let Self::Symmetry { layout, elements } = self else { return None };
+        let looks = elements.iter().map(|element| {
+            let mut look = look.clone();
+            let mut row: Vec<f32> = (0..look.sources.len()).map(|index| index as f32).collect();
+            read_pixels(layout, &mut row, &mut Vec::new(), |y, x| {
+                let source = element.sources[y * layout.width + x];
+                Some((source / layout.width, source % layout.width))
+            });
+            look.sources = row.iter().map(|&source| look.sources[source as usize]).collect();
+            if !element.options.is_empty() {
+                look.actions.iter_mut().for_each(|action| *action = element.options[*action]);
+            }
+            look
+        });
+        Some(looks.collect())
     }
 
     /// Changes a row, and how its action is read.

@@ -222,3 +222,26 @@ fn what_does_not_suit_is_refused_with_its_place() {
     let message = settings.views(&vector).unwrap_err().to_string();
     assert_eq!(message, "augmentation.views must be between 1 and 64, got 65");
 }
+
+#[test]
+fn looks_are_of_symmetries_and_of_nothing_random() {
+    let spaces = spaces(&[2, 3, 2], Dtype::U8, choice(6));
+    let looks = |text: &str| augmenter(text, &spaces).unwrap().looks();
+    let mirror = "{ kind = 'symmetry', group = 'mirror', actions = 'cells' }";
+    let flip = "{ kind = 'symmetry', group = 'flip', actions = 'cells' }";
+    let both = looks(&format!("{mirror}, {flip}")).unwrap();
+    assert_eq!(
+        Some(&both),
+        looks("{ kind = 'symmetry', group = 'rectangle', actions = 'cells' }").as_ref().map(sorted).as_ref()
+    );
+    // Mirrored: the last pixel of a line comes first, with both of its channels, and the first cell is the third.
+    let mirrored = &looks(mirror).unwrap().0[1];
+    assert_eq!(mirrored.sources, [4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7]);
+    assert_eq!(mirrored.actions, [2, 1, 0, 5, 4, 3]);
+    assert!(looks(&format!("{mirror}, {{ kind = 'noise', std = 0.1 }}")).is_none());
+}
+
+/// The looks of a rectangle's group in the order of its mirror and flip, one after the other.
+fn sorted(looks: &Looks) -> Looks {
+    Looks([0, 2, 1, 3].map(|index| looks.0[index].clone()).to_vec())
+}

@@ -1,6 +1,6 @@
 //! How many critics there are, and which of them are asked.
 
-use agon_nn::{EncoderConfig, Matrix, ModelConfig};
+use agon_nn::{EncoderConfig, Matrix, MlpConfig, ModelConfig, Observation};
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
@@ -25,8 +25,8 @@ pub enum Reduction {
 ///
 /// # Source
 /// Chen et al. (2021), arXiv:2101.05982 (REDQ), for `count` and `targets`, N and M there; Hiraoka et al. (2022),
-/// arXiv:2110.02034, and Ball et al. (2023), arXiv:2302.02948, for `layer_norm`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// arXiv:2110.02034 (`DroQ`), for `dropout`, and with Ball et al. (2023), arXiv:2302.02948, for `layer_norm`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CriticsConfig {
     /// Critics, REDQ's N; 1 to 64.
@@ -40,13 +40,16 @@ pub struct CriticsConfig {
     /// Whether critics have a LayerNorm after each linear map, the policy's network being as `network` says; for encoders `mlp` and
     /// `cnn`.
     pub layer_norm: bool,
+    /// Probability that a hidden value of a critic, and of its target, is left out in an update, drawn anew for each row, before the
+    /// LayerNorm; at least 0, below 1. For the encoder `mlp` of numbers.
+    pub dropout: f64,
 }
 
 impl Default for CriticsConfig {
     /// Clipped double Q-learning.
     fn default() -> Self {
         let (target_reduction, policy_reduction) = (Reduction::Min, Reduction::Min);
-        Self { count: 2, targets: 2, target_reduction, policy_reduction, layer_norm: false }
+        Self { count: 2, targets: 2, target_reduction, policy_reduction, layer_norm: false, dropout: 0.0 }
     }
 }
 
@@ -57,11 +60,30 @@ impl CriticsConfig {
     /// [`AgentError::Setting`] naming the setting, what is allowed and what was found.
     pub fn validate(&self) -> Result<(), AgentError> {
         ensure((1..=MOST).contains(&self.count), "critics.count", "between 1 and 64", self.count)?;
-        if (1..=self.count).contains(&self.targets) {
-            return Ok(());
+        if !(1..=self.count).contains(&self.targets) {
+            let expected = format!("between 1 and critics.count = {}", self.count);
+            return Err(AgentError::setting("critics.targets", expected, self.targets));
         }
-        let expected = format!("between 1 and critics.count = {}", self.count);
-        Err(AgentError::setting("critics.targets", expected, self.targets))
+        let dropout = self.dropout;
+        ensure((0.0..1.0).contains(&dropout), "critics.dropout", "at least 0 and below 1", dropout)
+    }
+
+    /// The hidden layers that dropout goes between, of a network that policy and critics have the shape of.
+    pub(super) fn dropped(
+        &self,
+        observation: &Observation,
+        network: &ModelConfig,
+    ) -> Result<(MlpConfig, bool), AgentError> {
+        match (&network.encoder, observation, &network.head.hidden[..]) {
+            (EncoderConfig::Mlp { hidden, activation, layer_norm }, Observation::Vector(_), []) => {
+                let config = MlpConfig { hidden: hidden.clone(), activation: *activation };
+                Ok((config, *layer_norm || self.layer_norm))
+            }
+            _ => {
+                let expected = "0 with an encoder that is not mlp, a head with hidden layers, or observations that are no vector";
+                Err(AgentError::setting("critics.dropout", expected, self.dropout))
+            }
+        }
     }
 
     /// The critics' network, of one that policy and critics have the shape of.

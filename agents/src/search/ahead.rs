@@ -30,6 +30,7 @@ impl LookingAhead {
                 found: "one that is not".to_owned(),
             });
         }
+        settings.check_looks(policy.evaluator().is_some_and(|evaluator| evaluator.looks().is_some()))?;
         Ok(Self { policy, settings, discount })
     }
 }

@@ -17,6 +17,7 @@ mod ahead;
 mod cache;
 mod found;
 mod gumbel;
+mod looks;
 mod puct;
 mod room;
 mod settings;
@@ -31,6 +32,8 @@ use agon_nn::losses::categorical;
 pub use ahead::LookingAhead;
 pub use found::{Depth, Found};
 pub(crate) use found::{Recorded, data_width};
+pub(crate) use looks::Look;
+pub use looks::Looks;
 pub use settings::{GumbelConfig, OpeningConfig, PuctConfig, ResignationConfig, SearchConfig, SearchKind};
 pub use tree::{Node, Outcome, Proof, Tree};
 
@@ -56,6 +59,11 @@ pub trait Evaluator: Sync {
         logits: &mut [f32],
         values: &mut [f32],
     ) -> Result<(), AgentError>;
+
+    /// The looks of a position under which the game is the same, where they are known.
+    fn looks(&self) -> Option<&Looks> {
+        None
+    }
 }
 
 /// How a policy looks ahead.
@@ -406,7 +414,7 @@ impl Search {
     }
 
     fn judge_leaves(&mut self, lookahead: &Lookahead<'_>) -> Result<(), AgentError> {
-        let Self { batch, room, trees, expansions, leaves, .. } = self;
+        let Self { settings, batch, room, trees, expansions, leaves, .. } = self;
         if leaves.is_empty() {
             return Ok(());
         }
@@ -430,7 +438,8 @@ impl Search {
         if count > 0 {
             logits.resize(count * actions, 0.0);
             values.resize(count, 0.0);
-            lookahead.evaluator.evaluate(observations, count, scratch, logits, values)?;
+            let (evaluator, asked) = (lookahead.evaluator, (&*observations, count));
+            settings.judge(evaluator, asked, scratch, logits, values)?;
             cache.extend(logits, values);
         }
         for (&leaf, &place) in leaves.iter().zip(&*places) {

@@ -1,8 +1,10 @@
 //! How to search.
 
-use agon_envs::{Pcg64, Simulator};
+use agon_envs::{ObsBuffer, Pcg64, Simulator};
+use agon_nn::ModelScratch;
 use serde::{Deserialize, Serialize};
 
+use super::Evaluator;
 use crate::AgentError;
 use crate::error::ensure;
 use crate::settings::{above_zero, at_least_zero, shares, shares_above_zero};
@@ -25,6 +27,9 @@ pub struct SearchConfig {
     /// value is their mean. 0 for environments in which nothing is random, whose copies then keep the environment's own random
     /// stream; anywhere else a search with 0 would see the future.
     pub outcomes: usize,
+    /// Looks of a position (mirrored, turned) that the network is asked about, and whose mean it is judged by: 1 for the position
+    /// as it is, more where symmetries are known (`agent.symmetries`), at most all of them. So many times the work.
+    pub looks: usize,
     /// Random moves at the beginning of episodes, so that games differ; none by default.
     pub openings: OpeningConfig,
     /// When a side gives a game up; never by default.
@@ -112,6 +117,7 @@ impl Default for SearchConfig {
             full_probability: 1.0,
             cheap_simulations: 8,
             outcomes: 1,
+            looks: 1,
             openings: OpeningConfig::default(),
             resignation: ResignationConfig::default(),
             kind: SearchKind::Gumbel(GumbelConfig::default()),
@@ -169,6 +175,7 @@ impl SearchConfig {
         }
         shares_above_zero(&[("search.full_probability", self.full_probability)])?;
         ensure(self.outcomes <= MOST_SIMULATIONS, "search.outcomes", "at most 100000", self.outcomes)?;
+        ensure(self.looks > 0, "search.looks", "at least 1", self.looks)?;
         shares(&[
             ("search.openings.probability", self.openings.probability),
             ("search.openings.share", self.openings.share),
@@ -193,6 +200,33 @@ impl SearchConfig {
                 shares(&[("search.kind.puct.dirichlet_fraction", puct.dirichlet_fraction)])?;
                 shares_above_zero(&[("search.kind.puct.temperature", puct.temperature)])
             }
+        }
+    }
+
+    /// Checks that there are looks to be asked about.
+    ///
+    /// # Errors
+    /// [`AgentError::Setting`] if there should be several, and no symmetries are known.
+    pub fn check_looks(&self, are_known: bool) -> Result<(), AgentError> {
+        let expected = "1, where no symmetries of the game are known (agent.symmetries of alphazero)";
+        ensure(self.looks == 1 || are_known, "search.looks", expected, self.looks)
+    }
+
+    /// What a network says of positions, by as many looks as are set.
+    pub(super) fn judge(
+        &self,
+        evaluator: &dyn Evaluator,
+        asked: (&ObsBuffer, usize),
+        scratch: &mut ModelScratch,
+        logits: &mut [f32],
+        values: &mut [f32],
+    ) -> Result<(), AgentError> {
+        self.check_looks(evaluator.looks().is_some())?;
+        match evaluator.looks() {
+            Some(looks) if self.looks > 1 => {
+                looks.evaluate(self.looks, evaluator, asked, scratch, logits, values)
+            }
+            _ => evaluator.evaluate(asked.0, asked.1, scratch, logits, values),
         }
     }
 

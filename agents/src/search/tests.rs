@@ -1,9 +1,13 @@
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use agon_envs::{Action, ActionBatch, Env, EnvSpec, MakeOptions, Registry, Space, Step};
+use agon_envs::spaces::{BoxSpace, Dtype};
+use agon_envs::{Action, ActionBatch, ActionSpec, Env, EnvSpec, MakeOptions, Registry, Space, Step};
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::augmentation::{Augmenter, Transformation};
+use crate::learner::Spaces;
 use crate::test_support::spec_of;
 
 fn board(id: &str, num_envs: usize) -> (Simulator, StepBatch) {
@@ -522,4 +526,69 @@ fn environments_that_cannot_be_searched_in_are_refused() {
         let error = Search::new(&simulator, &settings).err().unwrap().to_string();
         assert!(error.contains(field), "{error}");
     }
+}
+
+/// Says that the top left corner of a board of 3 × 3 is worth its first number, and that every cell is as good as its own; the
+/// last action is as good as the corner.
+struct Lopsided(Option<Looks>);
+
+impl Evaluator for Lopsided {
+    fn evaluate(
+        &self,
+        observations: &ObsBuffer,
+        _: usize,
+        _: &mut ModelScratch,
+        logits: &mut [f32],
+        values: &mut [f32],
+    ) -> Result<(), AgentError> {
+        for (row, board) in observations.as_f32().chunks_exact(18).enumerate() {
+            values[row] = board[0];
+            logits[row * 10..row * 10 + 9]
+                .iter_mut()
+                .zip(board.chunks_exact(2))
+                .for_each(|(to, cell)| *to = cell[0]);
+            logits[row * 10 + 9] = board[0];
+        }
+        Ok(())
+    }
+
+    fn looks(&self) -> Option<&Looks> {
+        self.0.as_ref()
+    }
+}
+
+#[test]
+fn a_position_is_judged_by_the_mean_of_its_looks() {
+    let settings = r#"[{ kind = "symmetry", group = "square", actions = "cells" }]"#;
+    let settings: Vec<Transformation> = toml::Value::from_str(settings).unwrap().try_into().unwrap();
+    let spaces = Spaces {
+        observation: Space::Box(BoxSpace::uniform(0.0, 100.0, &[3, 3, 2], Dtype::F32).unwrap()),
+        frames: None,
+        action: ActionSpec::Discrete { nvec: vec![10] },
+        mask_len: 0,
+        tasks: Vec::new(),
+    };
+    let looks = Augmenter::new(&settings, &spaces).unwrap().looks().unwrap();
+    assert_eq!(looks.0.len(), 8);
+    assert_eq!(looks.0[0], Look::of(18, 10));
+    let evaluator = Lopsided(Some(looks));
+    let boards = ObsBuffer::F32((0..36).map(|at| at as f32).collect());
+    let judged = |looks: usize, evaluator: &Lopsided| {
+        let settings = SearchConfig { looks, ..SearchConfig::default() };
+        let (mut logits, mut values) = (vec![0.0; 20], vec![0.0; 2]);
+        let scratch = &mut ModelScratch::default();
+        settings.judge(evaluator, (&boards, 2), scratch, &mut logits, &mut values).map(|()| (logits, values))
+    };
+    let cells = |first: f32| (0..9).map(move |cell| first + 2.0 * cell as f32);
+    // Each corner of the first board, 0, 4, 12 and 16, is on top at the left twice; cells keep their numbers in every look.
+    let (logits, values) = judged(8, &evaluator).unwrap();
+    assert_eq!(values, [8.0, 26.0]);
+    let expected: Vec<f32> = cells(0.0).chain([8.0]).chain(cells(18.0)).chain([26.0]).collect();
+    assert_eq!(logits, expected);
+    // More looks than there are, one, and the mirrored one beside it.
+    assert_eq!(judged(100, &evaluator).unwrap(), (logits, values));
+    assert_eq!(judged(1, &evaluator).unwrap().1, [0.0, 18.0]);
+    assert_eq!(judged(2, &evaluator).unwrap().1, [2.0, 20.0]);
+    let error = judged(2, &Lopsided(None)).unwrap_err().to_string();
+    assert!(error.contains("search.looks") && error.contains("agent.symmetries"), "{error}");
 }

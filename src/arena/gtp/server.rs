@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{action, side};
 use crate::RunError;
 use crate::acting::fit;
-use crate::arena::{Games, Thinker, Verdict};
+use crate::arena::{Games, Thinker, Thinking, Verdict};
 use crate::config::EnvConfig;
 use crate::policy::{self, TrainedPolicy, Which};
 use crate::setup::Setup;
@@ -46,8 +46,8 @@ pub struct ServerOptions {
     pub source: PathBuf,
     /// Which of a run's weights.
     pub which: Which,
-    /// Simulations before each move at most; none for as many as in training.
-    pub simulations: Option<usize>,
+    /// How it thinks before a move at most.
+    pub thinking: Thinking,
 }
 
 /// What a clock leaves for a move.
@@ -133,7 +133,7 @@ impl<'a> Server<'a> {
         let trained = policy::load_which(setup, &options.source, options.which)?;
         let env = trained.card().env.clone();
         let policy = Arc::clone(&trained.acting().policy);
-        let thinker = Thinker::new(policy, options.simulations, 0)?;
+        let thinker = Thinker::new(policy, &options.thinking, 0)?;
         let games = board(setup, &trained, &env)?;
         let simulations = thinker.simulations();
         let clocks = [Clock::default(); 2];

@@ -21,6 +21,10 @@ pub(in crate::cli) struct ArenaArgs {
     /// Simulations before each move of those that search: 0 for networks alone, by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub(in crate::cli) simulations: Option<u64>,
+    /// Another setting of the search before each move, such as `looks=8` (mirrored and turned looks of a position that the network
+    /// is asked about, whose mean counts) or `kind.gumbel.c_scale=0.5`, as those of `agent.search` of alphazero; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(in crate::cli) search: Vec<String>,
     /// The game, where none of the players is a run that says it.
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) env: Option<String>,
@@ -56,6 +60,10 @@ pub(in crate::cli) struct GtpArgs {
     /// Simulations before each move at most: 0 for the network alone, by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub(in crate::cli) simulations: Option<u64>,
+    /// Another setting of the search before each move, such as `looks=8` (mirrored and turned looks of a position that the network
+    /// is asked about, whose mean counts) or `kind.gumbel.c_scale=0.5`, as those of `agent.search` of alphazero; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(in crate::cli) search: Vec<String>,
     /// The best checkpoint instead of the newest.
     #[arg(long, conflicts_with = "step")]
     pub(in crate::cli) best: bool,

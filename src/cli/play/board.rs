@@ -218,7 +218,11 @@ mod tests {
 
     fn against_chance(id: &str, first: bool) -> Match {
         let env = EnvConfig { id: id.to_owned(), ..EnvConfig::default() };
-        let options = PlayerOptions { simulations: None, timeout: Duration::from_secs(1), seed: 2 };
+        let options = PlayerOptions {
+            thinking: crate::arena::Thinking::default(),
+            timeout: Duration::from_secs(1),
+            seed: 2,
+        };
         Match::new(&Setup::default(), &env, "random", first, &options).unwrap()
     }
 
