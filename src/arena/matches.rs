@@ -44,6 +44,9 @@ pub struct MatchResult {
     pub draws: [usize; 2],
     /// Games that it lost, likewise.
     pub losses: [usize; 2],
+    /// Pairs of games from one opening, both colours, by what it took from them: nothing, half a point, and so on to 2. An opening that
+    /// is lost for one side by perfect play lets nobody take more than 1 from one who plays perfectly.
+    pub pairs: [usize; 5],
     /// Games that one of them could not go on with; they do not count.
     pub void: usize,
     /// Why the first of these was void.
@@ -138,11 +141,13 @@ fn play(
         let mut games = Games::new(setup, env, 2 * some)?;
         open(&mut games, from, options)?;
         let voids = finish(&mut games, &mut players, &mut clocks)?;
+        let mut halves = vec![Some(0); some];
         for (game, void) in voids.iter().enumerate() {
             // Of each pair the first player begins the first game.
             let colour = game % 2;
             if let Some(reason) = void {
                 result.void += 1;
+                halves[game / 2] = None;
                 result.reason.get_or_insert_with(|| reason.clone());
                 continue;
             }
@@ -160,10 +165,12 @@ fn play(
             };
             counts[colour] += 1;
             result.points.push(points);
+            halves[game / 2] = halves[game / 2].map(|halves| halves + (2.0 * points) as usize);
             moves += games.moves(game).len();
             counted += 1;
             seen.insert((colour, games.moves(game).to_vec()));
         }
+        halves.into_iter().flatten().for_each(|halves| result.pairs[halves] += 1);
         from += some;
     }
     result.distinct = seen.len();

@@ -76,7 +76,7 @@ fn describe(result: &MatchResult, names: &[String]) -> String {
     let sum = |counts: [usize; 2]| counts[0] + counts[1];
     let [low, high] = result.interval();
     let mut text = format!(
-        "{first} – {second}: {} won, {} drawn, {} lost ({} to {} with the first move, {} to {} with the second), score {:.3} [{:.3}, {:.3}], {} distinct games of {}, {:.1} moves, {:.1} and {:.1} ms a move",
+        "{first} – {second}: {} won, {} drawn, {} lost ({} to {} with the first move, {} to {} with the second), score {:.3} [{:.3}, {:.3}], of pairs {} both, {} shared, {} none, {} distinct games of {}, {:.1} moves, {:.1} and {:.1} ms a move",
         sum(result.wins),
         sum(result.draws),
         sum(result.losses),
@@ -87,6 +87,9 @@ fn describe(result: &MatchResult, names: &[String]) -> String {
         result.score(),
         low,
         high,
+        result.pairs[3] + result.pairs[4],
+        result.pairs[2],
+        result.pairs[0] + result.pairs[1],
         result.distinct,
         result.points.len(),
         result.mean_moves,

@@ -118,7 +118,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn reward(self) -> f64 {
+    /// 1, 0 or −1.
+    pub(super) fn reward(self) -> f64 {
         match self {
             Self::Win => 1.0,
             Self::Draw => 0.0,
@@ -166,6 +167,12 @@ pub trait Rules: Clone + Send + Sync + 'static {
             Verdict::Draw => 0,
             Verdict::Loss => -1,
         }
+    }
+
+    /// What the end is worth for the side that made the last move, −1 to 1; the other side's is as much below zero. A win is above
+    /// zero.
+    fn reward(&self, _end: &Self::Position, verdict: Verdict) -> f64 {
+        verdict.reward()
     }
 
     /// Who holds a square; row 0 is the top one.
@@ -328,10 +335,13 @@ fn play<R: Rules>(
         let mover = table.rules.to_move(&game.position);
         let Some(row) = table.row(arena, &game, mover) else { return };
         let mut verdict = table.rules.play(&mut game.position, actions.row(row).index());
-        let mut for_mover = verdict.map_or(0.0, Verdict::reward);
+        let reward = |game: &Game<R>, verdict: Option<Verdict>| {
+            verdict.map_or(0.0, |verdict| table.rules.reward(&game.position, verdict))
+        };
+        let mut for_mover = reward(&game, verdict);
         if verdict.is_none() && table.opponent == Opponent::Random {
             verdict = table.answer(&mut game, &mut rng.0);
-            for_mover = -verdict.map_or(0.0, Verdict::reward);
+            for_mover = -reward(&game, verdict);
         }
         game.over = verdict.is_some();
         if game.over {

@@ -19,7 +19,8 @@
 //! last move was a pass, so that another one ends the game.
 //!
 //! # Rewards
-//! 1 for a win, −1 for a loss, else 0. It is a draw if the score with `komi` is exactly 0, which needs a whole number.
+//! 1 for a win, −1 for a loss, else 0. It is a draw if the score with `komi` is exactly 0, which needs a whole number. With
+//! `margin = m` a share of it is by how much: `(1 − m) · outcome + m · points / size²`, points at most a board's.
 //!
 //! # Starting state
 //! An empty board. Against an opponent the agent's side is drawn; if it is white, the opponent has moved already.
@@ -33,6 +34,8 @@
 //! | `opponent` | `"random"` | `"random"`: the environment answers with a uniformly random legal move; `"self"`: two agents, a row for each side, of which the one that is not to move may only take action 0, which is ignored |
 //! | `size` | 9 | rows and columns of the board: 2 to 9; below 5 there is little to play for |
 //! | `komi` | 7.5 | points that white is given; with half a point there are no draws |
+//! | `margin` | 0 | share of the reward that the difference in points makes, 0 to below 1: an agent that has won or lost goes on to
+//! play for points |
 //! | `max_moves` | 0 | moves after which the game ends, passes counted; 0: three for each point of the board |
 //!
 //! # Version history
@@ -76,13 +79,15 @@ pub struct GoArguments {
     pub size: usize,
     /// Points that the second side is given; finite.
     pub komi: f64,
+    /// Share of the reward that the difference in points makes: 0 to below 1.
+    pub margin: f64,
     /// Moves after which the game ends, passes counted; 0: three for each point of the board.
     pub max_moves: u32,
 }
 
 impl Default for GoArguments {
     fn default() -> Self {
-        Self { opponent: Opponent::default(), size: 9, komi: 7.5, max_moves: 0 }
+        Self { opponent: Opponent::default(), size: 9, komi: 7.5, margin: 0.0, max_moves: 0 }
     }
 }
 
@@ -91,6 +96,7 @@ impl Default for GoArguments {
 pub struct Go {
     size: usize,
     komi: f64,
+    margin: f64,
     max_moves: u32,
     /// The bits that are points of the board.
     points: u128,
@@ -130,7 +136,19 @@ impl Go {
         let max_moves = if max_moves == 0 { 3 * (size * size) as u32 } else { max_moves };
         let row = (1_u128 << size) - 1;
         let points = (0..size).fold(0, |points, i| points | row << (i * STRIDE));
-        Ok(Self { size, komi, max_moves, points })
+        Ok(Self { size, komi, margin: 0.0, max_moves, points })
+    }
+
+    /// The same rules with this share of the reward made by the difference in points.
+    ///
+    /// # Errors
+    /// If it is not 0 to below 1.
+    pub fn with_margin(self, margin: f64) -> Result<Self, EnvError> {
+        if !(0.0..1.0).contains(&margin) {
+            let (expected, found) = ("0 to below 1", margin.to_string());
+            return Err(EnvError::Setting { field: "margin", expected, found });
+        }
+        Ok(Self { margin, ..self })
     }
 
     /// Points of the first side, stones and what they alone surround, less those of the second and `komi`.
@@ -324,6 +342,16 @@ impl Rules for Go {
         }
         let over = position.passes >= 2 || position.moves >= self.max_moves;
         over.then(|| self.verdict(position, mover))
+    }
+
+    fn reward(&self, end: &GoPosition, verdict: Verdict) -> f64 {
+        if self.margin == 0.0 {
+            return verdict.reward();
+        }
+        let points = self.score(end) / (self.size * self.size) as f64;
+        // Whose turn it would be is not who made the last move.
+        let own = if end.stones.to_move == Side::Second { points } else { -points };
+        (1.0 - self.margin) * verdict.reward() + self.margin * own.clamp(-1.0, 1.0)
     }
 
     #[inline]

@@ -49,7 +49,8 @@ pub(crate) fn register(registry: &mut Registry) -> Result<(), EnvError> {
     )?;
     registry.register(
         EnvSpec::ecs("Go-v0", |args: GoArguments| {
-            Ok(BoardGame::new(Go::new(args.size, args.komi, args.max_moves)?, args.opponent))
+            let rules = Go::new(args.size, args.komi, args.max_moves)?.with_margin(args.margin)?;
+            Ok(BoardGame::new(rules, args.opponent))
         })
         .summary("Surround more of a small board than the other side, against a random player or oneself.")
         .page(include_str!("go.rs")),

@@ -397,6 +397,27 @@ fn a_game_ends_after_its_last_move() {
 }
 
 #[test]
+fn a_margin_pays_for_points_and_both_sides_alike() {
+    // Black has all 25 points but for the komi, with white's pass last, black's own, and white's stone as the last move of three.
+    for (names, last, own) in [("C3 pass", "pass", 24.5 / 25.0), ("C3", "D3", -0.5 / 25.0)] {
+        let rules = Go::new(5, 0.5, if last == "pass" { LONG } else { 2 }).unwrap();
+        let mut position = after(&rules, names);
+        let mover = if position.stones.to_move == Side::First { 1.0 } else { -1.0 };
+        let verdict = rules.play(&mut position, rules.action_of(last).unwrap()).unwrap();
+        let for_mover = if verdict == Verdict::Win { 1.0 } else { -1.0 };
+        assert_eq!(rules.reward(&position, verdict), for_mover);
+        let rules = rules.with_margin(0.25).unwrap();
+        let expected = 0.75 * for_mover + 0.25 * mover * own;
+        assert!((rules.reward(&position, verdict) - expected).abs() < 1e-12, "{names}");
+    }
+    // A komi beyond the board counts no more than the board.
+    let rules = Go::new(5, 1000.0, 2).unwrap().with_margin(0.25).unwrap();
+    let mut position = after(&rules, "C3");
+    assert_eq!(rules.play(&mut position, 0), Some(Verdict::Win));
+    assert_eq!(rules.reward(&position, Verdict::Win), 1.0);
+}
+
+#[test]
 fn planes_of_its_own_tell_the_colour_and_a_pass() {
     let rules = go(5, 0.5);
     let planes = |position: &GoPosition, side| [0, 1].map(|plane| rules.is_set(position, plane, side));
@@ -469,6 +490,8 @@ fn arguments_that_are_unknown_or_out_of_range_are_refused() {
     assert!(refusal("size", 1.into()).contains("size must be 2 to 9, got 1"));
     assert!(refusal("size", 10.into()).contains("size must be 2 to 9, got 10"));
     assert!(refusal("komi", f64::NAN.into()).contains("komi must be finite, got NaN"));
+    assert!(refusal("margin", 1.0.into()).contains("margin must be 0 to below 1, got 1"));
+    assert!(refusal("margin", f64::NAN.into()).contains("margin"));
     assert!(refusal("max_moves", (-1).into()).contains("max_moves"));
     assert!(refusal("opponent", "perfect".into()).contains("perfect"));
     assert!(refusal("swap", true.into()).contains("swap"));
