@@ -15,7 +15,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet "d3rlpy==2.8.1" "minari[hdf5]==0.5.4" "pillow==13.0.0" "numpy==2.4.6"
-MINARI_DATASETS_PATH="$folder/sets" "$folder/venv/bin/python" - 2>/dev/null <<'PYTHON'
+MINARI_DATASETS_PATH="$folder/sets" "$folder/venv/bin/python" - 2>/dev/null <<'PYTHON' | grep -v "determined"
 import d3rlpy
 import gymnasium
 import minari
