@@ -2,6 +2,8 @@
 
 mod json;
 
+use std::fmt;
+
 use crate::{DataError, Dtype, Value};
 
 /// The set that every observation, or every action, of a data set is from.
@@ -55,6 +57,52 @@ pub enum Space {
     Dict(Vec<(String, Space)>),
     /// Parts by position.
     Tuple(Vec<Space>),
+}
+
+/// Bounds that are written out at most, where they differ.
+const MOST_BOUNDS: usize = 8;
+
+/// As Gymnasium prints a space; of many bounds that differ the first ones.
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Box { dtype, shape, low, high } => {
+                write!(f, "Box({}, {}, {}, {dtype})", bounds(low), bounds(high), tuple(shape))
+            }
+            Self::Discrete { start: 0, n } => write!(f, "Discrete({n})"),
+            Self::Discrete { start, n } => write!(f, "Discrete({n}, start={start})"),
+            Self::MultiDiscrete { nvec, .. } => write!(f, "MultiDiscrete([{}])", joined(nvec, " ")),
+            Self::MultiBinary { shape } => match shape[..] {
+                [n] => write!(f, "MultiBinary({n})"),
+                _ => write!(f, "MultiBinary({})", tuple(shape)),
+            },
+            Self::Text { max_length, min_length, .. } => write!(f, "Text({min_length}, {max_length})"),
+            Self::Dict(parts) => {
+                let parts: Vec<String> =
+                    parts.iter().map(|(name, part)| format!("'{name}': {part}")).collect();
+                write!(f, "Dict({})", parts.join(", "))
+            }
+            Self::Tuple(parts) => write!(f, "Tuple({})", joined(parts, ", ")),
+        }
+    }
+}
+
+fn joined(values: &[impl fmt::Display], between: &str) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
+/// A shape as Python writes it: a tuple of one element ends in a comma.
+fn tuple(shape: &[usize]) -> String {
+    if let [one] = shape { format!("({one},)") } else { format!("({})", joined(shape, ", ")) }
+}
+
+/// One number if all are the same.
+fn bounds(all: &[f64]) -> String {
+    match all {
+        [first, others @ ..] if others.iter().all(|other| other == first) => first.to_string(),
+        _ if all.len() > MOST_BOUNDS => format!("[{} ...]", joined(&all[..MOST_BOUNDS], " ")),
+        _ => format!("[{}]", joined(all, " ")),
+    }
 }
 
 impl Space {
@@ -162,6 +210,31 @@ mod tests {
         round_trip(
             r#"{"type": "Dict", "subspaces": {"b": {"type": "Tuple", "subspaces": [{"type": "Text", "max_length": 4, "min_length": 1, "charset": "ab\u00e9"}]}, "a": {"type": "MultiBinary", "n": 1}}}"#,
         );
+    }
+
+    #[test]
+    fn spaces_are_said_as_gymnasium_says_them() {
+        for (text, said) in [
+            (r#"{"type": "Discrete", "dtype": "int64", "start": -3, "n": 5}"#, "Discrete(5, start=-3)"),
+            (r#"{"type": "Discrete", "dtype": "int64", "start": 0, "n": 5}"#, "Discrete(5)"),
+            (
+                r#"{"type": "Box", "dtype": "float32", "shape": [2], "low": [-Infinity, -0.5], "high": [1.0, 1.0]}"#,
+                "Box([-inf -0.5], 1, (2,), float32)",
+            ),
+            (
+                r#"{"type": "MultiDiscrete", "dtype": "int64", "nvec": [2, 3], "start": [0, 0]}"#,
+                "MultiDiscrete([2 3])",
+            ),
+            (
+                r#"{"type": "Dict", "subspaces": {"b": {"type": "Tuple", "subspaces": [{"type": "MultiBinary", "n": 4}]}}}"#,
+                "Dict('b': Tuple(MultiBinary(4)))",
+            ),
+        ] {
+            assert_eq!(Space::parse(text).expect("text is right").to_string(), said);
+        }
+        let low: Vec<f64> = (0..9).map(f64::from).collect();
+        let space = Space::Box { dtype: Dtype::F32, shape: vec![3, 3], high: vec![9.0; 9], low };
+        assert_eq!(space.to_string(), "Box([0 1 2 3 4 5 6 7 ...], 9, (3, 3), float32)");
     }
 
     #[test]

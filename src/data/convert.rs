@@ -39,12 +39,11 @@ fn dtype_of(dtype: Dtype) -> DataDtype {
 
 /// Refuses a data set whose values are of another kind or shape than an environment's. Bounds may differ, and how wide numbers
 /// are.
-pub(crate) fn ensure_alike(what: &str, env: &Space, data: &DataSpace) -> Result<(), RunError> {
+pub(crate) fn ensure_alike(set: &str, what: &str, env: &Space, data: &DataSpace) -> Result<(), RunError> {
     if are_alike(env, data) {
         return Ok(());
     }
-    let found = data.to_json();
-    Err(RunError::Config(format!("data.sets: expected {what} of {env}, found {found}")))
+    Err(RunError::Config(format!("data.sets: {set}: expected {what} of {env}, found {data}")))
 }
 
 fn are_alike(env: &Space, data: &DataSpace) -> bool {
@@ -261,7 +260,7 @@ mod tests {
         let column = column_of(&nested(), &ObsBuffer::F32(rows.clone())).unwrap();
         assert_eq!(column.rows().unwrap(), 2);
         assert_eq!(observations(&nested(), &column, "observations").unwrap(), ObsBuffer::F32(rows));
-        ensure_alike("observations", &nested(), &space_of(&nested())).unwrap();
+        ensure_alike("a/b-v0", "observations", &nested(), &space_of(&nested())).unwrap();
         let image = Space::image_u8(&[2, 3]).unwrap();
         let bytes = ObsBuffer::U8((0..12).collect());
         let column = column_of(&image, &bytes).unwrap();
@@ -286,9 +285,12 @@ mod tests {
         let column = Column::Array(Array::from_f64(&[f64::NAN]));
         let error = observations(&Space::box_f32(&[0.0], &[1.0]).unwrap(), &column, "x").unwrap_err();
         assert!(error.to_string().contains("NaN"), "{error}");
-        let other = ensure_alike("actions", &space, &DataSpace::Discrete { start: 1, n: 3 }).unwrap_err();
+        let other =
+            ensure_alike("a/b-v0", "actions", &space, &DataSpace::Discrete { start: 1, n: 3 }).unwrap_err();
         assert!(
-            other.to_string().starts_with("data.sets: expected actions of Discrete(3), found "),
+            other
+                .to_string()
+                .contains("data.sets: a/b-v0: expected actions of Discrete(3), found Discrete(3, start=1)"),
             "{other}"
         );
     }

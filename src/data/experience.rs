@@ -103,8 +103,9 @@ impl RecordedExperience {
         let mut surveys = Vec::new();
         for (number, set) in sets.iter().enumerate() {
             let (observation, action, _) = seen.recorded(number);
-            convert::ensure_alike("observations", observation, &set.metadata().spaces.observation)?;
-            convert::ensure_alike("actions", action, &set.metadata().spaces.action)?;
+            let id = &config.sets[number];
+            convert::ensure_alike(id, "observations", observation, &set.metadata().spaces.observation)?;
+            convert::ensure_alike(id, "actions", action, &set.metadata().spaces.action)?;
             for index in 0..set.len() {
                 let rows = seen.rows((number, set), &config.sets[number], index)?;
                 if rows.rewards.is_empty() {
