@@ -27,6 +27,9 @@ pub struct MatchOptions {
     pub games: usize,
     /// Random moves at the beginning of each game.
     pub opening: usize,
+    /// Only openings after which the first player with an opinion, asked in the order of the players, expects a value no further from
+    /// zero than this, 0 to 1: others are decided before the players move. None for all.
+    pub even: Option<f64>,
     /// Seed of the openings.
     pub seed: u64,
     /// Pairs of games that are played beside each other; at least 1. Who searches in many games at once takes less time for each.
@@ -139,7 +142,7 @@ fn play(
     while from < pairs {
         let some = (pairs - from).min(options.together.max(1));
         let mut games = Games::new(setup, env, 2 * some)?;
-        open(&mut games, from, options)?;
+        open(&mut games, from, &mut players, options)?;
         let voids = finish(&mut games, &mut players, &mut clocks)?;
         let mut halves = vec![Some(0); some];
         for (game, void) in voids.iter().enumerate() {
@@ -179,30 +182,74 @@ fn play(
     Ok(result)
 }
 
-/// Plays the random moves of pairs of games, the same in both of a pair.
-fn open(games: &mut Games, first_pair: usize, options: &MatchOptions) -> Result<(), RunError> {
-    for pair in 0..games.len() / 2 {
-        let key = [(first_pair + pair) as u32];
-        let mut rng = Pcg64::from_sequence(&SeedSequence::with_spawn_key(options.seed, &key));
-        let mut tries = 0;
-        let mut opening: Vec<u32> = Vec::new();
-        while opening.len() < options.opening {
-            let game = 2 * pair;
-            let action = random_move(games, game, &mut rng);
-            let mut chosen = vec![None; games.len()];
-            (chosen[game], chosen[game + 1]) = (Some(action), Some(action));
-            games.play(&chosen)?;
-            opening.push(action);
-            if games.verdict(game).is_some() {
-                tries += 1;
-                if tries == MOST_TRIES {
-                    let message =
-                        format!("no opening of {} random moves leaves a game to be played", options.opening);
-                    return Err(RunError::Config(message));
-                }
-                games.begin_again(&[game, game + 1])?;
-                opening.clear();
+/// Plays the random moves of pairs of games, the same in both of a pair; anew where they are not even, if they are to be.
+fn open(
+    games: &mut Games,
+    first_pair: usize,
+    players: &mut [&mut (dyn Player + 'static); 2],
+    options: &MatchOptions,
+) -> Result<(), RunError> {
+    let keys = (0..games.len() / 2).map(|pair| [(first_pair + pair) as u32]);
+    let seeds = keys.map(|key| SeedSequence::with_spawn_key(options.seed, &key));
+    let mut rngs: Vec<Pcg64> = seeds.map(|seed| Pcg64::from_sequence(&seed)).collect();
+    let mut pairs: Vec<usize> = (0..rngs.len()).collect();
+    for _ in 0..MOST_TRIES {
+        for &pair in &pairs {
+            draw(games, pair, &mut rngs[pair], options.opening)?;
+        }
+        let Some(even) = options.even else { return Ok(()) };
+        let which: Vec<usize> = pairs.iter().map(|pair| 2 * pair).collect();
+        let values = judge(games, &which, players)?;
+        let uneven = pairs.iter().zip(&values).filter(|(_, value)| f64::from(value.abs()) > even);
+        pairs = uneven.map(|(&pair, _)| pair).collect();
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let again: Vec<usize> = pairs.iter().flat_map(|pair| [2 * pair, 2 * pair + 1]).collect();
+        games.begin_again(&again)?;
+    }
+    Err(RunError::Config(format!(
+        "none of {MOST_TRIES} openings of {} random moves is even: expected a value within {}",
+        options.opening,
+        options.even.unwrap_or_default()
+    )))
+}
+
+/// What the first of the players that has an opinion says of games, for whoever is to move.
+fn judge(
+    games: &mut Games,
+    which: &[usize],
+    players: &mut [&mut (dyn Player + 'static); 2],
+) -> Result<Vec<f32>, RunError> {
+    for player in players {
+        if let Some(values) = player.values(games, which)? {
+            return Ok(values);
+        }
+    }
+    let message =
+        "even openings need a player that says what a position is worth: a run with a value function";
+    Err(RunError::Config(message.to_owned()))
+}
+
+/// Plays random moves in both games of a pair that end neither.
+fn draw(games: &mut Games, pair: usize, rng: &mut Pcg64, moves: usize) -> Result<(), RunError> {
+    let mut tries = 0;
+    let mut opening: Vec<u32> = Vec::new();
+    while opening.len() < moves {
+        let game = 2 * pair;
+        let action = random_move(games, game, rng);
+        let mut chosen = vec![None; games.len()];
+        (chosen[game], chosen[game + 1]) = (Some(action), Some(action));
+        games.play(&chosen)?;
+        opening.push(action);
+        if games.verdict(game).is_some() {
+            tries += 1;
+            if tries == MOST_TRIES {
+                let message = format!("no opening of {moves} random moves leaves a game to be played");
+                return Err(RunError::Config(message));
             }
+            games.begin_again(&[game, game + 1])?;
+            opening.clear();
         }
     }
     Ok(())

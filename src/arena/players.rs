@@ -34,6 +34,14 @@ pub trait Player {
     /// # Errors
     /// If it cannot play at all.
     fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError>;
+
+    /// What some games are worth for whoever is to move in each, −1 to 1; none if it has no such opinion.
+    ///
+    /// # Errors
+    /// If it fails.
+    fn values(&mut self, _games: &mut Games, _which: &[usize]) -> Result<Option<Vec<f32>>, RunError> {
+        Ok(None)
+    }
 }
 
 /// How players are made of what is typed.
@@ -98,6 +106,15 @@ impl Player for Perfect {
         };
         which.iter().map(choose).collect()
     }
+
+    /// Of games of which it sees the end.
+    fn values(&mut self, games: &mut Games, which: &[usize]) -> Result<Option<Vec<f32>>, RunError> {
+        let value = |&game: &usize| {
+            let scores = self.solver.solve(games.moves(game), self.most).ok()?;
+            scores.into_iter().flatten().max().map(|best| best.signum() as f32)
+        };
+        Ok(which.iter().map(value).collect())
+    }
 }
 
 /// A solver of a game, where it has one.
@@ -129,6 +146,10 @@ impl Player for Trained {
     fn choose(&mut self, games: &mut Games, which: &[usize]) -> Result<Vec<Reply>, RunError> {
         let thoughts = self.thinker.think(games, which)?;
         Ok(thoughts.into_iter().map(|thought| Reply::Move(thought.action as u32)).collect())
+    }
+
+    fn values(&mut self, games: &mut Games, which: &[usize]) -> Result<Option<Vec<f32>>, RunError> {
+        Ok(self.thinker.think(games, which)?.into_iter().map(|thought| thought.value).collect())
     }
 }
 

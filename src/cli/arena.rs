@@ -31,6 +31,7 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
     let matches = MatchOptions {
         games: args.games as usize,
         opening: args.opening as usize,
+        even: args.even,
         seed: args.seed,
         together: args.together as usize,
     };

@@ -18,6 +18,10 @@ pub(in crate::cli) struct ArenaArgs {
     /// Random moves at the beginning of each game, the same for both colours.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub(in crate::cli) opening: u64,
+    /// Only openings after which the first player that has an opinion expects a value within this distance from zero, 0 to 1: random
+    /// moves often decide a game.
+    #[arg(long, value_name = "VALUE", value_parser = share)]
+    pub(in crate::cli) even: Option<f64>,
     /// Simulations before each move of those that search: 0 for networks alone, by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub(in crate::cli) simulations: Option<u64>,
@@ -70,4 +74,14 @@ pub(in crate::cli) struct GtpArgs {
     /// The checkpoint after so many environment steps, one of those that the run keeps.
     #[arg(long)]
     pub(in crate::cli) step: Option<u64>,
+}
+
+/// A number between 0 and 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("expected a number between 0 and 1".to_owned())
+    }
 }
