@@ -60,8 +60,10 @@ def score(name, data, seed, updates, evaluations=5, episodes=20):
     d3rlpy.seed(seed)
     encoder = d3rlpy.models.VectorEncoderFactory([64, 64])
     more = {} if name == "bc" else {"critic_encoder_factory": encoder, "actor_encoder_factory": encoder}
+    # Its policies go from -1 to 1 unless they are told where actions lie.
+    more["action_scaler"] = d3rlpy.preprocessing.MinMaxActionScaler(minimum=[-2.0], maximum=[2.0])
     config = {
-        "bc": lambda: d3rlpy.algos.BCConfig(batch_size=256, encoder_factory=encoder),
+        "bc": lambda: d3rlpy.algos.BCConfig(batch_size=256, encoder_factory=encoder, **more),
         "iql": lambda: d3rlpy.algos.IQLConfig(batch_size=256, value_encoder_factory=encoder, **more),
         "td3-bc": lambda: d3rlpy.algos.TD3PlusBCConfig(batch_size=256, **more),
     }[name]()

@@ -1,6 +1,6 @@
 """What learns how much from which recorded data: normalised scores over tasks, qualities of data and algorithms.
 
-    python benches/offline.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--updates 20000] [--without ALGORITHM ...]
+    python benches/offline.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--updates 20000] [--without ALGORITHM ...] [--only ALGORITHM ...]
 
 Makes the data with the program's own commands (PPO runs whose checkpoints are kept), trains every algorithm on every data set,
 and prints tables in Markdown. What is there already in FOLDER is not made again. Plain Python, no packages.
@@ -24,12 +24,15 @@ from pathlib import Path
 EPISODES = 100
 QUALITIES = ["random", "medium", "medium-replay", "expert", "mixed"]
 SMALL = ["network.encoder.hidden=[64, 64]"]
+#: A small decision transformer that sees ten steps.
+TRANSFORMER = "network.memory={layers=3, heads=4, width=32, feed_forward=128, window=10, position={learned={positions=1100}}}"
 DISCRETE = {
     "bc": ("bc", []),
     "10 % bc": ("bc", ["data.best=0.1"]),
     "cql": ("cql", []),
     "iql": ("iql", []),
     "awac": ("awac", []),
+    "dt": ("dt", [TRANSFORMER]),
 }
 CONTINUOUS = {
     "bc": ("bc", []),
@@ -40,6 +43,7 @@ CONTINUOUS = {
     "awac": ("awac", []),
     "cql": ("cql-sac", []),
     "cal-ql": ("cal-ql", []),
+    "dt": ("dt", [TRANSFORMER]),
 }
 TASKS = {
     "CartPole-v1": (DISCRETE, ["--total-timesteps", "100000"], SMALL),
@@ -141,11 +145,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=20_000)
     parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
     bench = Bench(arguments.program, arguments.folder, arguments.seeds, arguments.updates)
     for env in arguments.tasks or TASKS:
         algorithms, run_arguments, settings = TASKS[env]
-        algorithms = {label: what for label, what in algorithms.items() if label not in arguments.without}
+        algorithms = {label: what for label, what in algorithms.items() if label not in arguments.without and (not arguments.only or label in arguments.only)}
         sets, (low, high) = bench.make_data(env, run_arguments)
         print(f"\n### {env}\n\nRandom actions {low:.1f}, expert data {high:.1f}.\n", flush=True)
         print(f"| data | return of the data | {' | '.join(algorithms)} |")
