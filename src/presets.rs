@@ -10,6 +10,7 @@ use crate::RunError;
 const FILES: &[(&str, &str)] = &[
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
+    ("airl-pendulum", include_str!("presets/airl-pendulum.toml")),
     ("alphazero-connect-four", include_str!("presets/alphazero-connect-four.toml")),
     ("alphazero-go", include_str!("presets/alphazero-go.toml")),
     ("alphazero-othello", include_str!("presets/alphazero-othello.toml")),
@@ -28,6 +29,7 @@ const FILES: &[(&str, &str)] = &[
     ("dreamer-cartpole", include_str!("presets/dreamer-cartpole.toml")),
     ("dreamer-pendulum", include_str!("presets/dreamer-pendulum.toml")),
     ("droq", include_str!("presets/droq.toml")),
+    ("gail-pendulum", include_str!("presets/gail-pendulum.toml")),
     ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
     ("iqn-cartpole", include_str!("presets/iqn-cartpole.toml")),
     ("ppo-2048", include_str!("presets/ppo-2048.toml")),

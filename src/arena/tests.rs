@@ -156,11 +156,9 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
     // All looks are asked about: two simulations do not find the same values as with one.
     let [one, all_looks] = [changed(&[]), changed(&["looks=8"])].map(Result::unwrap);
     assert!(all_looks[1].value_error != one[1].value_error, "{all_looks:?}");
-    for (change, message) in [
-        ("views=8", "views"),
-        ("looks=0", "search.looks must be at least 1, got 0"),
-        ("looks", "--search"),
-    ] {
+    for (change, message) in
+        [("views=8", "views"), ("looks=0", "search.looks must be at least 1, got 0"), ("looks", "--search")]
+    {
         let error = changed(&[change]).unwrap_err().chain();
         assert!(error.contains(message), "{error}");
     }

@@ -34,6 +34,8 @@ use crate::settings::above_zero;
 use crate::{AgentError, network};
 use step::{Number, Step, Subject};
 
+/// Looks of a row at most; the symmetries of a square are 8.
+const MOST_LOOKS: usize = 64;
 /// Views of an update at most.
 const MOST_VIEWS: usize = 64;
 
@@ -205,15 +207,24 @@ impl Augmenter {
         Ok(Self { steps, len: subject.len, action: spaces.action.clone(), moves_actions })
     }
 
-    /// Everything that the transformations make of a row, if that is a few symmetries and nothing random; the row as it is comes
-    /// first. For actions that are one choice.
+    /// Everything that the transformations make of a row, each once and the row as it is first, if that is a few symmetries and
+    /// nothing random. For actions that are one choice.
     pub(crate) fn looks(&self) -> Option<Looks> {
         let agon_envs::ActionSpec::Discrete { nvec } = &self.action else { return None };
         let [options] = nvec[..] else { return None };
         let mut looks = vec![Look::of(self.len, options as usize)];
         for step in &self.steps {
-            let all = looks.iter().map(|look| step.looks(look));
-            looks = all.collect::<Option<Vec<_>>>()?.concat();
+            for look in std::mem::take(&mut looks) {
+                // Two ways to the same look are one.
+                for other in step.looks(&look)? {
+                    if !looks.contains(&other) {
+                        looks.push(other);
+                    }
+                }
+                if looks.len() > MOST_LOOKS {
+                    return None;
+                }
+            }
         }
         Some(Looks(looks))
     }

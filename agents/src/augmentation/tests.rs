@@ -238,6 +238,8 @@ fn looks_are_of_symmetries_and_of_nothing_random() {
     let mirrored = &looks(mirror).unwrap().0[1];
     assert_eq!(mirrored.sources, [4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7]);
     assert_eq!(mirrored.actions, [2, 1, 0, 5, 4, 3]);
+    // However often it is said, there are no more.
+    assert_eq!(looks(&vec![mirror; 40].join(", ")), looks(mirror));
     assert!(looks(&format!("{mirror}, {{ kind = 'noise', std = 0.1 }}")).is_none());
 }
 
