@@ -204,7 +204,14 @@ mod tests {
                 let mut config = RunConfig::from_table(&setup.algorithms, preset.config.clone()).unwrap();
                 config.env.id = env.to_owned();
                 config.resolve(&setup.registry, &setup.algorithms).unwrap();
-                runtime::summary(&setup, &config).unwrap();
+                let algorithm = setup.algorithms.get(&config.algorithm).unwrap();
+                match runtime::summary(&setup, &config) {
+                    // Whoever imitates needs somebody to imitate, whom the command line names.
+                    Err(error) if algorithm.takes_demonstrations() => {
+                        assert!(error.chain().contains("--data ID"), "{}: {}", preset.name, error.chain());
+                    }
+                    made => drop(made.unwrap()),
+                }
             }
             assert!(!preset.summary.is_empty() && !preset.source.is_empty(), "{}", preset.name);
         }
