@@ -1,6 +1,6 @@
 """Imitation from 1, 4 and 16 episodes of an expert: BC, GAIL, AIRL and DAgger, normalised scores.
 
-    python benches/imitation.py PROGRAM FOLDER [TASK ...] [--seeds 5]
+    python benches/imitation.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--episodes 1 4 16] [--only ALGORITHM ...] [--steps N]
 
 The experts and scores are those of benches/offline.py, which is asked for its data first. GAIL and AIRL have the settings of the
 task's PPO preset and as many steps as it; DAgger has no episodes but asks the expert at each of its own steps. A score is the
@@ -42,23 +42,27 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("tasks", nargs="*")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--only", nargs="+", default=["bc", "gail", "airl", "dagger"])
+    parser.add_argument("--steps", type=int, help="environment steps of GAIL and AIRL, by default the task's own")
     arguments = parser.parse_args()
     bench = Bench(arguments.program, arguments.folder, arguments.seeds, 5_000)
     for env in arguments.tasks or SETTINGS:
         preset, ppo_steps, dagger_steps = SETTINGS[env]
+        ppo_steps = arguments.steps or ppo_steps
         _, run_arguments, small = TASKS[env]
         sets, (low, high) = bench.make_data(env, run_arguments)
         expert = bench.folder / f"ppo-{bench.name(env)}"
         config = tomllib.loads((PRESETS / f"{preset}.toml").read_text())["config"]
         ppo = assignments("", {key: value for key, value in config.items() if key in ("agent", "network", "num_envs")})
-        print(f"\n### {env}\n\nRandom actions {low:.1f}, expert {high:.1f}.\n\n| episodes | bc | gail | airl | dagger |\n|---|---|---|---|---|")
-        for episodes in (1, 4, 16):
+        print(f"\n### {env}\n\nRandom actions {low:.1f}, expert {high:.1f}.\n\n| episodes | {' | '.join(arguments.only)} |\n{'|---' * (1 + len(arguments.only))}|")
+        for episodes in arguments.episodes:
             few = f"{bench.name(env)}/expert-{episodes}-v0"
             if not (bench.folder / "sets" / few).exists():
                 bench.agon("data", "mix", sets["expert"], "--each", str(episodes), "--out", few)
             cells = []
-            for algorithm in ("bc", "gail", "airl", "dagger"):
-                if algorithm == "dagger" and episodes > 1:
+            for algorithm in arguments.only:
+                if algorithm == "dagger" and episodes != arguments.episodes[0]:
                     cells.append("")
                     continue
                 more = {
@@ -67,7 +71,8 @@ def main():
                     "airl": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
                     "dagger": ["--set", f"teacher.policy={expert}", "--set", "teacher.decay=constant", "--total-timesteps", str(dagger_steps), "--set", small[0]],
                 }[algorithm]
-                run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}"
+                longer = f"-{ppo_steps}" if arguments.steps and algorithm in ("gail", "airl") else ""
+                run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}{longer}"
                 if not (run / f"seed_{arguments.seeds}" / "model.safetensors").exists():
                     bench.agon(
                         "train", algorithm, env, "--preset", "none", "--seeds", str(arguments.seeds), "--eval-every", str(10**9),

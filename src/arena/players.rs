@@ -250,6 +250,10 @@ pub fn player(
     let mut thinking =
         if policy.lookahead().is_some() { options.thinking.clone() } else { Thinking::default() };
     thinking.simulations = simulations.or(thinking.simulations);
+    if simulations == Some(0) {
+        // The others' searches are nothing to one that is to play without.
+        thinking.changes.clear();
+    }
     let thinker = Thinker::new(policy, &thinking, options.seed)?;
     Ok(Box::new(Trained { name: typed.to_owned(), thinker }))
 }

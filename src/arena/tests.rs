@@ -153,6 +153,9 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
         let thinking = Thinking { simulations: Some(2), changes };
         judge(&setup, &SolvedOptions { thinking, ..options.clone() })
     };
+    let without = Thinking { simulations: Some(0), changes: vec!["looks=8".to_owned()] };
+    let error = judge(&setup, &SolvedOptions { thinking: without, ..options.clone() }).unwrap_err();
+    assert!(error.chain().contains("0 simulations are no search"), "{}", error.chain());
     // All looks are asked about: two simulations do not find the same values as with one.
     let [one, all_looks] = [changed(&[]), changed(&["looks=8"])].map(Result::unwrap);
     assert!(all_looks[1].value_error != one[1].value_error, "{all_looks:?}");

@@ -398,7 +398,7 @@ fn a_game_ends_after_its_last_move() {
 
 #[test]
 fn a_margin_pays_for_points_and_both_sides_alike() {
-    // Black has all 25 points but for the komi, with white's pass last, black's own, and white's stone as the last move of three.
+    // Black has the whole board, less the komi, and passes last; a stone each, white's the last of two moves.
     for (names, last, own) in [("C3 pass", "pass", 24.5 / 25.0), ("C3", "D3", -0.5 / 25.0)] {
         let rules = Go::new(5, 0.5, if last == "pass" { LONG } else { 2 }).unwrap();
         let mut position = after(&rules, names);
