@@ -126,16 +126,20 @@ pub fn resample(params: &mut Params, rng: &mut impl Rng) {
     }
 }
 
-/// Hidden layers of which each is a linear map, dropout, a LayerNorm or none, and the activation, in this order: those of a
-/// critic that learns often from each step (Hiraoka et al. 2022, arXiv:2110.02034).
+/// Hidden layers of which each is a linear map, dropout, a LayerNorm or none, and the activation, in this order. Named as PyTorch's
+/// `Sequential` of them, activations counted.
 ///
-/// Named as PyTorch's `Sequential` of them, activations counted.
+/// # Shapes
+/// `[B, inputs]` to `[B, hidden]`, the last of `config.hidden`.
 ///
 /// # Errors
 /// [`NnError::Config`] if a width is zero or the probability not at least 0 and below 1.
 ///
 /// # Panics
 /// If `inputs` is zero or a name is taken.
+///
+/// # Source
+/// Hiraoka et al. (2022), arXiv:2110.02034.
 pub fn dropped_layers(
     builder: &mut LayoutBuilder,
     prefix: &str,

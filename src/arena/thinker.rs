@@ -47,12 +47,11 @@ impl Thinker {
     pub fn new(policy: Arc<dyn Policy>, thinking: &Thinking, seed: u64) -> Result<Self, RunError> {
         let Thinking { simulations, changes } = thinking;
         let settings = match (policy.lookahead(), simulations) {
-            (_, Some(0)) if changes.is_empty() => None,
+            (_, Some(0)) | (None, None) if changes.is_empty() => None,
             (_, Some(0)) => {
                 let message = "0 simulations are no search: expected no settings of one beside them";
                 return Err(RunError::Config(message.to_owned()));
             }
-            (None, None) if changes.is_empty() => None,
             (Some(lookahead), simulations) => {
                 let own = SearchConfig { full_probability: 1.0, ..lookahead.settings.clone() };
                 let changed = policy::changed_search(&own, changes)?;
