@@ -124,6 +124,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
     fn is_spatial(&self) -> bool {
         false
     }
+
+    /// How many rows a spatial layer wants at a time, if it gains by more than one.
+    fn rows_at_once(&self) -> usize {
+        1
+    }
 }
 
 /// The weights of one layer.

@@ -262,6 +262,11 @@ impl Layer for Parallel {
     fn is_spatial(&self) -> bool {
         self.branches.iter().any(|branch| branch.layers[0].is_spatial())
     }
+
+    fn rows_at_once(&self) -> usize {
+        let layers = self.branches.iter().flat_map(|branch| &branch.layers);
+        layers.map(|layer| layer.rows_at_once()).max().unwrap_or(1)
+    }
 }
 
 impl From<Parallel> for Arc<dyn Layer> {

@@ -240,6 +240,10 @@ impl Layer for Residual {
     fn is_spatial(&self) -> bool {
         self.layers[0].is_spatial()
     }
+
+    fn rows_at_once(&self) -> usize {
+        self.layers.iter().map(|layer| layer.rows_at_once()).max().unwrap_or(1)
+    }
 }
 
 impl From<Residual> for Arc<dyn Layer> {

@@ -372,7 +372,8 @@ fn block_rows(layers: &[Arc<dyn Layer>]) -> usize {
     let widest = layers.iter().map(|layer| layer.outputs()).max().unwrap_or(0);
     if layers[0].is_spatial() {
         let row: usize = layers.iter().map(|layer| layer.inputs() + layer.outputs()).sum();
-        (SPATIAL / row.max(1)).clamp(1, 16)
+        let wanted = layers.iter().map(|layer| layer.rows_at_once()).max().unwrap_or(1);
+        (SPATIAL / row.max(1)).clamp(1, 16).max(wanted)
     } else if widest <= 128 {
         64
     } else {

@@ -273,6 +273,10 @@ impl Layer for SpectralNorm {
     fn is_spatial(&self) -> bool {
         self.inner.is_spatial()
     }
+
+    fn rows_at_once(&self) -> usize {
+        self.inner.rows_at_once()
+    }
 }
 
 impl From<SpectralNorm> for Arc<dyn Layer> {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use agon_nn::stock::StockMlp;
 use agon_nn::{
-    Activation, Adam, AdamConfig, AttentionMask, BlockConfig, ByteMatrix, Cell, ConvConfig, ImageShape, Init,
-    Input, LayerSummary, LayoutBuilder, Matrix, MlpConfig, NnError, Packed, Params, Recurrent, RecurrentInit,
-    Scratch, Sequential, Tape, TransformerBlock, Unroll, kernels,
+    Activation, Adam, AdamConfig, AttentionMask, BlockConfig, ByteMatrix, Cell, ConvConfig, EncoderConfig,
+    ImageShape, Init, Input, LayerSummary, LayoutBuilder, Matrix, MlpConfig, NnError, Observation, Packed,
+    Params, Recurrent, RecurrentInit, Scratch, Sequential, Tape, TransformerBlock, Unroll, kernels,
 };
 use serde::Serialize;
 
@@ -49,12 +49,13 @@ pub fn networks(filter: &[String], seconds: f64) -> Result<(f64, Vec<NetworkRow>
     bench.planes()?;
     bench.minatar()?;
     bench.nature()?;
+    bench.towers()?;
     bench.lstm()?;
     bench.transformer()?;
     bench.functions();
     if bench.rows.is_empty() {
         return Err(RunError::Config(format!(
-            "expected a part of a network's name, such as mlp, minatar, nature, lstm, transformer or tanh, got {}",
+            "expected a part of a network's name, such as mlp, minatar, nature, tower, lstm, transformer or tanh, got {}",
             filter.join(", ")
         )));
     }
@@ -222,6 +223,33 @@ impl Bench<'_> {
         }
         for batch in [32, 256] {
             self.step(name, &network, &params, &floats(batch, network.inputs())?)?;
+        }
+        Ok(())
+    }
+
+    /// Residual towers of AlphaZero on boards, of which a third of the squares is taken.
+    fn towers(&mut self) -> Result<(), NnError> {
+        let boards = [("Connect Four", [3, 6, 7]), ("Go 9x9", [4, 9, 9])];
+        for (channels, blocks) in [(32, 4), (64, 5)] {
+            for (game, [planes, height, width]) in boards {
+                let name = format!("residual tower {blocks}x{channels}, {game}");
+                if !self.wants(&name) {
+                    continue;
+                }
+                let image = ImageShape::new(planes, height, width);
+                let (mut builder, init) = (LayoutBuilder::new(), Init::PYTORCH_LINEAR);
+                let encoder = EncoderConfig::Residual { channels, blocks, planes: 8, hidden: Vec::new() };
+                let observation = Observation::Image { shape: image, channels_last: false };
+                let network = Sequential::new(encoder.build(&mut builder, "tower", &observation, init)?)?;
+                let params = builder.build(1);
+                let boards = |batch: usize| -> Result<Input, NnError> {
+                    let squares = (0..batch * image.len()).map(|i| f32::from(i * 7919 % 2003 < 668));
+                    let squares: Vec<f32> = squares.collect();
+                    Ok(Input::from(&Matrix::from_slice(batch, image.len(), &squares)?))
+                };
+                self.forward(&name, &network, &params, &boards(128)?)?;
+                self.step(&name, &network, &params, &boards(256)?)?;
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use agon_policy::Operation;
 
 use super::patches::{Geometry, Patches, channels_last_weights};
+use super::winograd::Winograd;
 use super::{ConvConfig, Sums, put_bias};
 use crate::error::NnError;
 use crate::image::ImageShape;
@@ -42,8 +43,25 @@ pub struct Conv2d {
     /// Where patches go in a channels-last image, of one group.
     scatter: Patches,
     runs: Vec<Run>,
-    /// Where pixels go that are not zero, if the layer is small enough to gain by it.
-    incidence: Option<Arc<Incidence>>,
+    method: Method,
+}
+
+/// How products are computed.
+#[derive(Debug, Clone)]
+enum Method {
+    /// Of the patches, gathered where they lie.
+    Gathered,
+    /// So, or of an image that is mostly zero pixel by pixel: of layers that are small enough to gain by it.
+    Sparse(Arc<Incidence>),
+    /// Of transformed tiles.
+    Winograd(Winograd),
+}
+
+impl Method {
+    /// Of images of which most is not zero.
+    fn dense(input: ImageShape, output: ImageShape, config: &ConvConfig) -> Self {
+        Winograd::new(input, output, config).map_or(Self::Gathered, Self::Winograd)
+    }
 }
 
 /// Patches that go through one product when the gradient of the input is computed.
@@ -99,9 +117,13 @@ impl Conv2d {
         let gather = Patches::channels_first(geometry, padded, channels);
         let places = gather.positions.len() * gather.elements.len();
         let gains = config.groups == 1 && config.channels <= PANEL && places <= MOST_PLACES;
-        let incidence = || Arc::new(Incidence::new(padded.len(), &gather.positions, &gather.elements));
+        let method = if gains {
+            Method::Sparse(Arc::new(Incidence::new(padded.len(), &gather.positions, &gather.elements)))
+        } else {
+            Method::dense(input, output, &config)
+        };
         Ok(Self {
-            incidence: gains.then(incidence),
+            method,
             weight,
             bias,
             activation,
@@ -118,7 +140,9 @@ impl Conv2d {
     /// For images of which most is not zero, as between the layers of a tower: they are not looked through for what is.
     #[must_use]
     pub fn dense(mut self) -> Self {
-        self.incidence = None;
+        if let Method::Sparse(_) = self.method {
+            self.method = Method::dense(self.input, self.output, &self.config);
+        }
         self
     }
 
@@ -145,6 +169,22 @@ impl Conv2d {
 
     fn packed_group_len(&self) -> usize {
         aligned(packed_len(self.group_outputs(), self.elements()))
+    }
+
+    /// Of what is packed for the forward products, and with transformed tiles for the backward ones, too.
+    fn packed_weights_len(&self) -> usize {
+        match &self.method {
+            Method::Winograd(tiles) => tiles.packed_len(),
+            _ => self.config.groups * self.packed_group_len(),
+        }
+    }
+
+    /// Values whose sums over the batch make the gradient of the weight.
+    fn weight_sums_len(&self) -> usize {
+        match &self.method {
+            Method::Winograd(tiles) => tiles.sums_len(),
+            _ => self.weight.len(),
+        }
     }
 
     fn is_padded(&self) -> bool {
@@ -178,17 +218,104 @@ impl Conv2d {
 
     /// Working memory for the pixels of a sparse image.
     fn pixels(&self) -> SparsePixels {
-        SparsePixels::new(if self.incidence.is_some() { self.padded.len() / SPARSE } else { 0 })
+        SparsePixels::new(if let Method::Sparse(_) = self.method { self.padded.len() / SPARSE } else { 0 })
     }
 
     /// The pixels of a padded image that are not zero, if they are few.
     fn sparse<'a>(&self, image: &[f32], list: &'a mut SparsePixels) -> Option<(&Incidence, &'a [Pixel])> {
-        Some((self.incidence.as_deref()?, list.of(image)?))
+        let Method::Sparse(incidence) = &self.method else { return None };
+        Some((incidence, list.of(image)?))
     }
 
     /// The part of a channels-first padded image that a group reads.
     fn group_image<'a>(&self, image: &'a [f32], group: usize) -> &'a [f32] {
         &image[group * self.padded.len() / self.config.groups..]
+    }
+
+    /// The output, but for the activation, as products of patches.
+    fn multiply_patches(&self, packed: &[f32], bias: &[f32], x: &[f32], out: &mut [f32]) {
+        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
+        let channels = self.config.channels;
+        let mut border = self.border();
+        let mut pixels = self.pixels();
+        let mut last = Pooled::take(positions * channels);
+        for (image, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
+            let image = self.padded(image, &mut border);
+            if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
+                last.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                patches_times(incidence, pixels, (packed, PANEL), &mut last, channels);
+            } else {
+                for group in 0..self.config.groups {
+                    gemm_gathered(
+                        (positions, outputs, elements),
+                        self.gather.of(self.group_image(image, group)),
+                        Right::packed(&packed[group * self.packed_group_len()..], elements),
+                        Start::Bias(&bias[group * outputs..]),
+                        &mut last[group * outputs..],
+                        channels,
+                    );
+                }
+            }
+            transpose_into(&last, positions, channels, false, out);
+        }
+    }
+
+    /// The gradients of the weight, which is added to what is there, and of the input. `weights` are channels-last.
+    fn multiply_patches_backward(
+        &self,
+        x: &[f32],
+        delta: &[f32],
+        weights: &[f32],
+        mut of_weight: Option<&mut [f32]>,
+        mut dx: Option<&mut [f32]>,
+    ) {
+        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
+        let channels = self.config.channels;
+        let mut border = self.border();
+        let mut pixels = self.pixels();
+        let mut last = Pooled::take(if of_weight.is_some() { positions * channels } else { 0 });
+        let patches = aligned(self.padded.len()) + PATCHES * elements;
+        let mut scratch = Pooled::take(if dx.is_some() { patches } else { 0 });
+        for (row, delta) in delta.chunks_exact(self.outputs()).enumerate() {
+            let range = row * self.inputs()..(row + 1) * self.inputs();
+            if let Some(of_weight) = &mut of_weight {
+                let image = self.padded(&x[range.clone()], &mut border);
+                transpose_into(delta, channels, positions, false, &mut last);
+                if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
+                    transposed_patches_times(incidence, pixels, &last, of_weight, channels);
+                } else {
+                    for group in 0..self.config.groups {
+                        let right = Right::rows(&last[group * outputs..], channels);
+                        gemm_gathered(
+                            (elements, outputs, positions),
+                            self.gather.transposed_of(self.group_image(image, group)),
+                            right,
+                            Start::Accumulate,
+                            &mut of_weight[group * outputs * elements..],
+                            outputs,
+                        );
+                    }
+                }
+            }
+            if let Some(dx) = &mut dx {
+                self.input_gradient(weights, delta, &mut scratch, &mut dx[range]);
+            }
+        }
+    }
+
+    /// Writes or adds the gradient of the weight from what was summed up.
+    fn put_weight_gradient(&self, sums: &[f32], fresh: bool, gradient: &mut [f32]) {
+        let (elements, outputs) = (self.elements(), self.group_outputs());
+        let tiles = if let Method::Winograd(tiles) = &self.method { Some(tiles) } else { None };
+        let mut of_weight = Pooled::take(if tiles.is_some() { self.weight.len() } else { 0 });
+        let sums = tiles.map_or(sums, |tiles| {
+            tiles.of_weight(sums, &mut of_weight);
+            &of_weight
+        });
+        let groups = sums.chunks_exact(outputs * elements).zip(gradient.chunks_exact_mut(outputs * elements));
+        for (sums, gradient) in groups {
+            transpose_into(sums, elements, outputs, !fresh, gradient);
+        }
     }
 
     /// The gradient of one image's input from the gradient of its output, both channels-first.
@@ -237,24 +364,26 @@ impl Layer for Conv2d {
         vec![&self.weight, &self.bias]
     }
 
-    /// The transposed weights of each group, the bias, and the weights with the channels last.
+    /// The weights as forward products read them, the bias, and the weights with the channels last, if they are not transformed.
     fn packed_len(&self) -> usize {
-        self.config.groups * self.packed_group_len()
-            + aligned(self.config.channels)
-            + aligned(self.weight.len())
+        let last = if let Method::Winograd(_) = self.method { 0 } else { aligned(self.weight.len()) };
+        self.packed_weights_len() + aligned(self.config.channels) + last
     }
 
     fn pack(&self, params: &[f32], packed: &mut [f32]) {
-        let (outputs, elements) = (self.group_outputs(), self.elements());
-        let (transposed, rest) = packed.split_at_mut(self.config.groups * self.packed_group_len());
         let weight = self.weight.of(params);
+        let (weights, rest) = packed.split_at_mut(self.packed_weights_len());
+        let (bias, last) = rest.split_at_mut(aligned(self.config.channels));
+        bias[..self.config.channels].copy_from_slice(self.bias.of(params));
+        if let Method::Winograd(tiles) = &self.method {
+            return tiles.pack(weight, weights);
+        }
+        let (outputs, elements) = (self.group_outputs(), self.elements());
         for (weight, packed) in
-            weight.chunks_exact(outputs * elements).zip(transposed.chunks_exact_mut(self.packed_group_len()))
+            weight.chunks_exact(outputs * elements).zip(weights.chunks_exact_mut(self.packed_group_len()))
         {
             pack_transposed(weight, outputs, elements, packed);
         }
-        let (bias, last) = rest.split_at_mut(aligned(self.config.channels));
-        bias[..self.config.channels].copy_from_slice(self.bias.of(params));
         let [height, width] = self.config.kernel;
         channels_last_weights(weight, self.input.channels / self.config.groups, height * width, last);
     }
@@ -264,30 +393,11 @@ impl Layer for Conv2d {
     }
 
     fn forward(&self, weights: Weights<'_>, x: &[f32], _: usize, kept: &mut [f32], out: &mut [f32]) {
-        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
-        let channels = self.config.channels;
-        let bias = &weights.packed[self.config.groups * self.packed_group_len()..][..channels];
-        let mut border = self.border();
-        let mut pixels = self.pixels();
-        let mut last = Pooled::take(positions * channels);
-        for (image, out) in x.chunks_exact(self.inputs()).zip(out.chunks_exact_mut(self.outputs())) {
-            let image = self.padded(image, &mut border);
-            if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
-                last.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
-                patches_times(incidence, pixels, (weights.packed, PANEL), &mut last, channels);
-            } else {
-                for group in 0..self.config.groups {
-                    gemm_gathered(
-                        (positions, outputs, elements),
-                        self.gather.of(self.group_image(image, group)),
-                        Right::packed(&weights.packed[group * self.packed_group_len()..], elements),
-                        Start::Bias(&bias[group * outputs..]),
-                        &mut last[group * outputs..],
-                        channels,
-                    );
-                }
-            }
-            transpose_into(&last, positions, channels, false, out);
+        let (packed, rest) = weights.packed.split_at(self.packed_weights_len());
+        let bias = &rest[..self.config.channels];
+        match &self.method {
+            Method::Winograd(tiles) => tiles.forward(packed, bias, x, out),
+            _ => self.multiply_patches(packed, bias, x, out),
         }
         if !kept.is_empty() {
             kept.copy_from_slice(out);
@@ -295,9 +405,13 @@ impl Layer for Conv2d {
         activate(self.activation, out);
     }
 
-    /// The transposed gradient of the weight, and that of the bias for each pixel.
+    fn rows_at_once(&self) -> usize {
+        if let Method::Winograd(tiles) = &self.method { tiles.rows() } else { 1 }
+    }
+
+    /// The gradient of the weight in the order in which it is summed up, and that of the bias for each pixel.
     fn gradient_scratch_len(&self) -> usize {
-        aligned(self.weight.len()) + self.output.len()
+        aligned(self.weight_sums_len()) + self.output.len()
     }
 
     fn backward(
@@ -307,51 +421,26 @@ impl Layer for Conv2d {
         gradient: Option<Gradient<'_>>,
         mut dx: Option<&mut [f32]>,
     ) {
-        let (positions, elements, outputs) = (self.positions(), self.elements(), self.group_outputs());
-        let channels = self.config.channels;
         let kept = if self.activation.keeps_preactivation() { saved.kept } else { saved.out };
         let mut unwanted = Pooled::take(if gradient.is_some() { 0 } else { self.output.len() });
-        let Sums { mut of_weight, of_bias, sink } = Sums::begin(gradient, self.weight.len(), &mut unwanted);
+        let Sums { mut of_weight, of_bias, sink } =
+            Sums::begin(gradient, self.weight_sums_len(), &mut unwanted);
         differentiate(self.activation, self.output.len(), kept, delta, of_bias);
-        let mut border = self.border();
-        let mut pixels = self.pixels();
-        let mut last = Pooled::take(if of_weight.is_some() { positions * channels } else { 0 });
-        let patches = aligned(self.padded.len()) + PATCHES * elements;
-        let mut scratch = Pooled::take(if dx.is_some() { patches } else { 0 });
-        let reordered = &saved.weights.packed
-            [self.config.groups * self.packed_group_len() + aligned(channels)..][..self.weight.len()];
-        for (row, delta) in delta.chunks_exact(self.outputs()).enumerate() {
-            let range = row * self.inputs()..(row + 1) * self.inputs();
+        let (weights, rest) = saved.weights.packed.split_at(self.packed_weights_len());
+        if let Method::Winograd(tiles) = &self.method {
             if let Some(of_weight) = &mut of_weight {
-                let image = self.padded(&saved.x[range.clone()], &mut border);
-                transpose_into(delta, channels, positions, false, &mut last);
-                if let Some((incidence, pixels)) = self.sparse(image, &mut pixels) {
-                    transposed_patches_times(incidence, pixels, &last, of_weight, channels);
-                } else {
-                    for group in 0..self.config.groups {
-                        let right = Right::rows(&last[group * outputs..], channels);
-                        gemm_gathered(
-                            (elements, outputs, positions),
-                            self.gather.transposed_of(self.group_image(image, group)),
-                            right,
-                            Start::Accumulate,
-                            &mut of_weight[group * outputs * elements..],
-                            outputs,
-                        );
-                    }
-                }
+                tiles.add_gradient(saved.x, delta, &mut of_weight[..tiles.sums_len()]);
             }
             if let Some(dx) = &mut dx {
-                self.input_gradient(reordered, delta, &mut scratch, &mut dx[range]);
+                tiles.input_gradient(weights, delta, dx);
             }
+        } else {
+            let last = &rest[aligned(self.config.channels)..][..self.weight.len()];
+            self.multiply_patches_backward(saved.x, delta, last, of_weight.as_deref_mut(), dx);
         }
         if let (Some((flat, fresh)), Some(of_weight)) = (sink, of_weight) {
-            let weight = self.weight.of_mut(flat);
-            for (group, weight) in weight.chunks_exact_mut(outputs * elements).enumerate() {
-                let from = &of_weight[group * outputs * elements..][..outputs * elements];
-                transpose_into(from, elements, outputs, !fresh[0], weight);
-            }
-            put_bias(of_bias, positions, fresh[1], self.bias.of_mut(flat));
+            self.put_weight_gradient(of_weight, fresh[0], self.weight.of_mut(flat));
+            put_bias(of_bias, self.positions(), fresh[1], self.bias.of_mut(flat));
         }
     }
 

@@ -30,6 +30,7 @@ mod softmax;
 mod sparse;
 mod sparse_map;
 mod sparse_rows;
+mod winograd;
 
 pub(crate) use activation::{activate, differentiate};
 pub(crate) use blocked::gemm_blocked;
@@ -61,6 +62,10 @@ pub(crate) use softmax::{divide_rows, softmax_gradient, softmax_numerators, soft
 pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transposed_patches_times};
 pub(crate) use sparse_map::{SparseScratch, SparseWeight};
 pub(crate) use sparse_rows::Sparse;
+pub(crate) use winograd::{
+    LANES, TileGrid, TileSize, Tiles, transform_delta, transform_gradient, transform_input, transform_output,
+    transform_weight,
+};
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.
 ///
