@@ -1,7 +1,7 @@
 //! Where the elements of an image's patches lie.
 
 use crate::image::ImageShape;
-use crate::kernels::{Gathered, Run};
+use crate::kernels::{Gathered, Run, transpose_into};
 
 /// Offsets of patches and of their elements in an image: element `k` of patch `p` lies at `positions[p] + elements[k]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +78,6 @@ fn grid([height, width]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
 /// Reorders weights from `[rows, channels, kernel]` to `[rows, kernel, channels]`.
 pub(super) fn channels_last_weights(from: &[f32], channels: usize, kernel: usize, to: &mut [f32]) {
     for (from, to) in from.chunks_exact(channels * kernel).zip(to.chunks_exact_mut(channels * kernel)) {
-        for (index, to) in to.iter_mut().enumerate() {
-            *to = from[index % channels * kernel + index / channels];
-        }
+        transpose_into(from, channels, kernel, false, to);
     }
 }

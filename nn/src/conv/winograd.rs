@@ -210,3 +210,45 @@ impl Border {
         &self.image
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiles(input: ImageShape, config: &ConvConfig) -> Option<usize> {
+        let output = config.output_shape(input).unwrap();
+        Winograd::new(input, output, config).map(|tiles| tiles.forward.grid.size.outputs())
+    }
+
+    #[test]
+    fn tiles_are_of_the_size_that_needs_the_fewest_products() {
+        for (height, width, expected) in
+            [(2, 10, 2), (6, 6, 3), (9, 9, 3), (6, 7, 4), (7, 7, 4), (8, 8, 4), (10, 10, 4), (19, 19, 4)]
+        {
+            let image = ImageShape::new(32, height, width);
+            assert_eq!(
+                tiles(image, &ConvConfig::new(64, 3).padding(1)),
+                Some(expected),
+                "{height} × {width}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_kernels_and_channels_beside_whole_vectors_are_products_of_patches() {
+        let (image, config) = (ImageShape::new(32, 9, 9), ConvConfig::new(32, 3).padding(1));
+        assert!(tiles(image, &config).is_some());
+        for config in [
+            ConvConfig::new(32, 5).padding(2),
+            config.clone().stride(2),
+            config.clone().dilation(2),
+            config.clone().groups(2),
+            ConvConfig::new(33, 3).padding(1),
+        ] {
+            assert_eq!(tiles(image, &config), None, "{config:?}");
+        }
+        assert_eq!(tiles(ImageShape::new(4, 9, 9), &config), None);
+        // One pixel takes nine products, and the smallest tile sixteen.
+        assert_eq!(tiles(ImageShape::new(32, 3, 3), &ConvConfig::new(32, 3)), None);
+    }
+}
