@@ -33,6 +33,23 @@ def nature():
     )
 
 
+class Block(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv1(torch.relu(self.conv0(torch.relu(x))))
+
+
+def tower(planes, channels, blocks):
+    return lambda: nn.Sequential(
+        nn.Conv2d(planes, channels, 3, padding=1), *(Block(channels) for _ in range(blocks)), nn.ReLU(),
+        nn.Conv2d(channels, 8, 1), nn.ReLU(), nn.Flatten(),
+    )
+
+
 class Lstm(nn.Module):
     def __init__(self):
         super().__init__()
@@ -53,6 +70,10 @@ CASES = [
     ("MLP 4-64-64-2 tanh", mlp, lambda b: (b, 4), [1, 8, 64, 1024], [64, 256, 2048]),
     ("MinAtar CNN", minatar, lambda b: (b, 4, 10, 10), [1, 64], [32, 128, 1024]),
     ("Nature CNN", nature, lambda b: (b, 4, 84, 84), [8, 64], [32, 256]),
+    ("residual tower 4x32, Connect Four", tower(3, 32, 4), lambda b: (b, 3, 6, 7), [1, 128], [256]),
+    ("residual tower 4x32, Go 9x9", tower(4, 32, 4), lambda b: (b, 4, 9, 9), [1, 128], [256]),
+    ("residual tower 5x64, Connect Four", tower(3, 64, 5), lambda b: (b, 3, 6, 7), [1, 128], [256]),
+    ("residual tower 5x64, Go 9x9", tower(4, 64, 5), lambda b: (b, 4, 9, 9), [1, 128], [256]),
     ("LSTM 64-128, 16 steps", Lstm, lambda b: (16, b, 64), [], [64]),
     ("transformer block 64, 4 heads, 32 tokens", transformer, lambda b: (b, 32, 64), [], [64]),
 ]

@@ -247,7 +247,9 @@ impl Bench<'_> {
                     let squares: Vec<f32> = squares.collect();
                     Ok(Input::from(&Matrix::from_slice(batch, image.len(), &squares)?))
                 };
-                self.forward(&name, &network, &params, &boards(128)?)?;
+                for batch in [1, 128] {
+                    self.forward(&name, &network, &params, &boards(batch)?)?;
+                }
                 self.step(&name, &network, &params, &boards(256)?)?;
             }
         }
