@@ -6,15 +6,15 @@
 
 use crate::image::ImageShape;
 use crate::kernels::{
-    LANES, Left, Pooled, Right, Start, TileGrid, TileSize, Tiles, gemm, transform_delta, transform_gradient,
-    transform_input, transform_output, transform_weight, transpose_into,
+    Kernels, LANES, Left, Pooled, Right, Start, TileGrid, TileSize, Tiles, gemm, transform_delta,
+    transform_gradient, transform_input, transform_output, transform_weight, transpose_into,
 };
 
 use super::ConvConfig;
 use super::patches::channels_last_weights;
 
 /// Values of a group's transformed tiles that should stay in the cache.
-const GROUP: usize = 128 * 1024;
+const GROUP: usize = 256 * 1024;
 
 /// How a convolution is computed by tiles, forward and backward.
 #[derive(Debug, Clone)]
@@ -51,14 +51,13 @@ impl Winograd {
 
     /// Transforms weights `[O, C, 3, 3]`.
     pub(super) fn pack(&self, weight: &[f32], packed: &mut [f32]) {
-        let Pass { input: ImageShape { channels: inputs, .. }, output, .. } = self.forward;
-        let outputs = output.channels;
+        let [inputs, outputs] = [self.forward.input.channels, self.forward.output.channels];
         let (forward, backward) = packed.split_at_mut(self.forward.weights_len());
         let mut reordered = Pooled::take(weight.len());
         transpose_into(weight, outputs, inputs * 9, false, &mut reordered);
-        transform_weight(self.forward.grid.size, &reordered, [inputs, outputs], false, forward);
+        transform_weight(self.forward.kernels(), &reordered, false, forward);
         channels_last_weights(weight, inputs, 9, &mut reordered);
-        transform_weight(self.backward.grid.size, &reordered, [outputs, inputs], true, backward);
+        transform_weight(self.backward.kernels(), &reordered, true, backward);
     }
 
     /// `out` of rows `x`, both channels-first.
@@ -95,7 +94,7 @@ impl Winograd {
             }
             let tiles = x.len() / input.len() * grid.tiles();
             let shape = (input.channels, output.channels, tiles);
-            let products = sums.chunks_exact_mut(input.channels * output.channels);
+            let products = sums.chunks_exact_mut(self.forward.kernels().stride());
             let operands = of_x.chunks_exact(in_tiles.stride).zip(of_delta.chunks_exact(out_tiles.stride));
             for (sums, (x, delta)) in products.zip(operands) {
                 let left = Left::transposed(x, input.channels);
@@ -106,8 +105,7 @@ impl Winograd {
 
     /// The gradient of the weights `[C · 9, O]` from `sums`.
     pub(super) fn of_weight(&self, sums: &[f32], of_weight: &mut [f32]) {
-        let Pass { input, output, grid, .. } = &self.forward;
-        transform_gradient(grid.size, sums, [input.channels, output.channels], of_weight);
+        transform_gradient(self.forward.kernels(), sums, of_weight);
     }
 }
 
@@ -138,13 +136,17 @@ impl Pass {
         (GROUP / row).clamp(1, 16)
     }
 
+    fn kernels(&self) -> Kernels {
+        Kernels { size: self.grid.size, rows: self.input.channels, columns: self.output.channels }
+    }
+
     fn weights_len(&self) -> usize {
-        self.grid.size.values() * self.input.channels * self.output.channels
+        self.kernels().len()
     }
 
     /// The transformed tiles of so many rows, of input and output.
     fn tiles(&self, rows: usize) -> [Tiles; 2] {
-        // A little more than whole tiles: values at the distance of a power of two would share few places of the cache.
+        // As for the weights, a little more than whole tiles.
         [self.input.channels, self.output.channels].map(|channels| {
             let stride = rows * self.grid.tiles() * channels + LANES;
             Tiles { channels, stride, first: 0 }
@@ -167,7 +169,7 @@ impl Pass {
             }
             let shape = (x.len() / input.len() * grid.tiles(), output.channels, input.channels);
             let operands = of_x.chunks_exact(in_tiles.stride).zip(of_out.chunks_exact_mut(out_tiles.stride));
-            let matrices = weights.chunks_exact(input.channels * output.channels);
+            let matrices = weights.chunks_exact(self.kernels().stride());
             for ((x, out), weight) in operands.zip(matrices) {
                 let right = Right::rows(weight, output.channels);
                 gemm(shape, Left::rows(x, input.channels), right, Start::Zero, out);

@@ -63,8 +63,8 @@ pub(crate) use sparse::{Incidence, Pixel, SparsePixels, patches_times, transpose
 pub(crate) use sparse_map::{SparseScratch, SparseWeight};
 pub(crate) use sparse_rows::Sparse;
 pub(crate) use winograd::{
-    LANES, TileGrid, TileSize, Tiles, transform_delta, transform_gradient, transform_input, transform_output,
-    transform_weight,
+    Kernels, LANES, TileGrid, TileSize, Tiles, transform_delta, transform_gradient, transform_input,
+    transform_output, transform_weight,
 };
 
 /// `c = a · b`, all row-major: the matrix product that the layers are made of, to measure the machine with.

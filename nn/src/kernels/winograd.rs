@@ -162,50 +162,61 @@ pub(crate) fn transform_output(
     }
 }
 
-/// `to[·, r, c] = G g Gᵀ` of the kernels `g = from[r, ·, c]`, which may be turned by half a turn first.
-///
-/// # Shapes
-/// `from`: `[rows, 9, columns]`, `to`: `[values of a tile, rows, columns]`.
-pub(crate) fn transform_weight(
-    size: TileSize,
-    from: &[f32],
-    [rows, columns]: [usize; 2],
-    turned: bool,
-    to: &mut [f32],
-) {
-    assert!(from.len() >= rows * 9 * columns, "weights hold [{rows}, 9, {columns}]");
-    let [kernels, transformed] = weight_sides(size, [rows, columns], to.len());
-    let kernels = if turned { kernels.turned() } else { kernels };
-    let work = Work::new([rows, 1], columns, (from, to), [kernels, transformed]);
-    match size {
+/// Transformed weights: value `v` of the kernel in row `r` and column `c` lies at `v * stride + r * columns + c`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernels {
+    pub(crate) size: TileSize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+}
+
+impl Kernels {
+    /// A little more than a matrix: values at the distance of a power of two would share few places of the cache.
+    pub(crate) fn stride(self) -> usize {
+        self.rows * self.columns + LANES
+    }
+
+    /// Values of all.
+    pub(crate) fn len(self) -> usize {
+        self.size.values() * self.stride()
+    }
+
+    /// How transformed kernels lie, of which `len` values are there.
+    fn transformed(self, len: usize) -> Side {
+        assert!(len >= self.len(), "transformed weights hold {self:?}");
+        let (line, pixel) = (self.size.inputs() * self.stride(), self.stride());
+        Side { start: 0, down: self.columns, across: 0, line: line as isize, pixel: pixel as isize }
+    }
+
+    /// How kernels `[rows, 9, columns]` lie, of which `len` values are there.
+    fn plain(self, len: usize) -> Side {
+        assert!(len >= self.rows * 9 * self.columns, "weights hold {self:?}");
+        let columns = self.columns as isize;
+        Side { start: 0, down: 9 * self.columns, across: 0, line: 3 * columns, pixel: columns }
+    }
+}
+
+/// `to[·, r, c] = G g Gᵀ` of the kernels `g = from[r, ·, c]`, `[rows, 9, columns]`, which may be turned by half a turn first.
+pub(crate) fn transform_weight(kernels: Kernels, from: &[f32], turned: bool, to: &mut [f32]) {
+    let plain = kernels.plain(from.len());
+    let sides = [if turned { plain.turned() } else { plain }, kernels.transformed(to.len())];
+    let work = Work::new([kernels.rows, 1], kernels.columns, (from, to), sides);
+    match kernels.size {
         TileSize::Two => work.run::<Weight<Two, 2>, 3, 4>(),
         TileSize::Three => work.run::<Weight<Three, 3>, 3, 5>(),
         TileSize::Four => work.run::<Weight<Four, 4>, 3, 6>(),
     }
 }
 
-/// `to[r, ·, c] = Gᵀ u G`: from the gradient of transformed weights that of the weights.
-///
-/// # Shapes
-/// `from`: `[values of a tile, rows, columns]`, `to`: `[rows, 9, columns]`.
-pub(crate) fn transform_gradient(size: TileSize, from: &[f32], [rows, columns]: [usize; 2], to: &mut [f32]) {
-    assert!(to.len() >= rows * 9 * columns, "weights hold [{rows}, 9, {columns}]");
-    let [kernels, transformed] = weight_sides(size, [rows, columns], from.len());
-    let work = Work::new([rows, 1], columns, (from, to), [transformed, kernels]);
-    match size {
+/// `to[r, ·, c] = Gᵀ u G`, `[rows, 9, columns]`: from the gradient of transformed weights that of the weights.
+pub(crate) fn transform_gradient(kernels: Kernels, from: &[f32], to: &mut [f32]) {
+    let sides = [kernels.transformed(from.len()), kernels.plain(to.len())];
+    let work = Work::new([kernels.rows, 1], kernels.columns, (from, to), sides);
+    match kernels.size {
         TileSize::Two => work.run::<Gradient<Two, 2>, 4, 3>(),
         TileSize::Three => work.run::<Gradient<Three, 3>, 5, 3>(),
         TileSize::Four => work.run::<Gradient<Four, 4>, 6, 3>(),
     }
-}
-
-/// How kernels `[rows, 9, columns]` lie, and transformed ones, of which `len` values are there.
-fn weight_sides(size: TileSize, [rows, columns]: [usize; 2], len: usize) -> [Side; 2] {
-    assert!(len >= size.values() * rows * columns, "transformed weights hold [values, {rows}, {columns}]");
-    let (line, stride) = (3 * columns as isize, (rows * columns) as isize);
-    let kernels = Side { start: 0, down: 9 * columns, across: 0, line, pixel: columns as isize };
-    let line = size.inputs() as isize * stride;
-    [kernels, Side { start: 0, down: columns, across: 0, line, pixel: stride }]
 }
 
 /// Where squares of values lie: square `[i, j]` begins at `start + i * down + j * across`, and its value `[y, x]` is
