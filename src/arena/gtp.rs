@@ -2,7 +2,7 @@
 //! programs use ([`serve`]).
 //!
 //! Moves are written as the game writes them: `D4` and `pass` in Go, columns in Connect Four. The side that moves first is
-//! black.
+//! black. In Othello, where only those pass who must, programs differ in whether they hear of passes; both kinds can play.
 //!
 //! # Source
 //! Farnebäck (2002), *Specification of the Go Text Protocol, version 2*, draft 2.
@@ -15,6 +15,9 @@ pub use server::{ServerOptions, serve};
 
 /// The names of both sides.
 const COLOURS: [&str; 2] = ["b", "w"];
+
+/// The move of a side that does not move.
+const PASS: &str = "pass";
 
 /// The side that a word names.
 fn side(word: &str) -> Option<usize> {

@@ -2,9 +2,11 @@ use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 
+use agon_envs::Pcg64;
+
 use super::gtp::{Engine, ServerOptions, serve};
 use super::matches::{MatchOptions, tournament};
-use super::players::{Player, PlayerOptions, player};
+use super::players::{Player, PlayerOptions, Reply, player, random_move};
 use super::solved::{SolvedOptions, judge, read};
 use super::*;
 use crate::config::{self, EnvConfig, RunConfig};
@@ -23,9 +25,14 @@ fn games(id: &str, count: usize) -> Games {
 
 /// Trains on tic-tac-toe for a few moments.
 fn trained(directory: &Path) {
+    trained_with(directory, &[]);
+}
+
+/// The same with other settings besides.
+fn trained_with(directory: &Path, settings: &[&str]) {
     let setup = Setup::default();
     let mut table = toml::Table::new();
-    for setting in [
+    let usual = [
         "algorithm=alphazero",
         "env.id=TicTacToe-v0",
         "env.args.opponent=self",
@@ -41,7 +48,8 @@ fn trained(directory: &Path) {
         "runtime.num_shards=2",
         "runtime.checkpoint_every=6000",
         "runtime.keep_models=true",
-    ] {
+    ];
+    for setting in usual.iter().chain(settings) {
         config::set(&mut table, setting).unwrap();
     }
     let config = RunConfig::from_table(&setup.algorithms, table).unwrap();
@@ -291,6 +299,77 @@ fn engine(script: &str) -> String {
     let lines = "while read -r c rest; do case \"$c\" in \
                  genmove) GENMOVE;; *) printf '= ok\\n\\n';; esac; done";
     format!("sh -c \"{}\"", lines.replace("GENMOVE", script).replace('"', "\\\"").replace("\\\"$c\\\"", "$c"))
+}
+
+/// A game of Othello up to where a side has to pass, and a move of the other side after it.
+fn up_to_a_pass() -> (Games, u32) {
+    let mut rng = Pcg64::seed_from(5);
+    let mut games = games("Othello-v0", 1);
+    let pass = games.names().iter().position(|name| name == "pass").unwrap();
+    loop {
+        if games.verdict(0).is_some() {
+            games.restart().unwrap();
+        }
+        if games.legal(0)[pass] {
+            let moves = games.moves(0).to_vec();
+            games.play(&[Some(pass as u32)]).unwrap();
+            let next = games.legal(0).iter().position(|&legal| legal).unwrap();
+            games.restart().unwrap();
+            moves.iter().for_each(|&action| games.play(&[Some(action)]).unwrap());
+            return (games, next as u32);
+        }
+        let action = random_move(&games, 0, &mut rng);
+        games.play(&[Some(action)]).unwrap();
+    }
+}
+
+#[test]
+fn programs_that_do_not_hear_of_forced_passes_play_othello() {
+    let (mut games, next) = up_to_a_pass();
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("engine.sh");
+    let name = &games.names()[next as usize];
+    let lines = format!(
+        "while read -r line; do case $line in *pass) printf '? syntax error\\n\\n';; \
+         genmove*) printf '= {name}\\n\\n';; *) printf '=\\n\\n';; esac; done\n"
+    );
+    std::fs::write(&script, lines).unwrap();
+    let command = format!("sh '{}'", script.display());
+    let mut engine = Engine::start(&command, &env("Othello-v0"), Duration::from_secs(10)).unwrap();
+    // Who must pass is not asked.
+    let passes = engine.choose(&mut games, &[0]).unwrap();
+    let pass = games.names().iter().position(|name| name == "pass").unwrap() as u32;
+    assert_eq!(passes, [Reply::Move(pass)]);
+    games.play(&[Some(pass)]).unwrap();
+    assert_eq!(engine.choose(&mut games, &[0]).unwrap(), [Reply::Move(next)]);
+}
+
+#[test]
+fn an_engine_of_here_passes_by_itself_where_it_must() {
+    let directory = tempfile::tempdir().unwrap();
+    trained_with(
+        directory.path(),
+        &["env.id=Othello-v0", "total_timesteps=512", "agent.learning_starts=600"],
+    );
+    let (games, _) = up_to_a_pass();
+    let mut commands = String::new();
+    for (number, &action) in games.moves(0).iter().enumerate() {
+        let name = &games.names()[action as usize];
+        if name != "pass" {
+            commands += &format!("play {} {name}\n", ["b", "w"][number % 2]);
+        }
+    }
+    let other = ["w", "b"][games.turn(0)];
+    commands += &format!("genmove {other}\nquit\n");
+    let options = ServerOptions {
+        source: directory.path().to_owned(),
+        which: Which::Newest,
+        thinking: Thinking::default(),
+    };
+    let mut output = Vec::new();
+    serve(&Setup::default(), &options, &mut Cursor::new(commands), &mut output).unwrap();
+    let output = String::from_utf8(output).unwrap();
+    assert!(!output.contains('?'), "{output}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use super::{COLOURS, action};
+use super::{COLOURS, PASS, action};
 use crate::RunError;
 use crate::arena::Games;
 use crate::arena::players::{Player, Reply};
@@ -21,6 +21,8 @@ pub struct Engine {
     name: String,
     /// The settings of the game: size of the board and komi.
     settings: Vec<String>,
+    /// Whether nobody passes by choice, so that a program may know passes by itself and not hear of them.
+    passes_are_forced: bool,
     timeout: Duration,
     process: Option<Process>,
     /// The game that it has on its board, and its moves.
@@ -55,6 +57,7 @@ impl Engine {
             command: command.to_owned(),
             name: format!("gtp:{command}"),
             settings,
+            passes_are_forced: env.id.starts_with("Othello-"),
             timeout,
             process: None,
             board: None,
@@ -77,9 +80,14 @@ impl Engine {
     }
 
     fn ask(&mut self, command: &str) -> Result<String, String> {
+        self.tell(command)?.map_err(|refusal| format!("`{command}`: {refusal}"))
+    }
+
+    /// The answer to a command, or why it refuses.
+    fn tell(&mut self, command: &str) -> Result<Result<String, String>, String> {
         let timeout = self.timeout;
         let process = self.process.as_mut().ok_or("it is not running")?;
-        process.ask(command, timeout)
+        process.tell(command, timeout)
     }
 
     /// Sets up the position of a game, from what is on the board if that leads to it.
@@ -92,7 +100,13 @@ impl Engine {
             }
         };
         for (number, &action) in moves.iter().enumerate().skip(held) {
-            self.ask(&format!("play {} {}", COLOURS[number % 2], names[action as usize]))?;
+            let name = &names[action as usize];
+            let command = format!("play {} {name}", COLOURS[number % 2]);
+            if self.passes_are_forced && name == PASS {
+                let _known_or_not = self.tell(&command)?;
+            } else {
+                self.ask(&command)?;
+            }
         }
         self.board = Some((game, moves.to_vec()));
         Ok(())
@@ -103,6 +117,11 @@ impl Engine {
             self.begin()?;
         }
         let moves = games.moves(game).to_vec();
+        if let Some(pass) = action(games.names(), PASS).filter(|_| self.passes_are_forced)
+            && games.legal(game)[pass as usize]
+        {
+            return Ok(Reply::Move(pass));
+        }
         self.set_up(game, &moves, games.names())?;
         let answer = self.ask(&format!("genmove {}", COLOURS[games.turn(game)]))?;
         if answer.eq_ignore_ascii_case("resign") {
@@ -162,7 +181,7 @@ impl Process {
         Ok(Self { child, stdin, answers })
     }
 
-    fn ask(&mut self, command: &str, timeout: Duration) -> Result<String, String> {
+    fn tell(&mut self, command: &str, timeout: Duration) -> Result<Result<String, String>, String> {
         let dead = |error: std::io::Error| format!("it takes no commands any more: {error}");
         writeln!(self.stdin, "{command}").map_err(dead)?;
         self.stdin.flush().map_err(dead)?;
@@ -173,10 +192,10 @@ impl Process {
             }
             Err(RecvTimeoutError::Disconnected) => return Err("it ended".to_owned()),
         };
-        match answer.strip_prefix('=') {
+        Ok(match answer.strip_prefix('=') {
             Some(text) => Ok(text.trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned()),
-            None => Err(format!("`{command}`: {}", answer.trim_start_matches('?').trim())),
-        }
+            None => Err(answer.trim_start_matches('?').trim().to_owned()),
+        })
     }
 }
 

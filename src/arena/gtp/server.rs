@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{action, side};
+use super::{PASS, action, side};
 use crate::RunError;
 use crate::acting::fit;
 use crate::arena::{Games, Thinker, Thinking, Verdict};
@@ -229,14 +229,18 @@ impl<'a> Server<'a> {
     fn play(&mut self, colour: &str, name: &str) -> Result<String, String> {
         let side = side(colour).ok_or("expected a colour")?;
         let action = action(self.games.names(), name).ok_or("invalid move")?;
-        if self.games.verdict(0).is_some() || side != self.games.turn(0) {
-            // Sides move in turn here: whoever moves twice in a row has the other side pass, where there is a pass.
-            let pass = self::action(self.games.names(), "pass").filter(|_| self.games.verdict(0).is_none());
-            let pass = pass.ok_or("illegal move")?;
-            self.games.play(&[Some(pass)]).map_err(|_| "illegal move")?;
+        if self.games.verdict(0).is_some() || !self.give_turn(side) {
+            return Err("illegal move".to_owned());
         }
         self.games.play(&[Some(action)]).map_err(|_| "illegal move")?;
         Ok(String::new())
+    }
+
+    /// Whether it is a side's turn, if need be after a pass: sides move in turn here, and whoever moves twice in a row has the
+    /// other side pass.
+    fn give_turn(&mut self, side: usize) -> bool {
+        let pass = action(self.games.names(), PASS);
+        side == self.games.turn(0) || pass.is_some_and(|pass| self.games.play(&[Some(pass)]).is_ok())
     }
 
     fn undo(&mut self) -> Result<String, String> {
@@ -248,14 +252,15 @@ impl<'a> Server<'a> {
 
     fn generate(&mut self, colour: &str, plays: bool) -> Result<String, String> {
         let side = side(colour).ok_or("expected a colour")?;
-        if self.games.verdict(0).is_some() {
-            // A game that ended by its rules has nothing but passes left.
-            return action(self.games.names(), "pass")
-                .map(|_| "pass".to_owned())
-                .ok_or("the game is over".to_owned());
-        }
-        if side != self.games.turn(0) {
+        let is_over = |server: &Self| server.games.verdict(0).is_some();
+        if !is_over(self) && side != self.games.turn(0) && !(plays && self.give_turn(side)) {
             return Err("it is the other side's turn".to_owned());
+        }
+        if is_over(self) {
+            // A game that ended by its rules has nothing but passes left.
+            return action(self.games.names(), PASS)
+                .map(|_| PASS.to_owned())
+                .ok_or("the game is over".to_owned());
         }
         let affordable =
             self.clocks[side].for_move().zip(self.pace_s).map(|(time, pace)| (time / pace) as usize);
