@@ -16,6 +16,9 @@ use super::patches::channels_last_weights;
 /// Values of a group's transformed tiles that should stay in the cache.
 const GROUP: usize = 256 * 1024;
 
+/// Tiles of a group that are worth reading all of the weights for, which may not stay there.
+const TILES: usize = 256;
+
 /// How a convolution is computed by tiles, forward and backward.
 #[derive(Debug, Clone)]
 pub(super) struct Winograd {
@@ -133,7 +136,7 @@ impl Pass {
 
     fn rows(&self) -> usize {
         let row = self.grid.tiles() * self.grid.size.values() * (self.input.channels + self.output.channels);
-        (GROUP / row).clamp(1, 16)
+        (GROUP / row).max(TILES.div_ceil(self.grid.tiles())).clamp(1, 64)
     }
 
     fn kernels(&self) -> Kernels {
