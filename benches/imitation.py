@@ -12,7 +12,7 @@ import json
 import tomllib
 from pathlib import Path
 
-from offline import TASKS, Bench, interquartile_mean, interval
+from offline import TASKS, Bench, interquartile_mean, interval, seed_runs
 
 PRESETS = Path(__file__).parent.parent / "src" / "presets"
 #: The preset of PPO, its steps for GAIL and AIRL, DAgger's steps.
@@ -73,14 +73,15 @@ def main():
                 }[algorithm]
                 longer = f"-{ppo_steps}" if arguments.steps and algorithm in ("gail", "airl") else ""
                 run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}{longer}"
-                if not (run / f"seed_{arguments.seeds}" / "model.safetensors").exists():
+                seeds = seed_runs(run, arguments.seeds)
+                if not (seeds[-1] / "model.safetensors").exists():
                     bench.agon(
                         "train", algorithm, env, "--preset", "none", "--seeds", str(arguments.seeds), "--eval-every", str(10**9),
                         "--set", "eval.episodes=1", "--out", str(run.parent), "--name", run.name, "--json", *more,
                     )
                 scores = []
-                for seed in range(1, arguments.seeds + 1):
-                    told = json.loads(bench.agon("eval", str(run / f"seed_{seed}"), "--episodes", "100", "--json"))
+                for seed in seeds:
+                    told = json.loads(bench.agon("eval", str(seed), "--episodes", "100", "--json"))
                     scores.append(100 * (told["mean_return"] - low) / (high - low))
                 bounds = interval(scores)
                 cells.append(f"{interquartile_mean(scores):.0f} [{bounds[0]:.0f}, {bounds[1]:.0f}]")

@@ -109,19 +109,25 @@ class Bench:
         """The score of each seed, and updates a second."""
         name = f"{self.name(env)}-{ident.split('/')[1]}-{label.replace(' ', '').replace('%', 'percent')}"
         run = self.folder / "runs" / name
-        if not (run / f"seed_{self.seeds}" / "model.safetensors").exists():
+        seeds = seed_runs(run, self.seeds)
+        if not (seeds[-1] / "model.safetensors").exists():
             assignments = [part for setting in settings for part in ("--set", setting)]
             self.agon(
                 "train", algorithm, env, "--data", ident, "--seeds", str(self.seeds), "--total-timesteps", str(self.updates),
                 "--set", "eval.episodes=20", "--out", str(run.parent), "--name", name, "--preset", "none", *assignments, "--json",
             )
         scores = []
-        for seed in range(1, self.seeds + 1):
-            with open(run / f"seed_{seed}" / "evaluations.csv", newline="") as file:
+        for seed in seeds:
+            with open(seed / "evaluations.csv", newline="") as file:
                 rows = list(csv.DictReader(file))
             late = [float(row["eval/mean_return"]) for row in rows if float(row["global_step"]) > 0.75 * self.updates]
             scores.append(sum(late) / len(late))
         return scores
+
+
+def seed_runs(run, seeds):
+    """Where the run of each seed lies: one by itself is no experiment."""
+    return [run] if seeds == 1 else [run / f"seed_{seed}" for seed in range(1, seeds + 1)]
 
 
 def interquartile_mean(values):
