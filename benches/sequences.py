@@ -20,7 +20,7 @@ import argparse
 import csv
 import json
 
-from offline import EPISODES, TASKS, Bench, interquartile_mean, interval
+from offline import EPISODES, TASKS, Bench, interquartile_mean, interval, seed_runs
 
 TRANSFORMER = "network.memory={layers=3, heads=4, width=32, feed_forward=128, window=10, position={learned={positions=500}}}"
 ALGORITHMS = {
@@ -104,7 +104,8 @@ class Sequences(Bench):
         for label in labels:
             algorithm, settings, times = ALGORITHMS[label]
             updates, run = int(2 * self.updates * times), self.folder / "runs" / f"tasks-{label}"
-            if not (run / f"seed_{self.seeds}" / "model.safetensors").exists():
+            seeds = seed_runs(run, self.seeds)
+            if not (seeds[-1] / "model.safetensors").exists():
                 sets = [part for env in envs for part in ("--data", data[env][0][quality])]
                 assignments = [part for setting in settings for part in ("--set", setting)]
                 self.agon(
@@ -116,8 +117,8 @@ class Sequences(Bench):
                 (sets, (low, high)), late = data[env], []
                 score = lambda value: 100 * (value - low) / (high - low)
                 cells.append(cell([score(value) for value in self.of(env, sets[quality], label)]))
-                for seed in range(1, self.seeds + 1):
-                    with open(run / f"seed_{seed}" / "evaluations.csv", newline="") as file:
+                for seed in seeds:
+                    with open(seed / "evaluations.csv", newline="") as file:
                         rows = list(csv.DictReader(file))
                     own = [float(row[f"eval/{env}/return"]) for row in rows if float(row["global_step"]) > 0.75 * updates]
                     late.append(score(sum(own) / len(own)))
