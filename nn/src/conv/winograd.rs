@@ -196,8 +196,7 @@ struct Border {
 }
 
 impl Border {
-    /// With so much padding above and on the left, in an image of a given height and width, which may be too small for the
-    /// padding on the other sides.
+    /// With so much padding above and on the left, and below and on the right what is left of a given height and width.
     fn new(shape: ImageShape, padding: [usize; 2], [height, width]: [usize; 2]) -> Self {
         let image = Pooled::zeros(height * width * shape.channels);
         Self { shape, padding, width, last: Pooled::take(shape.len()), image }
