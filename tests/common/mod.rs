@@ -239,7 +239,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let league = ["env.id=TicTacToe-v0", "env.args.opponent=self", "league={share=0.6, every=2000, size=3}"];
     let openings = [
         "agent.search={simulations=8, outcomes=0, full_probability=0.5, cheap_simulations=3, openings={moves=3}, resignation={value=0.3}}",
-        "network.encoder={kind='residual', channels=8, blocks=1, planes=4}",
+        "network.encoder={kind='residual', channels=16, blocks=1, planes=4}",
     ];
     let bounds = ["agent.search={simulations=8, outcomes=0, looks=3, kind={puct={forced_playouts=2.0}}}"];
     let symmetric = [
