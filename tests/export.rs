@@ -181,7 +181,8 @@ fn encoders() {
     let breakout = "env.id=MinAtar/Breakout-v0";
     for encoder in [
         "{kind='minatar_cnn'}",
-        "{kind='impala', channels=[16,16], hidden=16}",
+        "{kind='impala', channels=[4,8], hidden=16}",
+        "{kind='residual', channels=16, blocks=1, planes=4}",
         "{kind='cnn', layer_norm=true}",
     ] {
         assert_exports("ppo", &[breakout, &format!("network.encoder={encoder}")]);
