@@ -370,6 +370,10 @@ fn an_engine_of_here_passes_by_itself_where_it_must() {
     serve(&Setup::default(), &options, &mut Cursor::new(commands), &mut output).unwrap();
     let output = String::from_utf8(output).unwrap();
     assert!(!output.contains('?'), "{output}");
+    // What it answers last before `quit` is a move, and it is the other side's own, no pass.
+    let answers: Vec<&str> = output.trim_end().split("\n\n").collect();
+    let moved = answers[answers.len() - 2].trim_start_matches("= ");
+    assert!(moved != "pass" && games.names().iter().any(|name| name == moved), "{output}");
 }
 
 #[test]
