@@ -37,7 +37,7 @@ pub enum RunError {
         message: String,
     },
     /// A run needs more memory than there is.
-    #[error("a run takes at least {needed} of memory, of which {parts}, but only {available} are available")]
+    #[error("at least {needed} of memory are needed, of which {parts}, but only {available} are available")]
     Memory {
         /// What the run needs.
         needed: String,

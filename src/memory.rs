@@ -5,6 +5,8 @@
 
 use std::fmt::{self, Write as _};
 
+use agon_envs::spaces::Dtype;
+use agon_envs::{EnvSpec, MakeOptions, Simulator};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::RunError;
@@ -47,6 +49,33 @@ impl fmt::Display for Needs {
         }
         Ok(())
     }
+}
+
+/// What needs memory for each environment.
+pub(crate) const ENVIRONMENTS: &str = "of environments (num_envs)";
+
+/// Bytes that one more environment takes at least: its state, its rows of a batch, its entity.
+pub fn of_environment(simulator: &mut Simulator) -> u64 {
+    const ENTITY: u64 = 256;
+    let element = match simulator.info().dtype() {
+        Dtype::F32 => 4,
+        Dtype::U8 => 1,
+    };
+    let row = (simulator.observation_len() as u64).saturating_mul(element);
+    let rows = row.saturating_mul(simulator.num_agents() as u64);
+    let state = simulator.snapshot().map_or(0, |state| state.len() as u64);
+    ENTITY.saturating_add(state).saturating_add(rows)
+}
+
+/// Refuses more environments than there is memory for, as far as one of them tells.
+///
+/// # Errors
+/// If none can be made, or [`RunError::Memory`].
+pub fn ensure_environments_fit(spec: &EnvSpec, options: &MakeOptions) -> Result<(), RunError> {
+    let mut one = spec.make(&MakeOptions { num_envs: 1, ..options.clone() })?;
+    let mut needs = Needs::default();
+    needs.add(ENVIRONMENTS, of_environment(&mut one).saturating_mul(options.num_envs as u64));
+    ensure_fits(&needs, 1)
 }
 
 /// Refuses `runs` runs side by side that will each need more than is available for all of them.
@@ -98,13 +127,23 @@ mod tests {
         assert!(ensure_within(&needs(1 << 30), 4, 4 << 30).is_ok());
         assert!(ensure_within(&needs(0), 1, 0).is_ok());
         let message = ensure_within(&needs(4 << 30), 1, 2 << 30).unwrap_err().to_string();
-        let expected = "a run takes at least 4.0 GiB of memory, of which 3.0 GiB of replay, 1.0 GiB of fragments, but \
+        let expected = "at least 4.0 GiB of memory are needed, of which 3.0 GiB of replay, 1.0 GiB of fragments, but \
                         only 2.0 GiB are available";
         assert_eq!(message, expected);
         let message = ensure_within(&needs(1 << 20), 3, 2 << 20).unwrap_err().to_string();
         assert!(message.contains("at least 3.0 MiB (3 runs of 1.0 MiB side by side)"), "{message}");
         assert!(ensure_within(&needs(u64::MAX), 2, u64::MAX - 1).is_err());
         assert_eq!(bytes(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn more_environments_than_memory_are_refused() {
+        let registry = agon_envs::Registry::builtin();
+        let spec = registry.get("CartPole-v1").unwrap();
+        let of = |num_envs| MakeOptions { num_envs, ..MakeOptions::default() };
+        ensure_environments_fit(&spec, &of(1000)).unwrap();
+        let message = ensure_environments_fit(&spec, &of(1 << 50)).unwrap_err().to_string();
+        assert!(message.contains("EiB of environments (num_envs), but only"), "{message}");
     }
 
     #[test]

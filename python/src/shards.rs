@@ -3,6 +3,7 @@
 //! Which simulator an environment is in changes nothing in its trajectory, so the number of threads does not show. A step is
 //! taken by all of them or, if an action is wrong, by none.
 
+use agon::{RunError, memory};
 use agon_envs::{ActionBatch, EnvError, MakeOptions, Registry, Seed, Simulator, StepBatch, VectorInfo};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -62,14 +63,15 @@ pub(crate) struct Ended {
 
 impl Shards {
     /// `options.num_envs` environments on `num_threads` threads at most.
-    pub(crate) fn new(id: &str, options: MakeOptions, num_threads: usize) -> Result<Self, EnvError> {
+    pub(crate) fn new(id: &str, options: MakeOptions, num_threads: usize) -> Result<Self, RunError> {
         let num_envs = options.num_envs;
         for (field, value) in [("num_envs", num_envs), ("num_threads", num_threads)] {
             if value == 0 {
-                return Err(EnvError::Setting { field, expected: "at least 1", found: "0".to_owned() });
+                return Err(EnvError::Setting { field, expected: "at least 1", found: "0".to_owned() }.into());
             }
         }
         let registry = Registry::builtin();
+        memory::ensure_environments_fit(&*registry.get(id)?, &options)?;
         let count = num_threads.min(num_envs);
         let mut shards = Vec::with_capacity(count);
         let mut first_env = 0;

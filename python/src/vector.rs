@@ -76,7 +76,7 @@ impl Vector {
             ..MakeOptions::default()
         };
         let same_step = options.autoreset == Autoreset::SameStep;
-        let shards = py.detach(|| Shards::new(id, options, num_threads)).map_err(error::of_env)?;
+        let shards = py.detach(|| Shards::new(id, options, num_threads)).map_err(error::of_run)?;
         let process = std::process::id();
         Ok(Self { state: Mutex::new(State { shards, reused: None, copy, same_step, statistics, process }) })
     }

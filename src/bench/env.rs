@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{REPETITIONS, check_seconds};
 use crate::RunError;
+use crate::memory;
 use crate::runtime::Setup;
 use crate::stats::median;
 
@@ -48,6 +49,8 @@ pub fn simulation(
         for &num_envs in batches {
             for &threads in threads {
                 let options = MakeOptions { num_envs, ..Default::default() };
+                let all = num_envs.saturating_mul(threads.max(1));
+                memory::ensure_environments_fit(&spec, &MakeOptions { num_envs: all, ..options.clone() })?;
                 let mut rates = on_threads(&spec, &options, threads.max(1), seconds)?;
                 rates.sort_by(f64::total_cmp);
                 rows.push(SimulationRow {
@@ -225,6 +228,7 @@ pub fn wrappers(setup: &Setup, num_envs: usize, seconds: f64) -> Result<Vec<Wrap
         let spec = setup.registry.get(id)?;
         let bare = MakeOptions { num_envs, ..Default::default() };
         let wrapped = MakeOptions { num_envs, wrappers: vec![wrapper], ..Default::default() };
+        memory::ensure_environments_fit(&spec, &wrapped)?;
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..3 {
             for (options, times) in [&bare, &wrapped].into_iter().zip(&mut times) {
@@ -259,9 +263,11 @@ pub struct BuildRow {
 /// If the environment is unknown or cannot be made.
 pub fn build(setup: &Setup, id: &str, num_envs: usize) -> Result<BuildRow, RunError> {
     let spec = setup.registry.get(id)?;
+    let options = MakeOptions { num_envs, ..Default::default() };
+    memory::ensure_environments_fit(&spec, &options)?;
     let before = resident_bytes();
     let start = Instant::now();
-    let mut simulator = spec.make(&MakeOptions { num_envs, ..Default::default() })?;
+    let mut simulator = spec.make(&options)?;
     let mut out = simulator.new_batch();
     simulator.reset(0, &mut out)?;
     let seconds = start.elapsed().as_secs_f64();

@@ -318,7 +318,7 @@ impl<'a> Parts<'a> {
         // What would be too large is refused before it is made.
         let mut needs = Needs::default();
         let environments = probe.bytes().saturating_mul(config.num_envs as u64);
-        needs.add("of environments (num_envs)", environments);
+        needs.add(memory::ENVIRONMENTS, environments);
         let networks = algorithm.network_bytes(config.network.as_ref(), &info.spaces);
         needs.add("of networks and optimizers (network)", networks);
         memory::ensure_fits(&needs, 1)?;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agon_agents::environment_loop::privileged_row;
 use agon_agents::{FragmentShape, Policy, RunInfo};
-use agon_envs::spaces::Dtype;
 use agon_envs::wrappers::{Moments, RunningStatistics};
 use agon_envs::{EnvSpec, MakeOptions, Origin, Simulator, VectorInfo};
 
 use crate::RunError;
 use crate::config::RunConfig;
+use crate::memory;
 use crate::policy::{EnvSpaces, drawn};
 
 /// One environment of a run.
@@ -50,18 +50,9 @@ impl Probe {
         &self.simulator.info().metrics
     }
 
-    /// Bytes that one more environment takes at least: its state, its rows of a batch, its entity.
+    /// Bytes that one more environment takes at least.
     pub(super) fn bytes(&mut self) -> u64 {
-        const ENTITY: u64 = 256;
-        let simulator = &mut self.simulator;
-        let element = match simulator.info().dtype() {
-            Dtype::F32 => 4,
-            Dtype::U8 => 1,
-        };
-        let row = (simulator.observation_len() as u64).saturating_mul(element);
-        let rows = row.saturating_mul(simulator.num_agents() as u64);
-        let state = simulator.snapshot().map_or(0, |state| state.len() as u64);
-        ENTITY.saturating_add(state).saturating_add(rows)
+        memory::of_environment(&mut self.simulator)
     }
 
     /// Why a run of the environment cannot be resumed exactly; none if it can.
