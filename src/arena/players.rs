@@ -42,6 +42,29 @@ pub trait Player {
     fn values(&mut self, _games: &mut Games, _which: &[usize]) -> Result<Option<Vec<f32>>, RunError> {
         Ok(None)
     }
+
+    /// Whether it is told how to search.
+    fn searches(&self) -> bool {
+        false
+    }
+}
+
+/// Refuses a way to search where no player takes it.
+///
+/// # Errors
+/// [`RunError::Config`] that says so.
+pub fn ensure_one_searches(players: &[Box<dyn Player>], thinking: &Thinking) -> Result<(), RunError> {
+    if *thinking == Thinking::default()
+        || thinking.simulations == Some(0)
+        || players.iter().any(|player| player.searches())
+    {
+        return Ok(());
+    }
+    let names: Vec<&str> = players.iter().map(|player| player.name()).collect();
+    Err(RunError::Config(format!(
+        "simulations and other settings of a search are for a player that searches, which is none of {}",
+        names.join(", ")
+    )))
 }
 
 /// How players are made of what is typed.
@@ -150,6 +173,10 @@ impl Player for Trained {
 
     fn values(&mut self, games: &mut Games, which: &[usize]) -> Result<Option<Vec<f32>>, RunError> {
         Ok(self.thinker.think(games, which)?.into_iter().map(|thought| thought.value).collect())
+    }
+
+    fn searches(&self) -> bool {
+        self.thinker.simulations() > 0
     }
 }
 

@@ -6,10 +6,12 @@ use agon_envs::Pcg64;
 
 use super::gtp::{Engine, ServerOptions, serve};
 use super::matches::{MatchOptions, tournament};
-use super::players::{Player, PlayerOptions, Reply, player, random_move};
+use super::players::{Player, PlayerOptions, Reply, ensure_one_searches, player, random_move};
 use super::solved::{SolvedOptions, judge, read};
 use super::*;
 use crate::config::{self, EnvConfig, RunConfig};
+use crate::explain::SearchOptions;
+use crate::explain::search::consider;
 use crate::policy::Which;
 use crate::run::RunDirectory;
 use crate::runtime;
@@ -59,6 +61,20 @@ fn trained_with(directory: &Path, settings: &[&str]) {
 fn players(typed: &[&str], id: &str) -> Vec<Box<dyn Player>> {
     let options = PlayerOptions { thinking: Thinking::default(), timeout: Duration::from_secs(20), seed: 3 };
     typed.iter().map(|typed| player(&Setup::default(), typed, &env(id), &options).unwrap()).collect()
+}
+
+#[test]
+fn a_way_to_search_is_refused_where_nobody_searches() {
+    let both = players(&["random", "solver"], "TicTacToe-v0");
+    ensure_one_searches(&both, &Thinking::default()).unwrap();
+    ensure_one_searches(&both, &Thinking { simulations: Some(0), ..Thinking::default() }).unwrap();
+    for thinking in [
+        Thinking { simulations: Some(64), ..Thinking::default() },
+        Thinking { changes: vec!["looks=8".to_owned()], ..Thinking::default() },
+    ] {
+        let error = ensure_one_searches(&both, &thinking).unwrap_err().to_string();
+        assert!(error.contains("which is none of random, solver"), "{error}");
+    }
 }
 
 #[test]
@@ -142,6 +158,26 @@ fn an_agent_beats_chance_answers_by_the_protocol_and_is_judged_in_solved_positio
     assert!(answers[13].starts_with("= ") && answers[14].contains('%'), "{text}");
     // Nothing is answered after the end.
     assert_eq!(answers.len(), 16);
+
+    // As told beside each move.
+    let trained = crate::policy::load_which(&setup, &run, Which::Newest).unwrap();
+    let explained = |changes: &[&str]| {
+        let changes = changes.iter().map(|&change| change.to_owned()).collect();
+        let thinking = Thinking { simulations: Some(50), changes };
+        consider(&setup, &trained, &SearchOptions { thinking, ..SearchOptions::default() })
+    };
+    let moves = explained(&[]).unwrap();
+    assert!((5..=9).contains(&moves.len()), "{}", moves.len());
+    for (considered, _) in &moves {
+        let visits: u32 = considered.candidates.iter().map(|candidate| candidate.visits).sum();
+        // Less where the end was proven before.
+        assert!((1..=50).contains(&visits) && (considered.number > 1 || visits == 50), "{considered:?}");
+        assert_eq!(considered.agent, (considered.number + 1) % 2);
+        assert!(considered.candidates.iter().any(|candidate| candidate.action == considered.action));
+    }
+    assert!(explained(&["looks=8"]).unwrap()[0].0.values != moves[0].0.values);
+    let error = explained(&["views=8"]).unwrap_err().chain();
+    assert!(error.contains("views"), "{error}");
 
     // In positions with known outcomes: X wins below, O must stop a line.
     let file = directory.path().join("positions.txt");

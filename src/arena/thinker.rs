@@ -31,6 +31,22 @@ pub struct Thinking {
     pub changes: Vec<String>,
 }
 
+impl Thinking {
+    /// The settings of a search that is asked for, of those of training.
+    ///
+    /// # Errors
+    /// If a change names no setting, or a setting is out of range.
+    pub fn settings(&self, own: &Lookahead<'_>) -> Result<SearchConfig, RunError> {
+        let trained = SearchConfig { full_probability: 1.0, ..own.settings.clone() };
+        let changed = policy::changed_search(&trained, &self.changes)?;
+        let simulations = self.simulations.unwrap_or(changed.simulations);
+        let settings = SearchConfig { simulations, ..changed };
+        settings.validate()?;
+        settings.check_looks(own.evaluator.looks().is_some())?;
+        Ok(settings)
+    }
+}
+
 /// A policy, and where it thinks.
 pub struct Thinker {
     policy: Arc<dyn Policy>,
@@ -52,15 +68,7 @@ impl Thinker {
                 let message = "0 simulations are no search: expected no settings of one beside them";
                 return Err(RunError::Config(message.to_owned()));
             }
-            (Some(lookahead), simulations) => {
-                let own = SearchConfig { full_probability: 1.0, ..lookahead.settings.clone() };
-                let changed = policy::changed_search(&own, changes)?;
-                let simulations = simulations.unwrap_or(changed.simulations);
-                let settings = SearchConfig { simulations, ..changed };
-                settings.validate()?;
-                settings.check_looks(lookahead.evaluator.looks().is_some())?;
-                Some(settings)
-            }
+            (Some(lookahead), _) => Some(thinking.settings(&lookahead)?),
             (None, _) => {
                 let message =
                     "only a policy that searches takes settings of a search, and this one does not search";

@@ -28,6 +28,7 @@ pub(super) fn arena(setup: &Setup, args: &ArenaArgs) -> Result<Ending, RunError>
     };
     let players = typed.iter().map(|typed| players::player(setup, typed, &env, &options));
     let mut players = players.collect::<Result<Vec<_>, _>>()?;
+    players::ensure_one_searches(&players, &options.thinking)?;
     let matches = MatchOptions {
         games: args.games as usize,
         opening: args.opening as usize,

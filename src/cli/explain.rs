@@ -1,7 +1,7 @@
 //! `explain`: why a policy acts, as a page.
 
 use super::args::ExplainArgs;
-use super::{Ending, say, say_sentence};
+use super::{Ending, say, say_sentence, thinking};
 use crate::RunError;
 use crate::explain::{
     self, DreamOptions, ExplainOptions, ImportanceOptions, InternalsOptions, PictureOptions, SearchOptions,
@@ -27,7 +27,7 @@ pub(super) fn explain(setup: &Setup, args: &ExplainArgs) -> Result<Ending, RunEr
             ..PictureOptions::default()
         },
         search: SearchOptions {
-            simulations: args.simulations.map(|simulations| simulations as usize),
+            thinking: thinking(args.simulations, &args.search),
             ..SearchOptions::default()
         },
         dreams: DreamOptions {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use agon_agents::policy::ActMode;
-use agon_agents::search::{Lookahead, Search, SearchConfig, Tree};
+use agon_agents::search::{Lookahead, Search, Tree};
 use agon_envs::render::{Canvas, Color, contact_sheet};
 use agon_envs::{ActionBatch, Frame, Pcg64, Seed};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::features::action_names;
 use crate::RunError;
 use crate::acting::fit;
+use crate::arena::Thinking;
 use crate::page::Page;
 use crate::policy::{self, Which};
 use crate::setup::Setup;
@@ -29,10 +30,10 @@ const BOARD: u32 = 150;
 const PANEL: u32 = 128;
 
 /// How a search is looked into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchOptions {
-    /// Simulations before each move; none for as many as in training.
-    pub simulations: Option<usize>,
+    /// How it searches before each move.
+    pub thinking: Thinking,
     /// Moves of the episode at most.
     pub moves: usize,
     /// Seed of the environment.
@@ -41,7 +42,7 @@ pub struct SearchOptions {
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { simulations: None, moves: 400, seed: 0 }
+        Self { thinking: Thinking::default(), moves: 400, seed: 0 }
     }
 }
 
@@ -91,8 +92,7 @@ pub fn consider(
     let own = policy.lookahead().ok_or_else(|| {
         RunError::Policy(format!("the policy is of {}, which does not search", card.algorithm))
     })?;
-    let simulations = options.simulations.unwrap_or(own.settings.simulations);
-    let settings = SearchConfig { simulations, ..own.settings.clone() };
+    let settings = options.thinking.settings(&own)?;
     let lookahead = Lookahead { settings: &settings, ..own };
     let mut simulator = setup.registry.make(&card.env.id, &card.env.options(1))?;
     fit(&mut simulator, &card.spaces, &card.statistics)?;

@@ -110,6 +110,10 @@ pub(in crate::cli) struct ExplainArgs {
     /// Simulations before each move; by default as many as in training.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Search")]
     pub(in crate::cli) simulations: Option<u64>,
+    /// Another setting of the search before each move, such as `looks=8` or `kind.gumbel.c_scale=0.5`, as those of `agent.search`
+    /// of alphazero; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Search")]
+    pub(in crate::cli) search: Vec<String>,
     /// Observations that a world model looks at before it goes on by itself.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000), help_heading = "Dreams")]
     pub(in crate::cli) context: u64,

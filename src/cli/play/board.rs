@@ -66,6 +66,7 @@ impl Match {
     ) -> Result<Self, RunError> {
         let games = Games::new(setup, env, 1)?;
         let other = players::player(setup, against, env, options)?;
+        players::ensure_one_searches(std::slice::from_ref(&other), &options.thinking)?;
         let size = match games.simulator.observation_space() {
             Space::Box(bounds) => [bounds.shape()[0], bounds.shape()[1]],
             _ => [1, games.names().len()],
