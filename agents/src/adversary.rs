@@ -10,8 +10,8 @@
 //! # Deviations
 //! 1. Spectral normalisation in place of a gradient penalty or of an entropy bonus for the discriminator.
 //! 2. AIRL's discriminator is `σ(f(s, a))` without the policy's probability and without shaping by a potential.
-//! 3. With `hide_ends` an episode that ended is valued as if it went on, by the value of its last observation; absorbing states
-//!    of Kostrikov et al. are learned instead.
+//! 3. With `hide_ends` an episode that ended is valued as if it stayed in its last step's observation for ever; absorbing states of
+//!    Kostrikov et al. are judged themselves.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,7 +54,8 @@ pub enum AdversaryReward {
 pub struct ImitationConfig {
     /// What the agent is paid.
     pub reward: AdversaryReward,
-    /// Whether values go on beyond the end of an episode, so that rewards do not tell how long one lasts.
+    /// Whether an episode that ended is valued as if it stayed in its last step's observation, so that rewards do not tell how long
+    /// one lasts.
     pub hide_ends: bool,
     /// Widths of the discriminator's hidden layers.
     pub hidden: Vec<usize>,
@@ -253,10 +254,7 @@ impl Adversary {
             };
         }
         if self.config.hide_ends {
-            for fragment in &mut fragments {
-                let flags = fragment.terminated.iter_mut().zip(&mut fragment.truncated);
-                flags.for_each(|(terminated, truncated)| *truncated |= std::mem::take(terminated));
-            }
+            fragments.iter_mut().for_each(hide_ends);
         }
         let rows = verdicts.rows as f64;
         Ok(Judged { fragments, loss: verdicts.loss / rows, accuracy: verdicts.right as f64 / rows })
@@ -342,6 +340,21 @@ impl Adversary {
         part::restored(&[&self.part], vec![saved.part])?.put(&mut [&mut self.part]);
         self.rng = saved.rng;
         Ok(())
+    }
+}
+
+/// Has episodes that ended go on in their last step's observation: it is one that values learn, as what follows the end is not.
+fn hide_ends(fragment: &mut Fragment) {
+    let len = fragment.shape.observation_len;
+    for row in 0..fragment.rows() {
+        if !fragment.terminated[row] {
+            continue;
+        }
+        if let Some(last) = fragment.final_index(row) {
+            fragment.final_observations.copy_range(last * len, &fragment.observations, row * len, len);
+        }
+        fragment.terminated[row] = false;
+        fragment.truncated[row] = true;
     }
 }
 
