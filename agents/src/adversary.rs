@@ -12,6 +12,11 @@
 //! 2. AIRL's discriminator is `σ(f(s, a))` without the policy's probability and without shaping by a potential.
 //! 3. With `hide_ends` an episode that ended is valued as if it stayed in its last step's observation for ever; absorbing states of
 //!    Kostrikov et al. are judged themselves.
+//! 4. Rewards lose the mean and deviation of the last iterations' (`normalize`); those of the library `imitation` (Gleave et al.,
+//!    2022, arXiv:2211.11972) of all iterations'.
+
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +41,8 @@ pub(crate) const PREFIX: &str = "discriminator.";
 const CLIP: f32 = 10.0;
 /// Numbers that vary less than this are divided by it.
 const LEAST_DEVIATION: f64 = 1e-3;
+/// How far the statistics of rewards move towards an iteration's.
+const PACE: f64 = 0.05;
 
 /// The reward that a discriminator's logit `f` stands for, `D = σ(f)` the belief that an expert did it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +64,9 @@ pub struct ImitationConfig {
     /// Whether an episode that ended is valued as if it stayed in its last step's observation, so that rewards do not tell how long
     /// one lasts.
     pub hide_ends: bool,
+    /// Whether rewards have the mean and deviation of the last iterations' taken out, so that they are worth the same to the agent
+    /// however far the discriminator has come.
+    pub normalize: bool,
     /// Widths of the discriminator's hidden layers.
     pub hidden: Vec<usize>,
     /// The discriminator's step size; above 0.
@@ -72,6 +82,7 @@ impl Default for ImitationConfig {
         Self {
             reward: AdversaryReward::Gail,
             hide_ends: true,
+            normalize: true,
             hidden: vec![64, 64],
             learning_rate: 1e-3,
             updates: 8,
@@ -104,6 +115,7 @@ pub(crate) struct Adversary {
     experts: Vec<f32>,
     /// Mean and one over the deviation of each number that is normalised, over the experts.
     scales: Vec<(f64, f64)>,
+    paid: Paid,
     slices: Vec<Slice<(), Verdicts>>,
 }
 
@@ -139,11 +151,20 @@ pub(crate) struct Judged {
     pub(crate) accuracy: f64,
 }
 
+/// Mean and variance of the rewards that were paid, of which the last iterations count the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Paid {
+    iterations: u64,
+    mean: f64,
+    variance: f64,
+}
+
 /// What is saved of one. The experts' steps are read again.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
     part: SavedPart,
     rng: Pcg64,
+    paid: Paid,
 }
 
 impl Adversary {
@@ -186,6 +207,7 @@ impl Adversary {
             expected: recorded.steps,
             experts: Vec::new(),
             scales: Vec::new(),
+            paid: Paid::default(),
             slices: slices(gradient_slices),
             config,
         })
@@ -247,11 +269,16 @@ impl Adversary {
         let mut fragments = fragments.to_vec();
         let x = Input::Floats(Matrix::from_slice(places.len(), width, &own)?);
         let logits = self.chain.forward_input(&self.part.params, &x, &mut Tape::inference())?;
-        for ((index, row), &logit) in places.into_iter().zip(logits.as_slice()) {
-            fragments[index].rewards[row] = match self.config.reward {
-                AdversaryReward::Gail => softplus(logit),
-                AdversaryReward::Airl => logit,
-            };
+        let mut rewards: Vec<f32> = match self.config.reward {
+            AdversaryReward::Gail => logits.as_slice().iter().map(|&logit| softplus(logit)).collect(),
+            AdversaryReward::Airl => logits.as_slice().to_vec(),
+        };
+        if self.config.normalize {
+            self.paid.follow(&rewards);
+            self.paid.normalize(&mut rewards);
+        }
+        for ((index, row), reward) in places.into_iter().zip(rewards) {
+            fragments[index].rewards[row] = reward;
         }
         if self.config.hide_ends {
             fragments.iter_mut().for_each(hide_ends);
@@ -332,14 +359,45 @@ impl Adversary {
     pub(crate) fn save(&self) -> Result<Saved, AgentError> {
         let missing = || AgentError::Restore("expected a discriminator".to_owned());
         let part = part::save(&[&self.part]).pop().ok_or_else(missing)?;
-        Ok(Saved { part, rng: self.rng.clone() })
+        Ok(Saved { part, rng: self.rng.clone(), paid: self.paid })
     }
 
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
+        if !saved.paid.is_whole() {
+            let (mean, variance) = (saved.paid.mean, saved.paid.variance);
+            let found = format!("a mean of {mean} and a variance of {variance}");
+            return Err(AgentError::Restore(format!("expected statistics of learned rewards, found {found}")));
+        }
         part::restored(&[&self.part], vec![saved.part])?.put(&mut [&mut self.part]);
         self.rng = saved.rng;
+        self.paid = saved.paid;
         Ok(())
+    }
+}
+
+impl Paid {
+    fn is_whole(&self) -> bool {
+        self.mean.is_finite() && self.variance.is_finite() && self.variance >= 0.0
+    }
+
+    /// Moves towards an iteration's rewards, all the way at the first.
+    fn follow(&mut self, rewards: &[f32]) {
+        let count = rewards.len() as f64;
+        let mean = rewards.iter().map(|&reward| f64::from(reward)).sum::<f64>() / count;
+        let variance = rewards.iter().map(|&reward| (f64::from(reward) - mean).powi(2)).sum::<f64>() / count;
+        self.iterations += 1;
+        let step = PACE.max(1.0 / self.iterations as f64);
+        let moved = mean - self.mean;
+        self.mean += step * moved;
+        self.variance += step * (variance - self.variance) + step * (1.0 - step) * moved * moved;
+    }
+
+    fn normalize(&self, rewards: &mut [f32]) {
+        let deviation = self.variance.sqrt().max(LEAST_DEVIATION);
+        for reward in rewards {
+            *reward = ((f64::from(*reward) - self.mean) / deviation) as f32;
+        }
     }
 }
 
