@@ -1,39 +1,19 @@
 """Imitation from 1, 4 and 16 episodes of an expert: BC, GAIL, AIRL and DAgger, normalised scores.
 
-    python benches/imitation.py PROGRAM FOLDER [TASK ...] [--seeds 5] [--episodes 1 4 16] [--only ALGORITHM ...] [--steps N]
+    python benches/imitation.py PROGRAM FOLDER [TASK ...] [--seed 1] [--seeds 5] [--episodes 1 4 16] [--only ALGORITHM ...] [--steps N]
 
-The experts and scores are those of benches/offline.py, which is asked for its data first. GAIL and AIRL have the settings of the
-task's PPO preset and as many steps as it; DAgger has no episodes but asks the expert at each of its own steps. A score is the
-mean return of 100 episodes after training, between 0 (random actions) and 100 (the expert). Needs Python 3.11, no packages.
+The experts and scores are those of benches/offline.py, which is asked for its data first. GAIL and AIRL have their presets for the
+task; DAgger has no episodes but asks the expert at each of its own steps. A score is the mean return of 100 episodes after
+training, between 0 (random actions) and 100 (the expert). Needs Python 3.11, no packages.
 """
 
 import argparse
 import json
-import tomllib
-from pathlib import Path
 
 from offline import TASKS, Bench, interquartile_mean, interval, seed_runs
 
-PRESETS = Path(__file__).parent.parent / "src" / "presets"
-#: The preset of PPO, its steps for GAIL and AIRL, DAgger's steps.
-SETTINGS = {
-    "CartPole-v1": ("ppo-cartpole", 100_000, 5_000),
-    "Pendulum-v1": ("ppo-pendulum", 200_000, 5_000),
-    "LunarLander-v3": ("ppo-lunarlander", 1_000_000, 20_000),
-}
-
-
-def assignments(prefix, value):
-    """Settings of a table as those of the command line."""
-    if isinstance(value, dict) and "kind" not in value:
-        return [part for key, inner in value.items() for part in assignments(f"{prefix}.{key}" if prefix else key, inner)]
-    return ["--set", f"{prefix}={toml(value)}"]
-
-
-def toml(value):
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + "}"
-    return json.dumps(value)
+#: What presets of GAIL and AIRL end in, DAgger's steps.
+SETTINGS = {"CartPole-v1": ("cartpole", 5_000), "Pendulum-v1": ("pendulum", 5_000), "LunarLander-v3": ("lunarlander", 20_000)}
 
 
 def main():
@@ -41,20 +21,18 @@ def main():
     parser.add_argument("program")
     parser.add_argument("folder")
     parser.add_argument("tasks", nargs="*")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--episodes", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--only", nargs="+", default=["bc", "gail", "airl", "dagger"])
-    parser.add_argument("--steps", type=int, help="environment steps of GAIL and AIRL, by default the task's own")
+    parser.add_argument("--steps", type=int, help="environment steps of GAIL and AIRL, by default the preset's")
     arguments = parser.parse_args()
     bench = Bench(arguments.program, arguments.folder, arguments.seeds, 5_000)
     for env in arguments.tasks or SETTINGS:
-        preset, ppo_steps, dagger_steps = SETTINGS[env]
-        ppo_steps = arguments.steps or ppo_steps
+        preset, dagger_steps = SETTINGS[env]
         _, run_arguments, small = TASKS[env]
         sets, (low, high) = bench.make_data(env, run_arguments)
         expert = bench.folder / f"ppo-{bench.name(env)}"
-        config = tomllib.loads((PRESETS / f"{preset}.toml").read_text())["config"]
-        ppo = assignments("", {key: value for key, value in config.items() if key in ("agent", "network", "num_envs")})
         print(f"\n### {env}\n\nRandom actions {low:.1f}, expert {high:.1f}.\n\n| episodes | {' | '.join(arguments.only)} |\n{'|---' * (1 + len(arguments.only))}|")
         for episodes in arguments.episodes:
             few = f"{bench.name(env)}/expert-{episodes}-v0"
@@ -65,19 +43,22 @@ def main():
                 if algorithm == "dagger" and episodes != arguments.episodes[0]:
                     cells.append("")
                     continue
+                steps = ["--total-timesteps", str(arguments.steps)] if arguments.steps else []
+                adversarial = ["--preset", f"{algorithm}-{preset}", "--data", few, *steps]
+                plain = ["--preset", "none", "--set", small[0]]
                 more = {
-                    "bc": ["--data", few, "--total-timesteps", "5000", "--set", small[0]],
-                    "gail": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
-                    "airl": ["--data", few, "--total-timesteps", str(ppo_steps), *ppo],
-                    "dagger": ["--set", f"teacher.policy={expert}", "--set", "teacher.decay=constant", "--total-timesteps", str(dagger_steps), "--set", small[0]],
+                    "bc": [*plain, "--data", few, "--total-timesteps", "5000"],
+                    "gail": adversarial,
+                    "airl": adversarial,
+                    "dagger": [*plain, "--set", f"teacher.policy={expert}", "--set", "teacher.decay=constant", "--total-timesteps", str(dagger_steps)],
                 }[algorithm]
-                longer = f"-{ppo_steps}" if arguments.steps and algorithm in ("gail", "airl") else ""
-                run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}{longer}"
-                seeds = seed_runs(run, arguments.seeds)
+                longer = f"-{arguments.steps}" if arguments.steps and algorithm in ("gail", "airl") else ""
+                run = bench.folder / "imitation" / f"{bench.name(env)}-{algorithm}-{episodes}{longer}-from-{arguments.seed}"
+                seeds = seed_runs(run, arguments.seeds, arguments.seed)
                 if not (seeds[-1] / "model.safetensors").exists():
                     bench.agon(
-                        "train", algorithm, env, "--preset", "none", "--seeds", str(arguments.seeds), "--eval-every", str(10**9),
-                        "--set", "eval.episodes=1", "--out", str(run.parent), "--name", run.name, "--json", *more,
+                        "train", algorithm, env, "--seed", str(arguments.seed), "--seeds", str(arguments.seeds), "--eval-every",
+                        str(10**9), "--set", "eval.episodes=1", "--out", str(run.parent), "--name", run.name, "--json", *more,
                     )
                 scores = []
                 for seed in seeds:

@@ -125,9 +125,9 @@ class Bench:
         return scores
 
 
-def seed_runs(run, seeds):
+def seed_runs(run, seeds, first=1):
     """Where the run of each seed lies: one by itself is no experiment."""
-    return [run] if seeds == 1 else [run / f"seed_{seed}" for seed in range(1, seeds + 1)]
+    return [run] if seeds == 1 else [run / f"seed_{seed}" for seed in range(first, first + seeds)]
 
 
 def interquartile_mean(values):

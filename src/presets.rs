@@ -10,6 +10,8 @@ use crate::RunError;
 const FILES: &[(&str, &str)] = &[
     ("a2c-cartpole", include_str!("presets/a2c-cartpole.toml")),
     ("a2c-memory-len", include_str!("presets/a2c-memory-len.toml")),
+    ("airl-cartpole", include_str!("presets/airl-cartpole.toml")),
+    ("airl-lunarlander", include_str!("presets/airl-lunarlander.toml")),
     ("airl-pendulum", include_str!("presets/airl-pendulum.toml")),
     ("alphazero-connect-four", include_str!("presets/alphazero-connect-four.toml")),
     ("alphazero-go", include_str!("presets/alphazero-go.toml")),
@@ -29,6 +31,8 @@ const FILES: &[(&str, &str)] = &[
     ("dreamer-cartpole", include_str!("presets/dreamer-cartpole.toml")),
     ("dreamer-pendulum", include_str!("presets/dreamer-pendulum.toml")),
     ("droq", include_str!("presets/droq.toml")),
+    ("gail-cartpole", include_str!("presets/gail-cartpole.toml")),
+    ("gail-lunarlander", include_str!("presets/gail-lunarlander.toml")),
     ("gail-pendulum", include_str!("presets/gail-pendulum.toml")),
     ("impala-cartpole", include_str!("presets/impala-cartpole.toml")),
     ("iqn-cartpole", include_str!("presets/iqn-cartpole.toml")),
