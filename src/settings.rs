@@ -275,6 +275,11 @@ fn reached<'a>(types: &'a Types, shown: &[&str]) -> Vec<&'a str> {
     found
 }
 
+/// Whether the defaults of a group of settings stand in a section of their own.
+fn has_section(name: &str) -> bool {
+    ["agent", "runtime"].contains(&name)
+}
+
 fn write_table(text: &mut String, types: &Types, name: &str, defaults: Option<&toml::Table>) {
     let default_of = |name: &str| defaults.and_then(|defaults| defaults.get(name));
     match types.get(name) {
@@ -289,9 +294,8 @@ fn write_table(text: &mut String, types: &Types, name: &str, defaults: Option<&t
             for setting in settings.iter().filter(|setting| !is_hidden(&setting.name)) {
                 let default = match (defaults, default_of(&setting.name)) {
                     (None, _) => String::new(),
-                    (_, Some(toml::Value::Table(table))) if table.len() > 6 || table.is_empty() => {
-                        " see below |".to_owned()
-                    }
+                    (_, Some(_)) if has_section(&setting.name) => " see below |".to_owned(),
+                    (_, Some(toml::Value::Table(table))) if table.is_empty() => " see below |".to_owned(),
                     (_, Some(value)) => format!(" `{}` |", cell(&value.to_string())),
                     (_, None) => " – |".to_owned(),
                 };

@@ -365,9 +365,10 @@ impl Adversary {
     /// Takes on a saved state, after everything has been checked.
     pub(crate) fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
         if !saved.paid.is_whole() {
-            let (mean, variance) = (saved.paid.mean, saved.paid.variance);
-            let found = format!("a mean of {mean} and a variance of {variance}");
-            return Err(AgentError::Restore(format!("expected statistics of learned rewards, found {found}")));
+            let found = saved.paid;
+            return Err(AgentError::Restore(format!(
+                "expected statistics of learned rewards, got {found:?}"
+            )));
         }
         part::restored(&[&self.part], vec![saved.part])?.put(&mut [&mut self.part]);
         self.rng = saved.rng;

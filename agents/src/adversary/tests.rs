@@ -58,3 +58,10 @@ fn rewards_lose_the_mean_and_deviation_of_the_last_iterations() {
     paid.normalize(&mut equal);
     assert_eq!(equal, [0.0, 0.0], "rewards that do not vary are not blown up");
 }
+
+#[test]
+fn saved_statistics_that_cannot_come_from_rewards_are_noticed() {
+    assert!(Paid { iterations: 3, mean: -2.0, variance: 0.0 }.is_whole());
+    assert!(!Paid { iterations: 3, mean: f64::NAN, variance: 1.0 }.is_whole());
+    assert!(!Paid { iterations: 3, mean: 0.0, variance: -1.0 }.is_whole());
+}
