@@ -143,7 +143,7 @@ mod tests {
         let of = |num_envs| MakeOptions { num_envs, ..MakeOptions::default() };
         ensure_environments_fit(&spec, &of(1000)).unwrap();
         let message = ensure_environments_fit(&spec, &of(1 << 50)).unwrap_err().to_string();
-        assert!(message.contains("EiB of environments (num_envs), but only"), "{message}");
+        assert!(message.contains("PiB of environments (num_envs), but only"), "{message}");
     }
 
     #[test]
