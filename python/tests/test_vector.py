@@ -190,7 +190,7 @@ def test_settings_out_of_range_are_value_errors() -> None:
 
 def test_more_environments_than_memory_are_refused() -> None:
     for num_threads in (1, 2):
-        with pytest.raises(agon.AgonError, match=r"GiB of memory are needed.*environments \(num_envs\)"):
+        with pytest.raises(agon.AgonError, match=r"TiB of memory are needed.*environments \(num_envs\)"):
             agon.make_vec("CartPole-v1", 2**31 - 1, num_threads=num_threads)
 
 
