@@ -294,26 +294,12 @@ fn draw_both(replay: &ReplayBuffer, count: usize, share: f64, rng: &mut Pcg64, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FragmentShape;
     use crate::learner::Recorded;
-    use crate::test_support::info_of_four_numbers;
+    use crate::test_support::{info_of_four_numbers, shape_of_four_numbers};
 
     /// Steps whose rewards count on from a number, the last of which ends an episode.
-    fn fragment(info: &RunInfo, steps: usize, first: f32) -> Fragment {
-        let mut fragment = Fragment::new(&FragmentShape {
-            num_steps: steps,
-            num_envs: 1,
-            num_agents: 1,
-            observation_len: 4,
-            dtype: agon_envs::spaces::Dtype::F32,
-            action_spec: info.spaces.action.clone(),
-            policy_data_width: 0,
-            policy_state_len: 0,
-            mask_len: 0,
-            num_metrics: 0,
-            num_tasks: 0,
-            privileged: None,
-        });
+    fn fragment(steps: usize, first: f32) -> Fragment {
+        let mut fragment = Fragment::new(&shape_of_four_numbers(steps));
         fragment.rewards.iter_mut().enumerate().for_each(|(t, reward)| *reward = first + t as f32);
         fragment.terminated[steps - 1] = true;
         fragment.final_rows = vec![steps as u32 - 1];
@@ -325,19 +311,18 @@ mod tests {
         let recorded = Some(Recorded { steps: 5, acts: true, share });
         let info = RunInfo { recorded, ..info_of_four_numbers(1) };
         let mut experience = Experience::new(8, ReplayShape::of(&info), Sampling::Uniform, Unit::Step, &info);
-        experience.remember_recorded(&fragment(&info, 2, 100.0)).unwrap();
-        experience.remember_recorded(&fragment(&info, 3, 200.0)).unwrap();
+        experience.remember_recorded(&fragment(2, 100.0)).unwrap();
+        experience.remember_recorded(&fragment(3, 200.0)).unwrap();
         experience
     }
 
     #[test]
     fn a_minibatch_has_its_share_of_recorded_steps_evenly_among_its_own() {
-        let info = info_of_four_numbers(1);
         for (share, expected) in [(0.5, [0, 1, 0, 1, 0, 1, 0, 1]), (0.25, [0, 0, 0, 1, 0, 0, 0, 1])] {
             let mut experience = experience(share);
             experience.draw(64, 0);
             assert!(experience.slots.iter().all(|&slot| experience.replay.reward(slot) >= 100.0));
-            experience.remember(&[fragment(&info, 4, 1.0)]);
+            experience.remember(&[fragment(4, 1.0)]);
             experience.draw(64, 0);
             let recorded = |slot: &u32| usize::from(experience.replay.reward(*slot) >= 100.0);
             for part in experience.slots.chunks(8) {
@@ -354,9 +339,8 @@ mod tests {
     #[test]
     fn recorded_steps_know_what_follows_them_and_are_not_saved() {
         let mut experience = experience(0.5);
-        let info = info_of_four_numbers(1);
         // More of its own than the buffer holds: what was recorded stays.
-        (0..5).for_each(|_| experience.remember(&[fragment(&info, 4, 1.0)]));
+        (0..5).for_each(|_| experience.remember(&[fragment(4, 1.0)]));
         let replay = &experience.replay;
         let slot = (8..13).find(|&slot| replay.reward(slot) == 200.0).unwrap();
         let sum = replay.n_step(slot, 0.5, 9);

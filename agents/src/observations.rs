@@ -139,29 +139,15 @@ fn other_kind() -> AgentError {
 
 #[cfg(test)]
 mod tests {
-    use agon_envs::ActionSpec;
-
     use super::*;
     use crate::fragment::FragmentShape;
+    use crate::test_support::shape_of_four_numbers;
 
     const WIDTH: usize = 10;
 
     /// Two fragments of three rows of bytes, all 0 or 255 but for one byte.
     fn fragments(other: u8) -> Vec<Fragment> {
-        let shape = FragmentShape {
-            num_steps: 3,
-            num_envs: 1,
-            num_agents: 1,
-            observation_len: WIDTH,
-            dtype: Dtype::U8,
-            action_spec: ActionSpec::Discrete { nvec: vec![2] },
-            policy_data_width: 0,
-            policy_state_len: 0,
-            mask_len: 0,
-            num_metrics: 0,
-            num_tasks: 0,
-            privileged: None,
-        };
+        let shape = FragmentShape { observation_len: WIDTH, dtype: Dtype::U8, ..shape_of_four_numbers(3) };
         let fragment = |index: usize| {
             let mut fragment = Fragment::new(&shape);
             let mut bytes: Vec<u8> =

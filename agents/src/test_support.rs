@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use agon_envs::random::SeedSequence;
 use agon_envs::registry::NoArguments;
+use agon_envs::spaces::Dtype;
 use agon_envs::{Action, ActionBatch, ActionSpec, Env, EnvSpec, MakeOptions, Pcg64, Seed, Space, Step};
 use agon_nn::{Activation, ConvConfig, EncoderConfig, ModelConfig};
 use safetensors::SafeTensors;
@@ -17,7 +18,8 @@ use crate::guide::Guide;
 use crate::learner::Recorded;
 use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::{
-    AgentError, Algorithms, EnvironmentLoop, Fragment, LearnReport, Learner, Policy, RunInfo, Spaces, Weights,
+    AgentError, Algorithms, EnvironmentLoop, Fragment, FragmentShape, LearnReport, Learner, Policy, RunInfo,
+    Spaces, Weights,
 };
 
 /// Two arms: arm 1 pays 1, arm 0 nothing. Each pull is an episode.
@@ -362,6 +364,24 @@ pub(crate) fn info_of_four_numbers(num_envs: usize) -> RunInfo {
         seed: 0,
         privileged: None,
         recorded: None,
+    }
+}
+
+/// The sizes of `num_steps` ticks of one environment of such a run, by a policy that records nothing.
+pub(crate) fn shape_of_four_numbers(num_steps: usize) -> FragmentShape {
+    FragmentShape {
+        num_steps,
+        num_envs: 1,
+        num_agents: 1,
+        observation_len: 4,
+        dtype: Dtype::F32,
+        action_spec: ActionSpec::Discrete { nvec: vec![2] },
+        policy_data_width: 0,
+        policy_state_len: 0,
+        mask_len: 0,
+        num_metrics: 0,
+        num_tasks: 0,
+        privileged: None,
     }
 }
 

@@ -1,24 +1,10 @@
-use agon_envs::spaces::Dtype;
-
 use super::*;
 use crate::FragmentShape;
+use crate::test_support::shape_of_four_numbers;
 
 /// Four ticks of one row that saw 1, 2, 3 and 4; its episode is cut off after the second at 9, and ends after the third at 8.
 fn an_end_and_a_cut() -> Fragment {
-    let mut fragment = Fragment::new(&FragmentShape {
-        num_steps: 4,
-        num_envs: 1,
-        num_agents: 1,
-        observation_len: 1,
-        dtype: Dtype::F32,
-        action_spec: ActionSpec::Discrete { nvec: vec![2] },
-        policy_data_width: 0,
-        policy_state_len: 0,
-        mask_len: 0,
-        num_metrics: 0,
-        num_tasks: 0,
-        privileged: None,
-    });
+    let mut fragment = Fragment::new(&FragmentShape { observation_len: 1, ..shape_of_four_numbers(4) });
     fragment.observations = ObsBuffer::F32(vec![1.0, 2.0, 3.0, 4.0]);
     fragment.truncated = vec![false, true, false, false];
     fragment.terminated = vec![false, false, true, false];

@@ -19,7 +19,8 @@ use crate::replay::{PrioritizedConfig, Sampling};
 use crate::test_support::{
     Bandit, BrightHalf, FOUR_STATES, FourSteps, Identity, Trial, TrialConfig, Wheel,
     assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
-    assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of, with_spaces,
+    assert_threads_do_not_matter, info_of_four_numbers, mlp, shape_of_four_numbers, small_cnn, spec_of,
+    with_spaces,
 };
 use crate::value_distribution::{C51Config, Distribution, IqnConfig, QrConfig};
 use crate::{Algorithm, Fragment, FragmentShape, Learner};
@@ -98,20 +99,7 @@ fn exploring() -> Dqn {
 
 /// One step of one environment, with a reward of 0.5 for action 0.
 fn transition(terminated: bool) -> Fragment {
-    let mut fragment = Fragment::new(&FragmentShape {
-        num_steps: 1,
-        num_envs: 1,
-        num_agents: 1,
-        observation_len: 4,
-        dtype: agon_envs::spaces::Dtype::F32,
-        action_spec: ActionSpec::Discrete { nvec: vec![2] },
-        policy_data_width: 0,
-        policy_state_len: 0,
-        mask_len: 0,
-        num_metrics: 0,
-        num_tasks: 0,
-        privileged: None,
-    });
+    let mut fragment = Fragment::new(&shape_of_four_numbers(1));
     fragment.rewards[0] = 0.5;
     fragment.terminated[0] = terminated;
     if terminated {

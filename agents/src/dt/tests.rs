@@ -11,8 +11,8 @@ use crate::policy::{ActInput, ActMode, ActOutput, Actor};
 use crate::replay::ReplayShape;
 use crate::test_support::{
     Aim, BrightHalf, Identity, Random, Trial, TrialConfig, assert_continues_after_restore,
-    assert_refuses_damage, assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of,
-    with_spaces,
+    assert_refuses_damage, assert_threads_do_not_matter, info_of_four_numbers, mlp, shape_of_four_numbers,
+    small_cnn, spec_of, with_spaces,
 };
 use crate::{Algorithms, EnvironmentLoop, Fragment, FragmentShape, Learner};
 
@@ -72,21 +72,7 @@ fn trial(spec: &EnvSpec, recorder: &dyn Policy, network: &ModelConfig, seed: u64
 /// Steps with some rewards, whose episodes end where it says.
 fn replay_of(rewards: &[f32], ends: &[usize]) -> ReplayBuffer {
     let info = info_of_four_numbers(1);
-    let shape = FragmentShape {
-        num_steps: rewards.len(),
-        num_envs: 1,
-        num_agents: 1,
-        observation_len: 4,
-        dtype: agon_envs::spaces::Dtype::F32,
-        action_spec: info.spaces.action.clone(),
-        policy_data_width: 0,
-        policy_state_len: 0,
-        mask_len: 0,
-        num_metrics: 0,
-        num_tasks: 0,
-        privileged: None,
-    };
-    let mut fragment = Fragment::new(&shape);
+    let mut fragment = Fragment::new(&shape_of_four_numbers(rewards.len()));
     fragment.rewards = rewards.to_vec();
     fragment.resets[0] = true;
     for &end in ends {
