@@ -275,9 +275,9 @@ fn reached<'a>(types: &'a Types, shown: &[&str]) -> Vec<&'a str> {
     found
 }
 
-/// Whether the defaults of a group of settings stand in a section of their own.
-fn has_section(name: &str) -> bool {
-    ["agent", "runtime"].contains(&name)
+/// Whether a group of settings has a section of its own with its defaults, or no defaults at all.
+fn is_told_below(name: &str, default: &toml::Value) -> bool {
+    ["agent", "runtime"].contains(&name) || default.as_table().is_some_and(toml::Table::is_empty)
 }
 
 fn write_table(text: &mut String, types: &Types, name: &str, defaults: Option<&toml::Table>) {
@@ -294,8 +294,7 @@ fn write_table(text: &mut String, types: &Types, name: &str, defaults: Option<&t
             for setting in settings.iter().filter(|setting| !is_hidden(&setting.name)) {
                 let default = match (defaults, default_of(&setting.name)) {
                     (None, _) => String::new(),
-                    (_, Some(_)) if has_section(&setting.name) => " see below |".to_owned(),
-                    (_, Some(toml::Value::Table(table))) if table.is_empty() => " see below |".to_owned(),
+                    (_, Some(value)) if is_told_below(&setting.name, value) => " see below |".to_owned(),
                     (_, Some(value)) => format!(" `{}` |", cell(&value.to_string())),
                     (_, None) => " – |".to_owned(),
                 };
