@@ -97,13 +97,14 @@ fn adam() -> OptimizerConfig {
     OptimizerConfig::Adam(AdamConfig::default())
 }
 
-/// All learners, with small networks of the given memory.
+/// All learners, with small networks of the given memory. A memory that learns in large steps is stuck now and then.
 fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
     let network = ModelConfig { memory: memory.clone(), ..mlp(&[16], Activation::Tanh) };
     let share_encoder = *memory != MemoryConfig::None;
+    let learning_rate = if share_encoder { 3e-3 } else { 1e-2 };
     let a2c = A2cConfig {
         num_steps: 16,
-        learning_rate: 1e-2.into(),
+        learning_rate: learning_rate.into(),
         gamma: GAMMA,
         max_grad_norm: 10.0,
         optimizer: adam(),
@@ -112,7 +113,7 @@ fn configs(memory: &MemoryConfig) -> [AnyConfig; 3] {
     };
     let small = |config: ImpalaConfig| ImpalaConfig {
         num_steps: 16,
-        learning_rate: 1e-2.into(),
+        learning_rate: learning_rate.into(),
         gamma: GAMMA,
         max_grad_norm: 10.0,
         anneal_lr: false,
@@ -177,9 +178,11 @@ fn continuous_actions_are_learned() {
 #[test]
 fn what_was_shown_three_steps_ago_is_recalled_with_a_memory() {
     for config in configs(&MemoryConfig::Gru { hidden: 16, init: RecurrentInit::Orthogonal }) {
-        let mut trial = trial(&spec_of(Recall::default()), &config, 500, 3);
-        trial.run();
-        assert!(recent_return(&trial) >= 0.95, "{config:?}: {}", recent_return(&trial));
+        for seed in 0..3 {
+            let mut trial = trial(&spec_of(Recall::default()), &config, 500, seed);
+            trial.run();
+            assert!(recent_return(&trial) >= 0.95, "seed {seed}, {config:?}: {}", recent_return(&trial));
+        }
     }
 }
 
