@@ -12,25 +12,20 @@
 //! 3. Values are computed by the learner in one batch over the fragment.
 //! 4. The gradient is summed over `gradient_slices` slices in a fixed order.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig, Summary};
+use agon_nn::{ModelConfig, OptimizerConfig, RmsPropConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::Algorithm;
-use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::error::ensure;
 use crate::estimator::Targets;
-use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_gradient_learner::{PolicyGradientAlgorithm, PolicyGradientLearner};
 use crate::policy_loss::ActorCriticLoss;
 use crate::popart::PopArtConfig;
 use crate::private_gradient::PrivateGradientConfig;
 use crate::settings::shares;
-use crate::slices::awake;
-use crate::{AgentError, Fragment, Policy, Weights};
+use crate::{AgentError, Fragment};
 
 /// A2C's settings. The defaults are Stable-Baselines3's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,167 +92,100 @@ impl Default for A2cConfig {
     }
 }
 
-impl A2cConfig {
-    fn settings(&self) -> Settings {
+/// The learner.
+pub type A2c = PolicyGradientLearner<AdvantageActorCritic>;
+
+/// What makes a policy-gradient learner A2C.
+pub struct AdvantageActorCritic {
+    config: A2cConfig,
+}
+
+impl PolicyGradientAlgorithm for AdvantageActorCritic {
+    type Config = A2cConfig;
+    type Saved = ();
+
+    const METRICS: &'static [&'static str] = &[
+        "charts/learning_rate",
+        "losses/value_loss",
+        "losses/policy_loss",
+        "losses/entropy",
+        "losses/explained_variance",
+        "losses/clipped_trajectories",
+    ];
+    const MORE_ROWS: &'static str = "more agent.num_steps or num_envs";
+
+    fn settings(config: &A2cConfig) -> Settings {
         Settings {
             algorithm: "a2c",
-            num_steps: self.num_steps,
-            sequence_length: self.sequence_length,
+            num_steps: config.num_steps,
+            sequence_length: config.sequence_length,
             num_minibatches: 1,
-            learning_rate: self.learning_rate,
-            anneal_lr: self.anneal_lr,
-            gamma: self.gamma,
-            ent_coef: self.ent_coef,
-            vf_coef: self.vf_coef,
-            max_grad_norm: self.max_grad_norm,
-            optimizer: self.optimizer,
-            gradient_slices: self.gradient_slices,
-            share_encoder: self.share_encoder,
+            learning_rate: config.learning_rate,
+            anneal_lr: config.anneal_lr,
+            gamma: config.gamma,
+            ent_coef: config.ent_coef,
+            vf_coef: config.vf_coef,
+            max_grad_norm: config.max_grad_norm,
+            optimizer: config.optimizer,
+            gradient_slices: config.gradient_slices,
+            share_encoder: config.share_encoder,
             bonus: false,
-            popart: self.popart,
+            popart: config.popart,
             augmentation: None,
-            private: self.private,
+            private: config.private,
         }
     }
-}
 
-/// The learner.
-pub struct A2c {
-    config: A2cConfig,
-    core: PolicyGradient,
-}
-
-impl A2c {
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &PolicyGradient {
-        &self.core
+    fn with_slices(config: A2cConfig, gradient_slices: Option<usize>) -> A2cConfig {
+        A2cConfig { gradient_slices, ..config }
     }
 
-    /// One iteration, while the threads that will learn are awake.
-    fn iterate(
-        &mut self,
-        fragments: &[Fragment],
-        env_steps: u64,
-        gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
-        let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
-        self.core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
-        let began = env_steps - steps_of(fragments) as u64;
-        let learning_rate = self.core.learning_rate(began);
-        let loss = ActorCriticLoss { ent_coef: self.core.ent_coef(began), vf_coef: vf_coef as f32 };
-        let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
-        let (sums, learned) = self.core.passes(&once, &loss, learning_rate, gives_up)?;
-        let mean = |sum: f64| sum / learned as f64;
-        let trajectories = self.core.rollout.units() as f64;
-        Ok(LearnReport {
-            updates: self.core.updates,
-            metrics: vec![
-                learning_rate,
-                mean(sums.value_loss),
-                mean(sums.policy_loss),
-                mean(sums.entropy),
-                self.core.rollout.explained_variance(),
-                if self.config.private.is_some() { sums.clipped / trajectories } else { f64::NAN },
-            ],
-        })
-    }
-}
-
-impl Algorithm for A2c {
-    type Config = A2cConfig;
-
-    fn default_network() -> ModelConfig {
-        ModelConfig::default()
-    }
-
-    fn new(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
+    fn validate(config: &A2cConfig) -> Result<(), AgentError> {
         shares(&[("gae_lambda", config.gae_lambda)])?;
         let alone = config.private.is_none() || !config.norm_adv;
-        ensure(alone, "norm_adv", "false with private, since it mixes trajectories", true)?;
-        Ok(Self { core: PolicyGradient::new(&config.settings(), network, info)?, config })
+        ensure(alone, "norm_adv", "false with private, since it mixes trajectories", true)
     }
 
-    fn settled(config: A2cConfig, network: &ModelConfig, info: &RunInfo) -> A2cConfig {
-        A2cConfig { gradient_slices: config.settings().slices(network, info), ..config }
+    fn new(
+        config: A2cConfig,
+        _network: &ModelConfig,
+        _core: &PolicyGradient,
+        _info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        Ok(Self { config })
     }
 
-    fn policy_from(
-        config: &A2cConfig,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[])
-    }
-}
-
-impl Learner for A2c {
-    fn num_steps(&self) -> usize {
-        self.config.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/value_loss",
-            "losses/policy_loss",
-            "losses/entropy",
-            "losses/explained_variance",
-            "losses/clipped_trajectories",
-        ]
-    }
-
-    fn remarks(&self, threads: usize) -> Vec<String> {
-        self.core.remarks(threads, "more agent.num_steps or num_envs")
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.core.policy()
-    }
-
-    fn learn_unless(
+    fn iterate(
         &mut self,
+        core: &mut PolicyGradient,
         fragments: &[Fragment],
         env_steps: u64,
         gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
-        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
+    ) -> Result<Vec<f64>, AgentError> {
+        let A2cConfig { gamma, gae_lambda, norm_adv, vf_coef, .. } = self.config;
+        core.estimate(fragments, Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 })?;
+        let began = env_steps - steps_of(fragments) as u64;
+        let learning_rate = core.learning_rate(began);
+        let loss = ActorCriticLoss { ent_coef: core.ent_coef(began), vf_coef: vf_coef as f32 };
+        let once = Passes { update_epochs: 1, num_minibatches: 1, norm_adv, target_kl: None };
+        let (sums, learned) = core.passes(&once, &loss, learning_rate, gives_up)?;
+        let mean = |sum: f64| sum / learned as f64;
+        let trajectories = core.rollout.units() as f64;
+        Ok(vec![
+            learning_rate,
+            mean(sums.value_loss),
+            mean(sums.policy_loss),
+            mean(sums.entropy),
+            core.rollout.explained_variance(),
+            if self.config.private.is_some() { sums.clipped / trajectories } else { f64::NAN },
+        ])
     }
 
-    fn take_norms(&mut self) -> Option<Norms> {
-        self.core.take_norms()
-    }
-
-    fn weights(&self) -> Weights {
-        self.core.weights()
-    }
-
-    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
-        self.core.set_learning_rates(rates)
-    }
-
-    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
-        self.core.set_pruned(prefixes)
-    }
-
-    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
-        self.core.prune(sparsity);
+    fn save(&self) -> Result<(), AgentError> {
         Ok(())
     }
 
-    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        self.core.load_weights(weights)
-    }
-
-    fn summary(&self) -> Option<Summary> {
-        Some(self.core.summary())
-    }
-
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&self.core.save())
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        self.core.restore(decode(saved)?)
+    fn restore(&mut self, (): ()) -> Result<(), AgentError> {
+        Ok(())
     }
 }

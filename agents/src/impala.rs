@@ -17,25 +17,20 @@
 //! 2. Truncated steps bootstrap from their final observation.
 //! 3. A gradient is summed over `gradient_slices` slices in a fixed order.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, RmsPropConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::algorithm::Algorithm;
-use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::error::{ensure, positive};
 use crate::estimator::Targets;
-use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
+use crate::learner::{GivesUp, RunInfo};
 use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_gradient_learner::{PolicyGradientAlgorithm, PolicyGradientLearner};
 use crate::policy_loss::ActorCriticLoss;
 use crate::popart::PopArtConfig;
 use crate::ppo::PpoLoss;
 use crate::settings::{above_zero, updates};
-use crate::slices::awake;
-use crate::{AgentError, Fragment, Policy, Weights};
+use crate::{AgentError, Fragment};
 
 /// Settings of IMPALA and APPO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,36 +121,6 @@ impl ImpalaConfig {
         }
     }
 
-    fn validate(&self) -> Result<(), AgentError> {
-        updates(&[("update_epochs", self.update_epochs as u64)])?;
-        above_zero(&[("rho_bar", self.rho_bar)])?;
-        let c_bar = self.c_bar;
-        ensure(positive(c_bar) && c_bar <= self.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;
-        self.clip_coef.map_or(Ok(()), |clip_coef| clip_coef.ensure_above_zero("clip_coef"))
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            algorithm: if self.clip_coef.is_some() { "appo" } else { "impala" },
-            num_steps: self.num_steps,
-            sequence_length: self.sequence_length,
-            num_minibatches: self.num_minibatches,
-            learning_rate: self.learning_rate,
-            anneal_lr: self.anneal_lr,
-            gamma: self.gamma,
-            ent_coef: self.ent_coef,
-            vf_coef: self.vf_coef,
-            max_grad_norm: self.max_grad_norm,
-            optimizer: self.optimizer,
-            gradient_slices: self.gradient_slices,
-            share_encoder: self.share_encoder,
-            bonus: false,
-            popart: self.popart,
-            augmentation: None,
-            private: None,
-        }
-    }
-
     fn passes(&self) -> Passes {
         Passes {
             update_epochs: self.update_epochs,
@@ -167,155 +132,115 @@ impl ImpalaConfig {
 }
 
 /// The learner.
-pub struct Impala {
+pub type Impala = PolicyGradientLearner<ImportanceWeighted>;
+
+/// What makes a policy-gradient learner IMPALA or APPO.
+pub struct ImportanceWeighted {
     config: ImpalaConfig,
     clip_coef: Option<Schedule>,
-    core: PolicyGradient,
 }
 
-impl Impala {
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &PolicyGradient {
-        &self.core
+impl PolicyGradientAlgorithm for ImportanceWeighted {
+    type Config = ImpalaConfig;
+    type Saved = ();
+
+    const METRICS: &'static [&'static str] = &[
+        "charts/learning_rate",
+        "losses/value_loss",
+        "losses/policy_loss",
+        "losses/entropy",
+        "losses/approx_kl",
+        "losses/clipfrac",
+        "losses/explained_variance",
+    ];
+
+    fn settings(config: &ImpalaConfig) -> Settings {
+        Settings {
+            algorithm: if config.clip_coef.is_some() { "appo" } else { "impala" },
+            num_steps: config.num_steps,
+            sequence_length: config.sequence_length,
+            num_minibatches: config.num_minibatches,
+            learning_rate: config.learning_rate,
+            anneal_lr: config.anneal_lr,
+            gamma: config.gamma,
+            ent_coef: config.ent_coef,
+            vf_coef: config.vf_coef,
+            max_grad_norm: config.max_grad_norm,
+            optimizer: config.optimizer,
+            gradient_slices: config.gradient_slices,
+            share_encoder: config.share_encoder,
+            bonus: false,
+            popart: config.popart,
+            augmentation: None,
+            private: None,
+        }
     }
 
-    /// One iteration, while the threads that will learn are awake.
+    fn with_slices(config: ImpalaConfig, gradient_slices: Option<usize>) -> ImpalaConfig {
+        ImpalaConfig { gradient_slices, ..config }
+    }
+
+    fn validate(config: &ImpalaConfig) -> Result<(), AgentError> {
+        updates(&[("update_epochs", config.update_epochs as u64)])?;
+        above_zero(&[("rho_bar", config.rho_bar)])?;
+        let c_bar = config.c_bar;
+        ensure(positive(c_bar) && c_bar <= config.rho_bar, "c_bar", "above 0 and at most rho_bar", c_bar)?;
+        config.clip_coef.map_or(Ok(()), |clip_coef| clip_coef.ensure_above_zero("clip_coef"))
+    }
+
+    fn new(
+        config: ImpalaConfig,
+        _network: &ModelConfig,
+        _core: &PolicyGradient,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        let clip_coef = config.clip_coef.map(|clip_coef| clip_coef.schedule(info.total_timesteps));
+        Ok(Self { config, clip_coef })
+    }
+
     fn iterate(
         &mut self,
+        core: &mut PolicyGradient,
         fragments: &[Fragment],
         env_steps: u64,
         gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
+    ) -> Result<Vec<f64>, AgentError> {
         let ImpalaConfig { gamma, rho_bar, c_bar, vf_coef, .. } = self.config;
         let (gamma, vf_coef) = (gamma as f32, vf_coef as f32);
         let (rho_bar, c_bar, weighted) = (rho_bar as f32, c_bar as f32, self.clip_coef.is_none());
         let targets = Targets::Vtrace { gamma, rho_bar, c_bar, weighted };
-        self.core.estimate(fragments, targets)?;
+        core.estimate(fragments, targets)?;
         let began = env_steps.saturating_sub(steps_of(fragments) as u64);
-        let (learning_rate, ent_coef) = (self.core.learning_rate(began), self.core.ent_coef(began));
+        let (learning_rate, ent_coef) = (core.learning_rate(began), core.ent_coef(began));
         let passes = self.config.passes();
         let (sums, learned) = match &self.clip_coef {
             Some(clip_coef) => {
                 let clip_coef = clip_coef.at(began) as f32;
                 let loss = PpoLoss { clip_coef, clip_vloss: false, ent_coef, vf_coef };
-                self.core.passes(&passes, &loss, learning_rate, gives_up)?
+                core.passes(&passes, &loss, learning_rate, gives_up)?
             }
             None => {
                 let loss = ActorCriticLoss { ent_coef, vf_coef };
-                self.core.passes(&passes, &loss, learning_rate, gives_up)?
+                core.passes(&passes, &loss, learning_rate, gives_up)?
             }
         };
         let mean = |sum: f64| sum / learned as f64;
-        Ok(LearnReport {
-            updates: self.core.updates,
-            metrics: vec![
-                learning_rate,
-                mean(sums.value_loss),
-                mean(sums.policy_loss),
-                mean(sums.entropy),
-                mean(sums.approx_kl),
-                mean(sums.clipfrac),
-                self.core.rollout.explained_variance(),
-            ],
-        })
-    }
-}
-
-impl Algorithm for Impala {
-    type Config = ImpalaConfig;
-
-    fn default_network() -> ModelConfig {
-        ModelConfig::default()
+        Ok(vec![
+            learning_rate,
+            mean(sums.value_loss),
+            mean(sums.policy_loss),
+            mean(sums.entropy),
+            mean(sums.approx_kl),
+            mean(sums.clipfrac),
+            core.rollout.explained_variance(),
+        ])
     }
 
-    fn new(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate()?;
-        let clip_coef = config.clip_coef.map(|clip_coef| clip_coef.schedule(info.total_timesteps));
-        Ok(Self { clip_coef, core: PolicyGradient::new(&config.settings(), network, info)?, config })
-    }
-
-    fn settled(config: ImpalaConfig, network: &ModelConfig, info: &RunInfo) -> ImpalaConfig {
-        ImpalaConfig { gradient_slices: config.settings().slices(network, info), ..config }
-    }
-
-    fn policy_from(
-        config: &ImpalaConfig,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[])
-    }
-}
-
-impl Learner for Impala {
-    fn num_steps(&self) -> usize {
-        self.config.num_steps
-    }
-
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/value_loss",
-            "losses/policy_loss",
-            "losses/entropy",
-            "losses/approx_kl",
-            "losses/clipfrac",
-            "losses/explained_variance",
-        ]
-    }
-
-    fn remarks(&self, threads: usize) -> Vec<String> {
-        self.core.remarks(threads, "fewer agent.num_minibatches, more agent.num_steps or num_envs")
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.core.policy()
-    }
-
-    fn learn_unless(
-        &mut self,
-        fragments: &[Fragment],
-        env_steps: u64,
-        gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
-        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
-    }
-
-    fn take_norms(&mut self) -> Option<Norms> {
-        self.core.take_norms()
-    }
-
-    fn weights(&self) -> Weights {
-        self.core.weights()
-    }
-
-    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
-        self.core.set_learning_rates(rates)
-    }
-
-    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
-        self.core.set_pruned(prefixes)
-    }
-
-    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
-        self.core.prune(sparsity);
+    fn save(&self) -> Result<(), AgentError> {
         Ok(())
     }
 
-    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        self.core.load_weights(weights)
-    }
-
-    fn summary(&self) -> Option<Summary> {
-        Some(self.core.summary())
-    }
-
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&self.core.save())
-    }
-
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        self.core.restore(decode(saved)?)
+    fn restore(&mut self, (): ()) -> Result<(), AgentError> {
+        Ok(())
     }
 }

@@ -128,6 +128,21 @@ pub(crate) fn go_on(gives_up: &mut GivesUp<'_>) -> Result<(), AgentError> {
     if gives_up() { Err(AgentError::GivenUp) } else { Ok(()) }
 }
 
+/// What a learner says that takes no recorded experience.
+pub(crate) fn learns_of_itself(found: &str) -> AgentError {
+    AgentError::Unsupported {
+        algorithm: "learning from recorded data",
+        expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
+        found: found.to_owned(),
+    }
+}
+
+/// What a learner says that takes no teacher.
+pub(crate) fn follows_nobody() -> AgentError {
+    let (expected, found) = ("ppo, dqn or another learner that can", "one that cannot".to_owned());
+    AgentError::Unsupported { algorithm: "learning from a teacher", expected, found }
+}
+
 /// Trains a policy from streamed experience.
 ///
 /// # Design discussion
@@ -194,11 +209,7 @@ pub trait Learner: Send {
     /// # Errors
     /// [`AgentError::Unsupported`] if the learner learns from what its own policy does only.
     fn takes_recorded(&self) -> Result<(), AgentError> {
-        Err(AgentError::Unsupported {
-            algorithm: "learning from recorded data",
-            expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
-            found: "one that learns from what it does itself".to_owned(),
-        })
+        Err(learns_of_itself("one that learns from what it does itself"))
     }
 
     /// Keeps what was observed in recorded experience in a store instead of memory: asked for before any is remembered. Results
@@ -282,8 +293,7 @@ pub trait Learner: Send {
     /// # Errors
     /// [`AgentError::Unsupported`] if the learner cannot learn from this one, or from any.
     fn follow(&mut self, _guide: Guide) -> Result<(), AgentError> {
-        let (expected, found) = ("ppo, dqn or another learner that can", "one that cannot".to_owned());
-        Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found })
+        Err(follows_nobody())
     }
 
     /// How much the teacher counts: the weight of the divergence from what it would do.

@@ -58,6 +58,7 @@ mod permutation;
 pub mod policy;
 mod policy_data;
 mod policy_gradient;
+mod policy_gradient_learner;
 mod policy_loss;
 pub mod popart;
 pub mod ppo;

@@ -2,7 +2,6 @@
 //!
 //! An algorithm brings the [`PolicyLoss`] of one transition and says which minibatches there are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agon_envs::{Pcg64, Space};
@@ -21,7 +20,7 @@ use crate::division::{self, Minibatch};
 use crate::error::ensure;
 use crate::estimator::{Estimator, ShardWork, Targets};
 use crate::guide::Guide;
-use crate::learner::{self, GivesUp, Norms, PolicyInfo, RunInfo, Spaces, stream};
+use crate::learner::{self, GivesUp, PolicyInfo, RunInfo, Spaces, stream};
 use crate::minibatch::{Gathered, MinibatchScale};
 use crate::network;
 use crate::observations::Observations;
@@ -38,7 +37,7 @@ use crate::view_loss::{Said, ViewLoss};
 use crate::{AgentError, Fragment, Policy, Weights, error};
 
 /// The settings that every policy-gradient algorithm has.
-pub(crate) struct Settings {
+pub struct Settings {
     pub(crate) algorithm: &'static str,
     pub(crate) num_steps: usize,
     /// Ticks of the sequences that a network with a memory learns from; whole rollouts if none.
@@ -160,7 +159,7 @@ pub(crate) struct Passes {
 }
 
 /// Networks, rollout and optimizer of a policy-gradient learner.
-pub(crate) struct PolicyGradient {
+pub struct PolicyGradient {
     pub(crate) networks: ActorCritic,
     pub(crate) part: Part,
     rng: Pcg64,
@@ -413,30 +412,6 @@ impl PolicyGradient {
 
     pub(crate) fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
         self.networks.policy(&self.part.params)
-    }
-
-    pub(crate) fn weights(&self) -> Weights {
-        part::weights(&[&self.part])
-    }
-
-    pub(crate) fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        part::load_weights(&mut [&mut self.part], weights)
-    }
-
-    pub(crate) fn take_norms(&mut self) -> Option<Norms> {
-        part::take_norms(&mut [&mut self.part])
-    }
-
-    pub(crate) fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
-        part::set_rates(&mut [&mut self.part], rates)
-    }
-
-    pub(crate) fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
-        part::set_pruned(&mut [&mut self.part], prefixes)
-    }
-
-    pub(crate) fn prune(&mut self, sparsity: f64) {
-        part::prune(&mut [&mut self.part], sparsity);
     }
 
     pub(crate) fn summary(&self) -> Summary {

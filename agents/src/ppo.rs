@@ -15,27 +15,21 @@
 
 mod loss;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule, Summary};
+use agon_nn::{AdamConfig, ModelConfig, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::adversary::{self, Adversary, AdversaryReward, ImitationConfig};
-use crate::algorithm::Algorithm;
 use crate::augmentation::PolicyAugmentation;
-use crate::codec::{decode, encode};
 use crate::coefficient::{Coefficient, auto, none};
 use crate::estimator::Targets;
-use crate::guide::Guide;
-use crate::learner::{GivesUp, LearnReport, Learner, Norms, PolicyInfo, RunInfo};
-use crate::part::{self, Part};
-use crate::policy_gradient::{self, Passes, PolicyGradient, Settings, steps_of};
+use crate::learner::{GivesUp, RunInfo, learns_of_itself};
+use crate::part::Part;
+use crate::policy_gradient::{Passes, PolicyGradient, Settings, steps_of};
+use crate::policy_gradient_learner::{PolicyGradientAlgorithm, PolicyGradientLearner};
 use crate::popart::PopArtConfig;
 use crate::rnd::{self, Rnd, RndConfig};
 use crate::settings::{above_zero, shares, updates};
-use crate::slices::awake;
-use crate::{AgentError, Fragment, Policy, Weights};
+use crate::{AgentError, Fragment};
 pub(crate) use loss::PpoLoss;
 
 /// PPO's settings. The defaults are CleanRL's for classic control.
@@ -141,36 +135,6 @@ impl PpoConfig {
         Self { imitation: Some(imitation), ..Self::default() }
     }
 
-    /// Checks PPO's own settings.
-    fn validate(&self) -> Result<(), AgentError> {
-        updates(&[("update_epochs", self.update_epochs as u64)])?;
-        shares(&[("gae_lambda", self.gae_lambda)])?;
-        self.clip_coef.ensure_above_zero("clip_coef")?;
-        above_zero(&[("target_kl", self.target_kl.unwrap_or(1.0))])
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            algorithm: "ppo",
-            num_steps: self.num_steps,
-            sequence_length: self.sequence_length,
-            num_minibatches: self.num_minibatches,
-            learning_rate: self.learning_rate,
-            anneal_lr: self.anneal_lr,
-            gamma: self.gamma,
-            ent_coef: self.ent_coef,
-            vf_coef: self.vf_coef,
-            max_grad_norm: self.max_grad_norm,
-            optimizer: self.optimizer,
-            gradient_slices: self.gradient_slices,
-            share_encoder: self.share_encoder,
-            bonus: self.rnd.is_some(),
-            popart: self.popart,
-            augmentation: self.augmentation.clone(),
-            private: None,
-        }
-    }
-
     fn passes(&self) -> Passes {
         Passes {
             update_epochs: self.update_epochs,
@@ -182,59 +146,107 @@ impl PpoConfig {
 }
 
 /// The learner.
-pub struct Ppo {
+pub type Ppo = PolicyGradientLearner<ProximalPolicy>;
+
+/// What makes a policy-gradient learner PPO.
+pub struct ProximalPolicy {
     config: PpoConfig,
-    core: PolicyGradient,
     rnd: Option<Rnd>,
     adversary: Option<Adversary>,
     clip_coef: Schedule,
 }
 
-/// What is saved of a learner.
+/// What is saved of its own.
 #[derive(Serialize, Deserialize)]
-struct Saved {
-    core: policy_gradient::Saved,
+pub struct Saved {
     rnd: Option<rnd::Saved>,
     adversary: Option<adversary::Saved>,
 }
 
-impl Ppo {
-    #[cfg(test)]
-    pub(crate) fn core(&self) -> &PolicyGradient {
-        &self.core
+impl PolicyGradientAlgorithm for ProximalPolicy {
+    type Config = PpoConfig;
+    type Saved = Saved;
+
+    const METRICS: &'static [&'static str] = &[
+        "charts/learning_rate",
+        "losses/value_loss",
+        "losses/policy_loss",
+        "losses/entropy",
+        "losses/old_approx_kl",
+        "losses/approx_kl",
+        "losses/clipfrac",
+        "losses/explained_variance",
+        "losses/rnd_loss",
+        "losses/view_loss",
+        "losses/teacher_loss",
+        "charts/teacher_coef",
+        "losses/discriminator_loss",
+        "charts/discriminator_accuracy",
+    ];
+    const LEARNING_ONLY: &'static [&'static str] = &[rnd::PREFIX, adversary::PREFIX];
+    const FOLLOWS: bool = true;
+
+    fn settings(config: &PpoConfig) -> Settings {
+        Settings {
+            algorithm: "ppo",
+            num_steps: config.num_steps,
+            sequence_length: config.sequence_length,
+            num_minibatches: config.num_minibatches,
+            learning_rate: config.learning_rate,
+            anneal_lr: config.anneal_lr,
+            gamma: config.gamma,
+            ent_coef: config.ent_coef,
+            vf_coef: config.vf_coef,
+            max_grad_norm: config.max_grad_norm,
+            optimizer: config.optimizer,
+            gradient_slices: config.gradient_slices,
+            share_encoder: config.share_encoder,
+            bonus: config.rnd.is_some(),
+            popart: config.popart,
+            augmentation: config.augmentation.clone(),
+            private: None,
+        }
     }
 
-    #[cfg(test)]
-    pub(crate) fn params(&mut self) -> &mut agon_nn::Params {
-        &mut self.core.part.params
+    fn with_slices(config: PpoConfig, gradient_slices: Option<usize>) -> PpoConfig {
+        PpoConfig { gradient_slices, ..config }
     }
 
-    /// All networks, the acting one first.
-    fn parts(&self) -> Vec<&Part> {
-        let rnd = self.rnd.iter().flat_map(Rnd::parts);
-        std::iter::once(&self.core.part)
-            .chain(rnd)
-            .chain(self.adversary.iter().map(Adversary::part))
-            .collect()
+    fn validate(config: &PpoConfig) -> Result<(), AgentError> {
+        updates(&[("update_epochs", config.update_epochs as u64)])?;
+        shares(&[("gae_lambda", config.gae_lambda)])?;
+        config.clip_coef.ensure_above_zero("clip_coef")?;
+        above_zero(&[("target_kl", config.target_kl.unwrap_or(1.0))])
     }
 
-    fn parts_mut(&mut self) -> Vec<&mut Part> {
-        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
-        let adversary = self.adversary.iter_mut().map(Adversary::part_mut);
-        std::iter::once(&mut self.core.part).chain(rnd).chain(adversary).collect()
+    fn new(
+        config: PpoConfig,
+        network: &ModelConfig,
+        core: &PolicyGradient,
+        info: &RunInfo,
+    ) -> Result<Self, AgentError> {
+        let build = |rnd: &RndConfig| {
+            Rnd::new(rnd.clone(), network, config.max_grad_norm, core.gradient_slices(), info)
+        };
+        let rnd = config.rnd.as_ref().map(build).transpose()?;
+        let judge =
+            |imitation: &ImitationConfig| Adversary::new(imitation.clone(), core.gradient_slices(), info);
+        let adversary = config.imitation.as_ref().map(judge).transpose()?;
+        let clip_coef = config.clip_coef.annealed(config.anneal_clip_coef, info.total_timesteps);
+        Ok(Self { config, rnd, adversary, clip_coef })
     }
 
-    /// One iteration, while the threads that will learn are awake.
     fn iterate(
         &mut self,
+        core: &mut PolicyGradient,
         fragments: &[Fragment],
         env_steps: u64,
         gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
+    ) -> Result<Vec<f64>, AgentError> {
         let PpoConfig { gamma, gae_lambda, clip_vloss, vf_coef, .. } = self.config;
         let targets = Targets::Gae { gamma: gamma as f32, gae_lambda: gae_lambda as f32 };
         let judged = match &mut self.adversary {
-            Some(adversary) => Some(adversary.judge(fragments, self.core.updates)?),
+            Some(adversary) => Some(adversary.judge(fragments, core.updates)?),
             None => None,
         };
         let fragments = judged.as_ref().map_or(fragments, |judged| judged.fragments.as_slice());
@@ -245,114 +257,54 @@ impl Ppo {
             }
             None => (None, f64::NAN),
         };
-        self.core.estimate_with(fragments, targets, bonus.as_ref())?;
+        core.estimate_with(fragments, targets, bonus.as_ref())?;
         let began = env_steps - steps_of(fragments) as u64;
-        let learning_rate = self.core.learning_rate(began);
+        let learning_rate = core.learning_rate(began);
         let loss = PpoLoss {
             clip_coef: self.clip_coef.at(began) as f32,
             clip_vloss,
-            ent_coef: self.core.ent_coef(began),
+            ent_coef: core.ent_coef(began),
             vf_coef: vf_coef as f32,
         };
-        let passes = self.config.passes();
-        let (sums, learned) = self.core.passes(&passes, &loss, learning_rate, gives_up)?;
+        let (sums, learned) = core.passes(&self.config.passes(), &loss, learning_rate, gives_up)?;
         let mean = |sum: f64| sum / learned as f64;
-        Ok(LearnReport {
-            updates: self.core.updates,
-            metrics: vec![
-                learning_rate,
-                mean(sums.value_loss),
-                mean(sums.policy_loss),
-                mean(sums.entropy),
-                mean(sums.old_approx_kl),
-                mean(sums.approx_kl),
-                mean(sums.clipfrac),
-                self.core.rollout.explained_variance(),
-                rnd_loss,
-                if self.config.augmentation.is_some() { mean(sums.view_loss) } else { f64::NAN },
-                if self.core.guidance() > 0.0 { mean(sums.teacher_loss) } else { f64::NAN },
-                self.core.guidance(),
-                judged.as_ref().map_or(f64::NAN, |judged| judged.loss),
-                judged.as_ref().map_or(f64::NAN, |judged| judged.accuracy),
-            ],
-        })
-    }
-}
-
-impl Algorithm for Ppo {
-    type Config = PpoConfig;
-
-    fn default_network() -> ModelConfig {
-        ModelConfig::default()
+        Ok(vec![
+            learning_rate,
+            mean(sums.value_loss),
+            mean(sums.policy_loss),
+            mean(sums.entropy),
+            mean(sums.old_approx_kl),
+            mean(sums.approx_kl),
+            mean(sums.clipfrac),
+            core.rollout.explained_variance(),
+            rnd_loss,
+            if self.config.augmentation.is_some() { mean(sums.view_loss) } else { f64::NAN },
+            if core.guidance() > 0.0 { mean(sums.teacher_loss) } else { f64::NAN },
+            core.guidance(),
+            judged.as_ref().map_or(f64::NAN, |judged| judged.loss),
+            judged.as_ref().map_or(f64::NAN, |judged| judged.accuracy),
+        ])
     }
 
-    fn new(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> Result<Self, AgentError> {
-        config.validate()?;
-        let core = PolicyGradient::new(&config.settings(), network, info)?;
-        let build = |rnd: &RndConfig| {
-            Rnd::new(rnd.clone(), network, config.max_grad_norm, core.gradient_slices(), info)
-        };
-        let rnd = config.rnd.as_ref().map(build).transpose()?;
-        let judge =
-            |imitation: &ImitationConfig| Adversary::new(imitation.clone(), core.gradient_slices(), info);
-        let adversary = config.imitation.as_ref().map(judge).transpose()?;
-        let clip_coef = config.clip_coef.annealed(config.anneal_clip_coef, info.total_timesteps);
-        Ok(Self { clip_coef, core, rnd, adversary, config })
+    fn parts(&self) -> Vec<&Part> {
+        let rnd = self.rnd.iter().flat_map(Rnd::parts);
+        rnd.chain(self.adversary.iter().map(Adversary::part)).collect()
     }
 
-    fn settled(config: PpoConfig, network: &ModelConfig, info: &RunInfo) -> PpoConfig {
-        PpoConfig { gradient_slices: config.settings().slices(network, info), ..config }
+    fn parts_mut(&mut self) -> Vec<&mut Part> {
+        let rnd = self.rnd.iter_mut().flat_map(Rnd::parts_mut);
+        rnd.chain(self.adversary.iter_mut().map(Adversary::part_mut)).collect()
     }
 
-    fn policy_from(
-        config: &PpoConfig,
-        network: &ModelConfig,
-        info: &PolicyInfo,
-        weights: &Weights,
-    ) -> Result<Arc<dyn Policy>, AgentError> {
-        config.settings().policy_from(network, info, weights, &[rnd::PREFIX, adversary::PREFIX])
-    }
-}
-
-impl Learner for Ppo {
-    fn num_steps(&self) -> usize {
-        self.config.num_steps
+    fn refresh(&mut self) -> Result<(), AgentError> {
+        self.rnd.iter_mut().try_for_each(Rnd::refresh)
     }
 
-    fn metric_names(&self) -> &'static [&'static str] {
-        &[
-            "charts/learning_rate",
-            "losses/value_loss",
-            "losses/policy_loss",
-            "losses/entropy",
-            "losses/old_approx_kl",
-            "losses/approx_kl",
-            "losses/clipfrac",
-            "losses/explained_variance",
-            "losses/rnd_loss",
-            "losses/view_loss",
-            "losses/teacher_loss",
-            "charts/teacher_coef",
-            "losses/discriminator_loss",
-            "charts/discriminator_accuracy",
-        ]
-    }
-
-    fn remarks(&self, threads: usize) -> Vec<String> {
-        self.core.remarks(threads, "fewer agent.num_minibatches, more agent.num_steps or num_envs")
-    }
-
-    fn policy(&self) -> Result<Arc<dyn Policy>, AgentError> {
-        self.core.policy()
-    }
-
-    fn learn_unless(
-        &mut self,
-        fragments: &[Fragment],
-        env_steps: u64,
-        gives_up: &mut GivesUp<'_>,
-    ) -> Result<LearnReport, AgentError> {
-        awake(self.core.helpers(), || self.iterate(fragments, env_steps, gives_up))
+    fn takes_recorded(&self) -> Result<(), AgentError> {
+        if self.adversary.is_some() {
+            return Ok(());
+        }
+        Err(learns_of_itself("ppo without agent.imitation"))
     }
 
     fn remember(&mut self, recorded: &Fragment) -> Result<(), AgentError> {
@@ -365,65 +317,14 @@ impl Learner for Ppo {
         self.adversary.as_ref().map_or(0, Adversary::memory_bytes)
     }
 
-    fn takes_recorded(&self) -> Result<(), AgentError> {
-        if self.adversary.is_some() {
-            return Ok(());
-        }
-        Err(AgentError::Unsupported {
-            algorithm: "learning from recorded data",
-            expected: "gail, airl, or an algorithm with a replay buffer such as bc, iql or dqn",
-            found: "ppo without agent.imitation".to_owned(),
-        })
-    }
-
-    fn take_norms(&mut self) -> Option<Norms> {
-        self.core.take_norms()
-    }
-
-    fn weights(&self) -> Weights {
-        part::weights(&self.parts())
-    }
-
-    fn set_learning_rates(&mut self, rates: &BTreeMap<String, f64>) -> Result<(), AgentError> {
-        part::set_rates(&mut self.parts_mut(), rates)
-    }
-
-    fn set_pruned(&mut self, prefixes: &[String]) -> Result<(), AgentError> {
-        self.core.set_pruned(prefixes)
-    }
-
-    fn prune(&mut self, sparsity: f64) -> Result<(), AgentError> {
-        self.core.prune(sparsity);
-        Ok(())
-    }
-
-    fn load_weights(&mut self, weights: &Weights) -> Result<(), AgentError> {
-        part::load_weights(&mut self.parts_mut(), weights)?;
-        self.rnd.iter_mut().try_for_each(Rnd::refresh)
-    }
-
-    fn follow(&mut self, guide: Guide) -> Result<(), AgentError> {
-        self.core.follow(guide)
-    }
-
-    fn set_guidance(&mut self, coef: f64) {
-        self.core.set_guidance(coef);
-    }
-
-    fn summary(&self) -> Option<Summary> {
-        Some(self.core.summary())
-    }
-
-    fn save(&self) -> Result<Vec<u8>, AgentError> {
-        encode(&Saved {
-            core: self.core.save(),
+    fn save(&self) -> Result<Saved, AgentError> {
+        Ok(Saved {
             rnd: self.rnd.as_ref().map(Rnd::save),
             adversary: self.adversary.as_ref().map(Adversary::save).transpose()?,
         })
     }
 
-    fn restore(&mut self, saved: &[u8]) -> Result<(), AgentError> {
-        let saved: Saved = decode(saved)?;
+    fn restore(&mut self, saved: Saved) -> Result<(), AgentError> {
         match (&mut self.rnd, saved.rnd) {
             (Some(rnd), Some(saved)) => rnd.restore(saved)?,
             (None, None) => {}
@@ -431,14 +332,11 @@ impl Learner for Ppo {
             (None, Some(_)) => return Err(AgentError::Restore("expected no bonus, found one".to_owned())),
         }
         match (&mut self.adversary, saved.adversary) {
-            (Some(adversary), Some(saved)) => adversary.restore(saved)?,
-            (None, None) => {}
-            (expected, _) => {
-                let expected = if expected.is_some() { "a discriminator" } else { "no discriminator" };
-                return Err(AgentError::Restore(format!("expected {expected}")));
-            }
+            (Some(adversary), Some(saved)) => adversary.restore(saved),
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(AgentError::Restore("expected a discriminator, found none".to_owned())),
+            (None, Some(_)) => Err(AgentError::Restore("expected no discriminator, found one".to_owned())),
         }
-        self.core.restore(saved.core)
     }
 }
 

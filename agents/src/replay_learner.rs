@@ -280,8 +280,7 @@ pub trait ReplayAlgorithm: Send + Sized + 'static {
     /// # Errors
     /// If it cannot learn from this teacher, or from any.
     fn follow(&mut self, _guide: Guide) -> Result<(), AgentError> {
-        let (expected, found) = ("ppo, dqn or another learner that can", "one that cannot".to_owned());
-        Err(AgentError::Unsupported { algorithm: "learning from a teacher", expected, found })
+        Err(learner::follows_nobody())
     }
 
     /// As [`Learner::set_guidance`].

@@ -189,8 +189,8 @@ fn what_was_shown_three_steps_ago_is_recalled_with_a_memory() {
 /// The critic's values of the four one-hot states.
 fn values(learner: &Any) -> [f32; 4] {
     let core = match learner {
-        Any::A2c(learner) => learner.core(),
-        Any::Impala(learner) => learner.core(),
+        Any::A2c(learner) => &learner.core,
+        Any::Impala(learner) => &learner.core,
     };
     let packed = PackedModel::new(&core.networks.critic, &core.part.params).unwrap();
     let (mut scratch, mut out) = (ModelScratch::default(), [0.0; 4]);
@@ -255,7 +255,7 @@ fn v_trace_corrects_for_what_another_policy_did() {
     }
     // A huge entropy bonus keeps the learning policy uniform: its value is 0.5, while the acting one earns 0.9.
     let Any::Impala(learner) = &trial.learner else { panic!("IMPALA was built") };
-    let core = learner.core();
+    let core = &learner.core;
     let packed = PackedModel::new(&core.networks.critic, &core.part.params).unwrap();
     let (mut scratch, mut out) = (ModelScratch::default(), [0.0]);
     let memory = &mut MemoryState::none();

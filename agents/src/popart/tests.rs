@@ -145,11 +145,11 @@ fn rollout(trial: &mut Trial<Ppo>, targets: impl Fn(usize) -> f32) -> (Vec<Fragm
 fn values_stay_when_statistics_move_and_statistics_are_those_of_the_targets() {
     let mut trial = trial(&two_wheels(), &config(), &network(), 150, 0);
     (0..3).for_each(|_| drop(trial.iterate().unwrap()));
-    let popart = trial.learner.core().networks.popart.clone().unwrap();
+    let popart = trial.learner.core.networks.popart.clone().unwrap();
     let (fragments, work) = rollout(&mut trial, |task| [-700.0, 4e5][task]);
-    let (before, expected) = (popart.scales(trial.learner.params()), values(&trial, 2));
-    popart.follow(trial.learner.params(), &fragments, &work, 0.25);
-    let now = popart.scales(trial.learner.params());
+    let (before, expected) = (popart.scales(&trial.learner.core.part.params), values(&trial, 2));
+    popart.follow(&mut trial.learner.core.part.params, &fragments, &work, 0.25);
+    let now = popart.scales(&trial.learner.core.part.params);
     // It is the fourth rollout: 1/4 of the way, and the targets have no spread of their own.
     for (task, target) in [-700.0, 4e5].into_iter().enumerate() {
         let (mean, std) = (before.mean[task], before.std[task]);
@@ -170,14 +170,14 @@ fn values_stay_when_statistics_move_and_statistics_are_those_of_the_targets() {
 fn a_task_that_nobody_played_keeps_its_statistics() {
     let mut trial = trial(&two_wheels(), &config(), &network(), 150, 0);
     trial.iterate().unwrap();
-    let popart = trial.learner.core().networks.popart.clone().unwrap();
+    let popart = trial.learner.core.networks.popart.clone().unwrap();
     let (mut fragments, work) = rollout(&mut trial, |_| 9.0);
     for fragment in &mut fragments {
         fragment.active = fragment.tasks.iter().map(|&task| task == 1).collect();
     }
-    let before = popart.scales(trial.learner.params());
-    popart.follow(trial.learner.params(), &fragments, &work, 0.5);
-    let now = popart.scales(trial.learner.params());
+    let before = popart.scales(&trial.learner.core.part.params);
+    popart.follow(&mut trial.learner.core.part.params, &fragments, &work, 0.5);
+    let now = popart.scales(&trial.learner.core.part.params);
     assert_eq!((now.mean[0], now.std[0]), (before.mean[0], before.std[0]));
     assert!(now.mean[1] < before.mean[1]);
 }

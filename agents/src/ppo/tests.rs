@@ -17,13 +17,14 @@ use agon_nn::{
 
 use super::*;
 use crate::distribution::{Distribution, Evaluated};
+use crate::policy_gradient_learner;
 use crate::policy_loss::{LossSums, PolicyLoss, TransitionGradients, Transitions};
 use crate::test_support::{
     Aim, Bandit, BrightHalf, Corridor, FOUR_STATES, FourSteps, Golden, Identity, Recall, Trial, TrialConfig,
     Wheel, assert_continues_after_restore, assert_refuses_damage, assert_stops_at_a_lost_reward,
     assert_threads_do_not_matter, info_of_four_numbers, mlp, small_cnn, spec_of, with_spaces,
 };
-use crate::{ActInput, ActMode, ActOutput, Actor};
+use crate::{ActInput, ActMode, ActOutput, Actor, Algorithm, LearnReport, Learner};
 
 const GAMMA: f64 = 0.9;
 

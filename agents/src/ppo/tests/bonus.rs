@@ -52,15 +52,15 @@ fn what_is_summed_of_a_shard_is_its_own_in_any_order_of_arrival() {
     let learned = |reversed: bool| {
         let mut trial = trial(&spec, &curious(), 10, 4);
         // What the first shard remembers is seen in its sums for a while.
-        trial.learner.rnd.as_mut().unwrap().sums[0].fill(10.0);
+        trial.learner.algorithm.rnd.as_mut().unwrap().sums[0].fill(10.0);
         for _ in 0..3 {
             let mut fragments = trial.collect();
             if reversed {
                 fragments.reverse();
             }
-            trial.learner.rnd.as_mut().unwrap().learn(&fragments).unwrap();
+            trial.learner.algorithm.rnd.as_mut().unwrap().learn(&fragments).unwrap();
         }
-        trial.learner.rnd.unwrap().sums
+        trial.learner.algorithm.rnd.unwrap().sums
     };
     // Statistics over all shards are added up in another order: the last digits differ.
     let (in_order, reversed) = (learned(false), learned(true));
@@ -78,8 +78,8 @@ fn rows_that_took_no_part_have_no_bonus_and_teach_none() {
         let rows = fragments[0].shape.num_rows();
         (3..32).for_each(|tick| fragments[0].active[tick * rows + 1] = false);
         spoil(&mut fragments[0]);
-        let (bonus, _) = trial.learner.rnd.as_mut().unwrap().learn(&fragments).unwrap();
-        (bonus.rewards, trial.learner.rnd.unwrap().save().sums)
+        let (bonus, _) = trial.learner.algorithm.rnd.as_mut().unwrap().learn(&fragments).unwrap();
+        (bonus.rewards, trial.learner.algorithm.rnd.unwrap().save().sums)
     };
     let plain = learned(|_| ());
     let spoiled = learned(|fragment| {

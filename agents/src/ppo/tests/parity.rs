@@ -59,7 +59,8 @@ fn states_of_another_network_are_refused() {
 #[test]
 fn states_of_another_optimizer_are_refused() {
     let mut learner = trial(&spec_of(Bandit), &small(), 1, 0).learner;
-    let mut saved: Saved = crate::codec::decode(&learner.save().unwrap()).unwrap();
+    let mut saved: policy_gradient_learner::Saved<Saved> =
+        crate::codec::decode(&learner.save().unwrap()).unwrap();
     let Some(OptimizerState::Adam(adam)) = &mut saved.core.parts[0].optimizer else {
         panic!("the default is Adam")
     };
