@@ -27,8 +27,8 @@ TASKS = {
         0.9,
         {
             "dreamer": (
-                20_000,
-                1_000,
+                5_000,
+                500,
                 ["num_envs=4", "agent.gradient_steps=16", "agent.gamma=0.99", "agent.observation_coef=20.0"],
             ),
             "vmc": (10_000, 1_000, ["num_envs=4", "agent.gradient_steps=8", "agent.horizon=20", "agent.latents=32"]),
@@ -38,7 +38,7 @@ TASKS = {
         0.9,
         {
             "dreamer": (
-                20_000,
+                12_000,
                 1_000,
                 ["env.args.memory_length=10", "num_envs=4", "agent.gradient_steps=16", "agent.gamma=0.99"],
             ),
