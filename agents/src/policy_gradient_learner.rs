@@ -24,7 +24,7 @@ use crate::{AgentError, Fragment, Policy, Weights};
 /// An algorithm on the policy-gradient core.
 pub trait PolicyGradientAlgorithm: Send + Sized + 'static {
     /// Its settings.
-    type Config: Clone + Serialize + DeserializeOwned;
+    type Config: Serialize + DeserializeOwned;
     /// What is saved of it beside the core; nothing of most.
     type Saved: Serialize + DeserializeOwned;
 
@@ -34,7 +34,7 @@ pub trait PolicyGradientAlgorithm: Send + Sized + 'static {
     const MORE_ROWS: &'static str = "fewer agent.num_minibatches, more agent.num_steps or num_envs";
     /// What names of weights begin with that only learning needs.
     const LEARNING_ONLY: &'static [&'static str] = &[];
-    /// Whether it says how far it is from a teacher.
+    /// Whether it learns from a teacher, if there is one, and says how far from it it is.
     const FOLLOWS: bool = false;
 
     /// What the core goes by.
