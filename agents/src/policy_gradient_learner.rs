@@ -34,7 +34,7 @@ pub trait PolicyGradientAlgorithm: Send + Sized + 'static {
     const MORE_ROWS: &'static str = "fewer agent.num_minibatches, more agent.num_steps or num_envs";
     /// What names of weights begin with that only learning needs.
     const LEARNING_ONLY: &'static [&'static str] = &[];
-    /// Whether it learns from a teacher, if there is one, and says how far from it it is.
+    /// Whether it takes a teacher, whose loss is then among its metrics.
     const FOLLOWS: bool = false;
 
     /// What the core goes by.
